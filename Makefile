@@ -1,0 +1,91 @@
+# Skyharvest. A bare `make` explains the targets. Needs nothing but Python >= 3.11 and make; no compiler.
+
+PYTHON ?= python3
+CONFIG ?= config/config.yaml
+CORES ?= all
+ARGS ?=
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# uv has a virtual environment of its own: it installs exactly what a lock file lists, and that is not itself.
+UV := $(VENV)/uv/bin/uv
+# A development environment can do all that a runtime one can, and is not reduced to one.
+RUNTIME := $(if $(wildcard $(VENV)/bin/pytest),$(VENV)/dev.stamp,$(VENV)/runtime.stamp)
+SYNC := $(UV) pip sync --quiet --require-hashes --python $(VENV)/bin/python
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+TESTS := $(wildcard tests/unit tests/workflow tests/faults tests/peers)
+
+export PATH := $(BIN):$(PATH)
+
+define HELP
+Skyharvest: what public sky surveys hold at your list of positions.
+
+  make demo                  run the whole workflow on a small simulated release; no network, under a minute
+  make run CONFIG=my.yaml    run your own configuration (default: config/config.yaml, DESI DR1 x Chandra)
+  make test                  lint, check types, run the tests
+  make lint                  ruff, snakefmt, mypy, snakemake --lint
+  make bench                 run every measurement of bench/
+  make lock                  resolve pyproject.toml again into the lock files (ARGS=--upgrade: newest versions)
+  make clean                 remove the demo; never your data or results
+
+Variables: CORES=4 (default: all), PYTHON=python3.12 (for a new .venv), and ARGS, which run passes on to snakemake
+(ARGS="-n -p" shows all commands and runs none) and test to pytest (ARGS="-k config").
+The first of these commands makes .venv from the lock files. To have it made anew, remove it: rm -rf .venv
+endef
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo run test lint bench lock clean
+
+help:
+	$(info $(HELP))
+	@:
+
+demo: $(RUNTIME)
+	snakemake --cores $(CORES)
+	python scripts/show_summary.py results/demo
+
+run: $(RUNTIME)
+	snakemake --configfile $(CONFIG) --cores $(CORES) $(ARGS)
+
+test: lint
+	pytest -n logical --maxprocesses 4 $(ARGS) $(TESTS)
+
+lint: $(VENV)/dev.stamp
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	mypy
+	snakemake --lint
+
+bench: $(VENV)/dev.stamp
+	set -e; for program in bench/*.py; do \
+		test -e "$$program" || continue; echo "== $$program"; python "$$program"; done
+
+lock: $(UV)
+	$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(ARGS) --output-file requirements-dev.lock --constraint requirements.lock \
+		--group test --group lint --group peers pyproject.toml
+	echo uv | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-uv.lock -
+
+clean:
+	rm -rf results/demo resources/demo resources/desi/demo
+
+$(VENV)/runtime.stamp: requirements.lock $(UV)
+	$(SYNC) requirements.lock
+	touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(UV)
+	$(SYNC) requirements-dev.lock
+	touch $@
+
+$(UV): requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Skyharvest needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Name another one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(PYTHON) -m venv $(VENV)/uv || { \
+		echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	touch $@

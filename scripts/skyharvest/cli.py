@@ -1,0 +1,56 @@
+"""What the programs of ``scripts/`` share: an argument parser, a log on stderr, an exit status."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from skyharvest import __version__
+from skyharvest.errors import ArchiveUnavailable, HarvestError, InputError
+
+log = logging.getLogger("skyharvest")
+
+EXIT_FAILED = 1  # this file or pixel failed; the message says why
+EXIT_USAGE = 2  # the user's input is wrong (argparse uses 2 as well)
+EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the archive is down for now; the next run tries again
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that every program has: ``--help``, ``--version``, ``--verbose``."""
+    made = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"skyharvest {__version__}")
+    made.add_argument("-v", "--verbose", action="store_true", help="log every request and decision")
+    return made
+
+
+def run(
+    main: Callable[[argparse.Namespace], None],
+    made: argparse.ArgumentParser,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse the arguments, call ``main``, and turn expected errors into one line on stderr and an exit status.
+
+    Returns
+    -------
+    int
+        0, or 1 (failed), 2 (wrong input), 75 (the archive is unavailable for now). Unexpected exceptions keep their
+        traceback: they are bugs.
+    """
+    options = made.parse_args(arguments)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    logging.getLogger("urllib3").setLevel(logging.INFO)
+    try:
+        main(options)
+    except HarvestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, InputError):
+            return EXIT_USAGE
+        return EXIT_TRY_AGAIN if isinstance(error, ArchiveUnavailable) else EXIT_FAILED
+    return 0

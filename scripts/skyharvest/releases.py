@@ -1,0 +1,213 @@
+"""Data releases: from a name, survey, program and pixel to the paths of files in an archive.
+
+The registry is ``config/releases.yaml``. Directory layout: https://desidatamodel.readthedocs.io, DESI_SPECTRO_REDUX.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skyharvest.errors import InputError
+
+REGISTRY = Path(__file__).resolve().parents[2] / "config" / "releases.yaml"
+SCHEMA = REGISTRY.parent / "schema" / "releases.schema.yaml"
+TRANSPORTS = ("https", "s3", "local")
+"""Names of roots in the registry; any other ``archive`` is itself the path or URL of a mirror."""
+
+_COADD_NAME = re.compile(r"coadd-([a-z0-9]+)-([a-z0-9]+)-([0-9]+)\.fits")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A data release of DESI, or one that is laid out like it.
+
+    Attributes
+    ----------
+    name
+        Its key in the registry, such as ``dr1``.
+    specprod
+        Its spectroscopic production, such as ``iron``.
+    nside
+        NSIDE of the HEALPix pixels (NESTED, by TARGET_RA and TARGET_DEC) that its files are divided by.
+    group
+        Pixel ``p`` lies in the directory ``p // group``.
+    roots
+        Directory or address that holds ``spectro/``, by transport.
+    paths
+        Templates of paths relative to a root: ``tilepix``, ``coadd``, ``redrock``, ``checksums``.
+    """
+
+    name: str
+    specprod: str
+    nside: int
+    group: int
+    roots: Mapping[str, str]
+    paths: Mapping[str, str]
+
+    def root(self, archive: str) -> str:
+        """Return the directory or URL, without a trailing slash, that holds ``spectro/``.
+
+        Parameters
+        ----------
+        archive
+            One of `TRANSPORTS`, or else the path (``~`` is expanded) or URL of a mirror.
+
+        Raises
+        ------
+        InputError
+            If the registry has no root of that transport for this release.
+        """
+        if archive in TRANSPORTS:
+            if archive not in self.roots:
+                known = ", ".join(self.roots) or "none"
+                raise InputError(
+                    f"release {self.name!r} has no {archive!r} root in {REGISTRY.name} (it has: {known}); "
+                    "give the path or URL of a mirror that holds spectro/"
+                )
+            return self.roots[archive]
+        if "://" in archive:
+            return archive.rstrip("/")
+        return str(expand_user(archive))
+
+    def tilepix(self) -> str:
+        """Return the path, relative to a root, of the table of tiles, petals and pixels."""
+        return self.paths["tilepix"].format(specprod=self.specprod)
+
+    def coadd(self, survey: str, program: str, pix: int) -> str:
+        """Return the path, relative to a root, of the co-added spectra of a pixel."""
+        return self._path("coadd", survey, program, pix)
+
+    def redrock(self, survey: str, program: str, pix: int) -> str:
+        """Return the path, relative to a root, of the redshifts of a pixel."""
+        return self._path("redrock", survey, program, pix)
+
+    def checksums(self, survey: str, program: str, pix: int) -> str:
+        """Return the path, relative to a root, of the SHA-256 sums of a pixel's directory."""
+        return self._path("checksums", survey, program, pix)
+
+    def _path(self, kind: str, survey: str, program: str, pix: int) -> str:
+        return self.paths[kind].format(
+            specprod=self.specprod, survey=survey, program=program, pix=pix, group=pix // self.group
+        )
+
+
+def load_registry(registry: Path | None = None) -> dict[str, Any]:
+    """Return the registry of releases as it is written, checked against its schema.
+
+    Parameters
+    ----------
+    registry
+        ``config/releases.yaml`` unless given.
+
+    Raises
+    ------
+    InputError
+        If the file is not valid; the message lists everything that is wrong.
+    """
+    import jsonschema  # noqa: PLC0415 (0.15 s that jobs, which come after this check, do not pay)
+
+    path = registry or REGISTRY
+    entries = _read_yaml(path)
+    problems = [
+        f"  {'.'.join(map(str, error.absolute_path)) or 'the file'}: {error.message}"
+        for error in jsonschema.Draft202012Validator(_read_yaml(SCHEMA)).iter_errors(entries)
+    ]
+    if problems:
+        raise InputError("\n".join([f"{path} is not a valid registry of releases:", *sorted(problems)]))
+    return entries
+
+
+def load_release(name: str, registry: Path | None = None) -> Release:
+    """Return the release of that name. (`load_registry` checks the registry as a whole, and says more.)
+
+    Parameters
+    ----------
+    name
+        A key of the registry.
+    registry
+        ``config/releases.yaml`` unless given.
+
+    Raises
+    ------
+    InputError
+        If there is no such release, or its entry lacks something, or a path template asks for what there is not.
+    """
+    path = registry or REGISTRY
+    entries = _read_yaml(path)
+    if name not in entries:
+        raise InputError(f"no release {name!r}{nearest(name, entries)} (see {path})")
+    entry = entries[name]
+    try:
+        release = Release(
+            name=name,
+            specprod=entry["specprod"],
+            nside=entry["pixels"]["nside"],
+            group=entry["pixels"]["group"],
+            roots=entry["roots"],
+            paths=entry["paths"],
+        )
+        release.tilepix()
+        for kind in ("coadd", "redrock", "checksums"):
+            release._path(kind, "main", "dark", 0)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: release {name!r} cannot be used ({error!r}); an entry has what {SCHEMA.name} says, and its paths "
+            "are made of {specprod} and, but for tilepix, {survey}, {program}, {group} and {pix}"
+        ) from error
+    return release
+
+
+def redrock_beside(coadd: str) -> str:
+    """Return the path or URL of the redrock file in the directory of a coadd.
+
+    Raises
+    ------
+    InputError
+        If the file's name does not begin with ``coadd-``.
+    """
+    directory, slash, name = coadd.rpartition("/")
+    if not name.startswith("coadd-"):
+        raise InputError(f"{coadd}: expected a file name like coadd-main-dark-27258.fits, to find its redrock file")
+    return f"{directory}{slash}redrock-{name.removeprefix('coadd-')}"
+
+
+def parse_coadd_name(coadd: str) -> tuple[str, str, int] | None:
+    """Return the survey, program and pixel that a coadd's file name says, or None if it is not named like one.
+
+    Parameters
+    ----------
+    coadd
+        Path or URL, such as ``…/coadd-main-dark-27258.fits``; tiles' coadds (``coadd-0-1000-thru20210517.fits``)
+        give None.
+    """
+    found = _COADD_NAME.fullmatch(coadd.rpartition("/")[2])
+    return (found[1], found[2], int(found[3])) if found else None
+
+
+def nearest(word: str, valid: Mapping[str, Any] | list[str]) -> str:
+    """Return ``; did you mean 'x'?``, or a list of all that is valid where nothing is near."""
+    found = difflib.get_close_matches(word.lower(), list(valid), n=1)
+    return f"; did you mean {found[0]!r}?" if found else f"; expected one of: {', '.join(valid)}"
+
+
+def expand_user(path: str) -> Path:
+    """Return the path with a leading ``~`` expanded where there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml  # noqa: PLC0415 (programs that only take file names apart do without)
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path}: expected keys and values, found {type(document).__name__}")
+    return document

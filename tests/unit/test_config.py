@@ -1,0 +1,297 @@
+"""The configuration: what is filled in, what is refused and in which words."""
+
+import copy
+import functools
+import operator
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skyharvest.config import digest, load_schema, validate
+from skyharvest.errors import InputError
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+# The documented defaults, written down independently of the schema.
+DEFAULTS = """
+targets: {csv: t.csv, ra: RA_DESI, dec: DEC_DESI, healpix: null, targetid: null, name: chandra}
+match: {radius_arcsec: 1.0, report_radius_arcsec: 3.0}
+desi:
+  enabled: true
+  release: dr1
+  archive: https
+  transfer: rows
+  surveys: [main]
+  programs: [dark, bright, backup]
+  spectra: {combine: true, lsf: true, arms: false, redshifts: true}
+hetdex: {enabled: false, release: pdr1, archive: https}
+legacysurvey: {enabled: false, release: dr10, archive: https, transfer: rows}
+connections: 6
+results: results
+"""
+MINIMAL = {"targets": {"csv": "t.csv"}}
+
+
+def merged(config, key, value):
+    """Return a copy of the configuration with one dotted key set."""
+    config = copy.deepcopy(config)
+    *sections, last = key.split(".")
+    section = config
+    for name in sections:
+        section = section.setdefault(name, {})
+    section[last] = value
+    return config
+
+
+def leaves(schema, prefix=""):
+    for key, inner in schema["properties"].items():
+        if "properties" in inner:
+            yield from leaves(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def refused(config):
+    with pytest.raises(InputError) as caught:
+        validate(config)
+    return str(caught.value)
+
+
+def test_defaults():
+    given_ = copy.deepcopy(MINIMAL)
+    filled = validate(given_)
+    assert filled == yaml.safe_load(DEFAULTS)
+    assert given_ == MINIMAL
+    filled["desi"]["surveys"].append("sv3")
+    assert validate(MINIMAL)["desi"]["surveys"] == ["main"]
+
+
+def test_every_key_is_documented_and_all_but_one_have_a_default():
+    def described(schema):
+        for inner in schema.get("properties", {}).values():
+            assert inner["description"]
+            assert inner.get("type") != "object" or inner["additionalProperties"] is False
+            described(inner)
+
+    described(load_schema())
+    assert [key for key, inner in leaves(load_schema()) if "default" not in inner] == ["targets.csv"]
+
+
+def test_the_real_run_names_every_key_and_differs_from_the_defaults_only_where_it_says_so():
+    config = yaml.safe_load((CONFIG / "config.yaml").read_text())
+    for key, _ in leaves(load_schema()):
+        functools.reduce(operator.getitem, key.split("."), config)
+    expected = yaml.safe_load(DEFAULTS)
+    expected["targets"] |= {"csv": "data/DESI_chandra_crossmatch_1arcsec_healpix.csv", "healpix": "healpix"}
+    assert validate(config) == config == expected
+
+
+def test_the_demo():
+    filled = validate(yaml.safe_load((CONFIG / "demo.yaml").read_text()))
+    assert (filled["desi"]["release"], filled["desi"]["archive"], filled["results"]) == (
+        "demo",
+        "local",
+        "results/demo",
+    )
+
+
+word = st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True).filter(lambda text: text not in ("null", "none"))
+radius = st.floats(1e-3, 60)
+configs = st.fixed_dictionaries(
+    {"targets": st.fixed_dictionaries({"csv": word}, optional={"name": st.just("x.1"), "healpix": st.none() | word})},
+    optional={
+        "match": st.tuples(radius, radius).map(
+            lambda pair: {"radius_arcsec": min(pair), "report_radius_arcsec": max(pair)}
+        ),
+        "desi": st.fixed_dictionaries(
+            {},
+            optional={
+                "enabled": st.booleans(),
+                "release": st.sampled_from(["dr1", "edr"]),
+                "archive": st.sampled_from(["https", "s3", "local", "https://mirror.example:8080/desi"]),
+                "surveys": st.lists(word, min_size=1, unique=True),
+                "spectra": st.fixed_dictionaries({}, optional={"arms": st.booleans(), "lsf": st.booleans()}),
+            },
+        ),
+        "connections": st.integers(1, 64),
+    },
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(config=configs)
+def test_strings_from_the_command_line_mean_what_the_file_means(config):
+    filled = validate(config)
+    assert validate(filled) == filled
+    # --config reads nested values with this loader: every scalar is a string
+    as_strings = yaml.load(yaml.safe_dump(config), Loader=yaml.BaseLoader)
+    assert validate(as_strings) == filled
+    assert digest(validate(as_strings)) == digest(filled)
+
+
+def test_snakemake_s_own_parser():
+    from snakemake.cli import parse_config
+
+    said = parse_config(
+        [
+            "targets={csv: t.csv, healpix: null, targetid: }",
+            "desi={release: edr, surveys: [sv3], enabled: True, spectra: {arms: on, lsf: false}}",
+            "match={radius_arcsec: 2, report_radius_arcsec: 2.5}",
+            "connections=4",
+        ]
+    )
+    filled = validate(said)
+    assert filled["targets"]["healpix"] is None is filled["targets"]["targetid"]
+    assert filled["desi"]["spectra"] == {"combine": True, "lsf": False, "arms": True, "redshifts": True}
+    assert filled["match"] == {"radius_arcsec": 2.0, "report_radius_arcsec": 2.5}
+    assert (filled["desi"]["surveys"], filled["desi"]["enabled"], filled["connections"]) == (["sv3"], True, 4)
+
+
+def test_what_yaml_makes_of_things():
+    config = yaml.safe_load("{targets: {csv: t.csv, name: 2024}, match: {radius_arcsec: 2}, desi: , connections: 6.0}")
+    filled = validate(config)
+    assert filled["targets"]["name"] == "2024"
+    assert filled["match"]["radius_arcsec"] == 2.0
+    assert filled["desi"]["release"] == "dr1"
+    assert type(filled["match"]["radius_arcsec"]) is float
+    assert type(filled["connections"]) is int
+
+
+def test_paths_are_tidied(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/vera")
+    filled = validate({"targets": {"csv": "~/t.csv"}, "results": "out/"})
+    assert (filled["targets"]["csv"], filled["results"]) == ("/home/vera/t.csv", "out")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("desi.relase", "dr1", "unknown key; did you mean 'release'?"),
+        ("desi.Release", "dr1", "unknown key; did you mean 'release'?"),
+        ("desi.spectra.lfs", True, "unknown key; did you mean 'lsf'?"),
+        ("conections", 4, "unknown key; did you mean 'connections'?"),
+        ("radius_arcsec", 1, "unknown key here; did you mean match.radius_arcsec?"),
+        ("match.qqq", 1, "unknown key; expected one of: radius_arcsec, report_radius_arcsec"),
+        ("desi.release", "dr11", "found 'dr11'; did you mean 'dr1'?; config/releases.yaml has: dr1, edr, loa, demo"),
+        ("desi.release", "iron", "found 'iron'; did you mean 'dr1'?"),
+        ("desi.release", "dr2", "found 'dr2'; config/releases.yaml has: dr1, edr, loa, demo"),
+        ("desi.release", "matterhorn", "found 'matterhorn'; config/releases.yaml has: dr1, edr, loa, demo"),
+        ("desi.release", None, "found null; expected text"),
+        ("desi.archive", "htps", "found 'htps'; did you mean 'https'?"),
+        ("desi.archive", "globus", "not built yet: use https, s3 or local"),
+        ("desi.archive", "/no/such/mirror", "no such directory"),
+        ("desi.archive", "s3://desidata/dr1", "expected https, s3 or local, a path, or an address"),
+        ("desi.archive", "https://host:port/dr1", "not a valid URL"),
+        ("desi.archive", "https:///dr1", "expected https, s3 or local, a path, or an address"),
+        ("desi.archive", "https://host/dr1?x=y", "without ? and #"),
+        ("desi.transfer", "row", "found 'row'; did you mean 'rows'?"),
+        ("desi.surveys", [], "must not be empty"),
+        ("desi.surveys", "main", "found 'main'; expected a list"),
+        ("desi.surveys", ["main", "main"], "listed twice"),
+        ("desi.programs.0", None, None),
+        ("desi.spectra.arms", "maybe", "found 'maybe'; expected true or false"),
+        ("desi.enabled", 1, "found 1; expected true or false"),
+        ("desi", "dr1", "found 'dr1'; expected a group of keys"),
+        ("targets.name", "desi", "name of a survey's own group"),
+        ("targets.name", "a/b", "letters, digits, underscores, dots and hyphens"),
+        ("targets.name", ".", "letters, digits, underscores, dots and hyphens"),
+        ("targets.name", "x\n", "control character"),
+        ("targets.ra", "", "must not be empty"),
+        ("targets.ra", True, "found true; expected text"),
+        ("targets.dec", "RA_DESI", "the same column as targets.ra"),
+        ("targets.csv", "https://host/t.csv", "a path on this machine"),
+        ("match.radius_arcsec", 0, "expected more than 0"),
+        ("match.radius_arcsec", "one", "found 'one'; expected a number"),
+        ("match.radius_arcsec", float("nan"), "finite"),
+        ("match.report_radius_arcsec", 61, "expected at most 60"),
+        ("match.report_radius_arcsec", "0.5", "found 0.5; expected at least match.radius_arcsec, 1"),
+        ("connections", 0, "found 0; expected at least 1"),
+        ("connections", 2.5, "found 2.5; expected a whole number"),
+        ("results", "", "must not be empty"),
+        ("hetdex.enabled", "true", "not built yet"),
+        ("legacysurvey.enabled", True, "not built yet"),
+    ],
+)
+def test_each_mistake_is_named_with_its_key_and_what_is_valid(key, value, said):
+    config = merged(MINIMAL, key, value) if key != "desi.programs.0" else merged(MINIMAL, "desi.programs", ["../x"])
+    said = said or "found '../x'; expected: A program"
+    message = refused(config)
+    assert message.startswith("the configuration has 1 problem(s):")
+    assert f"\n  {key}: " in message
+    assert said in message
+
+
+def test_a_release_without_that_root_asks_for_a_mirror(tmp_path):
+    config = merged(MINIMAL, "desi.release", "loa")
+    assert "desi.archive: found 'https', which release 'loa' does not have" in refused(config)
+    assert validate(merged(config, "desi.archive", str(tmp_path)))["desi"]["archive"] == str(tmp_path)
+
+
+def test_a_directory_may_be_called_like_a_misspelt_keyword(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("htps").mkdir()
+    assert validate(merged(MINIMAL, "desi.archive", "htps"))
+
+
+def test_all_problems_come_at_once():
+    message = refused(
+        {
+            "targts": {"csv": "t.csv"},
+            "match": {"radius_arcsec": "5"},
+            "desi": {"surveys": [], "release": "drr1", "archive": "htps"},
+            "connections": "many",
+        }
+    )
+    keys = [line.strip().partition(":")[0] for line in message.splitlines()[1:]]
+    assert keys == [
+        "connections",
+        "desi.archive",
+        "desi.release",
+        "desi.surveys",
+        "match.report_radius_arcsec",
+        "targets.csv",
+        "targts",
+    ]
+
+
+def test_the_csv_is_required():
+    assert "targets.csv: missing" in refused({})
+    assert "expected a group of keys" in refused([])
+
+
+@pytest.mark.parametrize("key", ["desi.archive", "targets.csv", "results", "desi.release", "connections"])
+def test_no_secret_gets_in_or_out(key):
+    message = refused(merged(MINIMAL, key, "https://vera:hunter2@host/dr1"))
+    assert key in message
+    assert "hunter2" not in message
+    assert "vera" not in message
+
+
+def test_the_digest_changes_with_the_content_alone():
+    base = validate(yaml.safe_load(DEFAULTS))
+    assert len(digest(base)) == 16
+    assert int(digest(base), 16) >= 0
+    changed = set()
+    for key, _ in leaves(load_schema()):
+        old = functools.reduce(operator.getitem, key.split("."), base)
+        if isinstance(old, bool):
+            new = not old
+        elif isinstance(old, int | float):
+            new = old + 1
+        else:
+            new = [*old, "sv3"] if isinstance(old, list) else f"{old}1"
+        if digest(merged(base, key, new)) != digest(base):
+            changed.add(key)
+    assert {key for key, _ in leaves(load_schema())} - changed == {
+        "desi.archive",
+        "desi.transfer",
+        "hetdex.archive",
+        "legacysurvey.archive",
+        "legacysurvey.transfer",
+        "connections",
+        "results",
+    }
+    assert digest(dict(reversed(base.items()))) == digest(base)

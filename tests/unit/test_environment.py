@@ -1,0 +1,144 @@
+"""What runs where: lock files, conda environments, profiles and rules agree with one another."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts"
+ENVS = sorted((ROOT / "envs").glob("*.yaml"))
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGE_OF = {"yaml": "pyyaml"}  # where the import has another name
+
+
+def locked(name):
+    """Return the versions in a lock file, having checked that each is exact and has hashes."""
+    versions = {}
+    for entry in re.sub(r"\\\n", " ", (ROOT / name).read_text()).splitlines():
+        if not entry.strip() or entry.lstrip().startswith("#"):
+            continue
+        found = re.fullmatch(r"([a-z0-9-]+)==(\S+?)( ;[^#]*?)?((?: +--hash=sha256:[0-9a-f]{64})+)", entry.rstrip())
+        assert found, f"{name}: not an exact version with hashes: {entry[:80]}"
+        assert found[1] not in versions, f"{name}: {found[1]} is there twice"
+        versions[found[1]] = found[2]
+    return versions
+
+
+def test_lock_files_are_exact_and_agree():
+    runtime, dev, uv = map(locked, LOCKS)
+    assert list(uv) == ["uv"]
+    assert {name: dev.get(name) for name in runtime} == runtime
+
+
+@pytest.mark.parametrize(
+    ("lock", "requirements"),
+    [
+        ("requirements.lock", PROJECT["project"]["dependencies"]),
+        ("requirements-dev.lock", [name for group in PROJECT["dependency-groups"].values() for name in group]),
+    ],
+)
+def test_what_the_project_asks_for_is_in_the_lock(lock, requirements):
+    versions = locked(lock)
+    for requirement in map(Requirement, requirements):
+        version = versions.get(canonicalize_name(requirement.name))
+        assert version, f"{requirement} is not in {lock}: run `make lock`"
+        assert requirement.specifier.contains(version), f"{lock} has {version}, not {requirement}: run `make lock`"
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda path: path.stem)
+def test_conda_environments_have_the_locked_versions(env):
+    described = yaml.safe_load(env.read_text())
+    assert described["channels"] == ["conda-forge", "nodefaults"]
+    python, *pins = described["dependencies"]
+    assert python == "python=3.12"
+    versions = locked("requirements.lock")
+    assert pins
+    for pin in pins:
+        name, _, version = pin.partition("==")
+        assert version == versions.get(name), f"{env.name} has {pin}, requirements.lock {versions.get(name)}"
+
+
+def imported(path, seen):
+    """Return the top-level names that a program imports anywhere, or a module of the library when it is imported."""
+    names = set()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if path.parent == SCRIPTS else tree.body:
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for module in modules:
+            own = SCRIPTS / Path(*module.split(".")).with_suffix(".py")
+            if own.is_file() and own not in seen:
+                names |= imported(own, seen | {own})
+            names.add(module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"skyharvest"}
+
+
+def programs_and_environments():
+    """Yield, for every rule: its name, the programs of its shell lines, and its conda environment."""
+    for rules in sorted((ROOT / "rules").glob("*.smk")):
+        for text in re.split(r"^(?=(?:rule|checkpoint) )", rules.read_text(), flags=re.MULTILINE)[1:]:
+            env = re.search(r'conda:\s*"\.\./envs/(\w+)\.yaml"', text)
+            yield text.split(":")[0], re.findall(r"\b\w+\.py\b", text), env and env[1]
+
+
+def test_rules_import_only_what_their_environment_has():
+    rules = list(programs_and_environments())
+    if not rules:
+        pytest.skip("there are no rules")
+    for rule, programs, env in rules:
+        if not programs:
+            continue
+        assert env, f"{rule} has no conda environment"
+        pins = yaml.safe_load((ROOT / "envs" / f"{env}.yaml").read_text())["dependencies"]
+        there = {pin.partition("=")[0] for pin in pins}
+        for program in programs:
+            assert (SCRIPTS / program).is_file(), f"{rule} runs {program}, which scripts/ does not have"
+            needed = {PACKAGE_OF.get(name, name) for name in imported(SCRIPTS / program, frozenset())}
+            assert needed <= there, f"{rule}: {program} imports {needed - there}, which envs/{env}.yaml lacks"
+
+
+@pytest.mark.skipif(not shutil.which("git") or not (ROOT / ".git").exists(), reason="not a git checkout")
+def test_no_file_names_a_package_index():
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
+    address = re.compile(r"pypi\.org|python[h]osted|anaconda\.(?:org|com)|--(?:extra-)?index[-]url|--find[-]links")
+    assert len(files) > 10
+    for name in filter(None, files):
+        path = ROOT / name
+        if path.is_file():
+            found = address.search(path.read_bytes().decode("latin-1"))
+            assert not found, f"{name} has {found}"
+
+
+@pytest.mark.parametrize("profile", ["default", "slurm"])
+def test_snakemake_understands_the_profiles(profile, tmp_path):
+    snakefile = tmp_path / "Snakefile"
+    snakefile.write_text('rule extract_desi:\n    output: "x"\n    shell: "touch {output}"\n')
+    folder = ROOT / "profiles" / profile
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--directory", tmp_path, "--snakefile", snakefile]
+    done = subprocess.run([*command, "--workflow-profile", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"Using workflow specific profile {folder}" in done.stderr
+    assert "extract_desi" in done.stdout + done.stderr
+
+
+def test_groups_of_the_slurm_profile_are_rules():
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
+    rules = {rule.split()[1] for rule, _, _ in programs_and_environments()}
+    groups = dict(group.split("=") for group in profile["groups"])
+    assert set(groups) <= rules
+    assert {group.split("=")[0] for group in profile["group-components"]} <= set(groups.values())

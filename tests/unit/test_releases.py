@@ -1,0 +1,183 @@
+"""Releases: paths and addresses as the archives have them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skyharvest.errors import InputError
+from skyharvest.releases import (
+    REGISTRY,
+    load_registry,
+    load_release,
+    parse_coadd_name,
+    redrock_beside,
+)
+
+REAL = Path(__file__).resolve().parents[3] / "shared" / "real" / "archive"
+
+
+@pytest.mark.parametrize(
+    ("release", "archive", "survey", "program", "pix", "address"),
+    [
+        (
+            "edr",
+            "https",
+            "sv3",
+            "dark",
+            26065,
+            "https://data.desi.lbl.gov/public/edr/spectro/redux/fuji/healpix/sv3/dark/260/26065/coadd-sv3-dark-26065.fits",
+        ),
+        (
+            "dr1",
+            "s3",
+            "main",
+            "bright",
+            8043,
+            "https://desidata.s3.amazonaws.com/dr1/spectro/redux/iron/healpix/main/bright/80/8043/coadd-main-bright-8043.fits",
+        ),
+        (
+            "dr1",
+            "local",
+            "main",
+            "dark",
+            7,
+            "/global/cfs/cdirs/desi/public/dr1/spectro/redux/iron/healpix/main/dark/0/7/coadd-main-dark-7.fits",
+        ),
+    ],
+)
+def test_coadds_lie_where_the_archives_have_them(release, archive, survey, program, pix, address):
+    found = load_release(release)
+    assert f"{found.root(archive)}/{found.coadd(survey, program, pix)}" == address
+
+
+def test_names_of_the_other_files():
+    dr1 = load_release("dr1")
+    directory = "spectro/redux/iron/healpix/main/dark/272/27258"
+    assert dr1.tilepix() == "spectro/redux/iron/healpix/tilepix.fits"
+    assert dr1.redrock("main", "dark", 27258) == f"{directory}/redrock-main-dark-27258.fits"
+    assert dr1.checksums("main", "dark", 27258) == (f"{directory}/redux_iron_healpix_main_dark_272_27258.sha256sum")
+    assert (dr1.nside, dr1.group) == (64, 100)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real files at {REAL}")
+def test_the_real_mirror_is_laid_out_like_this():
+    loa = load_release("loa")
+    root = Path(loa.root(f"{REAL}/"))
+    for path in (loa.tilepix(), *(make("special", "dark", 27247) for make in (loa.coadd, loa.redrock, loa.checksums))):
+        assert (root / path).is_file()
+
+
+def test_a_mirror_is_its_own_root(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/vera")
+    dr1 = load_release("dr1")
+    assert dr1.root("https://mirror.example/desi/dr1/") == "https://mirror.example/desi/dr1"
+    assert dr1.root("~/dr1/") == "/home/vera/dr1"
+    assert dr1.root("mirrors/dr1") == "mirrors/dr1"
+    assert load_release("demo").root("local") == "resources/demo"
+
+
+def test_a_root_that_is_not_there():
+    with pytest.raises(InputError, match=r"'loa' has no 'https' root.*it has: none.*mirror"):
+        load_release("loa").root("https")
+    with pytest.raises(InputError, match=r"'demo' has no 's3' root.*it has: local"):
+        load_release("demo").root("s3")
+
+
+def test_an_unknown_release_is_told_what_there_is():
+    with pytest.raises(InputError, match=r"no release 'dr11'; did you mean 'dr1'\?"):
+        load_release("dr11")
+    with pytest.raises(InputError, match="expected one of: dr1, edr, loa, demo"):
+        load_release("matterhorn")
+
+
+@given(
+    survey=st.from_regex(r"[a-z0-9]+", fullmatch=True),
+    program=st.from_regex(r"[a-z0-9]+", fullmatch=True),
+    pix=st.integers(0, 12 * 64**2 - 1),
+)
+def test_a_coadd_name_says_what_it_was_made_from(survey, program, pix):
+    release = load_release("dr1", REGISTRY)
+    coadd = f"https://archive.example/dr1/{release.coadd(survey, program, pix)}"
+    assert parse_coadd_name(coadd) == (survey, program, pix)
+    assert redrock_beside(coadd) == f"https://archive.example/dr1/{release.redrock(survey, program, pix)}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "coadd-0-1000-thru20210517.fits",  # of a tile and petal
+        "redrock-main-dark-27258.fits",
+        "coadd-main-dark-27258.fits.part",
+        "xcoadd-main-dark-1.fits",
+        "coadd-main-dark-.fits",
+        "",
+    ],
+)
+def test_other_names_are_not_taken_for_coadds(name):
+    assert parse_coadd_name(f"/data/{name}") is None
+
+
+def test_redrock_beside_a_bare_name_and_beside_something_else():
+    assert redrock_beside("coadd-0-1000-thru20210517.fits") == "redrock-0-1000-thru20210517.fits"
+    with pytest.raises(InputError, match="coadd-main-dark-27258"):
+        redrock_beside("/coadd-data/spectra-main-dark-1.fits")
+
+
+def _registry(tmp_path, old, new):
+    text = REGISTRY.read_text()
+    assert old in text
+    path = tmp_path / "releases.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("specprod: iron", "spcprod: iron", "spcprod"),
+        ("order: nested", "order: ring", "dr1.pixels.order"),
+        ("nside: 64", "nside: 63", "dr1.pixels.nside"),
+        ("https: https://data.desi.lbl.gov/public/dr1", "htps: x", "htps"),
+        ("https://data", "https://vera:secret@data", "dr1.roots.https"),
+        ("tilepix: spectro", "tilepix: /spectro", "dr1.paths.tilepix"),
+    ],
+)
+def test_a_registry_with_a_mistake_is_refused(tmp_path, old, new, said):
+    assert load_registry()
+    with pytest.raises(InputError, match=said):
+        load_registry(_registry(tmp_path, old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("specprod: iron", "spcprod: iron", "specprod"),
+        ("{survey}-{program}-{pix}.fits", "{surevy}.fits", "surevy"),
+        ("healpix/tilepix.fits", "{pix}/tilepix.fits", "pix"),
+    ],
+)
+def test_a_release_with_a_mistake_is_refused(tmp_path, old, new, said):
+    with pytest.raises(InputError, match=rf"releases\.yaml.*{said}"):
+        load_release("dr1", _registry(tmp_path, old, new))
+
+
+def test_what_is_no_registry_at_all(tmp_path):
+    for text, said in (("[", "cannot read"), ("- dr1", "expected keys and values"), ("", "expected keys and values")):
+        (tmp_path / "releases.yaml").write_text(text)
+        with pytest.raises(InputError, match=said):
+            load_release("dr1", tmp_path / "releases.yaml")
+    with pytest.raises(InputError, match="cannot read"):
+        load_release("dr1", tmp_path / "none.yaml")
+
+
+def test_parsing_the_workflow_stays_cheap():
+    code = "import sys, skyharvest.config; print(*sys.modules)"
+    scripts = REGISTRY.parents[1] / "scripts"
+    done = subprocess.run([sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "yaml" in loaded
+    assert not loaded & {"numpy", "h5py", "pyarrow", "healpy", "astropy", "pandas", "urllib3", "jsonschema"}
