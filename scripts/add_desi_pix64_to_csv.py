@@ -1,0 +1,49 @@
+"""Add to a CSV of sky positions the DESI pixel of each row (pix64: NSIDE=64, NESTED) and its group (pix64 // 100)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from skyharvest import cli
+from skyharvest.targets import Names, add_pix64, count_kinds
+
+MAX_SHOWN = 10
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("csv", type=Path, metavar="CSV", help="plain or .gz")
+    made.add_argument("--ra", default="RA_DESI", help="column of the right ascension, degrees")
+    made.add_argument("--dec", default="DEC_DESI", help="column of the declination, degrees")
+    made.add_argument("--healpix", metavar="COLUMN", help="an NSIDE=16 NESTED column to check against RA and Dec")
+    made.add_argument(
+        "--out", type=Path, metavar="PATH", help="the file to write, by default CSV-stem.with_pix64.csv beside the CSV"
+    )
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Copy the CSV with the two columns added."""
+    out: Path = options.out or default_out(options.csv)
+    n_rows, rejected = add_pix64(options.csv, out, Names(options.ra, options.dec, options.healpix))
+    for bad in rejected[:MAX_SHOWN]:
+        cli.log.warning("row %d has no pixel: %s", bad.row, bad.reason)
+    if len(rejected) > MAX_SHOWN:
+        cli.log.warning("... and %d more", len(rejected) - MAX_SHOWN)
+    for kind, count in count_kinds(rejected):
+        cli.log.warning("%d rows without a pixel: %s", count, kind)
+    print(f"{out}: {n_rows:,} rows, {n_rows - len(rejected):,} with a pixel")
+
+
+def default_out(path: Path) -> Path:
+    """Return ``x.with_pix64.csv`` beside ``x.csv`` or ``x.csv.gz``."""
+    name = path.name
+    for suffix in (".gz", ".csv"):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+    return path.with_name(f"{name}.with_pix64.csv")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

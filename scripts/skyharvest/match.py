@@ -1,0 +1,102 @@
+"""Which positions lie within a radius of which, on the sphere."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+ARCSEC = 1 / 3600  # degrees
+SLACK_DEG = 1e-9  # the band in Dec must not lose by rounding what the exact distance keeps
+BLOCK_PAIRS = 4_000_000  # candidate pairs held at once: about 200 MB
+
+
+def separation_deg(ra1: Any, dec1: Any, ra2: Any, dec2: Any) -> Floats:
+    """Return the great-circle distance in degrees between positions in degrees (broadcast).
+
+    Vincenty's formula (1975), which `astropy.coordinates.angular_separation` uses too: exact at small and at large
+    distances, at the poles and across RA 0/360.
+    """
+    lon1, lat1, lon2, lat2 = (np.radians(np.asarray(angle, np.float64)) for angle in (ra1, dec1, ra2, dec2))
+    sin_dlon, cos_dlon = np.sin(lon2 - lon1), np.cos(lon2 - lon1)
+    sin1, cos1, sin2, cos2 = np.sin(lat1), np.cos(lat1), np.sin(lat2), np.cos(lat2)
+    across = cos2 * sin_dlon
+    along = cos1 * sin2 - sin1 * cos2 * cos_dlon
+    toward = sin1 * sin2 + cos1 * cos2 * cos_dlon
+    return np.asarray(np.degrees(np.arctan2(np.hypot(across, along), toward)))
+
+
+def within_radius(
+    ra1: Floats, dec1: Floats, ra2: Floats, dec2: Floats, radius_arcsec: float
+) -> tuple[Ints, Ints, Floats]:
+    """Find every pair (i, j) with position i of the first list within the radius of position j of the second.
+
+    The second list is sorted by declination; each position of the first then has few candidates in its band.
+
+    Parameters
+    ----------
+    ra1, dec1 : (n,) float64, degrees
+    ra2, dec2 : (m,) float64, degrees. Positions that are not finite match nothing.
+    radius_arcsec
+        The circle is closed: a distance equal to the radius counts.
+
+    Returns
+    -------
+    i, j : (k,) int64
+        Indices into the first and the second list, ordered by i, then by distance, then by j.
+    separation_arcsec : (k,) float64
+    """
+    good = np.flatnonzero(np.isfinite(ra2) & np.isfinite(dec2))
+    order = good[np.argsort(dec2[good], kind="stable")]
+    dec_sorted = dec2[order]
+    radius_deg = radius_arcsec * ARCSEC
+    finite = np.isfinite(ra1) & np.isfinite(dec1)
+    first = np.searchsorted(dec_sorted, np.where(finite, dec1, 0) - radius_deg - SLACK_DEG, "left")
+    last = np.searchsorted(dec_sorted, np.where(finite, dec1, 0) + radius_deg + SLACK_DEG, "right")
+    counts = np.where(finite, last - first, 0)
+    ends = np.cumsum(counts)
+
+    found_i, found_j, found_sep = [], [], []
+    begin = 0
+    while begin < len(counts):
+        before = ends[begin - 1] if begin else 0
+        stop = max(begin + 1, int(np.searchsorted(ends, before + BLOCK_PAIRS, "right")))
+        n = counts[begin:stop]
+        i = np.repeat(np.arange(begin, stop), n)
+        j = order[np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first[begin:stop], n)]
+        near = _near_in_ra(ra1[i], dec1[i], ra2[j], radius_deg)
+        i, j = i[near], j[near]
+        separation = separation_deg(ra1[i], dec1[i], ra2[j], dec2[j]) / ARCSEC
+        inside = separation <= radius_arcsec
+        found_i.append(i[inside])
+        found_j.append(j[inside])
+        found_sep.append(separation[inside])
+        begin = stop
+    if not found_i:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+    i, j, separation = np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_sep)
+    by = np.lexsort((j, separation, i))
+    return i[by].astype(np.int64), j[by].astype(np.int64), separation[by]
+
+
+def equal_ids(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """Return every pair (i, j) with ``first[i] == second[j]``, ordered by i, then j."""
+    order = np.argsort(second, kind="stable")
+    ordered = second[order]
+    start = np.searchsorted(ordered, first, "left")
+    counts = np.searchsorted(ordered, first, "right") - start
+    i = np.repeat(np.arange(len(first)), counts)
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return i, order[np.repeat(start, counts) + within]
+
+
+def _near_in_ra(ra1: Floats, dec1: Floats, ra2: Floats, radius_deg: float) -> npt.NDArray[np.bool_]:
+    """Rule out by RA alone what cannot be within the radius: cheaper than the exact distance."""
+    limit = np.abs(dec1) + radius_deg
+    # On a circle of the radius around (ra, dec), sin(dRA) = sin(radius) / cos(dec) at most; all RA if it holds a pole.
+    sine = np.sin(np.radians(radius_deg)) / np.maximum(np.cos(np.radians(np.abs(dec1))), 1e-300)
+    reach = np.where((limit >= 90) | (sine >= 1), 180.0, np.degrees(np.arcsin(np.minimum(sine, 1))))
+    distance = np.abs((ra2 - ra1 + 180) % 360 - 180)
+    return np.asarray(distance <= reach + SLACK_DEG)

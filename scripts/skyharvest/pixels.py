@@ -1,0 +1,159 @@
+"""HEALPix: which pixels positions and circles fall into, and which pixel scheme a column of numbers follows.
+
+The only module that imports healpy. Scheme: Górski et al. 2005, ApJ 622, 759.
+"""
+
+from typing import Any
+
+import healpy as hp
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+NSIDES = tuple(2**k for k in range(10))  # 1 to 512
+MARGIN = 1.01  # a pixel up to 1 % of the radius beyond the circle may count as touched; never may one be missed
+POLYGON = 64  # corners: at MARGIN radii they lie outside the circle, and the polygon's sides, too (1.01 cos(π/64) > 1)
+SMALL = 0.25  # of a pixel's size: circles up to here reach into neighbouring pixels only (pixels are 0.67 wide or more)
+FINER = 16  # NSIDE of the grid on which larger circles are drawn, over that of the pixels
+BLOCK = 16_384  # targets at once: about 200 MB
+
+
+def ang2pix(nside: int, ra: Any, dec: Any, nested: bool = True) -> Ints:
+    """Return the HEALPix pixel of each position.
+
+    Parameters
+    ----------
+    nside
+        A power of two.
+    ra, dec : (n,) float64
+        Degrees; RA of any range.
+    nested
+        NESTED ordering (DESI's), else RING.
+    """
+    return np.asarray(hp.ang2pix(nside, ra, dec, nest=nested, lonlat=True), np.int64)
+
+
+def parent(pix: Ints, nside_from: int, nside_to: int) -> Ints:
+    """Return the coarser NESTED pixel that holds each pixel: two bits fewer per halving of NSIDE."""
+    if nside_to > nside_from:
+        raise ValueError(f"NSIDE={nside_to} is finer than NSIDE={nside_from}")
+    return np.asarray(pix, np.int64) >> 2 * (nside_from.bit_length() - nside_to.bit_length())
+
+
+def touched_pixels(nside: int, ra: Any, dec: Any, radius_arcsec: float) -> tuple[Ints, Ints]:
+    """Return every (target, NESTED pixel) pair such that the pixel touches the closed circle round the target.
+
+    None is missed, at poles, edges and corners either. For circles of up to a quarter of the pixel's size, a pixel
+    that is farther away than 1.01 radii is not returned; for larger ones, none that is a fifth of its size too far.
+
+    Parameters
+    ----------
+    nside
+        A power of two.
+    ra, dec : (n,) float64
+        Finite, degrees.
+    radius_arcsec
+        Of the circles, not negative.
+
+    Returns
+    -------
+    index, pixel : (m,) int64
+        Target number and pixel, ordered by target, then pixel, without duplicates.
+    """
+    if not radius_arcsec >= 0:
+        raise ValueError(f"the radius is {radius_arcsec} arcsec; expected 0 or more")
+    ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
+    radius = np.radians(radius_arcsec / 3600)
+    touch = _touch_small if radius <= SMALL * hp.nside2resol(nside) else _touch_large
+    indices, pixels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for start in range(0, len(ra), BLOCK):
+        index, pixel = touch(nside, ra[start : start + BLOCK], dec[start : start + BLOCK], radius)
+        order = np.lexsort((pixel, index))
+        index, pixel = index[order], pixel[order]
+        first = np.ones(len(index), bool)
+        first[1:] = (index[1:] != index[:-1]) | (pixel[1:] != pixel[:-1])
+        indices.append(index[first] + start)
+        pixels.append(pixel[first])
+    return np.concatenate(indices), np.concatenate(pixels)
+
+
+def _touch_small(nside: int, ra: Floats, dec: Floats, radius: float) -> tuple[Ints, Ints]:
+    """Return pairs, with duplicates, for circles (radius in radians) that are small against a pixel.
+
+    A pixel's border is straight, or nearly so, across such a circle. So a pixel that touches the circle holds a corner
+    of a polygon round the circle, unless the pixel's own corner lies in there.
+    """
+    own = ang2pix(nside, ra, dec)
+
+    # Most targets: 16 points at twice the radius lie in the target's own pixel, and none of its corners is that near.
+    wide = _circle_pixels(nside, ra, dec, 2 * radius, 16)
+    corner = _corner_distance(nside, own, ra, dec).min(axis=1)
+    near = np.flatnonzero((wide != own[:, None]).any(axis=1) | (corner <= 2 * radius))
+
+    polygon = _circle_pixels(nside, ra[near], dec[near], MARGIN * radius, POLYGON)
+    around = np.asarray(hp.get_all_neighbours(nside, own[near], nest=True), np.int64).T  # (n, 8); -1: there are only 7
+    index, neighbour = np.repeat(near, around.shape[1]), around.ravel()
+    index, neighbour = index[neighbour >= 0], neighbour[neighbour >= 0]
+    touching = (_corner_distance(nside, neighbour, ra[index], dec[index]) <= MARGIN * radius).any(axis=1)
+    return (
+        np.concatenate([np.arange(len(ra)), np.repeat(near, POLYGON), index[touching]]),
+        np.concatenate([own, polygon.ravel(), neighbour[touching]]),
+    )
+
+
+def _touch_large(nside: int, ra: Floats, dec: Floats, radius: float) -> tuple[Ints, Ints]:
+    """Return pairs for circles of any size (radius in radians).
+
+    Those that hold a much finer pixel which may touch the circle. `query_disc` itself would miss some: with
+    ``inclusive=True`` (healpy issue 968), and in NESTED ordering if the circle is larger than a hemisphere.
+    """
+    fine = nside * FINER
+    reach = min(radius + 1.001 * hp.max_pixrad(fine), np.pi)
+    discs = [hp.ring2nest(fine, hp.query_disc(fine, centre, reach)) for centre in _frame(ra, dec)[0].T]
+    pixels = [np.unique(parent(disc, fine, nside)) for disc in discs]
+    index = np.repeat(np.arange(len(ra)), [len(touched) for touched in pixels])
+    return index, np.concatenate(pixels)
+
+
+def _circle_pixels(nside: int, ra: Floats, dec: Floats, radius: float, n: int) -> Ints:
+    """Return the pixels, (len(ra), n), of n evenly spaced points on the circle (radians) round each position."""
+    angle = 2 * np.pi * np.arange(n) / n
+    centre, east, north = _frame(ra, dec)
+    toward = np.cos(angle) * north[:, :, None] + np.sin(angle) * east[:, :, None]
+    x, y, z = np.cos(radius) * centre[:, :, None] + np.sin(radius) * toward
+    return np.asarray(hp.vec2pix(nside, x, y, z, nest=True), np.int64)
+
+
+def _corner_distance(nside: int, pixel: Ints, ra: Floats, dec: Floats) -> Floats:
+    """Return the distance (radians) from each position to the four corners of its pixel, (len(pixel), 4)."""
+    unique, inverse = np.unique(pixel, return_inverse=True)
+    corners = np.asarray(hp.boundaries(nside, unique, step=1, nest=True)).reshape(-1, 3, 4)[inverse]
+    chord = np.linalg.norm(corners - _frame(ra, dec)[0].T[:, :, None], axis=1)
+    return np.asarray(2 * np.arcsin(np.minimum(chord / 2, 1)))
+
+
+def _frame(ra: Floats, dec: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return unit vectors (3, n) to each position (degrees), and to its east and north; a right frame at poles too."""
+    sin_ra, cos_ra = np.sin(np.radians(ra)), np.cos(np.radians(ra))
+    sin_dec, cos_dec = np.sin(np.radians(dec)), np.cos(np.radians(dec))
+    centre = np.stack([cos_dec * cos_ra, cos_dec * sin_ra, sin_dec])
+    east = np.stack([-sin_ra, cos_ra, np.zeros_like(ra)])
+    north = np.stack([-sin_dec * cos_ra, -sin_dec * sin_ra, cos_dec])
+    return centre, east, north
+
+
+def agreement(values: Ints, ra: Any, dec: Any, nside: int, nested: bool) -> float:
+    """Return the fraction of ``values`` that are the pixels of the positions (degrees) in this scheme."""
+    return float(np.mean(values == ang2pix(nside, ra, dec, nested))) if len(values) else 0.0
+
+
+def guess_scheme(values: Ints, ra: Any, dec: Any) -> list[tuple[int, str, float]]:
+    """Return (NSIDE, ordering, fraction that agrees) for NSIDE 1 to 512, NESTED and RING, best first.
+
+    At NSIDE=1 the two orderings are the same; it is listed as NESTED.
+    """
+    schemes = [(nside, kind) for nside in NSIDES for kind in ("NESTED", "RING") if (nside, kind) != (1, "RING")]
+    found = [(nside, kind, agreement(values, ra, dec, nside, kind == "NESTED")) for nside, kind in schemes]
+    return sorted(found, key=lambda scheme: -scheme[2])
