@@ -1,0 +1,34 @@
+# What became of every CSV row.
+
+
+rule account_desi:
+    input:
+        targets=rules.prepare_targets.output.table,
+        rejected=rules.prepare_targets.output.rejected,
+        plan_targets=f"{RESULTS}/desi/plan_targets.npy",
+        extracted=all_extracted,
+        crossmatches=all_crossmatches,
+    output:
+        ledger=f"{RESULTS}/desi/ledger.csv",
+        summary=f"{RESULTS}/desi/summary.json",
+    log:
+        f"{LOGS}/account_desi.log",
+    conda:
+        "../envs/account.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * 1000,
+        runtime=lambda wildcards, input, attempt: attempt * (10 + len(input.extracted) // 500),
+    params:
+        name=config["targets"]["name"],
+        release=RELEASE.name,
+    shell:
+        f"{RUN}/account_desi.py --extracted {EXTRACTED} --crossmatches {CROSSMATCHES} "
+        "--targets {input.targets:q} --rejected {input.rejected:q} "
+        "--plan-targets {input.plan_targets:q} --name {params.name} --release {params.release} "
+        "--ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
+
+
+rule desi:
+    input:
+        rules.account_desi.output,
+    localrule: True

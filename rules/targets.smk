@@ -1,0 +1,32 @@
+# The CSV in, a validated table out.
+
+
+rule prepare_targets:
+    input:
+        csv=config["targets"]["csv"],
+    output:
+        table=f"{RESULTS}/targets/targets.parquet",
+        rejected=f"{RESULTS}/targets/rejected.csv",
+        pixels=f"{RESULTS}/targets/pix64.txt",
+        counts=f"{RESULTS}/targets/pix64_counts.csv",
+    log:
+        f"{LOGS}/prepare_targets.log",
+    conda:
+        "../envs/targets.yaml"
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (500 + 10 * int(input.size_mb)),
+        runtime=lambda wildcards, input, attempt: attempt * (5 + int(input.size_mb) // 50),
+    params:
+        columns=" ".join(
+            f"--{key} {shlex.quote(config['targets'][key])}"
+            for key in ("ra", "dec", "healpix", "targetid")
+            if config["targets"][key] is not None
+        ),
+    shell:
+        f"{RUN}/prepare_targets.py " "{input.csv:q} {params.columns} --out-dir $(dirname {output.table:q}) 2> {log:q}"
+
+
+rule targets:
+    input:
+        rules.prepare_targets.output,
+    localrule: True

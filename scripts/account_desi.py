@@ -1,0 +1,43 @@
+"""Account for every CSV row of a finished run: ledger.csv, summary.json, and a table on screen."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from skyharvest import cli
+from skyharvest.ledger import account, show, summarise, write_ledger, write_summary
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
+    made.add_argument("--rejected", type=Path, required=True, metavar="REJECTED.csv", help="from prepare_targets.py")
+    made.add_argument("--plan-targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from plan_desi.py")
+    made.add_argument("--extracted", type=Path, required=True, help="directory of the extracted files")
+    made.add_argument("--crossmatches", type=Path, required=True, help="directory of the assembled files")
+    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
+    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr1 (recorded)")
+    made.add_argument("--ledger", type=Path, required=True, help="ledger.csv to write")
+    made.add_argument("--summary", type=Path, required=True, help="summary.json to write")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Account, write, and show the totals."""
+    made = account(
+        targets=options.targets,
+        rejected=options.rejected,
+        plan_targets=options.plan_targets,
+        extracted=options.extracted,
+        crossmatches=options.crossmatches,
+        name=options.name,
+    )
+    summary = summarise(made, {"survey": "desi", "release": options.release})
+    write_ledger(made, options.ledger)
+    write_summary(summary, options.summary)
+    print(show(summary))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

@@ -1,0 +1,310 @@
+"""Put the extracted rows of one NSIDE=16 pixel into one file, with combined spectra and the CSV's columns.
+
+Layout of ``crossmatch_desi.hdf5`` (n rows, a row per (CSV row, spectrum) pair, ordered by CSV row; row i of one group
+belongs to row i of the other):
+
+=========================================  ====================================================================
+``/desi/targetid, ra, dec``                of the fiber (TARGET_RA, TARGET_DEC), degrees
+``/desi/survey, program, pix64``           the coadd that the spectrum is from
+``/desi/separation_arcsec, primary``       distance to the CSV's position; DESI's choice among a CSV row's spectra
+``/desi/z, zerr, zwarn, spectype, subtype, deltachi2``  redrock's; zwarn -1 and z NaN where the archive has no redrock
+``/desi/<fibermap and scores column>``     every column of FIBERMAP and SCORES, in lower case
+``/desi/spectrum_lambda``                  (7781,) float64 Å, vacuum, 0.8 Å
+``/desi/spectrum_flux, spectrum_ivar``     (n, 7781) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹ and its inverse square
+``/desi/spectrum_mask``                    (n, 7781) int32, 0 = good
+``/desi/spectrum_lsf_sigma``               (n, 7781) float32, pixels of 0.8 Å
+``/desi/{b,r,z}_{flux,…}``                 with ``spectra: {arms: true}``: the native arms
+``/<name>/row``, ``/<name>/*``             the CSV row, and every CSV column
+=========================================  ====================================================================
+
+A pixel whose targets matched nothing has the same datasets with n = 0.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skyharvest import provenance, store
+from skyharvest.desi import ARMS, COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
+from skyharvest.errors import MalformedFile
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+BATCH_ROWS = 64  # spectra combined at once: about 100 MB of float64 work space
+OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
+REDSHIFT_TYPES = {"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "SPECTYPE": "S6", "SUBTYPE": "S20", "DELTACHI2": "f8"}
+FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
+IVAR_UNIT = "10**+34 (s2 cm4 Angstrom2) / erg2"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an assembled file holds: the configuration's ``targets: name`` and ``spectra``."""
+
+    name: str = "chandra"
+    combine: bool = True
+    lsf: bool = True
+    arms: bool = False
+    redshifts: bool = True
+
+
+@dataclass
+class Piece:
+    """The rows of one extracted file that belong to the pixel.
+
+    Attributes
+    ----------
+    take : (k,) int64
+        Rows of the extracted file.
+    place : (k,) int64
+        Their rows in the assembled file.
+    """
+
+    file: h5py.File
+    take: Ints
+    row: Ints
+    place: Ints
+
+
+def assemble(
+    pix16: int, targets: Path, extracted: Sequence[Path], out: Path, *, layout: Layout, attributes: Mapping[str, Any]
+) -> int:
+    """Assemble one NSIDE=16 pixel and return its number of rows.
+
+    Parameters
+    ----------
+    pix16
+        The pixel (NESTED) of the CSV's positions.
+    targets
+        ``targets.parquet``.
+    extracted
+        Extracted files of every NSIDE=64 pixel that was searched for the pixel's targets.
+    out
+        The file to write.
+    layout
+        What goes in.
+    attributes
+        Root attributes beside the pixel and the provenance: release, specprod, radius …
+
+    Raises
+    ------
+    MalformedFile
+        If an extracted file is torn. The message says to remove it.
+    """
+    table = pq.read_table(targets, filters=[("pix16", "==", pix16)])
+    rows = table.column("row").to_numpy()
+    with ExitStack() as opened:
+        files = [opened.enter_context(store.reading(path)) for path in extracted]
+        pieces = _pieces(files, rows)
+        n = sum(len(piece.take) for piece in pieces)
+        csv_row = np.zeros(n, np.int64)
+        for piece in pieces:
+            csv_row[piece.place] = piece.row
+        with store.create(out) as file:
+            file.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED"})
+            file.attrs.update(attributes)
+            file.attrs.update(provenance.attributes())
+            desi = file.create_group("desi")
+            _write_columns(desi, pieces, csv_row, layout)
+            _write_spectra(desi, pieces, n, layout)
+            _write_csv_columns(file.create_group(layout.name), table, np.searchsorted(rows, csv_row))
+    return n
+
+
+def _pieces(files: Sequence[h5py.File], rows: Ints) -> list[Piece]:
+    pieces = []
+    for file in files:
+        row = file["row"][:]
+        take = np.flatnonzero(np.isin(row, rows))
+        pieces.append(Piece(file, take, row[take], np.zeros(0, np.int64)))
+    # By CSV row; within it in the order of the files and of their rows.
+    order = np.argsort(np.concatenate([piece.row for piece in pieces]), kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    start = 0
+    for piece in pieces:
+        piece.place = place[start : start + len(piece.take)]
+        start += len(piece.take)
+    return pieces
+
+
+def _gather(pieces: Sequence[Piece], group: str) -> dict[str, Array]:
+    """Return the columns of a group of all extracted files, in the assembled order."""
+    having = [piece for piece in pieces if group in piece.file]
+    tables = [store.read_table(piece.file[group]) for piece in having]
+    tables = [{name: values[piece.take] for name, values in t.items()} for piece, t in zip(having, tables, strict=True)]
+    with_rows = [(t, len(p.take)) for p, t in zip(having, tables, strict=True) if len(p.take)]
+    if not with_rows:
+        return tables[0] if tables else {}
+    stacked = stack_columns([t for t, _ in with_rows], [n for _, n in with_rows])
+    place = np.concatenate([piece.place for piece in having if len(piece.take)])
+    assert np.array_equal(np.sort(place), np.arange(len(place)))
+    order = np.argsort(place)
+    return {name: values[order] for name, values in stacked.items()}
+
+
+def _write_columns(desi: h5py.Group, pieces: Sequence[Piece], csv_row: Ints, layout: Layout) -> None:
+    n = len(csv_row)
+    fibermap, scores = _gather(pieces, "fibermap"), _gather(pieces, "scores")
+    redshifts = _gather(pieces, "redshifts") if layout.redshifts else {}
+    empty = {"TARGETID": "i8", "TARGET_RA": "f8", "TARGET_DEC": "f8"}
+    core = {name: fibermap.pop(name, np.zeros(0, dtype)) for name, dtype in empty.items()}
+    for aligned in (scores, redshifts):
+        assert len(aligned.get("TARGETID", core["TARGETID"])) == n
+        assert np.array_equal(aligned.pop("TARGETID", core["TARGETID"]), core["TARGETID"])
+    coadd = _coadd_columns(pieces)
+    separation = _at_places(pieces, lambda piece: piece.file["separation_arcsec"][:][piece.take], np.float64)
+    redrock = {name: redshifts.get(name, np.zeros(n, dtype)) for name, dtype in REDSHIFT_TYPES.items()}
+    units = _units(pieces)
+    store.write_column(desi, "targetid", core["TARGETID"])
+    store.write_column(desi, "ra", core["TARGET_RA"], unit="deg")
+    store.write_column(desi, "dec", core["TARGET_DEC"], unit="deg")
+    for name, values in coadd.items():
+        store.write_column(desi, name, values)
+    store.write_column(desi, "separation_arcsec", separation, unit="arcsec")
+    zwarn = redrock["ZWARN"] if layout.redshifts else None
+    store.write_column(desi, "primary", primary(csv_row, zwarn, scores.get("TSNR2_LRG")))
+    if layout.redshifts:
+        store.write_table(desi, {name.lower(): values for name, values in redrock.items()})
+    more = {name.lower(): values for name, values in (fibermap | scores).items()}
+    store.write_table(desi, {name: values for name, values in more.items() if name not in desi}, units)
+
+
+def _units(pieces: Sequence[Piece]) -> dict[str, str]:
+    units: dict[str, str] = {}
+    for piece in pieces:
+        for name, dataset in piece.file.get("fibermap", {}).items():
+            if "unit" in dataset.attrs:
+                units[name.lower()] = str(dataset.attrs["unit"])
+    return units
+
+
+def _at_places(pieces: Sequence[Piece], read: Any, dtype: Any) -> Array:
+    parts = [read(piece) for piece in pieces if len(piece.take)]
+    if not parts:
+        return np.zeros(0, dtype)
+    values = np.concatenate(parts)
+    placed = np.empty_like(values)
+    placed[np.concatenate([piece.place for piece in pieces])] = values
+    return placed
+
+
+def _coadd_columns(pieces: Sequence[Piece]) -> dict[str, Array]:
+    def of(name: str) -> Any:
+        def read(piece: Piece) -> Array:
+            values = piece.file[f"coadds/{name}"][:]
+            if name != "pix64":
+                values = np.array(store.text(values)).astype("S")
+            return np.asarray(values[piece.file["coadd"][:][piece.take]])
+
+        return read
+
+    types = {"survey": "S1", "program": "S1", "pix64": np.int64}
+    return {name: _at_places(pieces, of(name), dtype) for name, dtype in types.items()}
+
+
+def _batches(pieces: Sequence[Piece], *, resolution: bool) -> Iterator[tuple[Ints, dict[str, Arm]]]:
+    """Yield the native spectra, some rows at a time, with their places (rising) in the assembled file."""
+    for piece in pieces:
+        for start in range(0, len(piece.take), BATCH_ROWS):
+            take = piece.take[start : start + BATCH_ROWS]
+            place = piece.place[start : start + BATCH_ROWS]
+            by = np.argsort(place)
+            arms = {}
+            for arm in ARMS:
+                group = piece.file[arm]
+                if resolution and "resolution" not in group:
+                    raise MalformedFile(
+                        f"{piece.file.filename} has no {arm}/resolution: it was extracted with `lsf: false`; "
+                        "remove it, the next run makes it anew"
+                    )
+                kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
+                # HDF5 reads increasing selections only; duplicates (one fiber, two CSV rows) are separate rows.
+                arms[arm] = Arm(group["wavelength"][:], **{kind: group[kind][take][by] for kind in kinds})
+            yield place[by], arms
+
+
+def _write_spectra(desi: h5py.Group, pieces: Sequence[Piece], n: int, layout: Layout) -> None:
+    if not (layout.combine or layout.arms):
+        return
+    wave = next((_wave_of(piece.file) for piece in pieces if len(piece.take)), COMBINED_WAVE)
+    made: dict[str, h5py.Dataset] = {}
+
+    def dataset(name: str, shape: tuple[int, ...], dtype: Any, unit: str | None = None) -> h5py.Dataset:
+        if name not in made:
+            attributes = {"unit": unit} if unit else {}
+            made[name] = store.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
+        return made[name]
+
+    if layout.combine:
+        store.write_column(desi, "spectrum_lambda", wave, unit="Angstrom", medium="vacuum")
+        dataset("spectrum_flux", wave.shape, np.float32, FLUX_UNIT)
+        dataset("spectrum_ivar", wave.shape, np.float32, IVAR_UNIT)
+        dataset("spectrum_mask", wave.shape, np.int32)
+        if layout.lsf:
+            dataset("spectrum_lsf_sigma", wave.shape, np.float32, "pixel of 0.8 Angstrom")
+    for place, arms in _batches(pieces, resolution=layout.lsf):
+        if layout.combine:
+            of_batch, flux, ivar, mask = combine_cameras(arms)
+            if not np.array_equal(of_batch, wave):
+                raise MalformedFile(f"{desi.file.filename}: the extracted files differ in their wavelength grids")
+            made["spectrum_flux"][place] = flux.astype(np.float32)
+            made["spectrum_ivar"][place] = ivar.astype(np.float32)
+            made["spectrum_mask"][place] = mask
+            if layout.lsf:
+                made["spectrum_lsf_sigma"][place] = lsf_sigma(arms)
+        if layout.arms:
+            for arm, native in arms.items():
+                if f"{arm}_lambda" not in desi:
+                    store.write_column(desi, f"{arm}_lambda", native.wavelength, unit="Angstrom", medium="vacuum")
+                for kind, unit in (("flux", FLUX_UNIT), ("ivar", IVAR_UNIT), ("mask", None), ("resolution", None)):
+                    values = getattr(native, kind)
+                    if values is not None:
+                        dataset(f"{arm}_{kind}", values.shape[1:], values.dtype, unit)[place] = values
+
+
+def _wave_of(file: h5py.File) -> npt.NDArray[np.float64]:
+    arms = {arm: Arm(file[arm]["wavelength"][:], *[np.zeros((0, len(file[arm]["wavelength"])))] * 3) for arm in ARMS}
+    return combine_cameras(arms)[0]
+
+
+def _write_csv_columns(group: h5py.Group, table: pa.Table, index: Ints) -> None:
+    """Write the CSV's own columns, with their types, at these rows of the table."""
+    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    group.attrs.update({key: metadata[key] for key in ("csv", "ra_column", "dec_column") if key in metadata})
+    taken = table.take(pa.array(index))
+    store.write_column(group, "row", taken.column("row").to_numpy())
+    for field in table.schema:
+        if field.name in OWN_COLUMNS:
+            continue
+        original = (field.metadata or {}).get(b"csv_column", field.name.encode()).decode()
+        link = store.safe_name(original if original != "row" else "csv_row", group)
+        values, null = _to_numpy(taken.column(field.name))
+        store.write_column(group, link, values, column=original if link != original else None, null_value=null)
+
+
+def _to_numpy(column: pa.ChunkedArray) -> tuple[Array, int | None]:
+    """Return a column as an array and the number that stands for an empty cell, if there is one.
+
+    Integers stay 64-bit integers even where cells are empty: as floats, long identifiers would lose digits.
+    """
+    kind = column.type
+    if pa.types.is_integer(kind):
+        null = store.NULL_INTEGER if column.null_count else None
+        return column.fill_null(store.NULL_INTEGER).to_numpy(), null
+    if pa.types.is_boolean(kind):
+        if not column.null_count:
+            return column.to_numpy(), None
+        return column.cast(pa.int8()).fill_null(-1).to_numpy(), -1
+    if pa.types.is_floating(kind):
+        return column.fill_null(np.nan).to_numpy(), None
+    return np.array(column.fill_null("").to_pylist(), object), None

@@ -1,0 +1,369 @@
+"""Take out of a few coadds the rows that match a few targets, and write them as they are.
+
+Layout of an extracted file (n matched rows, ordered by coadd, then CSV row, then distance; a CSV row that matches two
+spectra has two rows, a spectrum that two CSV rows match is there twice):
+
+=========================================  ====================================================================
+``row``, ``separation_arcsec``             (n,) CSV row and great-circle distance; absent without targets
+``targetid``, ``ra``, ``dec``              (n,) of the fiber, degrees
+``coadd``                                  (n,) index into ``coadds``
+``fibermap/*``, ``scores/*``               (n,) every column, under its own name
+``redshifts/*``                            (n,) every column of redrock's REDSHIFTS, aligned by TARGETID
+``b|r|z/wavelength``                       (npix,) Å
+``b|r|z/flux, ivar, mask``                 (n, npix) bit for bit as in the coadd
+``b|r|z/resolution``                       (n, ndiag, npix) ditto
+``coadds/path, survey, program, pix64``    one per coadd asked for, whether it was there or not
+``coadds/status, reason, n_fibers``        ``read``, ``absent`` or ``unreadable``, and why
+``coadds/redrock``                         ``read``, ``absent`` or ``not read``
+``targets/row``                            every target of the pixel
+``targets/n_spectra, nearest_arcsec``      matches; distance to the nearest fiber within the report radius or NaN
+``targets/n_within_report_radius``         fibers within the report radius
+=========================================  ====================================================================
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest import __version__, store
+from skyharvest.archive import Archive
+from skyharvest.desi import ARMS, Coadd, read_redshifts, stack_columns
+from skyharvest.errors import Absent, MalformedFile
+from skyharvest.match import equal_ids, separation_deg, within_radius
+from skyharvest.releases import parse_coadd_name, redrock_beside
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+BATCH_ROWS = 128  # spectra held at once: 57 MB with their resolution
+SECOND_READING_S = 1.0  # between a malformed reading and the second one
+NO_REDROCK = {"Z": np.nan, "ZERR": np.nan, "ZWARN": -1, "SPECTYPE": b"", "SUBTYPE": b"", "DELTACHI2": np.nan}
+
+
+@dataclass
+class Positions:
+    """Targets to look for.
+
+    Attributes
+    ----------
+    row : (n,) int64, CSV row
+    ra, dec : (n,) float64, degrees
+    targetid : (n,) int64 or None
+        When given, a match is equality of TARGETID, not nearness.
+    """
+
+    row: Ints
+    ra: Floats
+    dec: Floats
+    targetid: Ints | None = None
+
+
+@dataclass
+class Selection:
+    """What of one coadd is wanted; its small tables already at the chosen rows.
+
+    Attributes
+    ----------
+    status
+        ``read``, ``absent`` or ``unreadable``.
+    target, fiber : (n,) int64
+        Index of the target and row of the coadd, pair by pair.
+    """
+
+    path: str
+    status: str = "read"
+    reason: str = ""
+    redrock: str = "not read"
+    n_fibers: int = 0
+    coadd: Coadd | None = None
+    wavelength: dict[str, Floats] = field(default_factory=dict)
+    target: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    fiber: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    separation_arcsec: Floats = field(default_factory=lambda: np.zeros(0))
+    near_target: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    near_arcsec: Floats = field(default_factory=lambda: np.zeros(0))
+    fibermap: dict[str, Array] = field(default_factory=dict)
+    scores: dict[str, Array] = field(default_factory=dict)
+    redshifts: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to extract: see the options of ``scripts/extract_desi_coadd.py``."""
+
+    targets: Positions | None = None
+    radius_arcsec: float = 1.0
+    report_radius_arcsec: float = 3.0
+    resolution: bool = True
+    redshifts: bool = True
+    record_missing: bool = False
+
+
+def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) -> list[Selection]:
+    """Extract the matched rows of some coadds into one file.
+
+    Parameters
+    ----------
+    archive
+        Where the coadds are.
+    coadds
+        Paths relative to the archive's root (or full paths or URLs). Recorded as given, so that the same file comes
+        out of every transport.
+    out
+        The HDF5 file to write; its layout is the module's.
+    wanted
+        Targets, radii, and what to read. With ``record_missing`` a coadd that is absent, or malformed on two readings,
+        is recorded with the reason and the others are still used; without it that is an error.
+
+    Returns
+    -------
+    list of Selection
+        One per coadd, in order.
+
+    Raises
+    ------
+    ArchiveUnavailable, ArchiveRefused
+        Never recorded: the pixel fails, and the next run tries again.
+    Absent, MalformedFile
+        Without ``record_missing``.
+    """
+    bad: dict[str, MalformedFile] = {}
+    while True:
+        with ExitStack() as opened:
+            selections = [_select(archive, path, wanted, bad.get(path), opened) for path in coadds]
+            try:
+                with store.create(out) as file:
+                    _write(file, selections, wanted)
+                return selections
+            except _SpectraMalformed as torn:
+                # Headers and tables were fine, the spectra are not: read once more, then go on without.
+                if not wanted.record_missing:
+                    raise torn.error from None
+                log.warning("%s", torn.error)
+                bad[torn.path] = torn.error
+
+
+class _SpectraMalformed(Exception):
+    def __init__(self, path: str, error: MalformedFile) -> None:
+        super().__init__(path)
+        self.path = path
+        self.error = error
+
+
+def _select(
+    archive: Archive, path: str, wanted: Wanted, malformed: MalformedFile | None, opened: ExitStack
+) -> Selection:
+    if malformed is not None:
+        return Selection(path, "unreadable", _reason(archive, path, malformed))
+    try:
+        try:
+            return _read_tables(archive, path, wanted, opened)
+        except MalformedFile as first:
+            log.warning("%s; reading it once more", first)
+            time.sleep(SECOND_READING_S)
+            return _read_tables(archive, path, wanted, opened)
+    except Absent as error:
+        if not wanted.record_missing:
+            raise
+        log.info("absent: %s", error)
+        return Selection(path, "absent", "not in the archive")
+    except MalformedFile as error:
+        if not wanted.record_missing:
+            raise
+        log.warning("unreadable: %s", error)
+        return Selection(path, "unreadable", _reason(archive, path, error))
+
+
+def _reason(archive: Archive, path: str, error: MalformedFile) -> str:
+    """Return the error's message without the archive's root: the record must not depend on the transport."""
+    return str(error).replace(archive.location(path), path).replace(f"{archive.root}/", "")
+
+
+def _read_tables(archive: Archive, path: str, wanted: Wanted, opened: ExitStack) -> Selection:
+    coadd = Coadd(opened.enter_context(archive.open(path)), resolution=wanted.resolution)
+    fibermap, scores, wavelength = coadd.small_tables()
+    chosen = Selection(path, coadd=coadd, wavelength=wavelength, n_fibers=coadd.n_rows)
+    if wanted.targets is None:
+        chosen.fiber = np.arange(coadd.n_rows)
+    else:
+        _match(chosen, wanted.targets, fibermap, wanted)
+    chosen.fibermap = {name: values[chosen.fiber] for name, values in fibermap.items()}
+    chosen.scores = {name: values[chosen.fiber] for name, values in scores.items()}
+    if wanted.redshifts:
+        _add_redshifts(chosen, archive)
+    log.info("%s: %d fibers, %d matched rows", path, coadd.n_rows, len(chosen.fiber))
+    return chosen
+
+
+def _match(chosen: Selection, targets: Positions, fibermap: dict[str, Array], wanted: Wanted) -> None:
+    reach = max(wanted.radius_arcsec, wanted.report_radius_arcsec)
+    target, fiber, separation = within_radius(
+        targets.ra, targets.dec, fibermap["TARGET_RA"], fibermap["TARGET_DEC"], reach
+    )
+    chosen.near_target, chosen.near_arcsec = target, separation
+    if targets.targetid is None:
+        inside = separation <= wanted.radius_arcsec
+        chosen.target, chosen.fiber, chosen.separation_arcsec = target[inside], fiber[inside], separation[inside]
+        return
+    chosen.target, chosen.fiber = equal_ids(targets.targetid, fibermap["TARGETID"])
+    chosen.separation_arcsec = 3600 * separation_deg(
+        targets.ra[chosen.target],
+        targets.dec[chosen.target],
+        fibermap["TARGET_RA"][chosen.fiber],
+        fibermap["TARGET_DEC"][chosen.fiber],
+    )
+
+
+def _add_redshifts(chosen: Selection, archive: Archive) -> None:
+    if len(chosen.fiber) == 0:
+        return  # nothing to align; the file need not be read
+    targetid = chosen.fibermap["TARGETID"]
+    try:
+        with archive.open(redrock_beside(chosen.path)) as source:
+            chosen.redshifts = read_redshifts(source, targetid)
+        chosen.redrock = "read"
+    except Absent as error:
+        log.warning("the coadd's spectra are kept without redshifts: %s", error)
+        chosen.redrock = "absent"
+        chosen.redshifts = {"TARGETID": targetid} | {
+            name: np.full(len(targetid), value) for name, value in NO_REDROCK.items()
+        }
+
+
+def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted) -> None:
+    file.attrs["format"] = "skyharvest extracted DESI coadds 1"
+    file.attrs["skyharvest_version"] = __version__
+    lengths = [len(chosen.fiber) for chosen in selections]
+    _write_coadds(file.create_group("coadds"), selections)
+    coadd = np.repeat(np.arange(len(selections)), lengths)
+    store.write_column(file, "coadd", coadd.astype(np.int32))
+    if wanted.targets is not None:
+        _write_targets(file, selections, wanted.targets)
+        file.attrs["radius_arcsec"] = wanted.radius_arcsec
+        file.attrs["report_radius_arcsec"] = wanted.report_radius_arcsec
+    read = [chosen for chosen in selections if chosen.coadd is not None]
+    n_of_read = [len(chosen.fiber) for chosen in read]
+    fibermap = stack_columns([chosen.fibermap for chosen in read], n_of_read)
+    if not fibermap:
+        return
+    units: dict[str, str] = {}
+    for chosen in read:
+        assert chosen.coadd is not None
+        units |= {column.name: column.unit for column in chosen.coadd.fibermap_hdu.columns.values()}
+    for name, column, unit in (
+        ("targetid", "TARGETID", None),
+        ("ra", "TARGET_RA", "deg"),
+        ("dec", "TARGET_DEC", "deg"),
+    ):
+        store.write_column(file, name, fibermap[column], unit=unit)
+    store.write_table(file.create_group("fibermap"), fibermap, units)
+    store.write_table(file.create_group("scores"), stack_columns([chosen.scores for chosen in read], n_of_read))
+    if wanted.redshifts:
+        with_matches = [chosen for chosen in read if len(chosen.fiber)]
+        redshifts = stack_columns(
+            [chosen.redshifts for chosen in with_matches], [len(chosen.fiber) for chosen in with_matches]
+        )
+        assert not redshifts or np.array_equal(redshifts["TARGETID"], fibermap["TARGETID"])
+        store.write_table(file.create_group("redshifts"), redshifts)
+    _write_arms(file, read)
+
+
+def _write_coadds(group: h5py.Group, selections: Sequence[Selection]) -> None:
+    named = [parse_coadd_name(chosen.path) or _from_header(chosen.coadd) for chosen in selections]
+    columns = {
+        "path": [chosen.path for chosen in selections],
+        "survey": [survey for survey, _, _ in named],
+        "program": [program for _, program, _ in named],
+        "pix64": np.array([pix for _, _, pix in named], np.int64),
+        "status": [chosen.status for chosen in selections],
+        "reason": [chosen.reason for chosen in selections],
+        "redrock": [chosen.redrock for chosen in selections],
+        "n_fibers": np.array([chosen.n_fibers for chosen in selections], np.int64),
+    }
+    store.write_table(group, {name: np.asarray(values) for name, values in columns.items()})
+
+
+def _from_header(coadd: Coadd | None) -> tuple[str, str, int]:
+    """Return survey, program and pixel of a coadd whose name does not tell them."""
+    header = coadd.fits.hdus[0].header if coadd is not None else {}
+    pixel = header.get("HPXPIXEL")
+    return str(header.get("SURVEY") or ""), str(header.get("PROGRAM") or ""), pixel if isinstance(pixel, int) else -1
+
+
+def _write_targets(file: h5py.File, selections: Sequence[Selection], targets: Positions) -> None:
+    target = np.concatenate([chosen.target for chosen in selections])
+    store.write_column(file, "row", targets.row[target])
+    separation = np.concatenate([chosen.separation_arcsec for chosen in selections])
+    store.write_column(file, "separation_arcsec", separation, unit="arcsec")
+    near = np.concatenate([chosen.near_target for chosen in selections])
+    nearest = np.full(len(targets.row), np.inf)
+    np.minimum.at(nearest, near, np.concatenate([chosen.near_arcsec for chosen in selections]))
+    store.write_table(
+        file.create_group("targets"),
+        {
+            "row": targets.row,
+            "n_spectra": np.bincount(target, minlength=len(targets.row)),
+            "nearest_arcsec": np.where(np.isfinite(nearest), nearest, np.nan),
+            "n_within_report_radius": np.bincount(near, minlength=len(targets.row)),
+        },
+        {"nearest_arcsec": "arcsec"},
+    )
+
+
+def _write_arms(file: h5py.File, read: Sequence[Selection]) -> None:
+    """Copy the spectra, a batch of rows at a time, into datasets of their final length."""
+    n = sum(len(chosen.fiber) for chosen in read)
+    datasets = {arm: _arm_datasets(file.create_group(arm), arm, read, n) for arm in ARMS}
+    begin = 0
+    for chosen in read:
+        assert chosen.coadd is not None
+        for start in range(0, len(chosen.fiber), BATCH_ROWS):
+            rows = chosen.fiber[start : start + BATCH_ROWS]
+            try:
+                arms = chosen.coadd.read_arms(rows, chosen.wavelength)
+            except MalformedFile as error:
+                raise _SpectraMalformed(chosen.path, error) from error
+            place = slice(begin, begin + len(rows))
+            for arm, images in arms.items():
+                for kind, dataset in datasets[arm].items():
+                    values = getattr(images, kind)
+                    if kind == "resolution":
+                        pad = (dataset.shape[1] - values.shape[1]) // 2
+                        dataset[place, pad : pad + values.shape[1]] = values
+                    else:
+                        dataset[place] = values
+            begin += len(rows)
+    assert begin == n
+
+
+def _arm_datasets(group: h5py.Group, arm: str, read: Sequence[Selection], n: int) -> dict[str, h5py.Dataset]:
+    wave = read[0].wavelength[arm]
+    for chosen in read:
+        if not np.array_equal(chosen.wavelength[arm], wave):
+            error = MalformedFile(f"{chosen.path}: its {arm} wavelengths differ from those of {read[0].path}")
+            raise _SpectraMalformed(chosen.path, error)
+    store.write_column(group, "wavelength", wave, unit="Angstrom")
+    coadds = [chosen.coadd for chosen in read if chosen.coadd is not None]
+    units = {"flux": "10**-17 erg/(s cm2 Angstrom)", "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2"}
+    datasets = {}
+    for kind in coadds[0].kinds:
+        dtype = np.result_type(*(coadd.dtype(arm, kind) for coadd in coadds))
+        shape: tuple[int, ...] = (len(wave),)
+        if kind == "resolution":
+            # Other numbers of diagonals are padded with zeros on both sides: the same matrix.
+            shape = (max(coadd.n_diagonals[arm] for coadd in coadds), len(wave))
+        datasets[kind] = store.spectra_dataset(group, kind, n, shape, dtype, compressed=False)
+        if kind in units:
+            datasets[kind].attrs["unit"] = units[kind]
+    return datasets

@@ -1,0 +1,229 @@
+"""What became of every row of the CSV, each exactly once.
+
+==================  ==================================================================================
+``matched``         at least one spectrum within the match radius
+``no_fiber``        at least one coadd was searched, none has a fiber within the radius
+``coadd_unreadable``  none could be searched; one or more are there, but malformed on two readings
+``coadd_absent``    none could be searched: the release lists them, the archive has none of them
+``not_covered``     no coadd of the release touches the row's match circle
+``rejected``        the row has no usable position; the reason is in ``targets/rejected.csv``
+==================  ==================================================================================
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from skyharvest import store
+from skyharvest.atomic import atomic_path
+from skyharvest.errors import MalformedFile
+
+Ints = npt.NDArray[np.int64]
+
+STATUSES = ("matched", "no_fiber", "coadd_unreadable", "coadd_absent", "not_covered", "rejected")
+COLUMNS = ("row", "status", "n_spectra", "nearest_arcsec", "n_within_report_radius", "pix64", "missing_coadds")
+
+
+@dataclass
+class Ledger:
+    """The ledger's columns, all of the length of the CSV, and what was noticed on the way.
+
+    Attributes
+    ----------
+    status : (n,) str
+    n_spectra, n_within, pix64, missing : (n,) int64
+        ``pix64`` is -1 for rejected rows.
+    nearest_arcsec : (n,) float64
+        NaN where no fiber lies within the report radius.
+    coadds
+        Number of coadds by status.
+    unreadable
+        ``coadd`` and ``reason`` of each malformed one.
+    """
+
+    status: npt.NDArray[np.str_]
+    n_spectra: Ints
+    nearest_arcsec: npt.NDArray[np.float64]
+    n_within: Ints
+    pix64: Ints
+    missing: Ints
+    coadds: Counter[str] = field(default_factory=Counter)
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+
+
+def account(
+    *, targets: Path, rejected: Path, plan_targets: Path, extracted: Path, crossmatches: Path, name: str
+) -> Ledger:
+    """Follow every CSV row through the files of a finished run.
+
+    Parameters
+    ----------
+    targets, rejected, plan_targets
+        ``targets.parquet``, ``rejected.csv``, ``plan_targets.npy``.
+    extracted, crossmatches
+        The directories ``desi/extracted`` and ``desi_crossmatches``.
+    name
+        The HDF5 group with the CSV's columns.
+
+    Raises
+    ------
+    MalformedFile
+        If the files do not agree with one another: a row missing or there twice, an extracted file of another plan,
+        other numbers of spectra in the assembled files than in the extracted ones.
+    """
+    accepted = pq.read_table(targets, columns=["row", "pix16", "pix64"])
+    row = accepted.column("row").to_numpy()
+    with rejected.open(newline="", encoding="utf-8") as stream:
+        refused = np.array([int(line["row"]) for line in csv.DictReader(stream)], np.int64)
+    n = len(row) + len(refused)
+    if not np.array_equal(np.sort(np.concatenate([row, refused])), np.arange(n)):
+        raise MalformedFile(
+            f"{targets} and {rejected} together do not hold every CSV row once: run `snakemake targets`"
+        )
+
+    made = Ledger(
+        status=np.full(n, "not_covered", f"U{max(map(len, STATUSES))}"),
+        n_spectra=np.zeros(n, np.int64),
+        nearest_arcsec=np.full(n, np.inf),
+        n_within=np.zeros(n, np.int64),
+        pix64=np.full(n, -1, np.int64),
+        missing=np.zeros(n, np.int64),
+    )
+    made.pix64[row] = accepted.column("pix64").to_numpy()
+    searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
+    for pixel, planned in _by_pixel(np.load(plan_targets, allow_pickle=False)):
+        with store.reading(extracted_path(extracted, pixel)) as file:
+            found = {key: values[:] for key, values in file["targets"].items()}
+            coadds = {key: values[:] for key, values in file["coadds"].items()}
+        at = found["row"]
+        if not np.array_equal(at, planned):
+            raise MalformedFile(
+                f"{extracted_path(extracted, pixel)} was made for another plan: remove it, the next run makes it anew"
+            )
+        made.n_spectra[at] += found["n_spectra"]
+        made.n_within[at] += found["n_within_report_radius"]
+        made.nearest_arcsec[at] = np.fmin(made.nearest_arcsec[at], found["nearest_arcsec"])
+        status = store.text(coadds["status"])
+        for counter, what in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
+            counter[at] += status.count(what)
+        made.coadds.update(status)
+        for path, state, reason in zip(store.text(coadds["path"]), status, store.text(coadds["reason"]), strict=True):
+            if state == "unreadable":
+                made.unreadable.append({"coadd": path, "reason": reason})
+    made.missing = absent + unreadable
+    made.nearest_arcsec[np.isinf(made.nearest_arcsec)] = np.nan
+
+    made.status[absent > 0] = "coadd_absent"
+    made.status[unreadable > 0] = "coadd_unreadable"
+    made.status[searched > 0] = "no_fiber"
+    made.status[made.n_spectra > 0] = "matched"
+    made.status[refused] = "rejected"
+    _check_assembled(
+        made,
+        row,
+        accepted.column("pix16").to_numpy(),
+        planned=searched + made.missing > 0,
+        crossmatches=crossmatches,
+        name=name,
+    )
+    return made
+
+
+def _by_pixel(plan: npt.NDArray[Any]) -> Iterator[tuple[int, Ints]]:
+    """Yield each pixel of the plan with the CSV rows that it is searched for."""
+    pixels, starts = np.unique(plan["pix64"], return_index=True)
+    # Of an empty plan np.split still makes one part.
+    yield from zip(pixels.tolist(), np.split(plan["row"], starts[1:]), strict=False)
+
+
+def extracted_path(extracted: Path, pix64: int) -> Path:
+    """Return where the extracted file of a pixel stands."""
+    return extracted / str(pix64 // 100) / f"{pix64}.hdf5"
+
+
+def crossmatch_path(crossmatches: Path, pix16: int) -> Path:
+    """Return where the assembled file of a pixel stands."""
+    return crossmatches / f"healpix={pix16}" / "crossmatch_desi.hdf5"
+
+
+def _check_assembled(
+    made: Ledger, row: Ints, pix16: Ints, *, planned: npt.NDArray[np.bool_], crossmatches: Path, name: str
+) -> None:
+    """Compare the spectra that the assembled files hold with those that were extracted, CSV row by CSV row."""
+    assembled = np.zeros(len(made.status), np.int64)
+    for pixel in np.unique(pix16[planned[row]]).tolist():
+        with store.reading(crossmatch_path(crossmatches, pixel)) as file:
+            np.add.at(assembled, file[f"{name}/row"][:], 1)
+    wrong = np.flatnonzero(assembled != made.n_spectra)
+    if len(wrong):
+        raise MalformedFile(
+            f"{crossmatches}: CSV row {wrong[0]} has {assembled[wrong[0]]} spectra in the assembled files and "
+            f"{made.n_spectra[wrong[0]]} in the extracted ones ({len(wrong)} rows differ): remove the assembled files "
+            "of this run, the next run makes them anew"
+        )
+
+
+def write_ledger(made: Ledger, path: Path) -> None:
+    """Write ``ledger.csv``: a line per CSV row, in order. What does not apply is empty."""
+    nearest = [f"{value:.5f}" if np.isfinite(value) else "" for value in made.nearest_arcsec.tolist()]
+    pixels = [str(pixel) if pixel >= 0 else "" for pixel in made.pix64.tolist()]
+    lines = zip(
+        range(len(made.status)),
+        made.status.tolist(),
+        made.n_spectra.tolist(),
+        nearest,
+        made.n_within.tolist(),
+        pixels,
+        made.missing.tolist(),
+        strict=True,
+    )
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(lines)
+
+
+def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the totals; those by status add up to the CSV's rows, which is asserted."""
+    counts = Counter(made.status.tolist())
+    assert set(counts) <= set(STATUSES)
+    assert sum(counts.values()) == len(made.status)
+    return {
+        **about,
+        "rows": len(made.status),
+        "status": {status: counts[status] for status in STATUSES},
+        "spectra": int(made.n_spectra.sum()),
+        "coadds": {state: made.coadds[state] for state in ("read", "absent", "unreadable")},
+        "unreadable_coadds": made.unreadable,
+    }
+
+
+def write_summary(summary: Mapping[str, Any], path: Path) -> None:
+    """Write ``summary.json``."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def show(summary: Mapping[str, Any]) -> str:
+    """Return the summary as the table that a run ends with."""
+    rows = summary["rows"]
+    lines = [f"{'status':<18}{'rows':>9}{'share':>9}"]
+    for status, count in summary["status"].items():
+        lines.append(f"{status:<18}{count:>9,}{count / rows if rows else 0:>9.1%}")
+    lines += [
+        f"{'all CSV rows':<18}{rows:>9,}",
+        "",
+        f"{'spectra':<18}{summary['spectra']:>9,}",
+        *(f"{'coadds ' + state:<18}{count:>9,}" for state, count in summary["coadds"].items()),
+    ]
+    for bad in summary["unreadable_coadds"]:
+        lines.append(f"unreadable: {bad['coadd']}: {bad['reason']}")
+    return "\n".join(lines)
