@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write the release."""
-    from skyharvest.simulate import simulate  # noqa: PLC0415 (--help need not wait for it)
+    from skyharvest.simulate.release import simulate  # noqa: PLC0415 (--help need not wait for it)
 
     simulate(options.out, options.seed)
 

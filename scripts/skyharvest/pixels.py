@@ -87,10 +87,10 @@ def _touch_small(nside: int, ra: Floats, dec: Floats, radius: float) -> tuple[In
     """
     own = ang2pix(nside, ra, dec)
 
-    # Most targets: 16 points at twice the radius lie in the target's own pixel, and none of its corners is that near.
+    # Most targets are far from every border. Where another pixel touches the circle, it holds at least one of 16 points
+    # at twice the radius, also if only its corner does: no corner is sharper than 52°.
     wide = _circle_pixels(nside, ra, dec, 2 * radius, 16)
-    corner = _corner_distance(nside, own, ra, dec).min(axis=1)
-    near = np.flatnonzero((wide != own[:, None]).any(axis=1) | (corner <= 2 * radius))
+    near = np.flatnonzero((wide != own[:, None]).any(axis=1))
 
     polygon = _circle_pixels(nside, ra[near], dec[near], MARGIN * radius, POLYGON)
     around = np.asarray(hp.get_all_neighbours(nside, own[near], nest=True), np.int64).T  # (n, 8); -1: there are only 7

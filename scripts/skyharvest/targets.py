@@ -129,7 +129,7 @@ class Targets:
 
 
 class _Row(NamedTuple):
-    """A data row as read: angles in degrees as they stand in the CSV; (kind, reason) of each problem."""
+    """A data row: RA in [0, 360) and Dec in degrees, NaN where they are no such; (kind, reason) of each problem."""
 
     cells: list[str]
     ra: float
@@ -325,8 +325,7 @@ class _Seen:
 
     def own_columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return the columns of `OWN_COLUMNS` for the accepted rows."""
-        ra, dec = np.array(self.ra, np.float64) % 360, np.array(self.dec, np.float64)
-        ra[ra >= 360] = 0  # tiny negative angles round up to 360
+        ra, dec = np.array(self.ra, np.float64), np.array(self.dec, np.float64)
         pix64 = pixels.ang2pix(NSIDE_COADDS, ra, dec)
         values = (np.array(self.row, np.int64), ra, dec, pixels.ang2pix(NSIDE_FILES, ra, dec), pix64, pix64 // GROUP)
         return dict(zip(OWN_COLUMNS, values, strict=True))
@@ -487,13 +486,14 @@ def _rows(
     for cells, where in records:
         if len(cells) != n:
             yield _Row(cells, math.nan, math.nan, -1, [_ragged(cells, n, where)])
-            lines.suspicious = False
             continue
         problems: list[tuple[str, str]] = []
         if lines.suspicious:
             problems += _text_problems(columns, cells)
             lines.suspicious = False
-        ra = _angle(names.ra, cells[i_ra], -180, 360, problems)
+        ra = _angle(names.ra, cells[i_ra], -180, 360, problems) % 360
+        if ra >= 360:  # a tiny negative angle, rounded up
+            ra = 0.0
         dec = _angle(names.dec, cells[i_dec], -90, 90, problems)
         if i_targetid is not None:
             problems += _targetid_problems(str(names.targetid), cells[i_targetid])
