@@ -70,7 +70,7 @@ rule plan:
 
 rule download_desi_coadd:
     input:
-        f"{RESULTS}/desi/plan.csv",
+        ancient(f"{RESULTS}/desi/plan.csv"),
     output:
         coadd=temp(release_path("coadd")),
         redrock=temp(release_path("redrock")),
@@ -94,7 +94,9 @@ rule download_desi_coadd:
 
 rule extract_desi:
     input:
-        targets=f"{RESULTS}/desi/plan_targets.npy",
+        # A new plan does not make a pixel old: its own targets and coadds do, by params.
+        plan=ancient(f"{RESULTS}/desi/plan.csv"),
+        targets=ancient(f"{RESULTS}/desi/plan_targets.npy"),
         downloads=downloads,
     output:
         f"{EXTRACTED}/{{pix64_group}}/{{pix64}}.hdf5",
@@ -108,6 +110,7 @@ rule extract_desi:
         runtime=lambda wildcards, attempt: attempt * (20 + planned().n_targets[int(wildcards.pix64)] // 10),
     params:
         coadds=coadd_options,
+        digest=lambda wildcards: planned().digest[int(wildcards.pix64)],
         radius=config["match"]["radius_arcsec"],
         report_radius=config["match"]["report_radius_arcsec"],
         flags=flags(

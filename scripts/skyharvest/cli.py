@@ -15,11 +15,20 @@ EXIT_USAGE = 2  # the user's input is wrong (argparse uses 2 as well)
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the archive is down for now; the next run tries again
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default where there is one to show."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, ""):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every program has: ``--help``, ``--version``, ``--verbose``."""
     made = argparse.ArgumentParser(
         description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     made.add_argument("--version", action="version", version=f"skyharvest {__version__}")
     made.add_argument("-v", "--verbose", action="store_true", help="log every request and decision")

@@ -82,14 +82,11 @@ class Coadd:
         self.n_diagonals = {arm: self._check_arm(arm) for arm in ARMS}
 
     def _check_arm(self, arm: str) -> int:
-        grid = self.fits[f"{arm.upper()}_WAVELENGTH"]
+        grid = self._image(arm, "wavelength")
+        _check_axes(grid, 1)
         for kind in self.kinds:
             hdu = self._image(arm, kind)
-            if hdu.is_table:
-                hdu.image(b"")  # raises: says that a table is no image
-            n_axes = 3 if kind == "resolution" else 2
-            if len(hdu.shape) != n_axes:
-                raise MalformedFile(f"{hdu}: has {len(hdu.shape)} axes, expected {n_axes}")
+            _check_axes(hdu, 3 if kind == "resolution" else 2)
             if hdu.n_rows != self.n_rows:
                 raise MalformedFile(f"{hdu}: has {hdu.n_rows} rows, FIBERMAP has {self.n_rows}")
             if hdu.shape[-1] != grid.n_rows:
@@ -109,8 +106,8 @@ class Coadd:
         Returns
         -------
         fibermap, scores
-            Column name → array of length ``n_rows``; scores (aligned to FIBERMAP by TARGETID) is empty if the file
-            has no SCORES.
+            Column name → array of length ``n_rows``; scores (aligned to FIBERMAP by TARGETID) has TARGETID alone if
+            the file has no SCORES.
         wavelength
             Arm → (npix,) float64 Å.
 
@@ -119,23 +116,25 @@ class Coadd:
         MalformedFile
             If a TARGETID is there twice, SCORES lacks one, or a grid is not the one that DESI's arms share.
         """
-        grids = [self.fits[f"{arm.upper()}_WAVELENGTH"] for arm in ARMS]
+        grids = [self._image(arm, "wavelength") for arm in ARMS]
         wanted: list[tuple[HDU, None]] = [(self.fibermap_hdu, None), *((grid, None) for grid in grids)]
         if "SCORES" in self.fits:
             wanted.append((self.fits["SCORES"], None))
         fibermap_bytes, *grid_bytes = self.fits.read(wanted)
         fibermap = self.fibermap_hdu.table(fibermap_bytes)
-        scores: dict[str, Array] = {}
+        targetid = fibermap["TARGETID"]
+        align(targetid, targetid, f"{self.fibermap_hdu}")
+        scores = {"TARGETID": targetid}
         if "SCORES" in self.fits:
             hdu = self.fits["SCORES"]
             scores = hdu.table(grid_bytes.pop())
             hdu.column("TARGETID")
-            order = align(fibermap["TARGETID"], scores["TARGETID"], f"{hdu}")
+            order = align(targetid, scores["TARGETID"], f"{hdu}")
             scores = {name: values[order] for name, values in scores.items()}
         wavelength = {}
         for arm, hdu, data in zip(ARMS, grids, grid_bytes, strict=True):
             wave = hdu.image(data).astype(np.float64)
-            if len(wave) == 0 or np.abs(wave - COMBINED_WAVE[_start(wave) :][: len(wave)]).max() > WAVE_TOLERANCE:
+            if not _on_common_grid(wave):
                 raise MalformedFile(f"{hdu}: the wavelengths are not on DESI's common grid of 0.8 Å from 3600 Å")
             wavelength[arm] = wave
         return fibermap, scores, wavelength
@@ -164,8 +163,19 @@ class Coadd:
         return arms
 
 
-def _start(wave: Floats) -> int:
-    return int(np.argmin(np.abs(COMBINED_WAVE - wave[0])))
+def _check_axes(hdu: HDU, n_axes: int) -> None:
+    if hdu.is_table:
+        hdu.image(b"")  # raises: says that a table is no image
+    if len(hdu.shape) != n_axes:
+        raise MalformedFile(f"{hdu}: has {len(hdu.shape)} axes, expected {n_axes}")
+
+
+def _on_common_grid(wave: Floats) -> bool:
+    if len(wave) == 0:
+        return False
+    start = int(np.argmin(np.abs(COMBINED_WAVE - wave[0])))
+    there = COMBINED_WAVE[start : start + len(wave)]
+    return len(there) == len(wave) and bool((np.abs(wave - there) <= WAVE_TOLERANCE).all())
 
 
 def read_redshifts(source: Source, targetid: Ints) -> dict[str, Array]:
@@ -360,8 +370,8 @@ def primary(groups: Array, zwarn: Array | None, tsnr2_lrg: Array | None) -> npt.
 def stack_columns(tables: Sequence[Mapping[str, Array]], lengths: Iterable[int]) -> dict[str, Array]:
     """Put tables with differing columns below one another.
 
-    What a table lacks is NaN for floats, 0 for integers and False or empty otherwise: `desispec.io.util.add_columns`
-    fills the same way. Columns keep the order in which they first occur. Differing types widen.
+    What a table lacks is NaN for floats, 0 for integers and False or empty otherwise. Columns keep the order in which
+    they first occur. Differing types widen.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Which coadds to read for which targets: the release's list of coadds joined with the pixels that targets touch."""
 
 import csv
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -192,15 +193,27 @@ def write_plan(plan: Plan, directory: Path) -> None:
 
     ``plan.csv`` has a row per coadd: ``survey,program,pix64,pix16,n_targets`` (pix16: the NSIDE=16 pixel that holds
     pix64). ``plan_pixels.csv`` has a row per pair of an NSIDE=16 pixel of targets and an NSIDE=64 pixel to search for
-    them: ``pix16,pix64,n_targets``; near an edge the one need not hold the other. ``plan_targets.npy``: `TARGET_DTYPE`.
+    them: ``pix16,pix64,n_targets,digest``; near an edge the one need not hold the other. The digest is of all targets
+    of pix64, so that a pixel is extracted again only when its own targets have changed. ``plan_targets.npy``:
+    `TARGET_DTYPE`.
     """
     pix64 = plan.coadds.pix64
     columns = (plan.coadds.survey, plan.coadds.program, pix64, pix64 >> PIX16_SHIFT, plan.n_targets)
     _write_csv(directory / "plan.csv", ("survey", "program", "pix64", "pix16", "n_targets"), columns)
     pairs, counts = np.unique(np.stack([plan.pix16, plan.targets["pix64"]], axis=1), axis=0, return_counts=True)
-    _write_csv(directory / "plan_pixels.csv", ("pix16", "pix64", "n_targets"), (pairs[:, 0], pairs[:, 1], counts))
+    edges = np.searchsorted(plan.targets["pix64"], np.stack([pairs[:, 1], pairs[:, 1] + 1]))
+    digests = np.array([_digest(plan.targets[first:last]) for first, last in edges.T.tolist()])
+    _write_csv(
+        directory / "plan_pixels.csv",
+        ("pix16", "pix64", "n_targets", "digest"),
+        (pairs[:, 0], pairs[:, 1], counts, digests),
+    )
     with atomic_path(directory / "plan_targets.npy") as temporary, temporary.open("wb") as out:
         np.save(out, plan.targets)
+
+
+def _digest(targets: npt.NDArray[Any]) -> str:
+    return hashlib.blake2b(targets.tobytes(), digest_size=8).hexdigest()
 
 
 def _write_csv(path: Path, header: Sequence[str], columns: Sequence[npt.NDArray[Any]]) -> None:

@@ -20,6 +20,8 @@ class Planned:
         pix64 → (survey, program) of each coadd to read, in the plan's order.
     n_targets
         pix64 → number of targets to look for.
+    digest
+        pix64 → digest of its targets.
     searched
         pix16 of targets → pix64 to search for them.
     """
@@ -27,6 +29,7 @@ class Planned:
     def __init__(self, plan: Path) -> None:
         self.coadds: dict[int, list[tuple[str, str]]] = defaultdict(list)
         self.n_targets: dict[int, int] = {}
+        self.digest: dict[int, str] = {}
         self.searched: dict[int, list[int]] = defaultdict(list)
         with plan.open(newline="", encoding="utf-8") as stream:
             for line in csv.DictReader(stream):
@@ -35,6 +38,7 @@ class Planned:
         with (plan.parent / "plan_pixels.csv").open(newline="", encoding="utf-8") as stream:
             for line in csv.DictReader(stream):
                 self.searched[int(line["pix16"])].append(int(line["pix64"]))
+                self.digest[int(line["pix64"])] = line["digest"]
 
 
 def read_plan(path: str) -> Planned:

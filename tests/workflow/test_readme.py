@@ -1,0 +1,83 @@
+"""The README's commands and printed output are what really happens."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str, containing: str) -> str:
+    found = [text for kind, text in re.findall(r"```(\w+)\n(.*?)```", README, re.S) if kind == language]
+    return next(text for text in found if containing in text)
+
+
+def python(directory: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=directory, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_demo_ends_with_what_the_readme_shows(demo):
+    shown = block("text", "all CSV rows")
+    assert python(demo, str(ROOT / "scripts/show_summary.py"), "results/demo") == shown
+    assert shown.split("\n\nevery CSV row")[0] in (demo / "output.txt").read_text()
+    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert recipe.rstrip().endswith("python scripts/show_summary.py results/demo")
+
+
+def test_the_example_reads_spectra(demo):
+    example = block("python", "h5py") + "\nassert flux.shape == ivar.shape == (len(name), len(wave)) and len(name) > 0"
+    python(demo, "-c", example)
+
+
+def test_every_key_and_default_is_in_the_table():
+    schema = yaml.safe_load((ROOT / "config/schema/config.schema.yaml").read_text())
+    assert {"hetdex", "legacysurvey"} < set(schema["properties"])
+
+    def leaves(properties, prefix=""):
+        for name, about in properties.items():
+            if prefix == "" and name in ("hetdex", "legacysurvey"):
+                continue
+            if "properties" in about:
+                yield from leaves(about["properties"], f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}", about.get("default")
+
+    rows = {}
+    for keys, default in re.findall(r"^\| (`[a-z.`, _]+`) \| (.*?) \|", README, re.M):
+        values = re.findall(r"`([^`]*)`", default) or [default]
+        names = re.findall(r"`([^`]+)`", keys)
+        for k, name in enumerate(names):
+            rows[name] = values[k] if len(values) == len(names) else values[0]
+    for name, default in leaves(schema["properties"]):
+        assert name in rows, name
+        assert (None if rows[name] == "required" else yaml.safe_load(rows[name])) == default, name
+
+
+@pytest.mark.parametrize("name", ["targets", "plan", "desi"])
+def test_targets_that_can_be_named_exist(demo, run, name):
+    assert run(demo, "-n", name).status == 0
+
+
+def test_nested_settings_on_the_command_line_reach_the_plan(demo, run):
+    done = run(demo, "-n", "-p", "plan", "--config", "desi={surveys: [sv3], release: edr, archive: resources/demo}")
+    assert done.status == 0, done.output
+    assert "--release edr --surveys sv3" in done.output
+
+
+def test_every_program_has_help():
+    for program in sorted((ROOT / "scripts").glob("*.py")):
+        assert python(ROOT, str(program), "--help").startswith("usage: ")
+        assert (
+            f"scripts/{program.name}" in README
+            or program.name
+            in "".join(path.read_text() for path in ROOT.glob("rules/*.smk")) + (ROOT / "Makefile").read_text()
+        )
