@@ -22,14 +22,19 @@ class Served:
     misbehave
         Called with the handler and the number of the request to its path (1, 2, …); returns True if it has answered.
     ranges
-        Whether the server does ranges at all.
+        What the server does with ranges: ``multi`` answers many in one response, ``single`` sends the whole file when
+        asked for more than one (as S3 does), ``first`` serves only the first of them, ``refuse`` answers 400 to many,
+        ``none`` sends the whole file always.
+    sent
+        Body bytes that were written, over all requests.
     """
 
     url: str
     root: Path
     requests: list[tuple[str, str]] = field(default_factory=list)
     misbehave: Callable[[Any, int], bool] | None = None
-    ranges: bool = True
+    ranges: str = "multi"
+    sent: int = 0
 
     def count(self, path: str) -> int:
         return sum(asked == path for asked, _ in self.requests)
@@ -55,16 +60,31 @@ def serve(root: Path) -> Iterator[Served]:
             self.send_file(path.read_bytes())
 
         def send_file(self, data: bytes) -> None:
-            asked = self.headers.get("Range", "")
-            if not (served.ranges and asked.startswith("bytes=")):
+            asked = self.headers.get("Range", "").removeprefix("bytes=")
+            spans = [tuple(map(int, span.split("-"))) for span in asked.split(",") if span]
+            if len(spans) > 1 and served.ranges == "refuse":
+                self.answer(400, b"too many ranges")
+                return
+            if not spans or served.ranges == "none" or (len(spans) > 1 and served.ranges == "single"):
                 self.answer(200, data)
                 return
-            first, _, last = asked.removeprefix("bytes=").partition("-")
-            start, stop = int(first), min(int(last) + 1, len(data))
-            if start >= len(data):
+            if served.ranges == "first":
+                spans = spans[:1]
+            parts = [(first, data[first : last + 1]) for first, last in spans if first < len(data)]
+            if not parts:
                 self.answer(416, b"", {"Content-Range": f"bytes */{len(data)}"})
-                return
-            self.answer(206, data[start:stop], {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"})
+            elif len(spans) == 1:
+                first, part = parts[0]
+                self.answer(206, part, {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(data)}"})
+            else:
+                boundary = "00000000000000000042"
+                body = b"".join(
+                    f"\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n"
+                    f"Content-Range: bytes {first}-{first + len(part) - 1}/{len(data)}\r\n\r\n".encode() + part
+                    for first, part in parts
+                )
+                body += f"\r\n--{boundary}--\r\n".encode()
+                self.answer(206, body, {"Content-Type": f"multipart/byteranges; boundary={boundary}"})
 
         def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
@@ -72,7 +92,12 @@ def serve(root: Path) -> Iterator[Served]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            try:
+                for start in range(0, len(body), 65536):
+                    self.wfile.write(body[start : start + 65536])
+                    served.sent += len(body[start : start + 65536])
+            except OSError:  # the client has seen enough
+                self.close_connection = True
 
         def log_message(self, *_: Any) -> None:
             pass

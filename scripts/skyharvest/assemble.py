@@ -154,6 +154,13 @@ def _gather(pieces: Sequence[Piece], group: str) -> dict[str, Array]:
 
 def _write_columns(desi: h5py.Group, pieces: Sequence[Piece], csv_row: Ints, layout: Layout) -> None:
     n = len(csv_row)
+    if layout.redshifts:
+        for piece in pieces:
+            if len(piece.take) and "redshifts" not in piece.file:
+                raise MalformedFile(
+                    f"{piece.file.filename} has no redshifts: it was extracted with `redshifts: false`; remove it, the "
+                    "next run makes it anew"
+                )
     fibermap, scores = _gather(pieces, "fibermap"), _gather(pieces, "scores")
     redshifts = _gather(pieces, "redshifts") if layout.redshifts else {}
     empty = {"TARGETID": "i8", "TARGET_RA": "f8", "TARGET_DEC": "f8"}
@@ -236,27 +243,29 @@ def _batches(pieces: Sequence[Piece], *, resolution: bool) -> Iterator[tuple[Int
 def _write_spectra(desi: h5py.Group, pieces: Sequence[Piece], n: int, layout: Layout) -> None:
     if not (layout.combine or layout.arms):
         return
-    wave = next((_wave_of(piece.file) for piece in pieces if len(piece.take)), COMBINED_WAVE)
+    # Where nothing matched, files tell the arms' shapes all the same, if a coadd was read at all.
+    files = [piece.file for piece in pieces if len(piece.take)]
+    _check_grids(files)
+    files = files or [piece.file for piece in pieces if ARMS[0] in piece.file]
     made: dict[str, h5py.Dataset] = {}
-
-    def dataset(name: str, shape: tuple[int, ...], dtype: Any, unit: str | None = None) -> h5py.Dataset:
-        if name not in made:
-            attributes = {"unit": unit} if unit else {}
-            made[name] = store.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
-        return made[name]
-
     if layout.combine:
+        wave = _combined_wave(files[0]) if files else COMBINED_WAVE
         store.write_column(desi, "spectrum_lambda", wave, unit="Angstrom", medium="vacuum")
-        dataset("spectrum_flux", wave.shape, np.float32, FLUX_UNIT)
-        dataset("spectrum_ivar", wave.shape, np.float32, IVAR_UNIT)
-        dataset("spectrum_mask", wave.shape, np.int32)
+        columns: list[tuple[str, Any, dict[str, str]]] = [
+            ("flux", np.float32, {"unit": FLUX_UNIT}),
+            ("ivar", np.float32, {"unit": IVAR_UNIT}),
+            ("mask", np.int32, {}),
+        ]
         if layout.lsf:
-            dataset("spectrum_lsf_sigma", wave.shape, np.float32, "pixel of 0.8 Angstrom")
+            columns.append(("lsf_sigma", np.float32, {"unit": "pixel of 0.8 Angstrom"}))
+        for kind, dtype, unit in columns:
+            name = f"spectrum_{kind}"
+            made[name] = store.spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
+    if layout.arms and files:
+        made |= _arm_datasets(desi, files, n, resolution=layout.lsf)
     for place, arms in _batches(pieces, resolution=layout.lsf):
         if layout.combine:
-            of_batch, flux, ivar, mask = combine_cameras(arms)
-            if not np.array_equal(of_batch, wave):
-                raise MalformedFile(f"{desi.file.filename}: the extracted files differ in their wavelength grids")
+            _, flux, ivar, mask = combine_cameras(arms)
             made["spectrum_flux"][place] = flux.astype(np.float32)
             made["spectrum_ivar"][place] = ivar.astype(np.float32)
             made["spectrum_mask"][place] = mask
@@ -264,17 +273,41 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[Piece], n: int, layout: La
                 made["spectrum_lsf_sigma"][place] = lsf_sigma(arms)
         if layout.arms:
             for arm, native in arms.items():
-                if f"{arm}_lambda" not in desi:
-                    store.write_column(desi, f"{arm}_lambda", native.wavelength, unit="Angstrom", medium="vacuum")
-                for kind, unit in (("flux", FLUX_UNIT), ("ivar", IVAR_UNIT), ("mask", None), ("resolution", None)):
-                    values = getattr(native, kind)
-                    if values is not None:
-                        dataset(f"{arm}_{kind}", values.shape[1:], values.dtype, unit)[place] = values
+                for kind in ("flux", "ivar", "mask"):
+                    made[f"{arm}_{kind}"][place] = getattr(native, kind)
+                if native.resolution is not None:
+                    dataset, n_diagonals = made[f"{arm}_resolution"], native.resolution.shape[1]
+                    pad = (dataset.shape[1] - n_diagonals) // 2
+                    dataset[place, pad : pad + n_diagonals] = native.resolution
 
 
-def _wave_of(file: h5py.File) -> npt.NDArray[np.float64]:
+def _check_grids(files: Sequence[h5py.File]) -> None:
+    for file in files:
+        for arm in ARMS:
+            if not np.array_equal(file[arm]["wavelength"][:], files[0][arm]["wavelength"][:]):
+                raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {files[0].filename}")
+
+
+def _combined_wave(file: h5py.File) -> npt.NDArray[np.float64]:
     arms = {arm: Arm(file[arm]["wavelength"][:], *[np.zeros((0, len(file[arm]["wavelength"])))] * 3) for arm in ARMS}
     return combine_cameras(arms)[0]
+
+
+def _arm_datasets(desi: h5py.Group, files: Sequence[h5py.File], n: int, *, resolution: bool) -> dict[str, h5py.Dataset]:
+    """Make the datasets of the native arms, wide enough for every file's."""
+    made = {}
+    for arm in ARMS:
+        wave = files[0][arm]["wavelength"][:]
+        store.write_column(desi, f"{arm}_lambda", wave, unit="Angstrom", medium="vacuum")
+        for kind, unit in (("flux", FLUX_UNIT), ("ivar", IVAR_UNIT), ("mask", ""), ("resolution", "")):
+            native = [file[arm][kind] for file in files if kind in file[arm]]
+            if not native or (kind == "resolution" and not resolution):
+                continue
+            name, attributes = f"{arm}_{kind}", {"unit": unit} if unit else {}
+            shape = max(dataset.shape[1:] for dataset in native)
+            dtype = np.result_type(*(dataset.dtype for dataset in native))
+            made[name] = store.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
+    return made
 
 
 def _write_csv_columns(group: h5py.Group, table: pa.Table, index: Ints) -> None:

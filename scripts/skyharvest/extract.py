@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest import __version__, store
-from skyharvest.archive import Archive
+from skyharvest.archive import Archive, is_url
 from skyharvest.desi import ARMS, Coadd, read_redshifts, stack_columns
 from skyharvest.errors import Absent, MalformedFile
 from skyharvest.match import equal_ids, separation_deg, within_radius
@@ -138,6 +138,7 @@ def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) 
     Absent, MalformedFile
         Without ``record_missing``.
     """
+    failed: set[str] = set()
     bad: dict[str, MalformedFile] = {}
     while True:
         with ExitStack() as opened:
@@ -148,10 +149,15 @@ def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) 
                 return selections
             except _SpectraMalformed as torn:
                 # Headers and tables were fine, the spectra are not: read once more, then go on without.
-                if not wanted.record_missing:
-                    raise torn.error from None
-                log.warning("%s", torn.error)
-                bad[torn.path] = torn.error
+                if torn.path in failed:
+                    if not wanted.record_missing:
+                        raise torn.error from None
+                    log.warning("unreadable: %s", torn.error)
+                    bad[torn.path] = torn.error
+                else:
+                    failed.add(torn.path)
+                    log.warning("%s; reading it once more", torn.error)
+                    time.sleep(SECOND_READING_S)
 
 
 class _SpectraMalformed(Exception):
@@ -187,7 +193,9 @@ def _select(
 
 def _reason(archive: Archive, path: str, error: MalformedFile) -> str:
     """Return the error's message without the archive's root: the record must not depend on the transport."""
-    return str(error).replace(archive.location(path), path).replace(f"{archive.root}/", "")
+    root = archive.root if is_url(archive.root) else str(Path(archive.root))  # as paths are shown: without // and ./
+    reason = str(error).replace(archive.location(path), path)
+    return reason if root == "." else reason.replace(f"{root}/", "")
 
 
 def _read_tables(archive: Archive, path: str, wanted: Wanted, opened: ExitStack) -> Selection:

@@ -12,6 +12,7 @@
 
 import csv
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -81,12 +82,11 @@ def account(
     """
     accepted = pq.read_table(targets, columns=["row", "pix16", "pix64"])
     row = accepted.column("row").to_numpy()
-    with rejected.open(newline="", encoding="utf-8") as stream:
-        refused = np.array([int(line["row"]) for line in csv.DictReader(stream)], np.int64)
-    n = len(row) + len(refused)
+    refused = _rejected_rows(rejected)
+    n = int((accepted.schema.metadata or {})[b"n_rows"])
     if not np.array_equal(np.sort(np.concatenate([row, refused])), np.arange(n)):
         raise MalformedFile(
-            f"{targets} and {rejected} together do not hold every CSV row once: run `snakemake targets`"
+            f"{targets} and {rejected} together do not hold every one of {n} CSV rows once: run `snakemake targets`"
         )
 
     made = Ledger(
@@ -135,6 +135,15 @@ def account(
         name=name,
     )
     return made
+
+
+def _rejected_rows(rejected: Path) -> Ints:
+    limit = csv.field_size_limit(sys.maxsize)  # a row may be there because a cell of it is huge
+    try:
+        with rejected.open(newline="", encoding="utf-8") as stream:
+            return np.array([int(line["row"]) for line in csv.DictReader(stream)], np.int64)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _by_pixel(plan: npt.NDArray[Any]) -> Iterator[tuple[int, Ints]]:

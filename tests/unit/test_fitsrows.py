@@ -167,7 +167,9 @@ def test_damaged_headers_end_in_data_or_in_a_clear_error(data):
     for _ in range(data.draw(st.integers(0, 6))):
         if damaged:
             place = data.draw(st.integers(0, len(damaged) - 1))
-            new = data.draw(st.binary(min_size=1, max_size=12) | st.sampled_from([b"-1", b"9" * 18, b"END", b"'", b"&"]))
+            new = data.draw(
+                st.binary(min_size=1, max_size=12) | st.sampled_from([b"-1", b"9" * 18, b"END", b"'", b"&"])
+            )
             damaged[place : place + len(new)] = new
     try:
         read = FitsFile(Memory(bytes(damaged)))
@@ -180,7 +182,9 @@ def test_damaged_headers_end_in_data_or_in_a_clear_error(data):
         assert "memory.fits" in str(error)
 
 
-@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200), st.integers(-(2**62), 2**62), st.floats())
+@given(
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200), st.integers(-(2**62), 2**62), st.floats()
+)
 def test_cards_are_read_as_astropy_writes_them(text, integer, number):
     header = fits.Header()
     header["TEXT"] = text

@@ -62,7 +62,11 @@ def test_many_positions_give_astropys_pairs_whatever_the_block_size(monkeypatch)
 def test_the_circle_is_closed_and_what_is_not_finite_matches_nothing():
     nan = np.nan
     i, j, found = within_radius(
-        np.array([10.0, nan, 10.0]), np.array([0.0, 0.0, nan]), np.array([10.0, nan, 10.0]), np.array([0.0, 0, nan]), 0.0
+        np.array([10.0, nan, 10.0]),
+        np.array([0.0, 0.0, nan]),
+        np.array([10.0, nan, 10.0]),
+        np.array([0.0, 0, nan]),
+        0.0,
     )
     assert (i.tolist(), j.tolist(), found.tolist()) == ([0], [0], [0.0])
     empty = np.zeros(0)

@@ -1,0 +1,47 @@
+"""Count how many CSV rows have a DESI spectrum within a radius, per healpix, from the HDF5 files alone."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from skyharvest import cli
+from skyharvest.count import count_csv, count_files, find_files, show
+from skyharvest.errors import InputError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--max-arcsec", type=float, default=1.0, help="radius; the files hold what a run matched")
+    made.add_argument("--healpix", type=int, help="only this NSIDE=16 NESTED pixel of the CSV's positions")
+    made.add_argument(
+        "--csv",
+        type=Path,
+        help="count all rows of this CSV, each against the spectra of its pixel; without it, the rows that the files "
+        "hold. Files of the older layout (edr_sv3_ra, edr_sv3_dec) need it",
+    )
+    made.add_argument("--hdf5-root", type=Path, default=Path("results/desi_crossmatches"), help="what holds healpix=*/")
+    made.add_argument("--ra", default="RA_DESI", help="column of --csv with the right ascension, degrees")
+    made.add_argument("--dec", default="DEC_DESI", help="column of --csv with the declination, degrees")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Count, and show the table."""
+    if not options.max_arcsec >= 0:
+        raise InputError("--max-arcsec must be 0 or more")
+    files = find_files(options.hdf5_root, options.healpix)
+    if options.csv is None:
+        print(show(count_files(files, options.max_arcsec)))
+        return
+    from skyharvest.targets import read_targets  # noqa: PLC0415 (healpy: 2.3 s that are not spent without --csv)
+
+    table = read_targets(options.csv, ra=options.ra, dec=options.dec).table
+    pixel, ra, dec = (table.column(name).to_numpy() for name in ("pix16", "ra", "dec"))
+    counts = count_csv(files, pixel, ra, dec, options.max_arcsec)
+    counted = sum(of.csv_rows for of in counts.values())
+    print(show(counts, len(pixel) - counted if options.healpix is None else None))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))
