@@ -31,6 +31,7 @@ RESOURCES = f"resources/desi/{RELEASE.name}"
 LOGS = f"{RESULTS}/logs"
 EXTRACTED = f"{RESULTS}/desi/extracted"
 CROSSMATCHES = f"{RESULTS}/desi_crossmatches"
+SERVER_NOTES = shlex.quote(f"{LOGS}/servers.json")
 OVER_NETWORK = is_url(ARCHIVE)
 EXTRACT_FROM = RESOURCES if config["desi"]["transfer"] == "files" else ARCHIVE
 
@@ -45,6 +46,10 @@ def shown(path):
 # At most so many open connections, over all jobs together; --resources archive=N on the command line wins.
 if "archive" not in workflow.global_resources:
     workflow.register_resource("archive", config["connections"])
+
+# One after the other on this machine's cores, jobs share the connections out; on a cluster many jobs have one each.
+PARALLEL_JOBS = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
+CONNECTIONS_PER_JOB = max(1, config["connections"] // PARALLEL_JOBS) if OVER_NETWORK else 0
 
 # Jobs run in this process's environment, or in the one that `--software-deployment-method conda` makes.
 IN_CONDA = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)

@@ -105,7 +105,7 @@ rule extract_desi:
     conda:
         "../envs/extract.yaml"
     resources:
-        archive=int(OVER_NETWORK and config["desi"]["transfer"] == "rows"),
+        archive=CONNECTIONS_PER_JOB if config["desi"]["transfer"] == "rows" else 0,
         mem_mb=lambda wildcards, attempt: attempt * (400 + planned().n_targets[int(wildcards.pix64)] // 10),
         runtime=lambda wildcards, attempt: attempt * (20 + planned().n_targets[int(wildcards.pix64)] // 10),
     params:
@@ -118,7 +118,8 @@ rule extract_desi:
             no_redshifts=not config["desi"]["spectra"]["redshifts"],
         ),
     shell:
-        f"{RUN}/extract_desi_coadd.py --archive {shlex.quote(EXTRACT_FROM)} "
+        f"{RUN}/extract_desi_coadd.py --archive {shlex.quote(EXTRACT_FROM)} --server-notes {SERVER_NOTES} "
+        "--connections {resources.archive} "
         "{params.coadds} --targets {input.targets:q} --pix64 {wildcards.pix64} --radius {params.radius} "
         "--report-radius {params.report_radius} {params.flags} --record-missing --out {output:q} 2> {log:q}"
 

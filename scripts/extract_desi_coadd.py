@@ -26,6 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--out", type=Path, required=True, metavar="OUT.hdf5", help="the file to write")
     made.add_argument("--archive", default=".", metavar="ROOT", help="directory or URL that the coadds are relative to")
+    made.add_argument("--connections", type=int, default=1, help="open connections to the archive, at most")
+    made.add_argument("--server-notes", type=Path, help="a file to remember in what the archive's server can do")
     made.add_argument("--targets", type=Path, metavar="CSV_OR_PARQUET", help="positions; without it every spectrum")
     made.add_argument("--pix64", type=int, help="the pixel whose targets are wanted, for --targets plan_targets.npy")
     made.add_argument("--ra", default="RA_DESI", help="column of a CSV with the right ascension, degrees")
@@ -56,7 +58,7 @@ def main(options: argparse.Namespace) -> None:
         redshifts=not options.no_redshifts,
         record_missing=options.record_missing,
     )
-    with Archive(options.archive) as archive:
+    with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
         selections = extract(archive, options.coadd, options.out, wanted)
     spectra = sum(len(chosen.fiber) for chosen in selections)
     states = [chosen.status for chosen in selections]

@@ -48,6 +48,7 @@ def serve(root: Path) -> Iterator[Served]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 20
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             served.requests.append((self.path, self.headers.get("Range", "")))
@@ -80,7 +81,8 @@ def serve(root: Path) -> Iterator[Served]:
                 boundary = "00000000000000000042"
                 body = b"".join(
                     f"\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n"
-                    f"Content-Range: bytes {first}-{first + len(part) - 1}/{len(data)}\r\n\r\n".encode() + part
+                    f"Content-Range: bytes {first}-{first + len(part) - 1}/{len(data)}\r\n\r\n".encode()
+                    + part
                     for first, part in parts
                 )
                 body += f"\r\n--{boundary}--\r\n".encode()

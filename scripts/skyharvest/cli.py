@@ -62,4 +62,8 @@ def run(
         if isinstance(error, InputError):
             return EXIT_USAGE
         return EXIT_TRY_AGAIN if isinstance(error, ArchiveUnavailable) else EXIT_FAILED
+    except OSError as error:  # a file that is not there, a full disk: the system's message names it
+        log.debug("", exc_info=True)
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
     return 0

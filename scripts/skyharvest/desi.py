@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.archive import Source
 from skyharvest.errors import MalformedFile
-from skyharvest.fitsrows import HDU, FitsFile
+from skyharvest.fitsrows import BLOCK, FIRST_READ, HDU, FitsFile
+from skyharvest.source import Range, Source
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -54,6 +54,38 @@ class Arm:
     resolution: Array | None = None
 
 
+N_PIXELS = {"b": 2751, "r": 2326, "z": 2881}
+N_DIAGONALS = 11
+IMAGES = [(arm, kind) for arm in ARMS for kind in ("wavelength", "flux", "ivar", "mask", "resolution")]
+SCORES_BYTES = 190  # of a row, about
+REDSHIFTS_BYTES = 190  # ditto
+
+
+def guess_layout(found: Sequence[HDU], position: int) -> list[Range]:
+    """Guess where the rest of a coadd is, to read its headers in one go: a `skyharvest.fitsrows.Guess`.
+
+    Behind FIBERMAP the next header is behind its rows, which are wanted anyway. Behind that, every image's place
+    follows from the number of targets and the arms' grids, if the images are in DESI's order with headers of one block;
+    SCORES is last.
+    """
+    fibermap = next((hdu for hdu in found if hdu.name == "FIBERMAP"), None)
+    if fibermap is None:
+        return []
+    if found[-1] is fibermap:
+        return [fibermap.all_rows()]
+    n = fibermap.n_rows
+    names = [f"{arm}_{kind}".upper() for arm, kind in IMAGES]
+    last = found[-1].name
+    ranges = []
+    for arm, kind in IMAGES[names.index(last) + 1 if last in names else 0 :]:
+        pixels = N_PIXELS[arm]
+        data = pixels * {"wavelength": 8, "resolution": 4 * N_DIAGONALS * n}.get(kind, 4 * n)
+        padded = -(-data // BLOCK) * BLOCK
+        ranges.append((position, position + BLOCK + (padded if kind == "wavelength" else 0)))
+        position += BLOCK + padded
+    return [*ranges, (position, position + 4 * BLOCK + SCORES_BYTES * n)]
+
+
 class Coadd:
     """One coadd file: checked when opened, then read by rows.
 
@@ -72,7 +104,7 @@ class Coadd:
     """
 
     def __init__(self, source: Source, *, resolution: bool = True) -> None:
-        self.fits = FitsFile(source)
+        self.fits = FitsFile(source, guess_layout)
         self.name = source.name
         self.fibermap_hdu = self.fits["FIBERMAP"]
         for column in COORDINATES:
@@ -121,6 +153,7 @@ class Coadd:
         if "SCORES" in self.fits:
             wanted.append((self.fits["SCORES"], None))
         fibermap_bytes, *grid_bytes = self.fits.read(wanted)
+        self.fits.source.forget()
         fibermap = self.fibermap_hdu.table(fibermap_bytes)
         targetid = fibermap["TARGETID"]
         align(targetid, targetid, f"{self.fibermap_hdu}")
@@ -178,8 +211,17 @@ def _on_common_grid(wave: Floats) -> bool:
     return len(there) == len(wave) and bool((np.abs(wave - there) <= WAVE_TOLERANCE).all())
 
 
-def read_redshifts(source: Source, targetid: Ints) -> dict[str, Array]:
+def read_redshifts(source: Source, targetid: Ints, n_rows: int = 0) -> dict[str, Array]:
     """Read REDSHIFTS of a redrock file, in the order of ``targetid``.
+
+    Parameters
+    ----------
+    source
+        The file. Not closed.
+    targetid : (n,) int64
+        Whose redshifts.
+    n_rows
+        How many rows the table probably has (those of the coadd): then one round trip reads all.
 
     Returns
     -------
@@ -191,7 +233,7 @@ def read_redshifts(source: Source, targetid: Ints) -> dict[str, Array]:
     MalformedFile
         If a TARGETID is missing or there twice.
     """
-    fits = FitsFile(source)
+    fits = FitsFile(source, first_read=6 * BLOCK + REDSHIFTS_BYTES * n_rows if n_rows else FIRST_READ)
     hdu = fits["REDSHIFTS"]
     for column in ("TARGETID", "Z", "ZERR", "ZWARN", "SPECTYPE", "SUBTYPE", "DELTACHI2"):
         hdu.column(column)

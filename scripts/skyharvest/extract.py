@@ -239,7 +239,7 @@ def _add_redshifts(chosen: Selection, archive: Archive) -> None:
     targetid = chosen.fibermap["TARGETID"]
     try:
         with archive.open(redrock_beside(chosen.path)) as source:
-            chosen.redshifts = read_redshifts(source, targetid)
+            chosen.redshifts = read_redshifts(source, targetid, chosen.n_fibers)
         chosen.redrock = "read"
     except Absent as error:
         log.warning("the coadd's spectra are kept without redshifts: %s", error)

@@ -9,7 +9,7 @@ Source of the format: FITS Standard 4.0 (2018), ยง3.3 (blocks of 2,880 bytes), ย
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,15 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.archive import Range, Source
 from skyharvest.errors import MalformedFile
+from skyharvest.source import Prefetched, Range, Source
 
 Array = npt.NDArray[Any]
 Value = str | int | float | bool | None
 
 BLOCK = 2880
 CARD = 80
-FIRST_READ = 16 * BLOCK  # most files' first headers; a longer header is read on
+FIRST_READ = 16 * BLOCK  # most files' first headers
+NEXT_READ = 8 * BLOCK  # a table's header; a longer one is read on
+MAX_GUESSES = 4  # a layout that was guessed wrong this often is walked
 MAX_HEADER = 400 * BLOCK  # 14,400 cards: no real header comes near
 MAX_HDUS = 1000
 MAX_AXES = 999  # FITS Standard 4.4.1.1
@@ -172,9 +174,11 @@ class HDU:
                     )
                 continue
             inner = (column.dtype.base.itemsize,) if column.dtype.shape else ()
-            stored = np.ndarray(
-                (n_rows, *column.dtype.shape), column.dtype.base, data, column.offset, (self.row_bytes, *inner)
-            )
+            shape = (n_rows, *column.dtype.shape)
+            if n_rows:
+                stored = np.ndarray(shape, column.dtype.base, data, column.offset, (self.row_bytes, *inner))
+            else:
+                stored = np.zeros(shape, column.dtype.base)
             decoded[column.name] = _field(stored, column)
         return decoded
 
@@ -199,13 +203,24 @@ def _scaled(stored: Array, zero: int | float, scale: int | float) -> Array:
     return np.asarray(stored.astype(np.float64) * scale + zero)
 
 
+Guess = Callable[[Sequence["HDU"], int], list[Range]]
+"""From the HDUs found so far and the position of the next: what to read with its header, before it is asked for."""
+
+
 class FitsFile:
-    """The HDUs of one FITS file, found by walking from header to header.
+    """The HDUs of one FITS file, found by walking from header to header, as far as is needed.
+
+    Every header is parsed where the one before says that it starts, whatever was guessed: a wrong guess costs bytes and
+    a round trip, never correctness.
 
     Parameters
     ----------
     source
         Where to read from. Not closed.
+    guess
+        Says what to read ahead where the layout is predictable.
+    first_read
+        Bytes to read at first.
 
     Raises
     ------
@@ -213,58 +228,93 @@ class FitsFile:
         If the bytes are not FITS, or the headers claim more than the file holds.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, guess: Guess | None = None, *, first_read: int = FIRST_READ) -> None:
+        self.source = Prefetched(source)
         self.name = source.name
-        self.hdus: list[HDU] = []
-        self._walk()
+        self._guess = guess
+        self._guesses = 0
+        self._found: list[HDU] = []
+        self._position: int | None = 0  # of the next header; None at the file's end
+        self.source.head(first_read)
+        if not self._next():
+            raise MalformedFile(f"{self.name}: the file is empty, expected FITS")
+
+    @property
+    def hdus(self) -> list[HDU]:
+        """Every HDU of the file."""
+        while self._next():
+            pass
+        return self._found
 
     def __contains__(self, name: str) -> bool:
-        return any(hdu.name == name for hdu in self.hdus)
+        return self._find(name) is not None
 
     def __getitem__(self, name: str) -> HDU:
-        for hdu in self.hdus:
+        hdu = self._find(name)
+        if hdu is None:
+            raise MalformedFile(f"{self.name}: HDU {name} is missing; found {', '.join(h.name for h in self._found)}")
+        return hdu
+
+    def _find(self, name: str) -> HDU | None:
+        for hdu in self._found:
             if hdu.name == name:
                 return hdu
-        raise MalformedFile(f"{self.name}: HDU {name} is missing; found {', '.join(h.name for h in self.hdus)}")
+        while self._next():
+            if self._found[-1].name == name:
+                return self._found[-1]
+        return None
 
-    def _walk(self) -> None:
+    def _next(self) -> bool:
+        """Find one more HDU; False at the file's end."""
         size = self.source.size()
-        position = 0
-        while position < size:
-            if len(self.hdus) >= MAX_HDUS:
-                raise MalformedFile(f"{self.name}: more than {MAX_HDUS} HDUs")
-            text = self._header_at(position, size)
-            if text is None:
-                break
-            hdu = parse_hdu(self.name, text, position, first=not self.hdus)
-            if hdu.data_start + hdu.n_rows * hdu.row_bytes > size:
-                raise MalformedFile(
-                    f"{hdu}: its header claims {hdu.n_rows:,} rows of {hdu.row_bytes:,} bytes up to byte "
-                    f"{hdu.data_start + hdu.n_rows * hdu.row_bytes:,}, the file has {size:,}: it is truncated"
-                )
-            self.hdus.append(hdu)
-            position = hdu.stop
-        if not self.hdus:
-            raise MalformedFile(f"{self.name}: the file is empty, expected FITS")
+        if self._position is None or self._position >= size:
+            return False
+        if len(self._found) >= MAX_HDUS:
+            raise MalformedFile(f"{self.name}: more than {MAX_HDUS} HDUs")
+        text = self._header_at(self._position, size)
+        if text is None:
+            self._position = None
+            return False
+        hdu = parse_hdu(self.name, text, self._position, first=not self._found)
+        end = hdu.data_start + hdu.n_rows * hdu.row_bytes
+        if end > size:
+            raise MalformedFile(
+                f"{hdu}: its header claims {hdu.n_rows:,} rows of {hdu.row_bytes:,} bytes up to byte {end:,}, "
+                f"the file has {size:,}: it is truncated"
+            )
+        self._found.append(hdu)
+        self._position = hdu.stop
+        return True
 
     def _header_at(self, position: int, size: int) -> bytes | None:
         """Return the header that starts at ``position``, up to and with its END card; None for trailing padding."""
-        text = b""
+        begins = b"SIMPLE  =" if position == 0 else b"XTENSION="
+        text = self.source.kept_from(position, MAX_HEADER)
         while True:
-            stop = min(position + max(FIRST_READ, 2 * len(text)), size)
-            text += self.source.read([(position + len(text), stop)])[0]
-            if not text.startswith(b"SIMPLE  =" if position == 0 else b"XTENSION="):
-                if position > 0 and not text.strip(b"\x00 "):
-                    return None  # FITS 3.5 allows "special records" after the last HDU; padding is seen in the wild
-                raise MalformedFile(f"{self.name}: {_what_it_is(text)} at byte {position:,}, expected a FITS header")
-            end = find_end(text)
-            if end is not None:
-                return text[:end]
-            if stop == size or len(text) > MAX_HEADER:
-                raise MalformedFile(
-                    f"{self.name}: the header at byte {position:,} has no END card: the file is truncated"
-                )
+            if len(text) >= len(begins) or position + len(text) == size:
+                if not text.startswith(begins):
+                    if position > 0 and not text.strip(b"\x00 "):
+                        return None  # FITS 3.5 allows special records after the last HDU; padding is seen in the wild
+                    raise MalformedFile(
+                        f"{self.name}: {_what_it_is(text)} at byte {position:,}, expected a FITS header"
+                    )
+                end = find_end(text)
+                if end is not None:
+                    return text[:end]
+                if position + len(text) == size or len(text) >= MAX_HEADER:
+                    raise MalformedFile(
+                        f"{self.name}: the header at byte {position:,} has no END card: the file is truncated"
+                    )
+            text = self._read_on(position, len(text))
+
+    def _read_on(self, position: int, known: int) -> bytes:
+        """Return more of the header at ``position`` than ``known`` bytes, and keep what is guessed to come next."""
+        ahead = []
+        if self._guess is not None and known == 0 and self._guesses < MAX_GUESSES:
+            self._guesses += 1
+            ahead = self._guess(self._found, position)
+        self.source.fetch([(position, position + max(NEXT_READ, 2 * known)), *ahead])
+        return self.source.kept_from(position, MAX_HEADER)
 
     def read(self, wanted: Sequence[tuple[HDU, Sequence[int] | Array | None]]) -> list[bytes]:
         """Read rows of several HDUs in one go.

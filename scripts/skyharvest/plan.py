@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import logging
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,7 +231,7 @@ def targets_of_pixel(path: Path, pix64: int) -> npt.NDArray[Any]:
         raise MalformedFile(
             f"{path}: its columns are {pairs.dtype}, expected {TARGET_DTYPE}: run `snakemake plan` again"
         )
-    first, last = np.searchsorted(pairs["pix64"], [pix64, pix64 + 1])
+    first, last = (bisect_left(pairs, pixel, key=lambda pair: pair["pix64"]) for pixel in (pix64, pix64 + 1))
     return np.array(pairs[first:last])
 
 

@@ -319,7 +319,6 @@ def test_scores_in_another_order_are_aligned(few, tmp_path):
     assert scores["TSNR2_LRG"].tolist() == few.scores["TSNR2_LRG"].tolist()
 
 
-@pytest.mark.xfail(strict=True, reason="fitsrows.HDU.table: a table without rows is a ValueError")
 def test_a_coadd_without_targets(tmp_path):
     read = opened(tmp_path / write(tmp_path, simulated(0)))
     fibermap, scores, wavelength = read.small_tables()

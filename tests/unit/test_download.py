@@ -8,9 +8,10 @@ import pytest
 import download_desi_coadd
 from range_server import serve
 from skyharvest import cli
-from skyharvest.archive import ABSENT_MARK, Archive, Patience
+from skyharvest.archive import ABSENT_MARK, Archive
 from skyharvest.download import download
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
+from skyharvest.httpsource import Patience
 from skyharvest.releases import load_release
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.02, connect_s=2, read_s=2)

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import h5py
@@ -18,11 +17,12 @@ from astropy.io import fits
 import extract_desi_coadd
 from range_server import serve
 from skyharvest import cli, extract
-from skyharvest.archive import Archive, Patience
+from skyharvest.archive import Archive
 from skyharvest.desi import Coadd
 from skyharvest.download import download
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.extract import Positions, Wanted
+from skyharvest.httpsource import Patience
 from skyharvest.plan import TARGET_DTYPE
 from small_release import ARCSEC, ARMS, RELEASE, edit, near, path_of, simulated, without_column, write
 
@@ -62,7 +62,6 @@ def own(release, tmp_path):
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     monkeypatch.setattr(extract, "SECOND_READING_S", 0)
-    monkeypatch.setattr(BaseHTTPRequestHandler, "disable_nagle_algorithm", True)  # it costs 40 ms per request
 
 
 def positions(places, rows=None, targetid=None):

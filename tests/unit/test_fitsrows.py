@@ -9,9 +9,10 @@ from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skyharvest.archive import Archive, Source
+from skyharvest.archive import Archive
 from skyharvest.errors import MalformedFile
 from skyharvest.fitsrows import FitsFile, find_end, parse_cards
+from skyharvest.source import Source
 
 RNG = np.random.default_rng(7)
 N = 9
@@ -22,15 +23,21 @@ class Memory(Source):
 
     name = "memory.fits"
     gap = 0
+    asked = 0
 
     def __init__(self, data: bytes) -> None:
         self.data = data
 
     def _read(self, ranges):
+        self.asked += 1
         for _, stop in ranges:
             if stop > len(self.data):
                 raise MalformedFile(f"{self.name}: truncated")
         return [self.data[start:stop] for start, stop in ranges]
+
+    def head(self, length):
+        self.asked += 1
+        return self.data[:length]
 
     def size(self) -> int:
         return len(self.data)
@@ -147,7 +154,7 @@ def test_a_tile_compressed_image_is_called_by_its_name():
 )
 def test_what_is_not_fits_or_lies_is_malformed(data, message):
     with pytest.raises(MalformedFile, match=message):
-        FitsFile(Memory(data))
+        FitsFile(Memory(data)).hdus  # noqa: B018 (walks to the end)
 
 
 def test_columns_that_do_not_fill_the_row_are_malformed():

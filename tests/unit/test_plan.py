@@ -15,8 +15,9 @@ from astropy.io import fits
 import plan_desi
 from range_server import serve
 from skyharvest import cli
-from skyharvest.archive import Archive, Patience
+from skyharvest.archive import Archive
 from skyharvest.errors import ArchiveUnavailable, InputError, MalformedFile
+from skyharvest.httpsource import Patience
 from skyharvest.plan import (
     NO_TARGETID,
     TARGET_DTYPE,
