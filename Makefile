@@ -50,7 +50,7 @@ run: $(RUNTIME)
 	snakemake --configfile $(CONFIG) --cores $(CORES) $(ARGS)
 
 test: lint
-	pytest -n logical --maxprocesses 4 $(ARGS) $(TESTS)
+	pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS) $(TESTS)
 
 lint: $(VENV)/dev.stamp
 	ruff check .

@@ -334,7 +334,7 @@ def test_rejected_csv_with_columns_called_row_and_reason(make, tmp_path):
         ),
         ("<!DOCTYPE html>\n<html>", "is not CSV text but HTML"),
         (codecs.BOM_UTF8 + b"\n <html>", "is not CSV text but HTML"),
-        (gzip.compress(b"RA_DESI,DEC_DESI\n1,2\n"), "gzip-compressed, but its name does not end in .gz"),
+        (gzip.compress(b"RA_DESI,DEC_DESI\n1,2\n", mtime=0), "gzip-compressed, but its name does not end in .gz"),
         ("RA_DESI,DEC_DESI\n1,2\n".encode("utf-16"), "UTF-16 text: save it as UTF-8"),
         (b"SIMPLE  =                    T / conforms", "a FITS file"),
         (b"RA_DESI,DEC_\0DESI\n1,2\n", "first line holds NUL bytes"),

@@ -37,6 +37,13 @@ def snakemake(directory: Path, *arguments: str, timeout: int = 400) -> Run:
     return Run(done.returncode, done.stdout)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run these tests on one worker: they share one run of the demo."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("workflow"))
+
+
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Run]:
     return snakemake
