@@ -29,7 +29,9 @@ def test_the_demo_ends_with_what_the_readme_shows(demo):
     shown = block("text", "all CSV rows")
     assert python(demo, str(ROOT / "scripts/show_summary.py"), "results/demo") == shown
     assert shown.split("\n\nevery CSV row")[0] in (demo / "output.txt").read_text()
-    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    recipe = subprocess.run(
+        ["make", "--no-print-directory", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert recipe.rstrip().endswith("python scripts/show_summary.py results/demo")
 
 
