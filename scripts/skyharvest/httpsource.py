@@ -47,6 +47,8 @@ HEADER_BYTES = 3800  # of a Range header: servers take 4 to 8 kB of one header l
 PART_OVERHEAD = 300  # bytes of a part's own headers, at most
 MULTI_GAP = 512  # bytes that cost less than the headers of one more part
 GAP_LIMITS = (4096, 1 << 20)
+LARGE_READ = 1 << 16  # bytes of a read that tells the rate
+RATE_AT_FIRST = (2e6, 0.2)  # bytes and seconds that stand for experience: the first reads may come in a burst
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,8 @@ class HttpClient:
         What each server can do.
     traffic
         Counts requests and body bytes.
-    round_trip_s, rate
-        Smallest time to an answer seen, seconds; largest rate seen, bytes per second.
+    round_trip_s
+        Smallest time to an answer seen, seconds.
     """
 
     connections: int = 1
@@ -176,7 +178,6 @@ class HttpClient:
     servers: Servers = field(default_factory=Servers)
     traffic: Traffic = field(default_factory=Traffic)
     round_trip_s: float = 0.05
-    rate: float = 10e6
 
     def __post_init__(self) -> None:
         import urllib3  # noqa: PLC0415 (0.1 s that jobs on local files need not spend)
@@ -184,6 +185,7 @@ class HttpClient:
         self._urllib3 = urllib3
         self._counting = threading.Lock()
         self._fastest_s: float | None = None
+        self._large_reads = RATE_AT_FIRST
         self._pool = urllib3.PoolManager(
             maxsize=self.connections,
             block=True,
@@ -200,15 +202,16 @@ class HttpClient:
 
     def single_gap(self) -> int:
         """Return how many bytes one more request of one range is worth: its share of a round trip at the rate seen."""
-        worth = int(self.round_trip_s * self.rate / self.connections)
+        n_bytes, seconds = self._large_reads
+        worth = int(self.round_trip_s * n_bytes / seconds / self.connections)
         return max(GAP_LIMITS[0], min(worth, GAP_LIMITS[1]))
 
     def count(self, n_bytes: int, seconds: float) -> None:
         """Add to the traffic; large reads tell the rate."""
         with self._counting:
             self.traffic.bytes += n_bytes
-            if n_bytes > 1 << 18 and seconds > 0:
-                self.rate = max(self.rate, n_bytes / seconds)
+            if n_bytes > LARGE_READ:
+                self._large_reads = (self._large_reads[0] + n_bytes, self._large_reads[1] + seconds)
 
     def get(self, url: str, headers: dict[str, str], consume: "Callable[[Response], T]") -> T:
         """GET ``url`` and return what ``consume`` makes of the answer, trying again where that may help.

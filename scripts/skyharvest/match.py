@@ -33,7 +33,8 @@ def within_radius(
 ) -> tuple[Ints, Ints, Floats]:
     """Find every pair (i, j) with position i of the first list within the radius of position j of the second.
 
-    The second list is sorted by declination; each position of the first then has few candidates in its band.
+    Both lists are sorted by declination; each position of the first then has few candidates in its band, side by side
+    in memory.
 
     Parameters
     ----------
@@ -48,14 +49,16 @@ def within_radius(
         Indices into the first and the second list, ordered by i, then by distance, then by j.
     separation_arcsec : (k,) float64
     """
-    good = np.flatnonzero(np.isfinite(ra2) & np.isfinite(dec2))
-    order = good[np.argsort(dec2[good], kind="stable")]
-    dec_sorted = dec2[order]
     radius_deg = radius_arcsec * ARCSEC
-    finite = np.isfinite(ra1) & np.isfinite(dec1)
-    first = np.searchsorted(dec_sorted, np.where(finite, dec1, 0) - radius_deg - SLACK_DEG, "left")
-    last = np.searchsorted(dec_sorted, np.where(finite, dec1, 0) + radius_deg + SLACK_DEG, "right")
-    counts = np.where(finite, last - first, 0)
+    asked = np.flatnonzero(np.isfinite(ra1) & np.isfinite(dec1))
+    asked = asked[np.argsort(dec1[asked])]
+    order = np.flatnonzero(np.isfinite(ra2) & np.isfinite(dec2))
+    order = order[np.argsort(dec2[order])]
+    ra_asked, dec_asked, ra_sorted, dec_sorted = ra1[asked], dec1[asked], ra2[order], dec2[order]
+    reach = _reach_in_ra(dec_asked, radius_deg)
+    first = np.searchsorted(dec_sorted, dec_asked - radius_deg - SLACK_DEG, "left")
+    last = np.searchsorted(dec_sorted, dec_asked + radius_deg + SLACK_DEG, "right")
+    counts = last - first
     ends = np.cumsum(counts)
 
     found_i, found_j, found_sep = [], [], []
@@ -65,9 +68,11 @@ def within_radius(
         stop = max(begin + 1, int(np.searchsorted(ends, before + BLOCK_PAIRS, "right")))
         n = counts[begin:stop]
         i = np.repeat(np.arange(begin, stop), n)
-        j = order[np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first[begin:stop], n)]
-        near = _near_in_ra(ra1[i], dec1[i], ra2[j], radius_deg)
-        i, j = i[near], j[near]
+        j = np.arange(len(i)) + np.repeat(first[begin:stop] - (np.cumsum(n) - n), n)
+        # RA alone rules out most, cheaper than the exact distance. (Full turns more rule out less, never too much.)
+        distance, limit = np.abs(ra_sorted[j] - ra_asked[i]), reach[i]
+        near = (distance <= limit) | (distance >= 360 - limit)
+        i, j = asked[i[near]], order[j[near]]
         separation = separation_deg(ra1[i], dec1[i], ra2[j], dec2[j]) / ARCSEC
         inside = separation <= radius_arcsec
         found_i.append(i[inside])
@@ -92,11 +97,9 @@ def equal_ids(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     return i, order[np.repeat(start, counts) + within]
 
 
-def _near_in_ra(ra1: Floats, dec1: Floats, ra2: Floats, radius_deg: float) -> npt.NDArray[np.bool_]:
-    """Rule out by RA alone what cannot be within the radius: cheaper than the exact distance."""
-    limit = np.abs(dec1) + radius_deg
+def _reach_in_ra(dec: Floats, radius_deg: float) -> Floats:
+    """Return the largest difference in RA that a position within the radius can have, degrees."""
     # On a circle of the radius around (ra, dec), sin(dRA) = sin(radius) / cos(dec) at most; all RA if it holds a pole.
-    sine = np.sin(np.radians(radius_deg)) / np.maximum(np.cos(np.radians(np.abs(dec1))), 1e-300)
-    reach = np.where((limit >= 90) | (sine >= 1), 180.0, np.degrees(np.arcsin(np.minimum(sine, 1))))
-    distance = np.abs((ra2 - ra1 + 180) % 360 - 180)
-    return np.asarray(distance <= reach + SLACK_DEG)
+    sine = np.sin(np.radians(radius_deg)) / np.maximum(np.cos(np.radians(np.abs(dec))), 1e-300)
+    everywhere = (np.abs(dec) + radius_deg >= 90) | (sine >= 1)
+    return np.where(everywhere, 180.0, np.degrees(np.arcsin(np.clip(sine, 0, 1)))) + SLACK_DEG

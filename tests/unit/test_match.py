@@ -74,6 +74,13 @@ def test_the_circle_is_closed_and_what_is_not_finite_matches_nothing():
     assert [len(x) for x in within_radius(np.ones(1), np.ones(1), empty, empty, 1.0)] == [0, 0, 0]
 
 
+def test_right_ascensions_beyond_the_circle_are_the_same_places():
+    zero = np.zeros(3)
+    i, j, found = within_radius(np.array([-10.0, 370.0, 0.0]), zero, np.array([350.0, 730.0, -360.0]), zero, 1.0)
+    assert (i.tolist(), j.tolist()) == ([0, 1, 2], [0, 1, 2])
+    np.testing.assert_allclose(found, 0, atol=1e-9)
+
+
 @given(st.lists(st.integers(0, 8)), st.lists(st.integers(0, 8)))
 def test_equal_ids_are_all_equal_pairs(first, second):
     i, j = equal_ids(np.array(first, np.int64), np.array(second, np.int64))

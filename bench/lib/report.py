@@ -1,0 +1,99 @@
+"""The tables: printed, and kept in ``bench/results.md``, where each program replaces its own section."""
+
+import datetime
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib import ROOT
+from skyharvest.atomic import atomic_path
+
+RESULTS = ROOT / "bench" / "results.md"
+HEAD = """# Benchmarks
+
+Made by `make bench` (or `python bench/NAME.py` for one section): each section is its program's. Medians; ours and the
+others' in the same run, on the same machine. A ratio above 1 is in our favour.
+
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure, ours and another's.
+
+    Attributes
+    ----------
+    what, ours, peer
+        Text with units.
+    ratio
+        How many times better ours is, or None.
+    goal
+        At least this ratio; None if none was set.
+    reached
+        For goals that are not a ratio: whether, beside ``goal_text``.
+    """
+
+    what: str
+    ours: str
+    peer: str = ""
+    ratio: float | None = None
+    goal: float | None = None
+    goal_text: str = ""
+    reached: bool | None = None
+
+    def cells(self) -> list[str]:
+        """Return the row's cells as text."""
+        reached = self.reached
+        goal = self.goal_text
+        if self.goal is not None and self.ratio is not None:
+            reached = self.ratio >= self.goal
+            goal = f"≥ {self.goal:,g} ×"
+        ratio = "" if self.ratio is None else f"{_significant(self.ratio)} ×"
+        return [self.what, self.ours, self.peer, ratio, goal, {True: "yes", False: "**no**", None: ""}[reached]]
+
+
+def _significant(number: float) -> str:
+    digits = 0 if number >= 100 else 1 if number >= 10 else 2
+    return f"{number:,.{digits}f}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def comparison(rows: Sequence[Row]) -> str:
+    """Return the Markdown table of some rows."""
+    return table(["what", "ours", "other", "ratio", "goal", "reached"], [row.cells() for row in rows])
+
+
+def machine() -> str:
+    """Return one line on what this ran on."""
+    cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+    name = platform.processor() or platform.machine()
+    if cpuinfo.exists() and (model := re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text())):
+        name = model[1]
+    memory = ""
+    if meminfo.exists() and (total := re.search(r"MemTotal:\s*(\d+) kB", meminfo.read_text())):
+        memory = f", {int(total[1]) / 2**20:.0f} GiB"
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    system = f"{platform.system()} {platform.release()}"
+    return f"{name}, {os.cpu_count()} cores{memory}; {system}; Python {platform.python_version()}; {now}"
+
+
+def write_section(program: str, title: str, body: str, *, part: str = "") -> None:
+    """Print a section, and put it into ``results.md`` in place of what ``program`` wrote for this part before."""
+    name = f"{program} {part}".strip()
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    section = f"{begin}\n## {title}\n\n{body.strip()}\n\n`python bench/{program}.py` on {machine()}\n{end}\n"
+    print(section)
+    text = RESULTS.read_text() if RESULTS.exists() else HEAD
+    found = re.search(f"{re.escape(begin)}.*?{re.escape(end)}\n", text, re.DOTALL)
+    begins, ends = found.span() if found else (len(text), len(text))
+    text = text[:begins].rstrip() + "\n\n" + section + text[ends:]
+    with atomic_path(RESULTS) as temporary:
+        temporary.write_text(text)
