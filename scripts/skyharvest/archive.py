@@ -13,11 +13,10 @@ Certificates are always checked. Every connect and every read has a timeout.
 """
 
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from skyharvest.errors import Absent, ArchiveUnavailable
-from skyharvest.source import LocalFile, Source
+from skyharvest.source import CHUNK, Closable, LocalFile, Source
 
 if TYPE_CHECKING:
     from skyharvest.httpsource import HttpClient, Patience
@@ -25,10 +24,8 @@ if TYPE_CHECKING:
 ABSENT_MARK = b"skyharvest: the archive says that it has no such file\n"
 """Stands, in a folder of fetched files, for one that the archive does not have."""
 
-CHUNK = 1 << 20  # bytes per read of a whole file
 
-
-class Archive:
+class Archive(Closable):
     """A tree of files under one root: a directory or an ``http(s)://`` address.
 
     Parameters
@@ -112,14 +109,6 @@ class Archive:
         """Close all connections."""
         if self._client is not None:
             self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def is_url(location: str) -> bool:

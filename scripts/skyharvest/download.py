@@ -5,9 +5,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from skyharvest.archive import ABSENT_MARK, CHUNK, Archive
+from skyharvest.archive import ABSENT_MARK, Archive
 from skyharvest.atomic import atomic_path
 from skyharvest.errors import Absent, MalformedFile
+from skyharvest.source import CHUNK
 
 log = logging.getLogger(__name__)
 

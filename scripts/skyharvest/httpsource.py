@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from skyharvest import __version__
 from skyharvest.atomic import atomic_path
 from skyharvest.errors import Absent, ArchiveRefused, ArchiveUnavailable, InputError
-from skyharvest.source import LocalFile, Range, Source, cut, merge, too_short
+from skyharvest.source import CHUNK, LocalFile, Range, Source, cut, merge, too_short
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,6 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 USER_AGENT = f"skyharvest/{__version__}"
-CHUNK = 1 << 20  # bytes per read of a whole file
 TRY_AGAIN_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 
 MULTI, SINGLE, WHOLE = "multi", "single", "whole"

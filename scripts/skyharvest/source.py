@@ -14,6 +14,7 @@ from skyharvest.errors import Absent, ArchiveRefused, ArchiveUnavailable, Malfor
 Range = tuple[int, int]
 """Half-open byte range ``(start, stop)``."""
 
+CHUNK = 1 << 20  # bytes per read of a whole file
 TRY_AGAIN_ERRNOS = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENOTCONN})
 
 
@@ -63,7 +64,23 @@ def cut(ranges: Sequence[Range], blocks: Sequence[tuple[int, bytes]]) -> list[by
     return parts
 
 
-class Source(ABC):
+class Closable(ABC):
+    """What is closed at the end of a ``with`` block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is held open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Source(Closable):
     """One file of an archive, read by byte ranges."""
 
     name: str  # path or URL, for messages
@@ -84,10 +101,6 @@ class Source(ABC):
     @abstractmethod
     def size(self) -> int:
         """Return the file's length in bytes."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give back what the source holds open."""
 
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
         """Read many parts of the file at once.
@@ -116,14 +129,6 @@ class Source(ABC):
             part is not None and len(part) == stop - start for part, (start, stop) in zip(parts, ranges, strict=True)
         )
         return [part for part in parts if part is not None]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class LocalFile(Source):
