@@ -1,5 +1,7 @@
 """An HTTP server on loopback that serves a directory by ranges, and misbehaves when told to."""
 
+import hashlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +27,12 @@ class Served:
         What the server does with ranges: ``multi`` answers many in one response, ``single`` sends the whole file when
         asked for more than one (as S3 does), ``first`` serves only the first of them, ``refuse`` answers 400 to many,
         ``none`` sends the whole file always.
+    tagged
+        Whether answers have the file's ETag, which If-Range is compared with.
     sent
         Body bytes that were written, over all requests.
+    most_open
+        Connections that were open at once, at most.
     """
 
     url: str
@@ -34,10 +40,18 @@ class Served:
     requests: list[tuple[str, str]] = field(default_factory=list)
     misbehave: Callable[[Any, int], bool] | None = None
     ranges: str = "multi"
+    tagged: bool = False
     sent: int = 0
+    most_open: int = 0
+    open_now: set[int] = field(default_factory=set)
 
     def count(self, path: str) -> int:
         return sum(asked == path for asked, _ in self.requests)
+
+
+def tag(data: bytes) -> str:
+    """Return a file's ETag."""
+    return f'"{hashlib.md5(data).hexdigest()}"'
 
 
 @contextmanager
@@ -49,6 +63,16 @@ def serve(root: Path) -> Iterator[Served]:
         protocol_version = "HTTP/1.1"
         timeout = 20
         disable_nagle_algorithm = True
+        spoil: Callable[[bytes], tuple[int, bytes]] | None = None  # body → announced length and what is sent of it
+
+        def setup(self) -> None:
+            super().setup()
+            served.open_now.add(id(self))
+            served.most_open = max(served.most_open, len(served.open_now))
+
+        def finish(self) -> None:
+            served.open_now.discard(id(self))
+            super().finish()
 
         def do_GET(self) -> None:
             served.requests.append((self.path, self.headers.get("Range", "")))
@@ -60,9 +84,15 @@ def serve(root: Path) -> Iterator[Served]:
                 return
             self.send_file(path.read_bytes())
 
+        def content(self) -> bytes:
+            return (root / self.path.lstrip("/")).read_bytes()
+
         def send_file(self, data: bytes) -> None:
             asked = self.headers.get("Range", "").removeprefix("bytes=")
-            spans = [tuple(map(int, span.split("-"))) for span in asked.split(",") if span]
+            if self.headers.get("If-Range", tag(data)) != tag(data):
+                asked = ""
+            pairs = [span.split("-") for span in asked.split(",") if span]
+            spans = [(int(first), int(last) if last else max(len(data) - 1, int(first))) for first, last in pairs]
             if len(spans) > 1 and served.ranges == "refuse":
                 self.answer(400, b"too many ranges")
                 return
@@ -90,9 +120,13 @@ def serve(root: Path) -> Iterator[Served]:
 
         def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
-            for name, value in {"Content-Type": "application/octet-stream", **(headers or {})}.items():
+            given = {"Content-Type": "application/octet-stream", **(headers or {})}
+            if status in (200, 206) and served.tagged and "ETag" not in given:
+                given["ETag"] = tag((root / self.path.lstrip("/")).read_bytes())
+            for name, value in given.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
+            announced, body = self.spoil(body) if self.spoil else (len(body), body)
+            self.send_header("Content-Length", str(announced))
             self.end_headers()
             try:
                 for start in range(0, len(body), 65536):
@@ -104,8 +138,14 @@ def serve(root: Path) -> Iterator[Served]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            if not isinstance(sys.exception(), OSError):  # that the client has hung up is no news
+                super().handle_error(request, client_address)
+
+    server = Server(("127.0.0.1", 0), Handler)
     served.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

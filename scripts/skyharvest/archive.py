@@ -12,17 +12,27 @@ This module knows no astronomy. It tells apart what callers must never confuse:
 Certificates are always checked. Every connect and every read has a timeout.
 """
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skyharvest.errors import Absent, ArchiveUnavailable
+from skyharvest.errors import ArchiveUnavailable
 from skyharvest.source import CHUNK, Closable, LocalFile, Source
 
 if TYPE_CHECKING:
-    from skyharvest.httpsource import HttpClient, Patience
+    from skyharvest.httpclient import HttpClient, Patience
 
-ABSENT_MARK = b"skyharvest: the archive says that it has no such file\n"
-"""Stands, in a folder of fetched files, for one that the archive does not have."""
+
+@dataclass
+class Cost:
+    """What reading took: seconds, and requests and body bytes over the network."""
+
+    seconds: float = 0.0
+    requests: int = 0
+    bytes: int = 0
 
 
 class Archive(Closable):
@@ -35,7 +45,7 @@ class Archive(Closable):
     connections
         Open connections to the server, at most.
     patience
-        Retries and timeouts.
+        Retries and timeouts; as the environment asks for unless given.
     notes
         A small file in which the jobs of a run remember what the server can do.
     """
@@ -44,7 +54,7 @@ class Archive(Closable):
         self, root: str, *, connections: int = 1, patience: "Patience | None" = None, notes: Path | None = None
     ) -> None:
         self.root = root.rstrip("/") or "/"
-        self._connections = connections
+        self.connections = connections
         self._patience = patience
         self._notes = notes
         self._client: HttpClient | None = None
@@ -53,9 +63,11 @@ class Archive(Closable):
     def client(self) -> "HttpClient":
         """The archive's HTTP connections, made when first needed."""
         if self._client is None:
-            from skyharvest.httpsource import HttpClient, Patience, Servers  # noqa: PLC0415 (not for local files)
+            from skyharvest.httpclient import HttpClient, Patience, Servers  # noqa: PLC0415 (not for local files)
 
-            self._client = HttpClient(self._connections, self._patience or Patience(), Servers(self._notes))
+            self._client = HttpClient(
+                self.connections, self._patience or Patience.from_environment(), Servers(self._notes)
+            )
         return self._client
 
     def location(self, path: str) -> str:
@@ -83,27 +95,36 @@ class Archive(Closable):
             raise ArchiveUnavailable(
                 f"the archive's root {self.root} is not a directory: mount it, or correct the `archive` setting"
             )
-        source = LocalFile(Path(location))
-        if source.size() == len(ABSENT_MARK) and source.head(len(ABSENT_MARK)) == ABSENT_MARK:
-            source.close()
-            raise Absent(f"{location} stands for a file that the archive does not have")
-        return source
+        return LocalFile(Path(location))
 
-    def fetch(self, path: str, destination: Path) -> int:
-        """Copy a whole file to ``destination`` (which is overwritten) and return its length in bytes.
+    def fetch(self, path: str, part: Path, *, note: Path | None = None) -> int:
+        """Copy a whole file to ``part`` and return its length in bytes. Callers give a temporary name.
 
-        The length is checked against what the server announced. Callers give a temporary name.
+        See `skyharvest.httpclient.HttpClient.fetch` for ``note``, which lets an earlier transfer be resumed.
         """
         location = self.location(path)
         if is_url(location):
-            from skyharvest.httpsource import fetch  # noqa: PLC0415
-
-            return fetch(self.client, location, destination)
-        with self.open(path) as source, destination.open("wb") as out:
+            return self.client.fetch(location, part, note=note)
+        with self.open(path) as source, part.open("wb") as out:
             total = source.size()
             for start in range(0, total, CHUNK):
                 out.write(source.read([(start, min(start + CHUNK, total))])[0])
         return total
+
+    @contextmanager
+    def metered(self, cost: Cost) -> Iterator[None]:
+        """Add to ``cost`` what the block takes."""
+        began, before = time.monotonic(), self._traffic()
+        try:
+            yield
+        finally:
+            after = self._traffic()
+            cost.seconds += time.monotonic() - began
+            cost.requests += after[0] - before[0]
+            cost.bytes += after[1] - before[1]
+
+    def _traffic(self) -> tuple[int, int]:
+        return (0, 0) if self._client is None else (self._client.traffic.requests, self._client.traffic.bytes)
 
     def close(self) -> None:
         """Close all connections."""

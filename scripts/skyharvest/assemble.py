@@ -8,7 +8,7 @@ belongs to row i of the other):
 ``/desi/survey, program, pix64``           the coadd that the spectrum is from
 ``/desi/separation_arcsec, primary``       distance to the CSV's position; DESI's choice among a CSV row's spectra
 ``/desi/z, zerr, zwarn, spectype, subtype, deltachi2``  redrock's; zwarn -1 and z NaN where the archive has no redrock
-``/desi/<fibermap and scores column>``     every column of FIBERMAP and SCORES, in lower case
+``/desi/<fibermap and scores column>``     every column of FIBERMAP and SCORES in lower case, but for names of this list
 ``/desi/spectrum_lambda``                  (7781,) float64 Å, vacuum, 0.8 Å
 ``/desi/spectrum_flux, spectrum_ivar``     (n, 7781) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹ and its inverse square
 ``/desi/spectrum_mask``                    (n, 7781) int32, 0 = good
@@ -30,9 +30,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from skyharvest import provenance, store
+from skyharvest import arrow, provenance, store
 from skyharvest.desi import ARMS, COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
 from skyharvest.errors import MalformedFile
 
@@ -42,6 +41,9 @@ Ints = npt.NDArray[np.int64]
 BATCH_ROWS = 64  # spectra combined at once: about 100 MB of float64 work space
 OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
 REDSHIFT_TYPES = {"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "SPECTYPE": "S6", "SUBTYPE": "S20", "DELTACHI2": "f8"}
+SPECTRA = {f"spectrum_{kind}" for kind in ("lambda", "flux", "ivar", "mask", "lsf_sigma")} | {
+    f"{arm}_{kind}" for arm in ARMS for kind in ("lambda", "flux", "ivar", "mask", "resolution")
+}
 FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
 IVAR_UNIT = "10**+34 (s2 cm4 Angstrom2) / erg2"
 
@@ -100,10 +102,10 @@ def assemble(
     MalformedFile
         If an extracted file is torn. The message says to remove it.
     """
-    table = pq.read_table(targets, filters=[("pix16", "==", pix16)])
-    rows = table.column("row").to_numpy()
+    table = arrow.rows_where(targets, "pix16", pix16)
+    rows = arrow.to_numpy(table.column("row"))[0]
     with ExitStack() as opened:
-        files = [opened.enter_context(store.reading(path)) for path in extracted]
+        files = [opened.enter_context(store.reading(path, check=True)) for path in extracted]
         pieces = _pieces(files, rows)
         n = sum(len(piece.take) for piece in pieces)
         csv_row = np.zeros(n, np.int64)
@@ -182,8 +184,11 @@ def _write_columns(desi: h5py.Group, pieces: Sequence[Piece], csv_row: Ints, lay
     store.write_column(desi, "primary", primary(csv_row, zwarn, scores.get("TSNR2_LRG")))
     if layout.redshifts:
         store.write_table(desi, {name.lower(): values for name, values in redrock.items()})
-    more = {name.lower(): values for name, values in (fibermap | scores).items()}
-    store.write_table(desi, {name: values for name, values in more.items() if name not in desi}, units)
+    more: dict[str, Array] = {}
+    for name, values in (fibermap | scores).items():
+        if name.lower() not in desi and name.lower() not in SPECTRA:
+            more[store.safe_name(name.lower(), more)] = values  # that two differ by their case alone loses neither
+    store.write_table(desi, more, units)
 
 
 def _units(pieces: Sequence[Piece]) -> dict[str, str]:
@@ -314,30 +319,12 @@ def _write_csv_columns(group: h5py.Group, table: pa.Table, index: Ints) -> None:
     """Write the CSV's own columns, with their types, at these rows of the table."""
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     group.attrs.update({key: metadata[key] for key in ("csv", "ra_column", "dec_column") if key in metadata})
-    taken = table.take(pa.array(index))
-    store.write_column(group, "row", taken.column("row").to_numpy())
+    taken = arrow.take(table, index)
+    store.write_column(group, "row", arrow.to_numpy(taken.column("row"))[0])
     for field in table.schema:
         if field.name in OWN_COLUMNS:
             continue
         original = (field.metadata or {}).get(b"csv_column", field.name.encode()).decode()
         link = store.safe_name(original if original != "row" else "csv_row", group)
-        values, null = _to_numpy(taken.column(field.name))
+        values, null = arrow.to_numpy(taken.column(field.name))
         store.write_column(group, link, values, column=original if link != original else None, null_value=null)
-
-
-def _to_numpy(column: pa.ChunkedArray) -> tuple[Array, int | None]:
-    """Return a column as an array and the number that stands for an empty cell, if there is one.
-
-    Integers stay 64-bit integers even where cells are empty: as floats, long identifiers would lose digits.
-    """
-    kind = column.type
-    if pa.types.is_integer(kind):
-        null = store.NULL_INTEGER if column.null_count else None
-        return column.fill_null(store.NULL_INTEGER).to_numpy(), null
-    if pa.types.is_boolean(kind):
-        if not column.null_count:
-            return column.to_numpy(), None
-        return column.cast(pa.int8()).fill_null(-1).to_numpy(), -1
-    if pa.types.is_floating(kind):
-        return column.fill_null(np.nan).to_numpy(), None
-    return np.array(column.fill_null("").to_pylist(), object), None

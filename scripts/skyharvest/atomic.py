@@ -1,10 +1,15 @@
 """Files that appear under their final name complete or not at all."""
 
+import errno
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ABANDONED_S = 86_400.0  # a temporary file that nobody has written to for so long is nobody's
 
 
 @contextmanager
@@ -12,7 +17,7 @@ def atomic_path(final: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a unique temporary path beside ``final``; rename it to ``final`` if the block succeeds.
 
     Missing parent directories are made. If the block raises, the temporary file is removed and whatever stood under
-    the final name stays as it was.
+    the final name stays as it was. What a killed process has left of the same final file is removed first.
 
     Parameters
     ----------
@@ -26,7 +31,9 @@ def atomic_path(final: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent)
+    _remove_leftovers(final)
+    mine = f".{final.name}.{os.getpid()}.{os.uname().nodename}."
+    handle, name = tempfile.mkstemp(prefix=mine, suffix=".tmp", dir=final.parent)
     temporary = Path(name)
     try:
         os.fchmod(handle, 0o666 & ~_umask())  # mkstemp gives 0600; results are for the user's group, too
@@ -35,9 +42,35 @@ def atomic_path(final: str | os.PathLike[str]) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(final)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+            error.filename = str(final)  # Python's own message does not say where
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _remove_leftovers(final: Path) -> None:
+    """Remove the temporary files of ``final`` whose process is gone, as far as can be told from here."""
+    prefix = f".{final.name}."
+    with os.scandir(final.parent) as entries:
+        left = [entry for entry in entries if entry.name.startswith(prefix) and entry.name.endswith(".tmp")]
+    for entry in left:
+        pid, _, rest = entry.name.removeprefix(prefix).partition(".")
+        node = rest.removesuffix(".tmp").rpartition(".")[0]
+        with suppress(OSError):  # another job was quicker
+            abandoned = time.time() - entry.stat().st_mtime > ABANDONED_S
+            if abandoned or (node == os.uname().nodename and pid.isdecimal() and not _is_running(int(pid))):
+                os.unlink(entry.path)  # noqa: PTH108 (a DirEntry's path)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # someone else's
+        return True
+    return True
 
 
 def _umask() -> int:

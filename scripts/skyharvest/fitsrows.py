@@ -8,6 +8,7 @@ Source of the format: FITS Standard 4.0 (2018), §3.3 (blocks of 2,880 bytes), �
 §5.3 (unsigned integers by BZERO/TZERO), §7.3 (binary tables).
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ MAX_GUESSES = 4  # a layout that was guessed wrong this often is walked
 MAX_HEADER = 400 * BLOCK  # 14,400 cards: no real header comes near
 MAX_HDUS = 1000
 MAX_AXES = 999  # FITS Standard 4.4.1.1
+MAX_TABLE = 1 << 30  # bytes: tables are read whole, and those of the largest coadds have some 20 MB
+MAX_REPEAT = 1 << 26  # values in a column's field; NumPy's types end at 2**31 bytes
 
 IMAGE_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 COLUMN_TYPES = {
@@ -46,7 +49,8 @@ COLUMN_TYPES = {
 }
 UNSIGNED = {("i2", 2**15): "u2", ("i4", 2**31): "u4", ("i8", 2**63): "u8", ("u1", -128): "i1"}
 
-_TFORM = re.compile(r"\s*(\d*)([LXBIJKAEDCMPQ])(.*)")
+_TFORM = re.compile(r"\s*([0-9]{0,12})([LXBIJKAEDCMPQ])(.*)")
+_NOT_TEXT = {code: "?" for code in range(256) if not chr(code).isprintable()}
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,33 @@ class HDU:
             compressed = " (tile-compressed images are not read by rows)" if self.header.get("ZIMAGE") else ""
             raise MalformedFile(f"{self}: expected an image, found a binary table{compressed}")
         stored = np.frombuffer(data, IMAGE_TYPES[_integer(self, "BITPIX")])
-        shape = self.shape[1:]
-        return _scaled(stored.reshape(-1, *shape), _number(self, "BZERO", 0), _number(self, "BSCALE", 1))
+        try:
+            rows = stored.reshape(-1, *self.shape[1:])
+        except ValueError as error:  # of no rows, each of an absurd size
+            raise MalformedFile(f"{self}: its axes {self.shape} make no array: {error}") from error
+        return _scaled(rows, _number(self, "BZERO", 0), _number(self, "BSCALE", 1))
+
+    def check_scalars(self, kinds: Mapping[str, str]) -> None:
+        """Check that columns hold one value a row, of the kind that is expected.
+
+        Parameters
+        ----------
+        kinds
+            Column name → NumPy's letters of the kinds that will do, such as ``iu`` for whole numbers.
+
+        Raises
+        ------
+        MalformedFile
+            If a column is missing or holds something else.
+        """
+        for name in kinds:
+            self.column(name)
+        for name, values in self.table(b"", kinds).items():
+            if values.ndim != 1 or values.dtype.kind not in kinds[name]:
+                expected = {"iu": "a whole number", "f": "a floating-point number", "S": "text"}[kinds[name]]
+                raise MalformedFile(
+                    f"{self}: column {name} holds {values.dtype}{values.shape[1:] or ''} in a row, expected {expected}"
+                )
 
     def table(self, data: bytes, names: Iterable[str] | None = None) -> dict[str, Array]:
         """Return columns of these rows of a binary table, in native byte order.
@@ -282,6 +311,10 @@ class FitsFile:
                 f"{hdu}: its header claims {hdu.n_rows:,} rows of {hdu.row_bytes:,} bytes up to byte {end:,}, "
                 f"the file has {size:,}: it is truncated"
             )
+        if hdu.is_table and end - hdu.data_start > MAX_TABLE:
+            raise MalformedFile(
+                f"{hdu}: its header claims {hdu.n_rows:,} rows of {hdu.row_bytes:,} bytes: no such table"
+            )
         self._found.append(hdu)
         self._position = hdu.stop
         return True
@@ -359,11 +392,14 @@ def _what_it_is(text: bytes) -> str:
 
 
 def parse_cards(text: bytes) -> dict[str, Value]:
-    """Return keyword → value of a header's cards; CONTINUE strings joined; the last of repeated keywords wins."""
+    """Return keyword → value of a header's cards; CONTINUE strings joined; the last of repeated keywords wins.
+
+    Control characters, which no header may hold, become ``?``: names and units end up in messages and in HDF5.
+    """
     cards: dict[str, Value] = {}
     last = ""
     for start in range(0, len(text) - CARD + 1, CARD):
-        card = text[start : start + CARD].decode("latin-1")
+        card = text[start : start + CARD].decode("latin-1").translate(_NOT_TEXT)
         keyword = card[:8].rstrip()
         if keyword == "CONTINUE":
             joined = cards.get(last)
@@ -438,7 +474,7 @@ def _integer(hdu: HDU, keyword: str, default: int | None = None) -> int:
 
 def _number(hdu: HDU, keyword: str, default: int) -> int | float:
     value = hdu.header.get(keyword, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise MalformedFile(f"{hdu}: {keyword} is {value!r}, expected a number")
     return int(value) if float(value).is_integer() else value
 
@@ -449,9 +485,9 @@ def _columns(hdu: HDU) -> dict[str, Column]:
     for k in range(1, _integer(hdu, "TFIELDS") + 1):
         form = hdu.header.get(f"TFORM{k}")
         match = _TFORM.match(str(form)) if form is not None else None
-        if match is None:
+        count = int(match[1] or 1) if match is not None else 0
+        if match is None or count > MAX_REPEAT:
             raise MalformedFile(f"{hdu}: TFORM{k} is {form!r}, expected a binary table format such as '1D'")
-        count = int(match[1]) if match[1] else 1
         code = match[2]
         dtype: np.dtype[Any] | None
         if code == "X":

@@ -2,12 +2,18 @@
 
 Everything that is written here can be read by every h5py and every HDF5 library: fixed-length or UTF-8 strings, native
 numbers, gzip with shuffle. Files carry no time stamps of their own, so equal content gives equal bytes.
+
+A sealed file has a digest of itself before the HDF5 part, in its user block: uncompressed HDF5 has no checksums, and
+zeros where a disk lost a page would read as data.
 """
 
+import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -22,18 +28,55 @@ Array = npt.NDArray[Any]
 GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 CHUNK_ROWS = 4096  # of one-dimensional columns
 NULL_INTEGER = np.iinfo(np.int64).min
+_ERRNO = re.compile(r"\berrno = ([1-9][0-9]*)")  # in what HDF5 says
+_ROOMY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (memory: not the disk that may be full)
+USER_BLOCK = 512  # bytes; the smallest that HDF5 has
 
 
 @contextmanager
-def create(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Open a new HDF5 file that appears under its name when the block ends without an error."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=("earliest", "v110")) as file:
-        yield file
+def create(path: str | os.PathLike[str], *, sealed: bool = False) -> Iterator[h5py.File]:
+    """Open a new HDF5 file that appears under its name, sealed or not, when the block ends without an error."""
+    with atomic_path(path) as temporary:
+        file = _new(temporary, USER_BLOCK if sealed else 0)
+        try:
+            yield file
+            file.flush()
+        except BaseException as error:
+            # HDF5 writes what it still holds when a file is closed, and crashes as Python exits where that fails.
+            with tempfile.TemporaryFile(dir=_ROOMY) as elsewhere:
+                os.dup2(elsewhere.fileno(), file.id.get_vfd_handle())
+                file.close()
+            if isinstance(error, OSError | RuntimeError) and (found := _ERRNO.search(str(error))):
+                raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+            raise
+        file.close()
+        if sealed:
+            with temporary.open("r+b") as stream:
+                stream.write(_seal(temporary))
+
+
+def _new(path: Path, user_block: int) -> h5py.File:
+    """Open a new file that writes what it is told at once.
+
+    From its buffers HDF5 writes later, when Python drops a dataset: an error is then printed and passed over, and if
+    there is room again by the time that the file is closed, it is there without that piece.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_sieve_buf_size(0)  # of contiguous datasets
+    access.set_cache(0, 0, 0, 0.75)  # of chunks: whole ones are written here
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_userblock(user_block)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access))
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """Open an HDF5 file to read; a torn one is a `MalformedFile` that says to remove it."""
+def reading(path: str | os.PathLike[str], *, check: bool = False) -> Iterator[h5py.File]:
+    """Open an HDF5 file to read; a torn one is a `MalformedFile` that says to remove it.
+
+    With ``check`` a sealed file is read as a whole first, and must be as it was written.
+    """
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError:
@@ -43,7 +86,22 @@ def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
             f"{path} is not a readable HDF5 file ({error}): remove it, the next run makes it anew"
         ) from error
     with file:
+        if check and file.userblock_size:
+            with open(path, "rb") as stream:  # noqa: PTH123 (any path)
+                found = stream.read(USER_BLOCK).rstrip(b"\x00")
+            if found != _seal(path):
+                raise MalformedFile(f"{path} is not as it was written: remove it, the next run makes it anew")
         yield file
+
+
+def _seal(path: str | os.PathLike[str]) -> bytes:
+    """Return what a file's user block should hold."""
+    made = hashlib.blake2b(digest_size=32)
+    with open(path, "rb") as stream:  # noqa: PTH123 (any path)
+        stream.seek(USER_BLOCK)
+        while piece := stream.read(1 << 20):
+            made.update(piece)
+    return b"skyharvest blake2b " + made.hexdigest().encode()
 
 
 def safe_name(name: str, taken: Mapping[str, Any] | Sequence[str] = ()) -> str:

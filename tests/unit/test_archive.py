@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from range_server import Served, serve
-from skyharvest.archive import ABSENT_MARK, Archive
+from skyharvest.archive import Archive
 from skyharvest.errors import Absent, ArchiveRefused, ArchiveUnavailable, MalformedFile
-from skyharvest.httpsource import Patience
+from skyharvest.httpclient import Patience
 from skyharvest.source import merge
 
 DATA = bytes(range(256)) * 1200  # 307,200 bytes
@@ -82,12 +82,6 @@ def test_what_is_not_there_is_absent_only_after_a_second_request(root, server):
 def test_a_missing_root_is_not_a_thousand_absent_files(tmp_path):
     with pytest.raises(ArchiveUnavailable, match="not a directory: mount it"):
         Archive(str(tmp_path / "nowhere")).open("d/x.fits")
-
-
-def test_a_mark_left_by_a_download_is_absent(root):
-    (root / "z.fits").write_bytes(ABSENT_MARK)
-    with pytest.raises(Absent):
-        Archive(str(root)).open("z.fits")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
