@@ -12,8 +12,10 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/config.smk"
+include: "rules/status.smk"
 include: "rules/demo.smk"
 include: "rules/targets.smk"
+include: "rules/globus.smk"
 include: "rules/desi.smk"
 include: "rules/account.smk"
 

@@ -6,7 +6,7 @@ rule account_desi:
         targets=rules.prepare_targets.output.table,
         rejected=rules.prepare_targets.output.rejected,
         plan_targets=f"{RESULTS}/desi/plan_targets.npy",
-        extracted=all_extracted,
+        extraction=lambda wildcards: extraction_of(planned().coadds, f"{RESULTS}/desi/ledger.csv"),
         crossmatches=all_crossmatches,
     output:
         ledger=f"{RESULTS}/desi/ledger.csv",
@@ -17,7 +17,7 @@ rule account_desi:
         "../envs/account.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * 1000,
-        runtime=lambda wildcards, input, attempt: attempt * (10 + len(input.extracted) // 500),
+        runtime=lambda wildcards, input, attempt: attempt * (10 + len(input.crossmatches) // 100),
     params:
         name=config["targets"]["name"],
         release=RELEASE.name,

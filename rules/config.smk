@@ -8,18 +8,20 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from skyharvest.config import digest, validate
-from skyharvest.csvpath import check_csv_exists
+from skyharvest.csvpath import check_csv_exists, content_digest
 from skyharvest.errors import InputError
 from skyharvest.archive import is_url
-from skyharvest.planned import read_plan
-from skyharvest.releases import load_release
+from skyharvest.planned import extracted_path, read_plan, to_read_again
+from skyharvest.releases import GLOBUS as BY_GLOBUS, load_release
 
 DEMO = "resources/demo"
 
 try:
     config = validate(config)
     RELEASE = load_release(config["desi"]["release"])
-    ARCHIVE = RELEASE.root(config["desi"]["archive"])
+    GLOBUS = config["desi"]["globus"]
+    COPY_FIRST = config["desi"]["archive"] == BY_GLOBUS
+    ARCHIVE = GLOBUS["local"] if COPY_FIRST else RELEASE.root(config["desi"]["archive"])
     if not config["targets"]["csv"].startswith(f"{DEMO}/"):
         check_csv_exists(config["targets"]["csv"])
 except InputError as error:
@@ -33,7 +35,12 @@ EXTRACTED = f"{RESULTS}/desi/extracted"
 CROSSMATCHES = f"{RESULTS}/desi_crossmatches"
 SERVER_NOTES = shlex.quote(f"{LOGS}/servers.json")
 OVER_NETWORK = is_url(ARCHIVE)
-EXTRACT_FROM = RESOURCES if config["desi"]["transfer"] == "files" else ARCHIVE
+# What Globus copies is planned first: from the release's list, which is read elsewhere.
+LIST_ARCHIVE = RELEASE.list_root(ARCHIVE) if COPY_FIRST else ARCHIVE
+COPIED = [f"{RESULTS}/desi/globus_transfer.csv"] if COPY_FIRST else []
+# Whole coadds are on disk while their pixel is extracted: at most so much for each job that runs at once.
+DOWNLOAD = f"--download {shlex.quote(f'{RESULTS}/desi/downloads')}" if config["desi"]["transfer"] == "files" else ""
+DISK_MB = 1100 * len(config["desi"]["surveys"]) * len(config["desi"]["programs"]) if DOWNLOAD else 0
 
 
 def shown(path):
@@ -47,8 +54,9 @@ def shown(path):
 if "archive" not in workflow.global_resources:
     workflow.register_resource("archive", config["connections"])
 
-# One after the other on this machine's cores, jobs share the connections out; on a cluster many jobs have one each.
-PARALLEL_JOBS = workflow.resource_settings.nodes or workflow.resource_settings.cores or 1
+# On this machine's cores jobs share the connections out; on a cluster many jobs have one each.
+ON_A_CLUSTER = workflow.resource_settings.nodes is not None or not workflow.is_main_process
+PARALLEL_JOBS = config["connections"] if ON_A_CLUSTER else workflow.resource_settings.cores or 1
 CONNECTIONS_PER_JOB = max(1, config["connections"] // PARALLEL_JOBS) if OVER_NETWORK else 0
 
 # Jobs run in this process's environment, or in the one that `--software-deployment-method conda` makes.
@@ -59,6 +67,24 @@ RUN = f"{'python' if IN_CONDA else shown(sys.executable)} {shown(Path(workflow.b
 def flags(**switches):
     """Return the command-line switches that are on, such as no_lsf=True → --no-lsf."""
     return " ".join(f"--{name.replace('_', '-')}" for name, on in switches.items() if on)
+
+
+EXTRACT_OPTIONS = " ".join(
+    [
+        f"--radius {config['match']['radius_arcsec']} --report-radius {config['match']['report_radius_arcsec']}",
+        "--record-missing",
+        flags(
+            no_resolution=not config["desi"]["spectra"]["lsf"],
+            no_redshifts=not config["desi"]["spectra"]["redshifts"],
+        ),
+    ]
+).strip()
+
+
+# What an earlier run recorded is not final, and neither is what an archive says that has lost everything.
+CAUTION = f"--again {' '.join(config['desi']['read_again'])}"
+if not COPY_FIRST:
+    CAUTION += f" --known {shlex.quote(RELEASE.tilepix())}"
 
 
 def asked_for():
@@ -73,7 +99,7 @@ def planned(_wildcards=None):
 
 def extracted_file(pix64):
     """Return the extracted file of an NSIDE=64 pixel."""
-    return f"{EXTRACTED}/{pix64 // 100}/{pix64}.hdf5"
+    return str(extracted_path(Path(EXTRACTED), pix64))
 
 
 def crossmatch_file(pix16):
@@ -81,43 +107,61 @@ def crossmatch_file(pix16):
     return f"{CROSSMATCHES}/healpix={pix16}/crossmatch_desi.hdf5"
 
 
-def coadd_options(wildcards):
-    """Return the --coadd options of a pixel's extract job: paths relative to the archive."""
-    pix64 = int(wildcards.pix64)
-    return [f"--coadd {RELEASE.coadd(*kind, pix64)}" for kind in planned().coadds[pix64]]
+def batch_list(batch):
+    """Return the list that stands for the extracted files of a batch."""
+    return f"{EXTRACTED}/batches/{batch}.csv"
 
 
-def downloads(wildcards):
-    """Return what must be downloaded first: with `transfer: files` the pixel's coadds and redrock files."""
-    pix64 = int(wildcards.pix64)
-    if config["desi"]["transfer"] == "rows":
-        return []
-    paths = (RELEASE.coadd, RELEASE.redrock)
-    return [f"{RESOURCES}/{path(*kind, pix64)}" for kind in planned().coadds[pix64] for path in paths]
+def pixels_of(wildcards):
+    """Return the pixels that an extract job reads, or an assemble job needs."""
+    if "batch" in wildcards.keys():
+        return planned().batches[wildcards.batch]
+    if "pix16" in wildcards.keys():
+        return planned().searched[int(wildcards.pix16)]
+    return [int(wildcards.pix64)]
+
+
+def pixel_options(wildcards):
+    """Return the --pixel options of an extract job."""
+    return [
+        f"--pixel {pix64} " + " ".join(f"{survey}/{program}" for survey, program in planned().coadds[pix64])
+        for pix64 in pixels_of(wildcards)
+    ]
+
+
+def n_targets(wildcards):
+    """Return the number of targets that a job looks for, pixel by pixel."""
+    return [planned().n_targets[pix64] for pix64 in pixels_of(wildcards)]
+
+
+def extract_minutes(wildcards):
+    """Return how long an extract job may take: its pixels at a slow hour of the archive."""
+    return 20 + sum(n_targets(wildcards)) // 10 + (30 if DOWNLOAD else 2) * len(pixels_of(wildcards))
+
+
+def extraction_of(pixels, product):
+    """Return the files that tell that pixels have been extracted, for a product that is made from them.
+
+    That is their batches' lists. A file that was removed from a finished batch, and is needed once more, is made by
+    itself. Batches with a coadd that is to be tried again are forced, as `--forcerun` does: that leaves no trace in
+    Snakemake's records, so that nothing is to be done once they are well.
+    """
+    files = {pix64: extracted_file(pix64) for pix64 in pixels}
+    lists = {pix64: batch_list(planned().batch[pix64]) for pix64 in pixels}
+    removed = []
+    if not Path(product).exists():
+        removed = [file for pix64, file in files.items() if Path(lists[pix64]).exists() and not Path(file).exists()]
+    if workflow.is_main_process:
+        again = tuple(config["desi"]["read_again"])
+        workflow.dag.forcefiles.update(path for path in set(lists.values()) if to_read_again(path, again))
+    return [*dict.fromkeys(lists.values()), *removed]
 
 
 def extracted_of(wildcards):
     """Return the extracted files that an NSIDE=16 pixel is assembled from."""
-    return [extracted_file(pix64) for pix64 in planned().searched[int(wildcards.pix16)]]
-
-
-def all_extracted(_wildcards):
-    """Return the extracted files of the whole plan."""
-    return [extracted_file(pix64) for pix64 in planned().coadds]
+    return [extracted_file(pix64) for pix64 in pixels_of(wildcards)]
 
 
 def all_crossmatches(_wildcards):
     """Return the assembled files of the whole plan."""
     return [crossmatch_file(pix16) for pix16 in planned().searched]
-
-
-def release_path(kind):
-    """Return a path of the release, below its local copy, with Snakemake's wildcards in it."""
-    path = RELEASE.paths[kind].format(
-        specprod=RELEASE.specprod,
-        survey="{survey}",
-        program="{program}",
-        group="{pix64_group}",
-        pix="{pix64}",
-    )
-    return f"{RESOURCES}/{path}"

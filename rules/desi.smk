@@ -2,6 +2,7 @@
 
 
 wildcard_constraints:
+    batch=r"\d+(\+\d+)*",
     pix16=r"\d+",
     pix64=r"\d+",
     pix64_group=r"\d+",
@@ -11,7 +12,7 @@ wildcard_constraints:
 
 rule fetch_tilepix:
     input:
-        rules.simulate_release.output.tilepix if ARCHIVE == DEMO else [],
+        rules.simulate_release.output.tilepix if LIST_ARCHIVE == DEMO else [],
     output:
         f"{RESOURCES}/tilepix.fits",
     log:
@@ -19,12 +20,12 @@ rule fetch_tilepix:
     conda:
         "../envs/plan.yaml"
     resources:
-        archive=int(OVER_NETWORK),
+        archive=int(is_url(LIST_ARCHIVE)),
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         release=RELEASE.name,
-        archive=lambda wildcards: ARCHIVE,
+        archive=lambda wildcards: LIST_ARCHIVE,
     shell:
         f"{RUN}/fetch_tilepix.py " "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
 
@@ -57,7 +58,7 @@ checkpoint plan_desi:
     shell:
         f"{RUN}/plan_desi.py "
         "--targets {input.targets:q} {params.targetid} --tilepix {input.tilepix:q} "
-        f"--archive {shlex.quote(ARCHIVE)} "
+        f"--archive {shlex.quote(LIST_ARCHIVE)} "
         "--release {params.release} --surveys {params.surveys} --programs {params.programs} "
         "--radius {params.radius} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
 
@@ -68,66 +69,68 @@ rule plan:
     localrule: True
 
 
-rule download_desi_coadd:
+rule extract_desi:
     input:
-        ancient(f"{RESULTS}/desi/plan.csv"),
+        # A new plan does not make a batch old: its own targets and coadds do, by params.
+        plan=ancient(f"{RESULTS}/desi/plan.csv"),
+        targets=ancient(f"{RESULTS}/desi/plan_targets.npy"),
+        copied=ancient(COPIED),
     output:
-        coadd=temp(release_path("coadd")),
-        redrock=temp(release_path("redrock")),
+        f"{EXTRACTED}/batches/{{batch}}.csv",
     log:
-        f"{LOGS}/download_desi_coadd/{{pix64_group}}/{{survey}}-{{program}}-{{pix64}}.log",
+        f"{LOGS}/extract_desi/{{batch}}.log",
     conda:
         "../envs/extract.yaml"
     resources:
-        archive=int(OVER_NETWORK),
-        mem_mb=lambda wildcards, attempt: 300 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
-        disk_mb=1100,
+        archive=CONNECTIONS_PER_JOB,
+        disk_mb=DISK_MB,
+        mem_mb=lambda wildcards, attempt: attempt * (700 + max(n_targets(wildcards)) // 10),
+        runtime=lambda wildcards, attempt: attempt * extract_minutes(wildcards),
     params:
         release=RELEASE.name,
+        pixels=pixel_options,
+        digest=lambda wildcards: [planned().digest[pix64] for pix64 in pixels_of(wildcards)],
+        options=EXTRACT_OPTIONS,
     shell:
-        f"{RUN}/download_desi_coadd.py --archive {shlex.quote(ARCHIVE)} "
-        "--release {params.release} "
-        "--survey {wildcards.survey} --program {wildcards.program} --pix64 {wildcards.pix64} "
-        "--coadd {output.coadd:q} --redrock {output.redrock:q} 2> {log:q}"
+        f"{RUN}/extract_desi.py --archive {shlex.quote(ARCHIVE)} --server-notes {SERVER_NOTES} "
+        "--connections {resources.archive} --release {params.release} --targets {input.targets:q} {params.pixels} "
+        f"{{params.options}} {DOWNLOAD} {CAUTION} {REPORT} --extracted {EXTRACTED} --list {{output:q}} 2> {{log:q}}"
 
 
-rule extract_desi:
+# One pixel alone: when a person asks for its file, or has removed it.
+rule extract_desi_pixel:
     input:
-        # A new plan does not make a pixel old: its own targets and coadds do, by params.
         plan=ancient(f"{RESULTS}/desi/plan.csv"),
         targets=ancient(f"{RESULTS}/desi/plan_targets.npy"),
-        downloads=downloads,
+        copied=ancient(COPIED),
     output:
         f"{EXTRACTED}/{{pix64_group}}/{{pix64}}.hdf5",
     log:
-        f"{LOGS}/extract_desi/{{pix64_group}}/{{pix64}}.log",
+        f"{LOGS}/extract_desi/{{pix64_group}}-{{pix64}}.log",
     conda:
         "../envs/extract.yaml"
     resources:
-        archive=CONNECTIONS_PER_JOB if config["desi"]["transfer"] == "rows" else 0,
-        mem_mb=lambda wildcards, attempt: attempt * (400 + planned().n_targets[int(wildcards.pix64)] // 10),
-        runtime=lambda wildcards, attempt: attempt * (20 + planned().n_targets[int(wildcards.pix64)] // 10),
+        archive=CONNECTIONS_PER_JOB,
+        disk_mb=DISK_MB,
+        mem_mb=lambda wildcards, attempt: attempt * (700 + max(n_targets(wildcards)) // 10),
+        runtime=lambda wildcards, attempt: attempt * extract_minutes(wildcards),
     params:
-        coadds=coadd_options,
-        digest=lambda wildcards: planned().digest[int(wildcards.pix64)],
-        radius=config["match"]["radius_arcsec"],
-        report_radius=config["match"]["report_radius_arcsec"],
-        flags=flags(
-            no_resolution=not config["desi"]["spectra"]["lsf"],
-            no_redshifts=not config["desi"]["spectra"]["redshifts"],
-        ),
+        release=RELEASE.name,
+        pixels=pixel_options,
+        digest=lambda wildcards: [planned().digest[pix64] for pix64 in pixels_of(wildcards)],
+        options=EXTRACT_OPTIONS,
     shell:
-        f"{RUN}/extract_desi_coadd.py --archive {shlex.quote(EXTRACT_FROM)} --server-notes {SERVER_NOTES} "
-        "--connections {resources.archive} "
-        "{params.coadds} --targets {input.targets:q} --pix64 {wildcards.pix64} --radius {params.radius} "
-        "--report-radius {params.report_radius} {params.flags} --record-missing --out {output:q} 2> {log:q}"
+        f"{RUN}/extract_desi.py --archive {shlex.quote(ARCHIVE)} --server-notes {SERVER_NOTES} "
+        "--connections {resources.archive} --release {params.release} --targets {input.targets:q} {params.pixels} "
+        f"{{params.options}} {DOWNLOAD} {CAUTION} {REPORT} --extracted {EXTRACTED} 2> {{log:q}}"
 
 
 rule assemble_desi:
     input:
         targets=rules.prepare_targets.output.table,
-        extracted=extracted_of,
+        extraction=lambda wildcards: extraction_of(
+            planned().searched[int(wildcards.pix16)], crossmatch_file(wildcards.pix16)
+        ),
     output:
         f"{CROSSMATCHES}/healpix={{pix16}}/crossmatch_desi.hdf5",
     log:
@@ -135,9 +138,10 @@ rule assemble_desi:
     conda:
         "../envs/assemble.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (600 + int(input.size_mb) // 10),
-        runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
+        mem_mb=lambda wildcards, attempt: attempt * (800 + sum(n_targets(wildcards)) // 10),
+        runtime=lambda wildcards, attempt: attempt * (10 + sum(n_targets(wildcards)) // 50),
     params:
+        extracted=extracted_of,
         name=config["targets"]["name"],
         release=RELEASE.name,
         radius=config["match"]["radius_arcsec"],
@@ -149,6 +153,6 @@ rule assemble_desi:
         ),
     shell:
         f"{RUN}/assemble_desi.py --config-hash {CONFIG_HASH} "
-        "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {input.extracted:q} "
+        "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
         "--name {params.name} --release {params.release} --radius {params.radius} "
         "{params.flags} --out {output:q} 2> {log:q}"

@@ -12,9 +12,9 @@ from skyharvest.archive import Archive
 from skyharvest.assemble import Layout, assemble
 from skyharvest.desi import Arm
 from skyharvest.extract import Positions, Wanted, extract
-from skyharvest.ledger import crossmatch_path, extracted_path
+from skyharvest.ledger import crossmatch_path
 from skyharvest.plan import targets_of_pixel
-from skyharvest.planned import read_plan
+from skyharvest.planned import extracted_path, read_plan
 from skyharvest.releases import load_release
 from skyharvest.simulate.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
 from skyharvest.simulate.release import write_sha256sum, write_tilepix

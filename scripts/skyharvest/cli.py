@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,6 +10,8 @@ from skyharvest import __version__
 from skyharvest.errors import ArchiveUnavailable, HarvestError, InputError
 
 log = logging.getLogger("skyharvest")
+
+COMMAND, DONE = "command: ", "done"
 
 EXIT_FAILED = 1  # this file or pixel failed; the message says why
 EXIT_USAGE = 2  # the user's input is wrong (argparse uses 2 as well)
@@ -39,8 +42,22 @@ def run(
     main: Callable[[argparse.Namespace], None],
     made: argparse.ArgumentParser,
     arguments: Sequence[str] | None = None,
+    *,
+    job: bool = True,
 ) -> int:
     """Parse the arguments, call ``main``, and turn expected errors into one line on stderr and an exit status.
+
+    Parameters
+    ----------
+    main
+        The program, given its options.
+    made
+        From `parser`.
+    arguments
+        The command line's, unless given.
+    job
+        Whether its stderr, if that is no terminal, is a log: then it begins with the command that repeats the job, and
+        ends with `DONE` if all went well.
 
     Returns
     -------
@@ -55,6 +72,9 @@ def run(
         format="%(asctime)s %(levelname)s %(message)s",
     )
     logging.getLogger("urllib3").setLevel(logging.INFO)
+    logged = job and not sys.stderr.isatty()
+    if logged:
+        log.info("%s%s", COMMAND, shlex.join(sys.orig_argv if arguments is None else [made.prog, *arguments]))
     try:
         main(options)
     except HarvestError as error:
@@ -66,4 +86,6 @@ def run(
         log.debug("", exc_info=True)
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
+    if logged:
+        log.info(DONE)
     return 0

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import yaml
 
 from skyharvest.errors import InputError
-from skyharvest.releases import REGISTRY, TRANSPORTS, expand_user, load_registry, nearest
+from skyharvest.globuspath import path_problem
+from skyharvest.releases import GLOBUS, REGISTRY, TRANSPORTS, expand_user, load_registry, nearest
 
 SCHEMA = REGISTRY.parent / "schema" / "config.schema.yaml"
 NOT_BUILT = ("hetdex", "legacysurvey")
-GLOBUS = "globus"
 
 _WORDS = {
     "true": True,
@@ -94,6 +94,8 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
         raise InputError("\n".join([f"the configuration has {len(lines)} problem(s):", *lines]))
     filled["results"] = str(expand_user(filled["results"]))
     filled["targets"]["csv"] = str(expand_user(filled["targets"]["csv"]))
+    if filled["desi"]["globus"]["local"]:
+        filled["desi"]["globus"]["local"] = str(expand_user(filled["desi"]["globus"]["local"]))
     return filled
 
 
@@ -112,6 +114,8 @@ def digest(config: dict[str, Any]) -> str:
     for section in content.values():
         section.pop("archive", None)
         section.pop("transfer", None)
+        section.pop("read_again", None)
+        section.pop("globus", None)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -221,7 +225,7 @@ def _cross_problems(config: dict[str, Any], bad: set[str]) -> Iterator[Problem]:
         yield "match.report_radius_arcsec", f"found {report:g}; expected at least match.radius_arcsec, {radius:g}"
     if get("targets.ra") and get("targets.ra") == get("targets.dec"):
         yield "targets.dec", f"found {get('targets.dec')!r}, the same column as targets.ra"
-    for key in ("targets.csv", "results"):
+    for key in ("targets.csv", "results", "desi.globus.local"):
         if "://" in (get(key) or ""):
             yield key, f"found {_show(get(key))}; expected a path on this machine"
     for survey in NOT_BUILT:
@@ -242,21 +246,44 @@ def _cross_problems(config: dict[str, Any], bad: set[str]) -> Iterator[Problem]:
         )
     if archive and (problem := _archive_problem(archive)):
         yield "desi.archive", problem
+    if archive == GLOBUS and get("desi.globus"):
+        given = {key: value for key, value in config["desi"]["globus"].items() if f"desi.globus.{key}" not in bad}
+        yield from _globus_problems(given, public=release not in registry or "globus" in registry[release])
+
+
+def _globus_problems(given: dict[str, Any], *, public: bool) -> Iterator[Problem]:
+    """Yield what a copy by Globus lacks.
+
+    Parameters
+    ----------
+    given
+        The keys of desi.globus that are good in themselves.
+    public
+        Whether the release has a collection of its own, so that the source need not be named.
+    """
+    described = load_schema()["properties"]["desi"]["properties"]["globus"]["properties"]
+    source = ("source_endpoint", "source_path")
+    asked_for = ["endpoint", "path", "local"]
+    if not public or any(given.get(key) for key in source):
+        asked_for += source
+    for key, value in given.items():
+        if value is None and key in asked_for:
+            yield f"desi.globus.{key}", f"missing; archive: globus needs it. Expected: {described[key]['description']}"
+        elif value is not None and key in ("path", "source_path") and (problem := path_problem(value)):
+            yield f"desi.globus.{key}", problem
 
 
 def _archive_problem(archive: str) -> str | None:
     """Return what is wrong with where a release is to be read from, whichever release it is."""
-    if archive == GLOBUS:
-        return "found 'globus', which is not built yet: use https, s3 or local"
     if "://" in archive:
         return _url_problem(archive)
-    if archive in TRANSPORTS or expand_user(archive).is_dir():
+    if archive in (*TRANSPORTS, GLOBUS) or expand_user(archive).is_dir():
         return None
     if "/" in archive:
         return f"found {archive!r}, but there is no such directory (the working directory is {Path.cwd()})"
     return (
-        f"found {archive!r}{_suggest(archive, list(TRANSPORTS))}; expected https, s3 or local, or the path or URL of a "
-        "mirror (and there is no directory of that name here)"
+        f"found {archive!r}{_suggest(archive, [*TRANSPORTS, GLOBUS])}; expected https, s3, local or globus, or the "
+        "path or URL of a mirror (and there is no directory of that name here)"
     )
 
 

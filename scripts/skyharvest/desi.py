@@ -26,7 +26,11 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 ARMS = ("b", "r", "z")
-COORDINATES = ("TARGETID", "TARGET_RA", "TARGET_DEC")
+COORDINATES = {"TARGETID": "iu", "TARGET_RA": "f", "TARGET_DEC": "f"}  # and what they hold: NumPy's kinds
+REDSHIFTS = {
+    **{"TARGETID": "iu", "Z": "f", "ZERR": "f", "ZWARN": "iu"},
+    **{"SPECTYPE": "S", "SUBTYPE": "S", "DELTACHI2": "f"},
+}
 WAVE_TOLERANCE = 1e-4  # Å: desispec.coaddition.coadd_cameras
 N_COMBINED = 7781
 COMBINED_WAVE: Floats = 3600.0 + 0.8 * np.arange(N_COMBINED, dtype=np.float64)
@@ -107,8 +111,7 @@ class Coadd:
         self.fits = FitsFile(source, guess_layout)
         self.name = source.name
         self.fibermap_hdu = self.fits["FIBERMAP"]
-        for column in COORDINATES:
-            self.fibermap_hdu.column(column)
+        self.fibermap_hdu.check_scalars(COORDINATES)
         self.n_rows = self.fibermap_hdu.n_rows
         self.kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
         self.n_diagonals = {arm: self._check_arm(arm) for arm in ARMS}
@@ -116,6 +119,8 @@ class Coadd:
     def _check_arm(self, arm: str) -> int:
         grid = self._image(arm, "wavelength")
         _check_axes(grid, 1)
+        if grid.n_rows > N_COMBINED:
+            raise MalformedFile(f"{grid}: has {grid.n_rows} pixels, expected at most {N_COMBINED}")
         for kind in self.kinds:
             hdu = self._image(arm, kind)
             _check_axes(hdu, 3 if kind == "resolution" else 2)
@@ -123,6 +128,8 @@ class Coadd:
                 raise MalformedFile(f"{hdu}: has {hdu.n_rows} rows, FIBERMAP has {self.n_rows}")
             if hdu.shape[-1] != grid.n_rows:
                 raise MalformedFile(f"{hdu}: has {hdu.shape[-1]} pixels, {grid.name} has {grid.n_rows}")
+            if self.dtype(arm, kind).kind not in ("iu" if kind == "mask" else "f"):
+                raise MalformedFile(f"{hdu}: holds {self.dtype(arm, kind)}: no {kind}")
         return self._image(arm, "resolution").shape[1] if "resolution" in self.kinds else 0
 
     def _image(self, arm: str, kind: str) -> HDU:
@@ -161,7 +168,7 @@ class Coadd:
         if "SCORES" in self.fits:
             hdu = self.fits["SCORES"]
             scores = hdu.table(grid_bytes.pop())
-            hdu.column("TARGETID")
+            hdu.check_scalars({"TARGETID": "iu"})
             order = align(targetid, scores["TARGETID"], f"{hdu}")
             scores = {name: values[order] for name, values in scores.items()}
         wavelength = {}
@@ -235,8 +242,7 @@ def read_redshifts(source: Source, targetid: Ints, n_rows: int = 0) -> dict[str,
     """
     fits = FitsFile(source, first_read=6 * BLOCK + REDSHIFTS_BYTES * n_rows if n_rows else FIRST_READ)
     hdu = fits["REDSHIFTS"]
-    for column in ("TARGETID", "Z", "ZERR", "ZWARN", "SPECTYPE", "SUBTYPE", "DELTACHI2"):
-        hdu.column(column)
+    hdu.check_scalars(REDSHIFTS)
     table = hdu.table(fits.read([(hdu, None)])[0])
     order = align(targetid, table["TARGETID"], f"{hdu}")
     return {name: values[order] for name, values in table.items()}

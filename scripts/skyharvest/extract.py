@@ -18,26 +18,30 @@ spectra has two rows, a spectrum that two CSV rows match is there twice):
 ``targets/row``                            every target of the pixel
 ``targets/n_spectra, nearest_arcsec``      matches; distance to the nearest fiber within the report radius or NaN
 ``targets/n_within_report_radius``         fibers within the report radius
+attribute ``request``                      digest of the targets and options that it was made for
 =========================================  ====================================================================
 """
 
+import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
 from skyharvest import __version__, store
-from skyharvest.archive import Archive, is_url
+from skyharvest.archive import Archive, Cost, is_url
 from skyharvest.desi import ARMS, Coadd, read_redshifts, stack_columns
-from skyharvest.errors import Absent, MalformedFile
+from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.match import equal_ids, separation_deg, within_radius
+from skyharvest.plan import NO_TARGETID, targets_of_pixel
 from skyharvest.releases import parse_coadd_name, redrock_beside
 
 log = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+FORMAT = "skyharvest extracted DESI coadds 1"
 BATCH_ROWS = 128  # spectra held at once: 57 MB with their resolution
 SECOND_READING_S = 1.0  # between a malformed reading and the second one
 NO_REDROCK = {"Z": np.nan, "ZERR": np.nan, "ZWARN": -1, "SPECTYPE": b"", "SUBTYPE": b"", "DELTACHI2": np.nan}
@@ -68,6 +73,13 @@ class Positions:
     dec: Floats
     targetid: Ints | None = None
 
+    @classmethod
+    def of_pixel(cls, plan_targets: Path, pix64: int) -> Self:
+        """Read a pixel's targets from ``plan_targets.npy``."""
+        rows = targets_of_pixel(plan_targets, pix64)
+        by_id = len(rows) > 0 and bool((rows["targetid"] != NO_TARGETID).all())
+        return cls(rows["row"], rows["ra"], rows["dec"], rows["targetid"] if by_id else None)
+
 
 @dataclass
 class Selection:
@@ -79,6 +91,8 @@ class Selection:
         ``read``, ``absent`` or ``unreadable``.
     target, fiber : (n,) int64
         Index of the target and row of the coadd, pair by pair.
+    cost
+        What reading it took.
     """
 
     path: str
@@ -96,11 +110,15 @@ class Selection:
     fibermap: dict[str, Array] = field(default_factory=dict)
     scores: dict[str, Array] = field(default_factory=dict)
     redshifts: dict[str, Array] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to extract: see the options of ``scripts/extract_desi_coadd.py``."""
+    """What to extract: see the options of ``scripts/extract_desi_coadd.py``.
+
+    ``check_absence`` is called before a file is recorded as absent, and raises if that is not to be believed.
+    """
 
     targets: Positions | None = None
     radius_arcsec: float = 1.0
@@ -108,6 +126,17 @@ class Wanted:
     resolution: bool = True
     redshifts: bool = True
     record_missing: bool = False
+    check_absence: Callable[[], None] | None = None
+
+    def digest(self, coadds: Sequence[str]) -> str:
+        """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
+        made = hashlib.blake2b(digest_size=16)
+        how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts, *coadds)
+        made.update(repr(how).encode())
+        if self.targets is not None:
+            for column in (self.targets.row, self.targets.ra, self.targets.dec, self.targets.targetid):
+                made.update(b"none" if column is None else np.ascontiguousarray(column).tobytes())
+        return made.hexdigest()
 
 
 def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) -> list[Selection]:
@@ -140,15 +169,20 @@ def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) 
     """
     failed: set[str] = set()
     bad: dict[str, MalformedFile] = {}
+    costs = {path: Cost() for path in coadds}
     while True:
         with ExitStack() as opened:
-            selections = [_select(archive, path, wanted, bad.get(path), opened) for path in coadds]
+            selections = []
+            for path in coadds:
+                with archive.metered(costs[path]):
+                    selections.append(_select(archive, path, wanted, bad.get(path), opened))
+                selections[-1].cost = costs[path]
             try:
-                with store.create(out) as file:
-                    _write(file, selections, wanted)
+                with store.create(out, sealed=True) as file:
+                    _write(file, selections, wanted, archive)
                 return selections
-            except _SpectraMalformed as torn:
-                # Headers and tables were fine, the spectra are not: read once more, then go on without.
+            except _Misfit as torn:
+                # Read once more, then go on without.
                 if torn.path in failed:
                     if not wanted.record_missing:
                         raise torn.error from None
@@ -160,7 +194,9 @@ def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) 
                     time.sleep(SECOND_READING_S)
 
 
-class _SpectraMalformed(Exception):
+class _Misfit(Exception):
+    """A coadd whose headers were fine, but not its spectra, or that does not go with the pixel's others."""
+
     def __init__(self, path: str, error: MalformedFile) -> None:
         super().__init__(path)
         self.path = path
@@ -182,6 +218,8 @@ def _select(
     except Absent as error:
         if not wanted.record_missing:
             raise
+        if wanted.check_absence:
+            wanted.check_absence()
         log.info("absent: %s", error)
         return Selection(path, "absent", "not in the archive")
     except MalformedFile as error:
@@ -209,7 +247,7 @@ def _read_tables(archive: Archive, path: str, wanted: Wanted, opened: ExitStack)
     chosen.fibermap = {name: values[chosen.fiber] for name, values in fibermap.items()}
     chosen.scores = {name: values[chosen.fiber] for name, values in scores.items()}
     if wanted.redshifts:
-        _add_redshifts(chosen, archive)
+        _add_redshifts(chosen, archive, wanted)
     log.info("%s: %d fibers, %d matched rows", path, coadd.n_rows, len(chosen.fiber))
     return chosen
 
@@ -233,7 +271,7 @@ def _match(chosen: Selection, targets: Positions, fibermap: dict[str, Array], wa
     )
 
 
-def _add_redshifts(chosen: Selection, archive: Archive) -> None:
+def _add_redshifts(chosen: Selection, archive: Archive, wanted: Wanted) -> None:
     if len(chosen.fiber) == 0:
         return  # nothing to align; the file need not be read
     targetid = chosen.fibermap["TARGETID"]
@@ -242,6 +280,8 @@ def _add_redshifts(chosen: Selection, archive: Archive) -> None:
             chosen.redshifts = read_redshifts(source, targetid, chosen.n_fibers)
         chosen.redrock = "read"
     except Absent as error:
+        if wanted.check_absence:
+            wanted.check_absence()
         log.warning("the coadd's spectra are kept without redshifts: %s", error)
         chosen.redrock = "absent"
         chosen.redshifts = {"TARGETID": targetid} | {
@@ -249,8 +289,42 @@ def _add_redshifts(chosen: Selection, archive: Archive) -> None:
         }
 
 
-def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted) -> None:
-    file.attrs["format"] = "skyharvest extracted DESI coadds 1"
+def absence_check(archive: Archive, known: str) -> Callable[[], None]:
+    """Return a check that an archive still has a file that it is known to have.
+
+    An archive that is moved, unmounted or in maintenance says of every file that it is not there; none of that is to be
+    recorded.
+
+    Parameters
+    ----------
+    archive
+        Where coadds are absent.
+    known
+        Path relative to its root, such as that of the release's list of coadds.
+
+    Returns
+    -------
+    callable
+        Raises `ArchiveUnavailable` if that file is absent, too; asks once, if it is there.
+    """
+
+    @cache
+    def check() -> None:
+        try:
+            with archive.open(known) as source:
+                source.head(1)
+        except Absent as error:
+            raise ArchiveUnavailable(
+                f"{error}, which the release has: the archive seems to be moved, unmounted or in maintenance, and what "
+                "it says to be absent is not recorded. Run again when it is back, or correct the `archive` setting"
+            ) from None
+
+    return check
+
+
+def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted, archive: Archive) -> None:
+    file.attrs["format"] = FORMAT
+    file.attrs["request"] = wanted.digest([chosen.path for chosen in selections])
     file.attrs["skyharvest_version"] = __version__
     lengths = [len(chosen.fiber) for chosen in selections]
     _write_coadds(file.create_group("coadds"), selections)
@@ -262,7 +336,7 @@ def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted) -> 
         file.attrs["report_radius_arcsec"] = wanted.report_radius_arcsec
     read = [chosen for chosen in selections if chosen.coadd is not None]
     n_of_read = [len(chosen.fiber) for chosen in read]
-    fibermap = stack_columns([chosen.fibermap for chosen in read], n_of_read)
+    fibermap = _stack(read, [chosen.fibermap for chosen in read], n_of_read)
     if not fibermap:
         return
     units: dict[str, str] = {}
@@ -276,15 +350,30 @@ def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted) -> 
     ):
         store.write_column(file, name, fibermap[column], unit=unit)
     store.write_table(file.create_group("fibermap"), fibermap, units)
-    store.write_table(file.create_group("scores"), stack_columns([chosen.scores for chosen in read], n_of_read))
+    store.write_table(file.create_group("scores"), _stack(read, [chosen.scores for chosen in read], n_of_read))
     if wanted.redshifts:
         with_matches = [chosen for chosen in read if len(chosen.fiber)]
-        redshifts = stack_columns(
-            [chosen.redshifts for chosen in with_matches], [len(chosen.fiber) for chosen in with_matches]
+        redshifts = _stack(
+            with_matches,
+            [chosen.redshifts for chosen in with_matches],
+            [len(chosen.fiber) for chosen in with_matches],
         )
         assert not redshifts or np.array_equal(redshifts["TARGETID"], fibermap["TARGETID"])
         store.write_table(file.create_group("redshifts"), redshifts)
-    _write_arms(file, read)
+    _write_arms(file, read, archive)
+
+
+def _stack(read: Sequence[Selection], tables: Sequence[dict[str, Array]], lengths: Sequence[int]) -> dict[str, Array]:
+    """Stack the coadds' tables; the first one that does not go with those before it is not what it should be."""
+    try:
+        return stack_columns(tables, lengths)
+    except MalformedFile:
+        for k, chosen in enumerate(read):
+            try:
+                stack_columns(tables[: k + 1], lengths[: k + 1])
+            except MalformedFile as error:
+                raise _Misfit(chosen.path, MalformedFile(f"{chosen.path}: {error}")) from error
+        raise
 
 
 def _write_coadds(group: h5py.Group, selections: Sequence[Selection]) -> None:
@@ -306,7 +395,8 @@ def _from_header(coadd: Coadd | None) -> tuple[str, str, int]:
     """Return survey, program and pixel of a coadd whose name does not tell them."""
     header = coadd.fits.hdus[0].header if coadd is not None else {}
     pixel = header.get("HPXPIXEL")
-    return str(header.get("SURVEY") or ""), str(header.get("PROGRAM") or ""), pixel if isinstance(pixel, int) else -1
+    pixel = pixel if isinstance(pixel, int) and 0 <= pixel < 2**63 else -1
+    return str(header.get("SURVEY") or ""), str(header.get("PROGRAM") or ""), pixel
 
 
 def _write_targets(file: h5py.File, selections: Sequence[Selection], targets: Positions) -> None:
@@ -329,7 +419,7 @@ def _write_targets(file: h5py.File, selections: Sequence[Selection], targets: Po
     )
 
 
-def _write_arms(file: h5py.File, read: Sequence[Selection]) -> None:
+def _write_arms(file: h5py.File, read: Sequence[Selection], archive: Archive) -> None:
     """Copy the spectra, a batch of rows at a time, into datasets of their final length."""
     n = sum(len(chosen.fiber) for chosen in read)
     datasets = {arm: _arm_datasets(file.create_group(arm), arm, read, n) for arm in ARMS}
@@ -339,9 +429,10 @@ def _write_arms(file: h5py.File, read: Sequence[Selection]) -> None:
         for start in range(0, len(chosen.fiber), BATCH_ROWS):
             rows = chosen.fiber[start : start + BATCH_ROWS]
             try:
-                arms = chosen.coadd.read_arms(rows, chosen.wavelength)
+                with archive.metered(chosen.cost):
+                    arms = chosen.coadd.read_arms(rows, chosen.wavelength)
             except MalformedFile as error:
-                raise _SpectraMalformed(chosen.path, error) from error
+                raise _Misfit(chosen.path, error) from error
             place = slice(begin, begin + len(rows))
             for arm, images in arms.items():
                 for kind, dataset in datasets[arm].items():
@@ -360,7 +451,7 @@ def _arm_datasets(group: h5py.Group, arm: str, read: Sequence[Selection], n: int
     for chosen in read:
         if not np.array_equal(chosen.wavelength[arm], wave):
             error = MalformedFile(f"{chosen.path}: its {arm} wavelengths differ from those of {read[0].path}")
-            raise _SpectraMalformed(chosen.path, error)
+            raise _Misfit(chosen.path, error)
     store.write_column(group, "wavelength", wave, unit="Angstrom")
     coadds = [chosen.coadd for chosen in read if chosen.coadd is not None]
     units = {"flux": "10**-17 erg/(s cm2 Angstrom)", "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2"}

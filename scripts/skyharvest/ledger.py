@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from skyharvest import store
 from skyharvest.atomic import atomic_path
 from skyharvest.errors import MalformedFile
+from skyharvest.planned import extracted_path
 
 Ints = npt.NDArray[np.int64]
 
@@ -151,11 +152,6 @@ def _by_pixel(plan: npt.NDArray[Any]) -> Iterator[tuple[int, Ints]]:
     pixels, starts = np.unique(plan["pix64"], return_index=True)
     # Of an empty plan np.split still makes one part.
     yield from zip(pixels.tolist(), np.split(plan["row"], starts[1:]), strict=False)
-
-
-def extracted_path(extracted: Path, pix64: int) -> Path:
-    """Return where the extracted file of a pixel stands."""
-    return extracted / str(pix64 // 100) / f"{pix64}.hdf5"
 
 
 def crossmatch_path(crossmatches: Path, pix16: int) -> Path:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import logging
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ TARGET_DTYPE = np.dtype([("pix64", "i8"), ("row", "i8"), ("ra", "f8"), ("dec", "
 -1 where targets are matched by position. Jobs find their few targets in it by bisection, without reading the rest."""
 
 NO_TARGETID = -1
+NAME = re.compile(rb"[a-z0-9]+")  # of a survey or program: it becomes part of paths
 PIX16_SHIFT = 4  # an NSIDE=16 pixel holds 4² = 16 NSIDE=64 pixels: NESTED numbers differ by 4 bits
 
 
@@ -82,6 +84,11 @@ def read_tilepix(path: Path, nside: int) -> Coadds:
     nside
         What the release's registry entry says.
 
+    Returns
+    -------
+    Coadds
+        Each once. Rows whose SURVEY or PROGRAM is no name (lower-case letters and digits) are left out, with a warning.
+
     Raises
     ------
     MalformedFile
@@ -96,12 +103,24 @@ def read_tilepix(path: Path, nside: int) -> Coadds:
         found = (hdu.header.get("HPXNSIDE"), hdu.header.get("HPXNEST"))
         if found != (nside, True):
             raise MalformedFile(f"{hdu}: HPXNSIDE, HPXNEST are {found}, expected ({nside}, True)")
+        hdu.check_scalars({"SURVEY": "S", "PROGRAM": "S", "HEALPIX": "iu"})
         table = hdu.table(fits.read([(hdu, None)])[0], ("SURVEY", "PROGRAM", "HEALPIX"))
+    wrong = ~(_are_names(table["SURVEY"]) & _are_names(table["PROGRAM"]))
+    if wrong.any():
+        log.warning(
+            "%s: %d of %d rows are left out, as survey %r, program %r: expected lower-case letters and digits",
+            *(hdu, wrong.sum(), len(wrong), table["SURVEY"][wrong][0], table["PROGRAM"][wrong][0]),
+        )
+        table = {name: values[~wrong] for name, values in table.items()}
     coadds = np.unique(np.rec.fromarrays([table["SURVEY"], table["PROGRAM"], table["HEALPIX"].astype(np.int64)]))
     pix64 = np.asarray(coadds["f2"])
     if len(pix64) and not (pix64.min() >= 0 and pix64.max() < 12 * nside**2):
         raise MalformedFile(f"{hdu}: HEALPIX holds {pix64.min()} to {pix64.max()}, expected 0 to {12 * nside**2 - 1}")
     return Coadds(np.asarray(coadds["f0"]).astype(str), np.asarray(coadds["f1"]).astype(str), pix64)
+
+
+def _are_names(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
+    return np.isin(values, [value for value in np.unique(values).tolist() if NAME.fullmatch(value)])
 
 
 def fetch_tilepix(archive: Archive, release: Release, cache: Path) -> Coadds:

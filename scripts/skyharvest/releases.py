@@ -6,7 +6,7 @@ The registry is ``config/releases.yaml``. Directory layout: https://desidatamode
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ REGISTRY = Path(__file__).resolve().parents[2] / "config" / "releases.yaml"
 SCHEMA = REGISTRY.parent / "schema" / "releases.schema.yaml"
 TRANSPORTS = ("https", "s3", "local")
 """Names of roots in the registry; any other ``archive`` is itself the path or URL of a mirror."""
+GLOBUS = "globus"
+"""The ``archive`` that is first copied, by Globus, to a directory of this machine."""
 
 _COADD_NAME = re.compile(r"coadd-([a-z0-9]+)-([a-z0-9]+)-([0-9]+)\.fits")
 
@@ -38,6 +40,8 @@ class Release:
         Directory or address that holds ``spectro/``, by transport.
     paths
         Templates of paths relative to a root: ``tilepix``, ``coadd``, ``redrock``, ``checksums``.
+    globus
+        ``endpoint`` (UUID of a Globus collection) and ``path`` (on it, of what holds ``spectro/``); or empty.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Release:
     group: int
     roots: Mapping[str, str]
     paths: Mapping[str, str]
+    globus: Mapping[str, str] = field(default_factory=dict)
 
     def root(self, archive: str) -> str:
         """Return the directory or URL, without a trailing slash, that holds ``spectro/``.
@@ -71,6 +76,16 @@ class Release:
         if "://" in archive:
             return archive.rstrip("/")
         return str(expand_user(archive))
+
+    def list_root(self, otherwise: str) -> str:
+        """Return the root that ``tilepix.fits`` is read from when the archive itself is not there yet: the first one.
+
+        Parameters
+        ----------
+        otherwise
+            The directory or URL to return for a release without any root.
+        """
+        return next(iter(self.roots.values()), otherwise)
 
     def tilepix(self) -> str:
         """Return the path, relative to a root, of the table of tiles, petals and pixels."""
@@ -148,6 +163,7 @@ def load_release(name: str, registry: Path | None = None) -> Release:
             group=entry["pixels"]["group"],
             roots=entry["roots"],
             paths=entry["paths"],
+            globus=entry.get("globus", {}),
         )
         release.tilepix()
         for kind in ("coadd", "redrock", "checksums"):

@@ -17,7 +17,8 @@ from skyharvest.assemble import Layout, assemble
 from skyharvest.atomic import atomic_path
 from skyharvest.desi import combine_cameras, lsf_sigma
 from skyharvest.errors import MalformedFile
-from skyharvest.ledger import crossmatch_path, extracted_path
+from skyharvest.ledger import crossmatch_path
+from skyharvest.planned import extracted_path
 from small_release import (
     ARMS,
     arms_of,

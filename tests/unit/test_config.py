@@ -24,8 +24,10 @@ desi:
   release: dr1
   archive: https
   transfer: rows
+  globus: {endpoint: null, path: null, local: null, source_endpoint: null, source_path: null}
   surveys: [main]
   programs: [dark, bright, backup]
+  read_again: [unreadable]
   spectra: {combine: true, lsf: true, arms: false, redshifts: true}
 hetdex: {enabled: false, release: pdr1, archive: https}
 legacysurvey: {enabled: false, release: dr10, archive: https, transfer: rows}
@@ -181,7 +183,11 @@ def test_paths_are_tidied(monkeypatch):
         ("desi.release", "matterhorn", "found 'matterhorn'; config/releases.yaml has: dr1, edr, loa, demo"),
         ("desi.release", None, "found null; expected text"),
         ("desi.archive", "htps", "found 'htps'; did you mean 'https'?"),
-        ("desi.archive", "globus", "not built yet: use https, s3 or local"),
+        ("desi.archive", "globs", "found 'globs'; did you mean 'globus'?"),
+        ("desi.globus.endpont", "x", "unknown key; did you mean 'endpoint'?"),
+        ("desi.globus.client_secret", "x", "unknown key; expected one of: endpoint, path, local"),
+        ("desi.globus.endpoint", "my laptop", "found 'my laptop'; expected: UUID of the Globus collection"),
+        ("desi.globus.local", "https://host/dr1", "a path on this machine"),
         ("desi.archive", "/no/such/mirror", "no such directory"),
         ("desi.archive", "s3://desidata/dr1", "expected https, s3 or local, a path, or an address"),
         ("desi.archive", "https://host:port/dr1", "not a valid URL"),
@@ -236,6 +242,43 @@ def test_a_directory_may_be_called_like_a_misspelt_keyword(tmp_path, monkeypatch
     assert validate(merged(MINIMAL, "desi.archive", "htps"))
 
 
+GLOBUS = {"endpoint": "11111111-1111-4111-8111-111111111111", "path": "/data/mirror", "local": "/mnt/mirror"}
+SOURCE = {"source_endpoint": "22222222-2222-4222-8222-222222222222", "source_path": "/data/desi"}
+
+
+def by_globus(release="dr1", **changes):
+    desi = {"release": release, "archive": "globus", "globus": GLOBUS | changes}
+    return MINIMAL | {"desi": desi}
+
+
+def test_a_copy_by_globus(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/vera")
+    filled = validate(by_globus(local="~/mirror"))
+    assert filled["desi"]["globus"] == GLOBUS | {"local": "/home/vera/mirror"} | dict.fromkeys(SOURCE)
+    assert digest(filled) == digest(validate(MINIMAL))
+    assert validate(by_globus("loa", **SOURCE))["desi"]["globus"] == GLOBUS | SOURCE
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "said"),
+    [
+        *((by_globus(**{key: None}), key, "missing; archive: globus needs it. Expected: ") for key in GLOBUS),
+        (by_globus(path="mirror"), "path", "found 'mirror'; expected an absolute path"),
+        (by_globus(path="~/mirror"), "path", "/home/USER/home/USER"),
+        (by_globus(path="/~/mirror"), "path", "/home/USER/home/USER"),
+        (by_globus(path="/data/../etc"), "path", "without .."),
+        (by_globus(**SOURCE | {"source_path": "desi"}), "source_path", "expected an absolute path"),
+        (by_globus(source_endpoint=SOURCE["source_endpoint"]), "source_path", "missing"),
+        (by_globus("loa", source_path="/data/desi"), "source_endpoint", "missing"),
+    ],
+)
+def test_what_a_copy_by_globus_lacks(config, key, said):
+    message = refused(config)
+    assert message.startswith("the configuration has 1 problem(s):")
+    assert f"\n  desi.globus.{key}: " in message
+    assert said in message
+
+
 def test_all_problems_come_at_once():
     message = refused(
         {
@@ -288,6 +331,8 @@ def test_the_digest_changes_with_the_content_alone():
     assert {key for key, _ in leaves(load_schema())} - changed == {
         "desi.archive",
         "desi.transfer",
+        "desi.read_again",
+        *(f"desi.globus.{key}" for key in (*GLOBUS, *SOURCE)),
         "hetdex.archive",
         "legacysurvey.archive",
         "legacysurvey.transfer",

@@ -19,11 +19,10 @@ from range_server import serve
 from skyharvest import cli, extract
 from skyharvest.archive import Archive
 from skyharvest.desi import Coadd
-from skyharvest.download import download
+from skyharvest.download import downloaded
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.extract import Positions, Wanted
-from skyharvest.httpsource import Patience
-from skyharvest.plan import TARGET_DTYPE
+from skyharvest.httpclient import Patience
 from small_release import ARCSEC, ARMS, RELEASE, edit, near, path_of, simulated, without_column, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -415,11 +414,11 @@ def test_every_transport_gives_the_same_bytes(own, tmp_path):
     assert texts(found["coadds/status"]) == ["read", "absent", "read", "unreadable"]
     with serve(own) as server:
         run(Archive(server.url, patience=QUICK), paths, tmp_path / "http.hdf5", **how)
-        with Archive(server.url, patience=QUICK) as archive:
-            for kind in kinds:
-                wanted = {path: tmp_path / "fetched" / path for path in (RELEASE.coadd(*kind), RELEASE.redrock(*kind))}
-                download(archive, wanted, RELEASE.checksums(*kind))
-    run(tmp_path / "fetched", paths, tmp_path / "files.hdf5", **how)
+        with (
+            Archive(server.url, patience=QUICK) as archive,
+            downloaded(archive, RELEASE, paths, tmp_path / "fetched", redshifts=True) as fetched,
+        ):
+            run(fetched, paths, tmp_path / "files.hdf5", **how)
     local = (tmp_path / "local.hdf5").read_bytes()
     assert (tmp_path / "http.hdf5").read_bytes() == local
     assert (tmp_path / "files.hdf5").read_bytes() == local
@@ -454,20 +453,14 @@ def program(*arguments):
     return cli.run(extract_desi_coadd.main, extract_desi_coadd.build_parser(), [str(a) for a in arguments])
 
 
-def test_the_program_takes_a_csv_a_parquet_table_or_the_plans_targets(release, tmp_path):
+def test_the_program_takes_a_csv_or_a_parquet_table(release, tmp_path):
     places = np.array([near(DARK, 1, 0.4), near(DARK, 4, 2.0)])
-    csv, parquet, npy = (tmp_path / f"targets.{kind}" for kind in ("csv", "parquet", "npy"))
+    csv, parquet = (tmp_path / f"targets.{kind}" for kind in ("csv", "parquet"))
     csv.write_text("name,RA_DESI,DEC_DESI\n" + "".join(f"x,{ra!r},{dec!r}\n" for ra, dec in places.tolist()))
     pq.write_table(pa.table({"row": [0, 1], "ra": places[:, 0], "dec": places[:, 1]}), parquet)
-    pairs = np.zeros(4, TARGET_DTYPE)
-    pairs["pix64"] = [PIX - 1, PIX, PIX, PIX + 1]
-    pairs["row"] = [0, 0, 1, 1]
-    pairs["ra"], pairs["dec"], pairs["targetid"] = places[[0, 0, 1, 1], 0], places[[0, 0, 1, 1], 1], -1
-    np.save(npy, pairs)
     running = {}
-    for targets in (csv, parquet, npy):
-        more = ["--pix64", str(PIX)] if targets == npy else []
-        command = [sys.executable, str(ROOT / "scripts" / "extract_desi_coadd.py"), "--coadd", path_of(DARK), *more]
+    for targets in (csv, parquet):
+        command = [sys.executable, str(ROOT / "scripts" / "extract_desi_coadd.py"), "--coadd", path_of(DARK)]
         command += ["--coadd", ABSENT, "--record-missing", "--archive", str(release)]
         command += ["--targets", str(targets), "--out", f"{targets}.hdf5"]
         running[targets] = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
@@ -475,14 +468,14 @@ def test_the_program_takes_a_csv_a_parquet_table_or_the_plans_targets(release, t
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
         assert "1 spectra of 2 coadds (read, absent)" in said
-        assert Path(f"{targets}.hdf5").read_bytes() == Path(f"{npy}.hdf5").read_bytes()
-    found = contents(f"{npy}.hdf5")
+        assert Path(f"{targets}.hdf5").read_bytes() == Path(f"{csv}.hdf5").read_bytes()
+    found = contents(f"{csv}.hdf5")
     assert found["targets/nearest_arcsec"] == pytest.approx([0.4, 2.0], abs=1e-6)
 
 
 def test_the_workflows_jobs_start_without_what_they_do_not_need():
-    heavy = {"astropy", "healpy", "pandas", "pyarrow", "scipy", "urllib3", "numba", "yaml"}
-    code = f"import sys; sys.path.insert(0, 'scripts'); import extract_desi_coadd; print({heavy!r} & set(sys.modules))"
+    heavy = {"astropy", "healpy", "pandas", "pyarrow", "scipy", "urllib3", "numba"}
+    code = f"import sys; sys.path.insert(0, 'scripts'); import extract_desi; print({heavy!r} & set(sys.modules))"
     made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert made.stdout.strip() == "set()"
 
@@ -494,8 +487,6 @@ def test_the_workflows_jobs_start_without_what_they_do_not_need():
         (["--radius", "5"], 2, "--report-radius not smaller"),
         (["--targets", "t.csv", "--ra", "RA"], 2, "no column 'RA' for RA"),
         (["--targets", "absent.csv"], 2, "absent.csv"),
-        (["--targets", "t.npy"], 2, "say which with --pix64"),
-        (["--targets", "old.npy", "--pix64", "3"], 1, "run `snakemake plan` again"),
         (["--coadd", ABSENT], 1, "coadd-main-backup-27247.fits does not exist"),
         (["--coadd", "coadd-torn.fits"], 1, r"coadd-torn.fits\[.*: it is truncated"),
         (["--archive", "nowhere"], 75, "nowhere is not a directory: mount it"),
@@ -506,8 +497,6 @@ def test_the_programs_errors_are_one_line_and_a_status(
 ):
     monkeypatch.chdir(tmp_path)
     Path("t.csv").write_text("RA_DESI,DEC_DESI\n1,2\n")
-    np.save("t.npy", np.zeros(2, TARGET_DTYPE))
-    np.save("old.npy", np.zeros((2, 3)))
     Path("coadd-torn.fits").write_bytes((release / path_of(DARK)).read_bytes()[:400_000])
     given = [] if "--coadd" in arguments else ["--coadd", path_of(DARK)]
     root = [] if "--archive" in arguments or "coadd-torn.fits" in arguments else ["--archive", release]

@@ -14,7 +14,8 @@ import show_summary
 from skyharvest import cli
 from skyharvest import extract as extracting
 from skyharvest.errors import MalformedFile
-from skyharvest.ledger import account, crossmatch_path, extracted_path, show, summarise, write_ledger, write_summary
+from skyharvest.ledger import account, crossmatch_path, show, summarise, write_ledger, write_summary
+from skyharvest.planned import extracted_path
 from small_release import ARCSEC, edit, harvest, inside, near, path_of, simulated, write, write_list
 
 READ, ABSENT, BAD, SIDE, FREE = 27258, 27259, 27247, 27256, 27257  # SIDE is beside READ; FREE: not in the release

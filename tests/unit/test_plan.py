@@ -17,7 +17,7 @@ from range_server import serve
 from skyharvest import cli
 from skyharvest.archive import Archive
 from skyharvest.errors import ArchiveUnavailable, InputError, MalformedFile
-from skyharvest.httpsource import Patience
+from skyharvest.httpclient import Patience
 from skyharvest.plan import (
     NO_TARGETID,
     TARGET_DTYPE,

@@ -54,6 +54,15 @@ def test_coadds_lie_where_the_archives_have_them(release, archive, survey, progr
     assert f"{found.root(archive)}/{found.coadd(survey, program, pix)}" == address
 
 
+def test_the_public_releases_are_on_globus():
+    """UUID and paths as data.desi.lbl.gov/doc/access/#globus has them."""
+    for name in ("dr1", "edr"):
+        assert load_release(name).globus == {"endpoint": "6b4e1f6a-e600-11ed-9b9b-c9bb788c490e", "path": f"/{name}"}
+        assert load_release(name).list_root("x") == f"https://data.desi.lbl.gov/public/{name}"
+    assert load_release("loa").globus == {}
+    assert (load_release("loa").list_root("x"), load_release("demo").list_root("x")) == ("x", "resources/demo")
+
+
 def test_names_of_the_other_files():
     dr1 = load_release("dr1")
     directory = "spectro/redux/iron/healpix/main/dark/272/27258"
@@ -144,6 +153,8 @@ def _registry(tmp_path, old, new):
         ("https: https://data.desi.lbl.gov/public/dr1", "htps: x", "htps"),
         ("https://data", "https://vera:secret@data", "dr1.roots.https"),
         ("tilepix: spectro", "tilepix: /spectro", "dr1.paths.tilepix"),
+        ("path: /dr1}", "path: dr1}", "dr1.globus.path"),
+        ("globus: {endpoint: 6b4e1f6a-", "globus: {endpoint: ", "dr1.globus.endpoint"),
     ],
 )
 def test_a_registry_with_a_mistake_is_refused(tmp_path, old, new, said):

@@ -1,0 +1,187 @@
+"""Copy DESI coadds, their redrock files and checksums by Globus, and record what became of each file."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from uuid import UUID
+
+from skyharvest import cli
+from skyharvest.archive import Archive
+from skyharvest.errors import InputError
+from skyharvest.globus import (
+    ABSENT,
+    TOKEN_FILE,
+    Collection,
+    Pace,
+    State,
+    Transfer,
+    batches,
+    check_access,
+    check_label,
+    check_local,
+    connect,
+    read_pixels,
+    read_plan,
+    summary,
+    wanted_files,
+    write_record,
+)
+from skyharvest.globuspath import path_problem
+from skyharvest.plan import cached_tilepix, fetch_tilepix
+from skyharvest.releases import Release, load_release
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("dest_endpoint", metavar="DEST_ENDPOINT", help="UUID of the collection to copy to")
+    made.add_argument("dest_path", metavar="DEST_PATH", help="absolute path on it of what is to hold spectro/")
+    made.add_argument("--release", default="dr1", help="a key of config/releases.yaml")
+    which = made.add_argument_group("which files", "without any of these, all that the release lists")
+    which.add_argument("--healpix", type=int, nargs="+", metavar="PIX64", help="NSIDE=64 NESTED pixels")
+    which.add_argument("--healpix-file", type=Path, metavar="F", help="a pixel per line, or a CSV with a column pix64")
+    which.add_argument("--surveys", nargs="+", default=["main"], metavar="SURVEY", help="surveys to use")
+    which.add_argument("--programs", nargs="+", default=["dark", "bright"], metavar="PROGRAM", help="programs to use")
+    which.add_argument(
+        "--tilepix-cache", type=Path, metavar="F", help="tilepix.fits; fetched to here if it is not there or damaged"
+    )
+    which.add_argument(
+        "--plan", type=Path, metavar="PLAN.csv", help="copy a plan's coadds, instead of all of the above"
+    )
+    how = made.add_argument_group("how")
+    how.add_argument("--source-endpoint", metavar="UUID", help="the collection to copy from; else the release's")
+    how.add_argument("--source-path", metavar="PATH", help="absolute path on it of what holds spectro/")
+    how.add_argument("--batch-size", type=int, default=500, metavar="N", help="files per task")
+    how.add_argument(
+        "--sync-level",
+        choices=["exists", "size", "mtime", "checksum"],
+        default="checksum",
+        help="what makes a file that is there already equal, so that it is not copied",
+    )
+    how.add_argument("--label", help="of the tasks, on app.globus.org; skyharvest and the release if not given")
+    how.add_argument(
+        "--local", type=Path, metavar="DIR", help="DEST_PATH as this machine sees it: check that files arrive"
+    )
+    how.add_argument("--poll", type=float, default=10, metavar="SECONDS", help="between two looks at the tasks")
+    how.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer; the next run goes on waiting")
+    how.add_argument(
+        "--token-file", type=Path, default=TOKEN_FILE, metavar="F", help="where the login is kept, mode 0600"
+    )
+    how.add_argument(
+        "--record",
+        "--results",
+        type=Path,
+        default=Path("globus_transfer.csv"),
+        metavar="OUT.csv",
+        help="what became of every file; written at the end. Beside it, a .state.json for the next run to go on from",
+    )
+    how.add_argument("--dry-run", action="store_true", help="show what would be copied; no login")
+    how.add_argument("--login", action="store_true", help="log in, try both collections, and copy nothing")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Transfer, and record."""
+    release = load_release(options.release)
+    destination = collection(options.dest_endpoint, options.dest_path, "DEST_ENDPOINT", "DEST_PATH")
+    source = source_of(options, release)
+    label = check_label(options.label or f"skyharvest {release.name}")
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size}: expected 1 or more")
+    login = shlex.join(["python", sys.argv[0], *login_arguments(options)])
+    if options.login:
+        with connect(options.token_file, login, anew=True) as client:
+            check_access(client, source, destination)
+        cli.log.info("logged in; both collections can be listed")
+        return
+
+    coadds = read_plan(options.plan) if options.plan else listed(options, release)
+    files = wanted_files(release, coadds)
+    state = State.load(Path(f"{options.record}.state.json"), source, destination, options.local)
+    paths = [file.path for file in files]
+    remaining = state.remaining(paths)
+    if options.dry_run:
+        print(summary(files, batches(remaining, options.batch_size, label), source, destination))
+        return
+    statuses = state.done
+    if remaining or state.tasks:
+        with connect(options.token_file, login) as client:
+            check_access(client, source, destination)
+            transfer = Transfer(
+                client,
+                source,
+                destination,
+                state,
+                batch_size=options.batch_size,
+                sync_level=options.sync_level,
+                label=label,
+                pace=Pace(poll_s=options.poll),
+            )
+            statuses = transfer.run(paths, options.timeout)
+    if options.local:
+        check_local(statuses, options.local, destination)
+    write_record(options.record, files, statuses)
+    absent = sum(statuses[path] == ABSENT for path in paths)
+    cli.log.info("%s: %d files transferred, %d absent", options.record, len(paths) - absent, absent)
+    state.finish(keep=options.local is not None)
+
+
+def collection(endpoint: str, path: str, endpoint_name: str, path_name: str) -> Collection:
+    """Return a place on a Globus collection, having checked its form."""
+    try:
+        uuid = str(UUID(endpoint))
+    except ValueError:
+        raise InputError(f"{endpoint_name}: found {endpoint!r}; expected the UUID of a Globus collection") from None
+    problem = path_problem(path)
+    if problem:
+        raise InputError(f"{path_name}: {problem}")
+    return Collection(uuid, path.rstrip("/") or "/")
+
+
+def source_of(options: argparse.Namespace, release: Release) -> Collection:
+    """Return where to copy from: what the options say, else the release's public collection."""
+    endpoint = options.source_endpoint or release.globus.get("endpoint")
+    path = options.source_path or (release.globus.get("path") if not options.source_endpoint else None)
+    if not endpoint or not path:
+        raise InputError(
+            f"release {release.name!r} has no Globus collection in config/releases.yaml, or another one was named "
+            "without a path on it: give --source-endpoint and --source-path"
+        )
+    return collection(endpoint, path, "--source-endpoint", "--source-path")
+
+
+def login_arguments(options: argparse.Namespace) -> list[str]:
+    """Return the arguments of the command that logs in for this transfer."""
+    chosen = ["--login", "--release", options.release]
+    for name in ("source_endpoint", "source_path"):
+        if getattr(options, name):
+            chosen += [f"--{name.replace('_', '-')}", getattr(options, name)]
+    if options.token_file != TOKEN_FILE:
+        chosen += ["--token-file", str(options.token_file)]
+    return [*chosen, options.dest_endpoint, options.dest_path]
+
+
+def listed(options: argparse.Namespace, release: Release) -> list[tuple[str, str, int]]:
+    """Return the coadds that the release lists of the surveys, programs and pixels that are asked for."""
+    cache = options.tilepix_cache or Path(f"resources/desi/{release.name}/tilepix.fits")
+    with Archive(release.list_root(".")) as archive:
+        table = cached_tilepix(archive, release, cache) if cache.exists() else fetch_tilepix(archive, release, cache)
+    triples = zip(table.survey.tolist(), table.program.tolist(), table.pix64.tolist(), strict=True)
+    coadds = [one for one in triples if one[0] in options.surveys and one[1] in options.programs]
+    if options.healpix or options.healpix_file:
+        wanted = set(options.healpix or []) | (read_pixels(options.healpix_file) if options.healpix_file else set())
+        coadds = [one for one in coadds if one[2] in wanted]
+        unlisted = wanted - {pix64 for _, _, pix64 in coadds}
+        if unlisted:
+            cli.log.warning("%d of %d pixels are not listed, such as %d", len(unlisted), len(wanted), min(unlisted))
+    if not coadds:
+        raise InputError(
+            f"{cache} lists no coadd of {'/'.join(options.surveys)}, {'/'.join(options.programs)} in these pixels, "
+            "which are NSIDE=64 NESTED numbers"
+        )
+    return coadds
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

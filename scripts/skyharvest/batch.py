@@ -1,0 +1,180 @@
+"""Extract many pixels in one job: a job costs more than a pixel. The pixel stays what fails, is kept, and is resumed.
+
+The list of a batch (CSV) stands for its extracted files and appears when all of them are there:
+
+``pix64, n_spectra, n_read, n_absent, n_unreadable, n_redrock_absent``
+    A line per pixel: matched rows; coadds by what became of them; how many were read without their redshifts.
+"""
+
+import csv
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from skyharvest import store
+from skyharvest.archive import Archive, Cost
+from skyharvest.atomic import atomic_path
+from skyharvest.errors import ArchiveUnavailable, HarvestError, MalformedFile
+from skyharvest.extract import Positions, Selection, Wanted, extract
+from skyharvest.journal import FAILED, Journal, Line
+from skyharvest.planned import extracted_path
+from skyharvest.progress import Progress
+from skyharvest.releases import parse_coadd_name
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ("pix64", "n_spectra", "n_read", "n_absent", "n_unreadable", "n_redrock_absent")
+
+
+def extract_batch(
+    archive: Archive,
+    pixels: Mapping[int, Sequence[str]],
+    plan_targets: Path,
+    extracted: Path,
+    wanted: Wanted,
+    *,
+    again: Collection[str] = ("unreadable",),
+    at_hand: Callable[[Sequence[str]], AbstractContextManager[Archive]] | None = None,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> list[tuple[int, ...]]:
+    """Extract pixels into a file each. What an earlier, unfinished job has made is kept.
+
+    Parameters
+    ----------
+    archive
+        Where the coadds are.
+    pixels
+        pix64 → its coadds, as `skyharvest.extract.extract` takes them.
+    plan_targets
+        ``plan_targets.npy``.
+    extracted
+        The directory ``desi/extracted``.
+    wanted
+        What to read; its targets are set here, pixel by pixel.
+    again
+        A pixel with a file of this status (``absent``, ``unreadable``) is not kept: it may do better now.
+    at_hand
+        Gives, for the coadds of a pixel, an archive to read them from instead, until the pixel is done.
+    journal, progress
+        Are told of every pixel that is finished or failed.
+
+    Returns
+    -------
+    list of tuple
+        `COLUMNS` of each pixel.
+
+    Raises
+    ------
+    ArchiveUnavailable, HarvestError
+        When all pixels have been tried, and some failed: the former if trying again may help. The message names them.
+    """
+    wanted_of = {pix64: replace(wanted, targets=Positions.of_pixel(plan_targets, pix64)) for pix64 in pixels}
+    kept = {
+        pix64
+        for pix64, coadds in pixels.items()
+        if _is_made(extracted_path(extracted, pix64), wanted_of[pix64].digest(coadds), again)
+    }
+    if len(kept) == len(pixels):
+        kept = set()  # nothing is missing, and yet the job was started: it was asked for anew
+    if kept:
+        log.info("%d of %d pixels are there already", len(kept), len(pixels))
+    journal, progress = journal or Journal(), progress or Progress()
+    failures: dict[int, Exception] = {}
+    for pix64, coadds in pixels.items():
+        if pix64 in kept:
+            continue
+        cost = Cost()
+        try:
+            with archive.metered(cost), at_hand(coadds) if at_hand else nullcontext(archive) as source:
+                selections = extract(source, coadds, extracted_path(extracted, pix64), wanted_of[pix64])
+        except Exception as error:
+            if isinstance(error, HarvestError | OSError):
+                log.error("pixel %d: %s", pix64, error)
+            else:
+                log.exception("pixel %d", pix64)
+            failures[pix64] = error
+            spent = (cost.seconds, cost.requests, cost.bytes)
+            journal.add([Line(time.time(), pix64, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))])
+        else:
+            journal.add(journal_lines(pix64, selections, cost, wanted_of[pix64]))
+        progress.pixel_done()
+    if failures:
+        made = len(pixels) - len(failures)
+        kind = ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
+        raise kind(
+            f"{len(failures)} of {len(pixels)} pixels failed, the other {made} are kept for the next run: "
+            + "; ".join(f"{pix64}: {error}" for pix64, error in failures.items())
+        )
+    return [_line(pix64, extracted_path(extracted, pix64)) for pix64 in pixels]
+
+
+def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wanted: Wanted) -> list[Line]:
+    """Return the journal's lines of a pixel that has been extracted.
+
+    What the pixel took beyond the reading of its single coadds, as their downloads, is shared out by their fibers.
+    """
+    fibers = [chosen.n_fibers for chosen in selections]
+    share = [n / sum(fibers) if sum(fibers) else 1 / len(fibers) for n in fibers]
+    own = [chosen.cost for chosen in selections]
+    seconds = cost.seconds - sum(each.seconds for each in own)
+    requests = _shares(cost.requests - sum(each.requests for each in own), share)
+    n_bytes = _shares(cost.bytes - sum(each.bytes for each in own), share)
+    now = time.time()
+    lines = []
+    for k, chosen in enumerate(selections):
+        survey, program, _ = parse_coadd_name(chosen.path) or ("", "", pix64)
+        rows = wanted.targets.row[np.unique(chosen.target)].tolist() if wanted.targets else []
+        lines.append(
+            Line(
+                now,
+                pix64,
+                survey,
+                program,
+                chosen.status,
+                n_fibers=chosen.n_fibers,
+                n_spectra=len(chosen.fiber),
+                seconds=own[k].seconds + share[k] * seconds,
+                requests=own[k].requests + requests[k],
+                bytes=own[k].bytes + n_bytes[k],
+                rows=tuple(rows),
+            )
+        )
+    return lines
+
+
+def _shares(total: int, share: Sequence[float]) -> list[int]:
+    """Divide a whole number into whole shares that add up to it."""
+    steps = [round(total * part) for part in accumulate(share)]
+    return [after - before for before, after in pairwise([0, *steps[:-1], total])]
+
+
+def _is_made(path: Path, request: str, again: Collection[str]) -> bool:
+    """Tell whether a file is there that was made for this request, with nothing in it that is to be read again."""
+    try:
+        with store.reading(path, check=True) as file:
+            found = {state for what in ("status", "redrock") for state in store.text(file[f"coadds/{what}"][:])}
+            return file.attrs.get("request") == request and found.isdisjoint(again)
+    except (FileNotFoundError, MalformedFile, KeyError):
+        return False
+
+
+def _line(pix64: int, path: Path) -> tuple[int, ...]:
+    with store.reading(path) as file:
+        status, redrock = (store.text(file[f"coadds/{what}"][:]) for what in ("status", "redrock"))
+        counts = [status.count(what) for what in ("read", "absent", "unreadable")]
+        return (pix64, len(file["coadd"]), *counts, redrock.count("absent"))
+
+
+def write_list(path: Path, lines: Sequence[tuple[int, ...]]) -> None:
+    """Write the list of a batch."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(lines)

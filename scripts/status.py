@@ -1,0 +1,87 @@
+"""Show how a run stands: jobs by rule, targets by status, bytes moved, the last errors and how to repeat their jobs."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skyharvest import cli, runs
+from skyharvest.config import validate
+from skyharvest.errors import InputError
+from skyharvest.releases import GLOBUS, expand_user, load_release
+from skyharvest.status import gather, show
+
+CONFIGS = Path(__file__).resolve().parents[1] / "config"
+DEMO = "resources/demo"  # as in rules/config.smk
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    which = made.add_mutually_exclusive_group()
+    which.add_argument(
+        "--configfile",
+        type=Path,
+        metavar="YAML",
+        help="the run of this configuration; without it, of config/config.yaml or the demo, whichever ran last",
+    )
+    which.add_argument("--results", type=Path, metavar="DIR", help="the run with these results")
+    made.add_argument("--errors", type=int, default=5, metavar="N", help="show the last N errors")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Find the run, look at its files, and print the tables."""
+    if options.results:
+        config: dict[str, Any] = {}
+        results: Path = options.results
+    else:
+        config, results = find(options.configfile)
+    recorded = runs.load(results / "logs")
+    if recorded is None and not config:
+        raise InputError(f"{results / 'logs' / runs.RECORD} does not exist: give the run's --configfile instead")
+    asked = recorded or from_config(config)
+    directory = Path(recorded.directory) if recorded and Path(recorded.directory).is_dir() else Path.cwd()
+    status = gather(results, directory, asked, recorded)
+    print(show(status, time.time(), options.errors))
+
+
+def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
+    """Return the configuration that was asked for, or that ran last, and the directory of its results."""
+    found = []
+    for path in [configfile] if configfile else [CONFIGS / "demo.yaml", CONFIGS / "config.yaml"]:
+        config = load(path)
+        results = expand_user(str(config.get("results") or "results"))
+        run = runs.load(results / "logs")
+        found.append((run.started if run else 0.0, config, results))
+    _, config, results = max(found, key=lambda one: one[0])
+    return config, results
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a configuration, without judging it: its run may be over, and its archive gone."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: expected keys and values, found {type(config).__name__}")
+    return config
+
+
+def from_config(given: dict[str, Any]) -> runs.Run:
+    """Return what a run of a configuration would record."""
+    config = validate(given)
+    release = load_release(config["desi"]["release"])
+    copied = config["desi"]["archive"] == GLOBUS
+    simulated = config["targets"]["csv"].startswith(f"{DEMO}/") or (
+        not copied and release.root(config["desi"]["archive"]) == DEMO
+    )
+    return runs.Run(release.name, simulated, config["desi"]["enabled"], copied)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser(), job=False))
