@@ -22,7 +22,9 @@ Skyharvest: what public sky surveys hold at your list of positions.
 
   make demo                  run the whole workflow on a small simulated release; no network, under a minute
   make run CONFIG=my.yaml    run your own configuration (default: config/config.yaml, DESI DR1 x Chandra)
+  make status CONFIG=my.yaml show how that run stands, or stood when it broke off (default: what ran last)
   make test                  lint, check types, run the tests
+  make test-slurm            test the SLURM profile on a cluster of two nodes, which it starts on this machine (as root)
   make lint                  ruff, snakefmt, mypy, snakemake --lint
   make bench                 run every measurement of bench/
   make lock                  resolve pyproject.toml again into the lock files (ARGS=--upgrade: newest versions)
@@ -36,21 +38,29 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo run test lint bench lock clean
+.PHONY: help demo run status test test-slurm lint bench lock clean
 
 help:
 	$(info $(HELP))
 	@:
 
 demo: $(RUNTIME)
-	snakemake --cores $(CORES)
+	snakemake --quiet rules host --cores $(CORES) || { python scripts/status.py --configfile config/demo.yaml; exit 1; }
 	python scripts/show_summary.py results/demo
 
 run: $(RUNTIME)
 	snakemake --configfile $(CONFIG) --cores $(CORES) $(ARGS)
 
+# Changes nothing, least of all the environment of a run that is under way.
+status:
+	@test -x $(VENV)/bin/python || { echo "Nothing has been run here yet, there is no $(VENV): make demo" >&2; exit 1; }
+	@python scripts/status.py $(if $(filter file,$(origin CONFIG)),,--configfile $(CONFIG)) $(ARGS)
+
 test: lint
 	pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS) $(TESTS)
+
+test-slurm: $(VENV)/dev.stamp
+	pytest $(ARGS) tests/slurm
 
 lint: $(VENV)/dev.stamp
 	ruff check .

@@ -1,40 +1,11 @@
 """Real Snakemake runs: the demo, once per session of tests, and short runs around it."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-
-
-@dataclass
-class Run:
-    """A finished `snakemake`: exit status and all that it printed."""
-
-    status: int
-    output: str
-
-
-def snakemake(directory: Path, *arguments: str, timeout: int = 400) -> Run:
-    """Run the workflow in a directory of its own, as a user would."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
-    done = subprocess.run(
-        [*SNAKEMAKE, "--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2", *arguments],
-        cwd=directory,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    return Run(done.returncode, done.stdout)
+from running import Run, snakemake
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

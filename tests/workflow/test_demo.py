@@ -13,6 +13,7 @@ import pytest
 from astropy.io import fits
 
 from range_server import serve
+from running import finish, start
 
 RESULTS = "results/demo"
 ARCHIVE = "resources/demo"
@@ -109,9 +110,9 @@ def test_the_line_spread_function_is_the_simulated_one(truth, assembled):
         k = index[int(desi["targetid"][i]), desi["program"][i], int(desi["pix64"][i])]
         sigma = desi["spectrum_lsf_sigma"][i]
         arms = np.full((3, 7781), np.nan)
-        for n, (arm, start) in enumerate((("b", 0), ("r", 2700), ("z", 4900))):
+        for n, (arm, first) in enumerate((("b", 0), ("r", 2700), ("z", 4900))):
             true = spectra[f"lsf_sigma_{arm}"][k]
-            arms[n, start : start + len(true)] = true
+            arms[n, first : first + len(true)] = true
         assert np.all(np.isfinite(sigma))
         assert np.all(sigma > np.nanmin(arms, axis=0) - 0.1)
         assert np.all(sigma < np.nanmax(arms, axis=0) + 0.1)
@@ -197,26 +198,27 @@ def test_a_second_run_has_nothing_to_do(demo, run):
     assert "Nothing to be done" in done.output
 
 
-def test_a_printed_command_runs_when_pasted(demo, run):
+@pytest.mark.parametrize(
+    ("rule", "asked_for"),
+    [("extract_desi", "desi/extracted/batches/1702.csv"), ("extract_desi_pixel", "desi/extracted/272/27246.hdf5")],
+)
+def test_a_printed_command_runs_when_pasted(demo, run, rule, asked_for):
     """Remove one pixel's files, let a dry run print the command, and paste it into a shell with nothing prepared."""
-    target = demo / RESULTS / "desi/extracted/272/27246.hdf5"
-    before = target.read_bytes()
-    target.unlink()
-    done = run(demo, "-n", "-p", "--forcerun", "extract_desi", "--", str(target.relative_to(demo)))
-    target.write_bytes(before)
+    target, pixel = demo / RESULTS / asked_for, demo / RESULTS / "desi/extracted/272/27246.hdf5"
+    before = {path: path.read_bytes() for path in (target, pixel)}
+    done = run(demo, "-n", "-p", "--forcerun", rule, "--", str(target.relative_to(demo)))
     commands = [
-        line.strip().removeprefix("Shell command: ")
-        for line in done.output.splitlines()
-        if "extract_desi_coadd.py" in line
+        line.strip().removeprefix("Shell command: ") for line in done.output.splitlines() if "/extract_desi.py " in line
     ]
     assert len(commands) == 1, done.output
-    target.unlink()
+    for path in before:
+        path.unlink()
     shell = {"PATH": "/usr/bin:/bin"}
     pasted = subprocess.run(
         ["bash", "-c", commands[0]], cwd=demo, env=shell, capture_output=True, text=True, check=False
     )
     assert pasted.returncode == 0, pasted.stderr
-    assert target.read_bytes() == before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_rows_and_files_over_http_give_what_the_local_run_gave(demo, run):
@@ -256,16 +258,17 @@ def test_only_pixels_with_new_targets_are_extracted_again(demo, run):
     rows = (demo / ARCHIVE / "targets.csv").read_text().splitlines()
     settings = ["--config", "targets={csv: data/targets.csv, healpix: null}", "results=results/grown"]
     (demo / "data/targets.csv").write_text("\n".join(rows) + "\n")
-    wanted = [f"results/grown/desi/extracted/{name}.hdf5" for name in ("272/27246", "194/19456")]
+    wanted = [f"results/grown/desi/extracted/batches/{name}.csv" for name in ("1702", "1216")]
     assert run(demo, *settings, "--", *wanted).status == 0
-    with h5py.File(demo / wanted[0]) as file:
+    with h5py.File(demo / "results/grown/desi/extracted/272/27246.hdf5") as file:
         ra, dec = file["ra"][0], file["dec"][0]
     (demo / "data/targets.csv").write_text("\n".join([*rows, f"new,{ra},{dec},,,,,,"]) + "\n")
     assert run(demo, *settings, "--", "plan").status == 0
-    done = run(demo, *settings, "-n", "--", *wanted)
+    written = {path: path.stat().st_mtime_ns for path in (demo / "results/grown/desi/extracted").glob("*/*.hdf5")}
+    done = run(demo, *settings, "--", *wanted)
     assert done.output.count("rule extract_desi:") == 1
-    assert "extracted/272/27246.hdf5" in done.output
     assert "params" in done.output.lower()
+    assert [path.stem for path, when in written.items() if path.stat().st_mtime_ns != when] == ["27246"]
 
 
 def test_a_plan_shows_every_job(demo, run):
@@ -273,8 +276,60 @@ def test_a_plan_shows_every_job(demo, run):
     done = run(demo, "-n", "--config", "results=results/planned")
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.output, re.M))
     finished = demo / RESULTS
-    assert int(counts["extract_desi"]) == len(list(finished.glob("desi/extracted/*/*.hdf5")))
+    assert int(counts["extract_desi"]) == len(list(finished.glob("desi/extracted/batches/*.csv")))
     assert int(counts["assemble_desi"]) == len(list(finished.glob("desi_crossmatches/*/*.hdf5")))
+
+
+@pytest.mark.parametrize("profile", ["slurm", "nersc"])
+def test_the_clusters_profiles_are_what_snakemake_understands(demo, profile):
+    done = finish(start(demo, "-n", "--config", "results=results/cluster", profile=profile), 60)
+    assert done.status == 0, done.output
+    assert "simulate_release" in done.output or "prepare_targets" in done.output
+
+
+def test_the_lists_of_the_batches_name_every_extracted_file_once(demo):
+    listed = [
+        int(line["pix64"])
+        for path in (demo / RESULTS / "desi/extracted/batches").glob("*.csv")
+        for line in csv.DictReader(path.read_text().splitlines())
+    ]
+    assert sorted(listed) == sorted(int(path.stem) for path in (demo / RESULTS).glob("desi/extracted/*/*.hdf5"))
+
+
+def test_a_failing_pixel_fails_only_what_needs_it_and_is_the_only_one_to_be_tried_again(demo, run):
+    """27246 is one of two pixels of its batch; its server is down at first."""
+    finished = demo / RESULTS
+    with serve(demo / ARCHIVE) as server:
+        server.misbehave = lambda handler, _: "27246" in handler.path and handler.answer(403, b"") is None
+        settings = ["--config", f"desi={{archive: '{server.url}'}}", "results=results/refused"]
+        done = run(demo, *settings)
+        assert done.status != 0
+        assert "27246" in done.output and "HTTP 403" in done.output
+        made = {path.parent.name for path in (demo / "results/refused/desi_crossmatches").glob("*/*.hdf5")}
+        every = {path.parent.name for path in (finished / "desi_crossmatches").glob("*/*.hdf5")}
+        assert made == every - {"healpix=1702"}
+        assert not (demo / "results/refused/desi/ledger.csv").exists()
+        server.misbehave = None
+        server.requests.clear()
+        assert run(demo, *settings).status == 0
+        asked = {path for path, _ in server.requests if not path.endswith("tilepix.fits")}
+        assert {path.split("/")[-2] for path in asked} == {"27246"}
+    assert (demo / "results/refused/desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
+
+
+def test_a_removed_extracted_file_is_made_again_when_it_is_needed(demo, run):
+    """As the message about a torn one asks for."""
+    assert run(demo, "--config", "results=results/removed").status == 0
+    pixel = demo / "results/removed/desi/extracted/272/27246.hdf5"
+    before = pixel.read_bytes()
+    pixel.unlink()
+    assert "Nothing to be done" in run(demo, "--config", "results=results/removed").output
+    (demo / "results/removed/desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
+    done = run(demo, "--config", "results=results/removed")
+    assert done.status == 0, done.output
+    assert done.output.count("rule extract_desi_pixel:") == 1
+    assert done.output.count("rule extract_desi:") == 0
+    assert pixel.read_bytes() == before
 
 
 @pytest.mark.parametrize(
