@@ -1,6 +1,25 @@
 """What tests share."""
 
+from typing import Any
+
 import pytest
+
+TOGETHER = ("workflow", "faults", "slurm")  # directories whose tests share a worker, for they share a run or a cluster
+ALONE = ("test_untrusted_inputs.py",)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tell pytest-xdist which tests go together: its own groups (3.8) do not, with the node ids of pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByDirectory(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            parts = nodeid.partition("::")[0].split("/")
+            together = set(parts) & set(TOGETHER) if parts[-1] not in ALONE else set()
+            return together.pop() if together else nodeid
+
+    return ByDirectory(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,326 @@
+"""What happens to a run on its own machine: killed, no room, no permission, torn files, company, and wrong clocks."""
+
+import os
+import random
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from comparison import Comparison, compare
+from reliability import Outcome, seen
+
+from running import ROOT, SNAKEMAKE, environment, finish, snakemake, start
+from workflow import prepared, settings
+
+LOCAL = "local"
+ROWS = 216  # 116 of the CSV, 100 spectra
+PIX = 27246
+
+
+def is_sound(found: Comparison) -> bool:
+    """Tell whether everything is there, and as it should be."""
+    rows, lost, wrong = found.figures()
+    return rows == ROWS and lost == wrong == 0 and found.files == 14
+
+
+def leftovers(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob(".*.tmp") if ".snakemake" not in path.parts]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> bool:
+    """Wait until something is so; False if the process ends before."""
+    while process.poll() is None:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def progress(results: Path) -> int:
+    """Return how many files a run has made, of 33."""
+    patterns = ("targets/*", "desi/plan*", "desi/extracted/*/*", "desi_crossmatches/*/*")
+    return sum(1 for pattern in patterns for _ in results.glob(pattern))
+
+
+# --- kill -9 ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_workflow_goes_on_where_it_was(directory, demo_release, sound, outcomes):
+    """At random points of its way; alone, so that its jobs go on behind its successor's back, or with all its jobs."""
+    chance = random.Random(4)
+    options = settings(demo_release)
+    results = directory / "results"
+    points = sorted(chance.sample(range(2, 30), 4))
+    said = ""
+    for number, point in enumerate(points):
+        process = start(directory, "--cores", "2", *options)
+        assert wait_for(lambda at=point: progress(results) >= at, process)
+        time.sleep(chance.uniform(0, 0.3))
+        if number % 2:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        if not said:
+            refused = snakemake(directory, *options)
+            assert refused.status != 0
+            said = seen(refused.output, r"Error: Directory cannot be locked\.")
+        assert snakemake(directory, *options, "--unlock").status == 0
+    done = snakemake(directory, *options)
+    assert done.status == 0, done.output
+    found = compare(results, sound)
+    assert is_sound(found), found
+    assert leftovers(directory) == []
+    assert "Nothing to be done" in snakemake(directory, *options).output
+    becomes = "`snakemake --unlock`, then a rerun does what is missing"
+    outcomes.append(Outcome(LOCAL, "`kill -9` of the workflow", said, becomes, len(points), *found.figures()))
+
+
+def jobs_of(group: int) -> dict[int, str]:
+    """Return the programs of scripts/ that run in a process group, by their process id."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                its_group = os.getpgid(int(entry.name))
+            except OSError:
+                continue
+            if its_group == group and len(words) > 1 and words[1].endswith(b".py") and b"/scripts/" in words[1]:
+                found[int(entry.name)] = Path(words[1].decode()).name
+    return found
+
+
+def test_a_killed_job_fails_what_needs_it_and_a_rerun_does_it(directory, demo_release, sound, outcomes):
+    """As the kernel does when there is no memory left."""
+    chance = random.Random(5)
+    options = settings(demo_release)
+    victims = ["extract_desi.py", "extract_desi.py", "extract_desi.py", "assemble_desi.py", "assemble_desi.py"]
+    process = start(directory, "--cores", "2", *options)
+    killed: dict[int, str] = {}
+
+    def next_one() -> bool:
+        for pid, name in jobs_of(process.pid).items():
+            if name == victims[len(killed)] and pid not in killed and chance.random() < 0.3:
+                time.sleep(chance.uniform(0, 0.4))
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:  # it was quicker
+                    return False
+                killed[pid] = name
+                return True
+        return False
+
+    while len(killed) < len(victims) and wait_for(next_one, process):
+        pass
+    failed = finish(process, 200)
+    assert failed.status != 0
+    said = seen(failed.output, "Killed")
+    assert not (directory / "results/desi/ledger.csv").exists()
+    partly = compare(directory / "results", sound)
+    assert not sum(partly.wrong.values())
+    done = snakemake(directory, *options)
+    assert done.status == 0, done.output
+    found = compare(directory / "results", sound)
+    assert is_sound(found), found
+    assert leftovers(directory) == []
+    becomes = "fails what needs it, and is listed; a rerun does it"
+    outcomes.append(Outcome(LOCAL, "`kill -9` of a job", said, becomes, len(killed), *found.figures()))
+
+
+# --- Disks -----------------------------------------------------------------------------------------------------------
+
+SMALL_DISK = """
+set -u
+run() {{ {snakemake} "$@"; echo "status $?"; }}
+mount -t tmpfs -o size=200m tmpfs results
+run -- plan > plan.txt 2>&1
+mount -o remount,ro results
+run > readonly.txt 2>&1
+mount -o remount,rw,size=16m results
+run > full.txt 2>&1
+find results -name '.*.tmp' > leftovers.txt
+mount -o remount,size=200m results
+run > again.txt 2>&1
+cp -a results copied
+"""
+
+
+def test_a_disk_that_is_read_only_or_full_fails_and_loses_nothing(directory, demo_release, sound, outcomes):
+    """In a mount namespace of its own, which vanishes with its last process."""
+    enter = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*enter, "mount", "-t", "tmpfs", "tmpfs", directory], check=False).returncode
+    ):
+        pytest.skip("mounting a small file system is not permitted here")
+    (directory / "results").mkdir()
+    command = shlex.join(
+        [*SNAKEMAKE, "--workflow-profile", str(ROOT / "profiles/default"), "--cores", "2", *settings(demo_release)]
+    )
+    script = SMALL_DISK.format(snakemake=command)
+    subprocess.run([*enter, "sh", "-c", script], cwd=directory, env=environment(), check=True)
+    said = {name: (directory / f"{name}.txt").read_text() for name in ("plan", "readonly", "full", "again")}
+    assert {name: text.splitlines()[-1] == "status 0" for name, text in said.items()} == {
+        "plan": True,
+        "readonly": False,
+        "full": False,
+        "again": True,
+    }, said
+    assert "Segmentation" not in said["full"]
+    assert "of 14 pixels are missing" in said["full"]
+    assert (directory / "leftovers.txt").read_text() == ""
+    found = compare(directory / "copied", sound)
+    assert is_sound(found), found
+    becomes = "the run fails; a rerun does what is missing"
+    outcomes += [
+        Outcome(
+            LOCAL,
+            "read-only results",
+            seen(said["readonly"], "OSError: .*Read-only file system.*"),
+            becomes,
+            1,
+            *found.figures(),
+        ),
+        Outcome(
+            LOCAL,
+            "disk full",
+            seen(said["full"], r"\[Errno 28\] No space left on device"),
+            becomes,
+            1,
+            *found.figures(),
+        ),
+    ]
+
+
+# --- Torn files ------------------------------------------------------------------------------------------------------
+
+
+def zero_a_page(path: Path) -> None:
+    """Lose what a page of the middle held; the length stays."""
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4096] = bytes(4096)
+    path.write_bytes(bytes(data))
+
+
+def tear(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_torn_files_are_named_and_made_anew(tmp_path, demo_release, sound, outcomes):
+    """Left by something else: our own appear complete or not at all."""
+    directory = Path(shutil.copytree(sound.parent, tmp_path / "run"))
+    options = settings(demo_release)
+    results = directory / "results"
+    torn, holed = results / "desi/extracted/272/27246.hdf5", results / "desi/extracted/194/19456.hdf5"
+    tear(torn)
+    zero_a_page(holed)
+    tear(directory / "resources/desi/demo/tilepix.fits")
+    for pixel in (1702, 1216):
+        (results / f"desi_crossmatches/healpix={pixel}/crossmatch_desi.hdf5").unlink()
+    failed = snakemake(directory, *options)
+    assert failed.status != 0
+    said = [
+        seen((results / "logs/plan_desi.log").read_text(), "the cached list of coadds is no good: .*", str(directory)),
+        seen(
+            failed.output, "error: .*27246.hdf5 is not a readable HDF5 file .*: remove it, the next run makes it anew"
+        ),
+        seen(failed.output, "error: .*19456.hdf5 is not as it was written: remove it, the next run makes it anew"),
+    ]
+    torn.unlink()
+    holed.unlink()
+    assembled = results / "desi_crossmatches/healpix=766/crossmatch_desi.hdf5"
+    tear(assembled)
+    failed = snakemake(directory, *options)
+    assert failed.status != 0
+    said.append(seen(failed.output, "error: .*healpix=766/.* is not a readable HDF5 file .*: remove it, the next .*"))
+    assembled.unlink()
+    done = snakemake(directory, *options)
+    assert done.status == 0, done.output
+    found = compare(results, sound)
+    assert is_sound(found), found
+    said = [re.sub(r"\((Unable|truncated).*?\)+:", "(…):", why) for why in said]
+    names = ("torn list of coadds", "torn extracted file", "extracted file with a page of zeros", "torn assembled file")
+    for name, why in zip(names, said, strict=True):
+        becomes = (
+            "fetched again by the job"
+            if "fetching" in why
+            else "what needs it fails; removed, it is made anew by the rerun"
+        )
+        outcomes.append(Outcome(LOCAL, name, why, becomes, 1, *found.figures()))
+
+
+# --- Company ---------------------------------------------------------------------------------------------------------
+
+
+def test_two_runs_at_once(tmp_path, demo_release, sound, outcomes):
+    """In one directory, or from two directories into the same results: the second is refused, and the first goes on."""
+    first, second = (prepared(tmp_path / name, demo_release) for name in ("first", "second"))
+    results = tmp_path / "shared"
+    options = settings(demo_release, results=results)
+    process = start(first, "--cores", "2", *options)
+    assert wait_for((results / "logs/run.json").exists, process)
+    refused = [snakemake(directory, *options) for directory in (first, second)]
+    assert process.poll() is None
+    assert all(run.status for run in refused)
+    done = finish(process, 200)
+    assert done.status == 0, done.output
+    found = compare(results, sound)
+    assert is_sound(found), found
+    assert leftovers(tmp_path) == []
+    assert not (second / "resources").exists()
+    locked = seen(refused[0].output, r"Error: Directory cannot be locked\.")
+    shared = re.sub("[0-9]+", "…", seen(refused[1].output, "shared is being written by another run: process [0-9]+"))
+    assert snakemake(second, *options).status == 0
+    found = compare(results, sound)
+    assert is_sound(found), found
+    becomes = "the second ends at once, the first goes on; afterwards there is nothing left to do, or to spoil"
+    outcomes += [
+        Outcome(LOCAL, "two runs in one directory", locked, becomes, 1, *found.figures()),
+        Outcome(LOCAL, "two directories, the same results", shared, becomes, 1, *found.figures()),
+    ]
+
+
+TOUCH = "find results resources -newermt now -exec touch {} +"
+
+# --- Clocks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_in_the_past(directory, demo_release, sound, outcomes):
+    """A CSV that seems older than what was made of another one is noticed; files of the future stop a run."""
+    options = settings(demo_release)
+    csv = directory / "data/targets.csv"
+    text = csv.read_text().splitlines(keepends=True)
+    csv.write_text("".join(text[:60]))
+    assert snakemake(directory, *options, "--", "targets").status == 0
+    csv.write_text("".join(text))
+    long_ago = 1e9
+    os.utime(csv, (long_ago, long_ago))
+    again = snakemake(directory, *options, "--", "plan")
+    assert again.status == 0
+    noticed = seen(again.output, "Params have changed since last execution")
+    tomorrow = time.time() + 86_400
+    os.utime(directory / "results/targets/targets.parquet", (tomorrow, tomorrow))
+    failed = snakemake(directory, *options)
+    assert failed.status != 0
+    stopped = seen(
+        failed.output, "This could indicate a clock skew problem .* should therefore be fixed on system level"
+    )
+    assert not (directory / "results/desi/ledger.csv").exists()
+    subprocess.run(["sh", "-c", TOUCH], cwd=directory, check=True)
+    done = snakemake(directory, *options)
+    assert done.status == 0, done.output
+    found = compare(directory / "results", sound)
+    assert is_sound(found), found
+    figures = found.figures()
+    outcomes += [
+        Outcome(LOCAL, "a CSV older than what was made of another one", noticed, "the run makes all anew", 1, *figures),
+        Outcome(LOCAL, "files of the future", stopped, f"the jobs fail; `{TOUCH}`, and a rerun does them", 1, *figures),
+    ]
