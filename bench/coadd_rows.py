@@ -22,13 +22,14 @@ from lib.measure import MB, Run, median, shown_seconds
 from lib.proxy import Counts, proxy
 from lib.report import Row
 from lib.webserver import Asked, nginx, webserver
+from skyharvest.releases import load_release
 
 PYTHON = sys.executable
 READERS = Path(__file__).with_name("lib") / "readers.py"
-EXTRACT = ROOT / "scripts" / "extract_desi_coadd.py"
+EXTRACT = ROOT / "scripts" / "extract_desi.py"
+EXTRACT_COADD = ROOT / "scripts" / "extract_desi_coadd.py"
 PIX64 = 27258  # of lib/big_coadd.py, which this process does not import: see measure.Run.peak_bytes
-COADD = f"coadd-main-dark-{PIX64}.fits"
-REDROCK = f"redrock-main-dark-{PIX64}.fits"
+COADD = load_release("dr1").coadd("main", "dark", PIX64)
 ROUND_TRIP_S, BYTES_PER_S = 0.06, 20e6
 SETTLE_S = 0.3  # the last connections close before the next run is counted
 PATIENCE = 4  # a run is stopped after as many times what the whole file takes
@@ -62,10 +63,17 @@ class Fetched:
         return f"{self.moved / MB:,.2f} MB"
 
 
-def extract_command(archive: str | Path, out: Path, data: Path, *more: str | Path) -> list[str | Path]:
-    """Return the command of the workflow's rule `extract_desi`, without resolution."""
-    targets = ["--targets", data / "plan_targets.npy", "--pix64", str(PIX64)]
-    return [PYTHON, EXTRACT, "--archive", archive, "--coadd", COADD, *targets, *FLAGS, "--out", out, *more]
+def extract_command(
+    archive: str | Path, out: Path, data: Path, *more: str | Path, program: str = "dark"
+) -> list[str | Path]:
+    """Return the command of the workflow's rule `extract_desi`, without resolution; it writes `extracted(out)`."""
+    asked = ["--release", "dr1", "--targets", data / "plan_targets.npy", "--pixel", str(PIX64), f"main/{program}"]
+    return [PYTHON, EXTRACT, "--archive", archive, *asked, *FLAGS, "--extracted", out, *more]
+
+
+def extracted(out: Path) -> Path:
+    """Return the file that `extract_command` writes."""
+    return out / str(PIX64 // 100) / f"{PIX64}.hdf5"
 
 
 def over_network(data: Path, scratch: Path, runs: int) -> None:
@@ -79,13 +87,18 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
         return lambda root: [PYTHON, READERS, way, f"{root}/{COADD}", wanted]
 
     def ours(*more: str | Path) -> Callable[[str], list[str | Path]]:
-        return lambda root: extract_command(root, scratch / "rows.hdf5", data, *more)
+        return lambda root: extract_command(root, scratch / "rows", data, *more)
+
+    def ours_by_csv(root: str) -> list[str | Path]:
+        out = extracted(scratch / "rows")
+        positions = ["--targets", data / "targets.csv"]
+        return [PYTHON, EXTRACT_COADD, "--archive", root, "--coadd", COADD, *positions, *FLAGS, "--out", out]
 
     def check(finished: Run) -> None:
         digest = finished.output
         if not digest:  # ours: it wrote a file
-            digest = measure.run([PYTHON, READERS, "extracted", scratch / "rows.hdf5", wanted]).output
-            (scratch / "rows.hdf5").unlink()
+            digest = measure.run([PYTHON, READERS, "extracted", extracted(scratch / "rows"), wanted]).output
+            extracted(scratch / "rows").unlink()
         assert digest in ("fetched\n", expected), "not the rows that the local file has"
 
     def fetch(
@@ -117,7 +130,7 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
     through = fetch(read("whole_files"), delayed=False)
     many, single, none = (fetch(ours(), max_ranges) for max_ranges in (None, 1, 0))
     later = [fetch(ours("--server-notes", scratch / f"notes{n}.json"), n, known=True) for n in (1, 0)]
-    by_csv = fetch(ours("--targets", data / "targets.csv"))
+    by_csv = fetch(ours_by_csv)
     whole = fetch(read("whole_files"))
     sections, sorted_rows, small = (
         fetch(read(way)) for way in ("astropy_sections", "astropy_file_order", "astropy_small_blocks")
@@ -130,7 +143,7 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
         return Row(f"seconds, {name}; {other}", mine.shown, theirs.shown, theirs.seconds / mine.seconds, goal)
 
     rows = []
-    for name, mine in (("multi-range", many), ("single ranges", single)):
+    for name, mine in (("multi-range", many), ("single ranges", single), ("single ranges, known server", later[0])):
         factor = mine.moved / sizes["ideal"]
         rows += [
             Row(
@@ -150,8 +163,8 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
         ]
     rows += [
         seconds_row("no ranges at all", none, "whole files", whole, NOT_SLOWER),
-        seconds_row("single ranges, known from an earlier job", later[0], "whole files", whole),
-        seconds_row("no ranges, known from an earlier job", later[1], "whole files", whole),
+        seconds_row("single ranges, known server", later[0], "whole files", whole),
+        seconds_row("no ranges, known server", later[1], "whole files", whole),
         seconds_row("multi-range, positions from a CSV", by_csv, "whole files", whole),
         bytes_row("multi-range", many, "astropy, rows sorted", sorted_rows),
         seconds_row("multi-range", many, "astropy, rows sorted", sorted_rows),
@@ -161,13 +174,15 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
     speed = f"{through.moved / through.seconds / MB:,.0f} MB/s"
     network = f"{1000 * ROUND_TRIP_S:.0f} ms a round trip, connecting included, and {BYTES_PER_S / MB:.0f} MB/s"
     notes = f"""
-Wanted: flux, ivar and mask of 20 of {COADD}'s 1,500 targets ({sizes["coadd"] / MB:.0f} MB), and their redshifts
-({sizes["redrock"] / MB:.1f} MB). nginx behind a proxy: {network}. Bytes
+Wanted: flux, ivar and mask of 20 of {Path(COADD).name}'s 1,500 targets ({sizes["coadd"] / MB:.0f} MB), and their
+redshifts ({sizes["redrock"] / MB:.1f} MB). nginx behind a proxy: {network}. Bytes
 are those of the connection, both ways, HTTP's headers included. "Single ranges" is nginx with `max_ranges 1`, which
 answers a request for several ranges with the whole file. astropy is `fits.open(url, use_fsspec=True)` and
 `.section[row]`, array by array, the rows as they are wanted; "rows sorted" is that in the file's order, "blocks of
 16 kB" is that with `fsspec_kwargs={{"block_size": 16384, "cache_type": "bytes"}}`. All read the same bits. Ours has
-{CONNECTIONS} connections at most, and does not know the server; "known from an earlier job" is with `--server-notes`.
+{CONNECTIONS} connections at most, and does not know the server; "known server" is with the notes of an earlier job, as
+in all jobs of a run but the first: a server that is asked for many ranges for the first time, and sends the whole file,
+is hung up on, but some of it is on its way.
 
 Without delay and cap ours takes {bare.shown}, and whole files pass the proxy at {speed}: it is not what bounds the
 figures. It imitates neither slow start nor losses. What ours asks for, in the order in which the server had answered
@@ -181,8 +196,8 @@ figures. It imitates neither slow start nor losses. What ours asks for, in the o
 
 def _local(data: Path, scratch: Path) -> Path:
     """Extract the rows from the local file: the bits to compare with."""
-    measure.run(extract_command(data, scratch / "local.hdf5", data))
-    return scratch / "local.hdf5"
+    measure.run(extract_command(data, scratch / "local", data))
+    return extracted(scratch / "local")
 
 
 def _requests(servers: Sequence[tuple[str, Fetched]]) -> str:
@@ -191,7 +206,7 @@ def _requests(servers: Sequence[tuple[str, Fetched]]) -> str:
         asked, counts = fetched.asked[-1], fetched.counts[-1]
         begins = len(lines)
         for (status, path, ranges), alike in groupby(asked, lambda one: (one.status, one.path, one.n_ranges)):
-            lines.append(["", *_summed(list(alike)), path.lstrip("/").split("-")[0], f"{ranges:,}", f"{status}"])
+            lines.append(["", *_summed(list(alike)), path.rpartition("/")[2].split("-")[0], f"{ranges:,}", f"{status}"])
         connections = f"connections: {counts.connections}, at once: {counts.most_open}"
         lines.append(["", *_summed(asked), f"both ({connections})", "", ""])
         lines[begins][0] = server
@@ -214,7 +229,7 @@ def from_disk(data: Path, scratch: Path, runs: int) -> None:
         _say(f"  {way}: {shown_seconds(found[way])}, {_peak(found[way]) / MB:.0f} MB")
     last_lines = {run.output.splitlines()[-1] for runs_of in found.values() for run in runs_of}
     assert len(last_lines) == 1, "they read different spectra"
-    program = [measure.run(extract_command(data, scratch / "rows.hdf5", data)) for _ in range(runs)]
+    program = [measure.run(extract_command(data, scratch / "rows", data)) for _ in range(runs)]
     ours = found["ours_combined"]
     rows = []
     for way, name, goal in (
@@ -243,7 +258,7 @@ def from_disk(data: Path, scratch: Path, runs: int) -> None:
 A process each, imports included, the file in the page cache: 20 targets by TARGETID of a coadd of 1,500, with their
 resolution, cameras combined (theirs: `coadd_cameras`; ours: `combine_cameras` and `lsf_sigma`), nothing written. Flux,
 ivar and mask come out equal to the last bit of float32. `select()` is what the Multimodal Universe's build script
-does. The workflow's own job, `extract_desi_coadd.py` with redshifts and an HDF5 file written, but without resolution,
+does. The workflow's own job, `extract_desi.py` with redshifts and an HDF5 file written, but without resolution,
 takes {shown_seconds(program)} and {_peak(program) / MB:.0f} MB.
 """
     report.write_section("coadd_rows", "Rows from a local file", report.comparison(rows) + "\n" + notes, part="disk")
@@ -255,7 +270,7 @@ def _peak(runs: Sequence[Run]) -> float:
 
 def not_reading(data: Path, scratch: Path, runs: int) -> None:
     """Measure the CPU of a job that reads nothing: its only coadd is absent."""
-    absent = [word if word != COADD else COADD.replace("dark", "backup") for word in _job(data, data, scratch)]
+    absent = _job(data, data, scratch, program="backup")
     idle = [measure.run(absent) for _ in range(2 * runs)]
     busy = [measure.run(_job(data, data, scratch)) for _ in range(2 * runs)]
     python = [measure.run([PYTHON, "-c", "pass"]) for _ in range(2 * runs)]
@@ -272,9 +287,7 @@ def not_reading(data: Path, scratch: Path, runs: int) -> None:
     if nginx():
         with webserver(data) as server:
             remote = f"http://127.0.0.1:{server.port}"
-            absent = [
-                word if word != COADD else COADD.replace("dark", "backup") for word in _job(remote, data, scratch)
-            ]
+            absent = _job(remote, data, scratch, program="backup")
             idle = [measure.run(absent) for _ in range(2 * runs)]
             busy = [measure.run(_job(remote, data, scratch)) for _ in range(2 * runs)]
         for name, of in (
@@ -296,8 +309,8 @@ import {cpu["numpy"] - cpu["python"]:.2f} s. Slowest imports of the program (sec
     )
 
 
-def _job(archive: str | Path, data: Path, scratch: Path) -> list[str | Path]:
-    return extract_command(archive, scratch / "job.hdf5", data)
+def _job(archive: str | Path, data: Path, scratch: Path, program: str = "dark") -> list[str | Path]:
+    return extract_command(archive, scratch / "job", data, program=program)
 
 
 def _cpu(run: Run) -> float:
@@ -305,7 +318,7 @@ def _cpu(run: Run) -> float:
 
 
 def _imports() -> str:
-    command = [PYTHON, "-X", "importtime", "-c", "import extract_desi_coadd"]
+    command = [PYTHON, "-X", "importtime", "-c", "import extract_desi"]
     timed = subprocess.run(command, cwd=EXTRACT.parent, capture_output=True, text=True, check=True).stderr
     found = re.findall(r"import time:\s+\d+ \|\s+(\d+) \|( +)(\S+)", timed)
     outermost = {}

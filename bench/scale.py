@@ -12,7 +12,6 @@ import csv
 import json
 import mmap
 import os
-import platform
 import re
 import shutil
 import signal
@@ -23,24 +22,23 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+import h5py
+import healpy as hp
+import numpy as np
+import yaml
 
-import h5py  # noqa: E402
-import healpy as hp  # noqa: E402
-import numpy as np  # noqa: E402
-import yaml  # noqa: E402
-
-from skyharvest.archive import LocalFile  # noqa: E402
-from skyharvest.fitsrows import HDU, FitsFile  # noqa: E402
-from skyharvest.releases import load_release  # noqa: E402
-from skyharvest.simulate import columns  # noqa: E402
-from skyharvest.simulate.coadd import observe, write_coadd, write_redrock  # noqa: E402
-from skyharvest.simulate.release import write_tilepix  # noqa: E402
-from skyharvest.simulate.sources import draw_sources  # noqa: E402
+from lib import ROOT, report
+from skyharvest.fitsrows import HDU, FitsFile
+from skyharvest.releases import load_release
+from skyharvest.simulate import columns
+from skyharvest.simulate.coadd import observe, write_coadd, write_redrock
+from skyharvest.simulate.release import write_tilepix
+from skyharvest.simulate.sources import draw_sources
+from skyharvest.source import LocalFile
 
 REAL = ROOT.parent / "shared" / "real"
 RELEASE = load_release("dr1")
@@ -52,7 +50,8 @@ FINE = 64  # a pixel's positions stand on a grid of 64 x 64, 0.9 arcmin apart
 MARGIN = 4  # of its points are left free at each edge: no match circle touches another pixel
 OFFSET_ARCSEC = 0.3  # between a CSV position and its fiber
 SPECTRA = ("_FLUX", "_IVAR", "_MASK", "_RESOLUTION")
-GOAL_RUN_S, GOAL_NOTHING_S, GOAL_RATIO = 720, 30, 1.5
+GOAL_RUN_S, GOAL_NOTHING_S, GOAL_MB, GOAL_RATIO = 720, 30, 1000, 1.5
+GROWTH = [300, 3000, 30000]
 FIRST_GUESS_S = 0.5  # per pixel, before anything has been measured
 
 # Every Python process of a run says at its end what it was, when, and what it took. VmHWM and not ru_maxrss, which a
@@ -215,15 +214,18 @@ def write_templates(folder: Path, sample: Sample) -> None:
 
 
 _templates: dict[str, Template] = {}
+_samples: list[Sample] = []  # of one; not an argument of each pixel's, since it holds all of them
 
 
-def _load_templates(folder: Path) -> None:
+def _load(folder: Path, sample: Sample) -> None:
+    _samples.append(sample)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
     _templates.update({path.name: Template(path) for path in folder.iterdir()})
 
 
-def write_pixel(archive: Path, sample: Sample, pixel: Pixel) -> None:
+def write_pixel(archive: Path, pixel: Pixel) -> None:
     """Write a covered pixel's coadds and redrock files."""
+    sample = _samples[0]
     points, matched, rng = layout(sample, pixel)
     for program, rows in matched.items():
         chosen = np.concatenate([rows, pixel.count + np.arange(sample.n_fibers - len(rows))])
@@ -249,10 +251,10 @@ def simulate(work: Path, sample: Sample, cores: int) -> dict[str, Any]:
     templates.mkdir()
     write_templates(templates, sample)
     covered = [pixel for pixel in sample.pixels if pixel.covered]
-    pool = ProcessPoolExecutor(cores, initializer=_load_templates, initargs=(templates,))
+    pool = ProcessPoolExecutor(cores, initializer=_load, initargs=(templates, sample))
     try:
         said = time.monotonic()
-        for i, made in enumerate([pool.submit(write_pixel, archive, sample, pixel) for pixel in covered], 1):
+        for i, made in enumerate([pool.submit(write_pixel, archive, pixel) for pixel in covered], 1):
             made.result()
             if time.monotonic() - said > 10:
                 said = time.monotonic()
@@ -342,7 +344,7 @@ def run_stage(work: Path, name: str, cores: int, *arguments: str) -> Stage:
     command += ["--cores", str(cores), *arguments]
     (work / "run").mkdir(exist_ok=True)
     log = record.with_suffix(".log")
-    machine, start, dag = machine_cpu(), time.monotonic(), 0.0
+    before, start, dag = machine_cpu(), time.monotonic(), 0.0
     process = subprocess.Popen(
         command,
         cwd=work / "run",
@@ -376,7 +378,7 @@ def run_stage(work: Path, name: str, cores: int, *arguments: str) -> Stage:
         process.wait()
         raise
     wall = time.monotonic() - start
-    busy, waited = (after - before for after, before in zip(machine_cpu(), machine, strict=True))
+    busy, waited = (now - then for now, then in zip(machine_cpu(), before, strict=True))
     if process.wait():
         raise SystemExit(f"{name} failed with status {process.returncode}:\n{tail(log)}")
     with record.open() as stream:
@@ -436,20 +438,6 @@ def disk_gb(*folders: Path) -> float:
     return sum(path.lstat().st_blocks * 512 for folder in folders for path in folder.rglob("*")) / 1e9
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Return a Markdown table; all columns but the first are numbers."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return [f"| {' | '.join(str(cell) for cell in line)} |" for line in lines]
-
-
-def machine() -> str:
-    """Return what the figures were measured on."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    cpu = model[1] if model else platform.machine()
-    return f"{os.cpu_count()} × {cpu}, {memory:.0f} GB, Python {platform.python_version()}"
-
-
 def measure(work: Path, sample: Sample, cores: int) -> list[str]:
     """Run all stages and return the report."""
     load = os.getloadavg()
@@ -475,57 +463,57 @@ def measure(work: Path, sample: Sample, cores: int) -> list[str]:
     first, last = min(job.start for job in run.jobs), max(job.end for job in run.jobs)
     n_covered = sum(pixel.covered for pixel in sample.pixels)
     results_gb = disk_gb(work / "results")
-    lines = [
+    about = (
         f"{len(truth['status']):,} targets in {len(sample.pixels):,} pixels, {n_covered:,} of them covered; "
         f"{n_covered * len(sample.shares):,} coadds of {sample.n_fibers} fibers; {truth['n_spectra'].sum():,} spectra. "
-        f"Archive {archive_gb:.1f} GB on disk (written in {simulated_s:.0f} s), results {results_gb:.1f} GB. "
-        f"{cores} cores of: {machine()}. Load average before: {load[0]:.1f}.",
-        "",
-        *table(
-            ["what", "measured", "goal"],
-            [
-                ["targets, plan and run, s", f"{whole:.0f}", f"≤ {GOAL_RUN_S}"],
-                ["rerun with nothing to do, s", f"{stages[nothing].wall:.1f}", f"≤ {GOAL_NOTHING_S}"],
-                ["dry run with nothing to do, s", f"{stages[dry_nothing].wall:.1f}", f"≤ {GOAL_NOTHING_S}"],
-                ["dry run with all to do, s", f"{stages[dry].wall:.1f}", f"≤ {GOAL_NOTHING_S}"],
-                ["DAG, s (start to list of jobs)", f"{run.dag:.1f}", ""],
-                ["jobs per second", f"{len(run.jobs) / (last - first):.2f}", ""],
-                ["Snakemake's own share of CPU", f"{run.own_cpu / (run.own_cpu + run.jobs_cpu):.0%}", ""],
-            ],
-        ),
-        "",
-        *table(
-            [
-                "stage",
-                "wall s",
-                "jobs",
-                "jobs' CPU s",
-                "Snakemake CPU s",
-                "Snakemake MB",
-                "others' CPU s",
-                "disk wait s",
-            ],
-            [
-                [
-                    one.name,
-                    f"{one.wall:.1f}",
-                    f"{len(one.jobs):,}",
-                    f"{one.jobs_cpu:.1f}",
-                    f"{one.own_cpu:.1f}",
-                    f"{one.peak:.0f}",
-                    f"{one.others_cpu:.1f}",
-                    f"{one.io_wait:.1f}",
-                ]
-                for one in stages.values()
-            ],
-        ),
-        "",
-        *table(
-            ["job", "jobs", "first start to last end, s", "wall s each", "CPU s each", "CPU s at most", "peak MB"],
-            [job_row(program, stages) for program in programs(stages)],
-        ),
+        f"Archive {archive_gb:.1f} GB on disk (written in {simulated_s:.0f} s), results {results_gb:.1f} GB. Snakemake "
+        f"{version('snakemake')}, {cores} cores; load average before: {load[0]:.1f}."
+    )
+    peak = peak_mb("assemble_desi.py", stages)
+    goals = [
+        within("seconds, whole run: targets, plan, extract, assemble, account", whole, GOAL_RUN_S, "s"),
+        within("seconds, rerun with nothing to do", stages[nothing].wall, GOAL_NOTHING_S, "s"),
+        within("seconds, dry run with nothing to do", stages[dry_nothing].wall, GOAL_NOTHING_S, "s"),
+        within("seconds, dry run with all to do", stages[dry].wall, GOAL_NOTHING_S, "s"),
+        within("peak memory, fullest assembly", peak, GOAL_MB, "MB"),
+        report.Row("seconds from start to the list of jobs (DAG)", f"{run.dag:.1f} s"),
+        report.Row("pixels per second", f"{n_covered / (last - first):.1f}"),
+        report.Row("jobs per second", f"{len(run.jobs) / (last - first):.2f}"),
+        report.Row("Snakemake's own share of CPU", f"{run.own_cpu / (run.own_cpu + run.jobs_cpu):.0%}"),
     ]
-    return lines
+    return [
+        report.comparison(goals),
+        "",
+        about,
+        "",
+        report.table(STAGE_COLUMNS, [stage_row(stage) for stage in stages.values()]),
+        "",
+        report.table(JOB_COLUMNS, [job_row(program, stages) for program in programs(stages)]),
+    ]
+
+
+def within(what: str, measured: float, goal: float, unit: str) -> report.Row:
+    """Return a row whose goal is not to take more than so much."""
+    digits = 0 if measured >= 100 else 1
+    return report.Row(what, f"{measured:,.{digits}f} {unit}", goal_text=f"≤ {goal:,} {unit}", reached=measured <= goal)
+
+
+STAGE_COLUMNS = ("stage", "wall s", "jobs", "jobs' CPU s", "Snakemake CPU s", "Snakemake MB", "others' CPU s", "disk s")
+JOB_COLUMNS = ("job", "jobs", "first start to last end, s", "wall s each", "CPU s each", "CPU s at most", "peak MB")
+
+
+def stage_row(stage: Stage) -> list[str]:
+    """Return a row about one `snakemake` command; "disk": the cores' time idle with a disk access pending."""
+    return [
+        stage.name,
+        f"{stage.wall:.1f}",
+        f"{len(stage.jobs):,}",
+        f"{stage.jobs_cpu:.1f}",
+        f"{stage.own_cpu:.1f}",
+        f"{stage.peak:.0f}",
+        f"{stage.others_cpu:.1f}",
+        f"{stage.io_wait:.1f}",
+    ]
 
 
 def programs(stages: dict[str, Stage]) -> list[str]:
@@ -534,13 +522,17 @@ def programs(stages: dict[str, Stage]) -> list[str]:
     return list(dict.fromkeys(program for _, program in started))
 
 
+def peak_mb(program: str, stages: dict[str, Stage]) -> float:
+    """Return the most memory that one of a program's jobs took."""
+    return max(job.peak for stage in stages.values() for job in stage.jobs if job.program == program) / 1000
+
+
 def job_row(program: str, stages: dict[str, Stage]) -> list[str]:
     """Return a row about all jobs of one program."""
     jobs = [job for stage in stages.values() for job in stage.jobs if job.program == program]
     wall = np.mean([job.end - job.start for job in jobs])
     cpu = [job.cpu for job in jobs]
     span = max(job.end for job in jobs) - min(job.start for job in jobs)
-    peak = max(job.peak for job in jobs) / 1000
     return [
         program,
         f"{len(jobs):,}",
@@ -548,7 +540,7 @@ def job_row(program: str, stages: dict[str, Stage]) -> list[str]:
         f"{wall:.2f}",
         f"{np.mean(cpu):.2f}",
         f"{max(cpu):.2f}",
-        f"{peak:.0f}",
+        f"{peak_mb(program, stages):.0f}",
     ]
 
 
@@ -579,11 +571,15 @@ def grow(folder: Path, sizes: Sequence[int], cores: int) -> list[str]:
             ]
         )
     header = ["pixels", "jobs", "whole run s", "s per pixel", "Snakemake's share of CPU", "Snakemake MB"]
-    ratio = f"{per_pixel[-1] / per_pixel[0]:.2f}"
+    ratio = per_pixel[-1] / per_pixel[0]
+    what = f"seconds per pixel, {sizes[-1]:,} pixels over {sizes[0]:,}"
+    goal = report.Row(what, f"{ratio:.2f}", goal_text=f"< {GOAL_RATIO}", reached=ratio < GOAL_RATIO)
     return [
-        *table([*header, "nothing to do s", "others' CPU s"], rows),
+        report.comparison([goal]),
         "",
-        f"Seconds per pixel, last over first: {ratio} (goal: < {GOAL_RATIO}).",
+        "Coadds of 4 fibers, one in each pixel, one of two targets matched; the whole sky has 49,152 pixels.",
+        "",
+        report.table([*header, "nothing to do s", "others' CPU s"], rows),
     ]
 
 
@@ -611,52 +607,58 @@ def build_parser() -> argparse.ArgumentParser:
     counts, covered = REAL / "dr1_chandra_pix64_counts.csv", REAL / "dr1_chandra_pix64_covered.txt"
     made.add_argument("--counts", type=Path, default=counts, metavar="CSV", help="CSV rows per pixel: pix64,count")
     made.add_argument("--covered", type=Path, default=covered, metavar="TXT", help="the pixels that have coadds")
+    made.add_argument("--only", choices=("real", "growth"), help="one section instead of both")
     made.add_argument(
         "--pixels",
         type=int,
         metavar="N",
-        help="so many pixels, evenly from the list by falling count, for a quick look; beyond its length made up",
+        help="for a quick look, which is not kept: so many pixels, evenly from the list by falling count",
     )
     made.add_argument(
-        "--growth",
-        type=int,
-        nargs="+",
-        metavar="N",
-        help="instead: small coadds in so many pixels, e.g. 300 3000 30000; seconds per pixel for each size",
+        "--growth", type=int, nargs="+", default=GROWTH, metavar="N", help="numbers of pixels (default: %(default)s)"
     )
     made.add_argument("--cores", type=int, default=2, help="for Snakemake (default: %(default)s)")
     made.add_argument(
         "--work", type=Path, metavar="DIR", help="where to work (default: the system's temporary directory)"
     )
     made.add_argument("--keep", action="store_true", help="do not remove the archive and the results")
-    made.add_argument("--out", type=Path, metavar="FILE", help="write the report there, too")
     return made
 
 
 def main() -> int:
     """Measure and report."""
     options = build_parser().parse_args()
-    missing = [path for path in (options.counts, options.covered) if not path.is_file()]
-    if missing and not options.growth:
-        print(f"skipped: no {missing[0]}")
-        return 0
     if options.work:
         options.work.mkdir(parents=True, exist_ok=True)
     base = Path(tempfile.mkdtemp(prefix="skyharvest-scale-", dir=options.work)).resolve()
     base.rmdir()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # cleans up as after Ctrl-C
-    with working(base, keep=options.keep) as work:
-        if options.growth:
-            lines = grow(work, options.growth, options.cores)
+    if options.only != "growth":
+        missing = [path for path in (options.counts, options.covered) if not path.is_file()]
+        if missing:
+            print(f"skipped: no {missing[0]}")
         else:
             pixels = choose_pixels(read_pixels(options.counts, options.covered), options.pixels)
-            lines = measure(work, Sample(pixels, SHARES), options.cores)
-    report = "\n".join(lines) + "\n"
-    print(report, end="")
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(report, encoding="utf-8")
+            with working(base, keep=options.keep) as work:
+                tell(
+                    measure(work, Sample(pixels, SHARES), options.cores),
+                    "real",
+                    "The whole run",
+                    keep=options.pixels is None,
+                )
+    if options.only != "real" and options.pixels is None:
+        with working(base, keep=options.keep) as work:
+            tell(grow(work, options.growth, options.cores), "growth", "Growth", keep=options.growth == GROWTH)
     return 0
+
+
+def tell(lines: Sequence[str], part: str, title: str, *, keep: bool) -> None:
+    """Print a section, and keep it if it is of the full size."""
+    body = "\n".join(lines)
+    if keep:
+        report.write_section("scale", title, body, part=part)
+    else:
+        print(body)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import lib  # noqa: F401 (finds skyharvest)
 from skyharvest.archive import Archive
 from skyharvest.fitsrows import FitsFile
 from skyharvest.plan import NO_TARGETID, TARGET_DTYPE
+from skyharvest.releases import load_release, redrock_beside
 from skyharvest.simulate.coadd import observe, write_coadd, write_redrock
 from skyharvest.simulate.sources import draw_sources
 
 PIX64 = 27258
-COADD = f"coadd-main-dark-{PIX64}.fits"
-REDROCK = f"redrock-main-dark-{PIX64}.fits"
+COADD = load_release("dr1").coadd("main", "dark", PIX64)
+REDROCK = redrock_beside(COADD)
 N_TARGETS, N_WANTED = 1500, 20
 SEED = 20240613
 
@@ -37,6 +38,7 @@ def make(folder: Path) -> None:
     cell = rng.permutation(45 * 45)[:N_TARGETS]
     ra, dec = 210.0 + (cell % 45) / 60, 5.0 + (cell // 45) / 60
     made = observe(draw_sources(ra, dec, rng), "main", "dark", PIX64, rng)
+    (folder / COADD).parent.mkdir(parents=True, exist_ok=True)
     write_coadd(folder / COADD, made)
     write_redrock(folder / REDROCK, made)
     wanted = rng.choice(N_TARGETS, N_WANTED, replace=False)

@@ -18,7 +18,7 @@ SCRIPTS = ROOT / "scripts"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGE_OF = {"yaml": "pyyaml"}  # where the import has another name
+PACKAGE_OF = {"yaml": "pyyaml", "globus_sdk": "globus-sdk"}  # where the import has another name
 
 
 def locked(name):
@@ -136,9 +136,12 @@ def test_snakemake_understands_the_profiles(profile, tmp_path):
     assert "extract_desi" in done.stdout + done.stderr
 
 
-def test_groups_of_the_slurm_profile_are_rules():
-    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
-    rules = {rule.split()[1] for rule, _, _ in programs_and_environments()}
-    groups = dict(group.split("=") for group in profile["groups"])
-    assert set(groups) <= rules
-    assert {group.split("=")[0] for group in profile["group-components"]} <= set(groups.values())
+@pytest.mark.parametrize("name", ["slurm", "nersc"])
+def test_no_account_is_hard_coded_and_the_line_for_it_is_there(name):
+    text = (ROOT / "profiles" / name / "config.yaml").read_text()
+    profile = yaml.safe_load(text)
+    assert not {"slurm_account", "slurm_partition"} & set(profile["default-resources"])
+    assert "  # slurm_account: m0000" in text
+    same = ("scheduler", "scheduler-subsample", "rerun-triggers", "keep-going", "rerun-incomplete", "show-failed-logs")
+    default = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
+    assert {key: profile[key] for key in same} == {key: default[key] for key in same}
