@@ -91,38 +91,21 @@ rule extract_desi:
         pixels=pixel_options,
         digest=lambda wildcards: [planned().digest[pix64] for pix64 in pixels_of(wildcards)],
         options=EXTRACT_OPTIONS,
+        list=lambda wildcards, output: f"--list {shlex.quote(str(output))}",
     shell:
         f"{RUN}/extract_desi.py --archive {shlex.quote(ARCHIVE)} --server-notes {SERVER_NOTES} "
         "--connections {resources.archive} --release {params.release} --targets {input.targets:q} {params.pixels} "
-        f"{{params.options}} {DOWNLOAD} {CAUTION} {REPORT} --extracted {EXTRACTED} --list {{output:q}} 2> {{log:q}}"
+        f"{{params.options}} {DOWNLOAD} {CAUTION} {REPORT} --extracted {EXTRACTED} {{params.list}} 2> {{log:q}}"
 
 
 # One pixel alone: when a person asks for its file, or has removed it.
-rule extract_desi_pixel:
-    input:
-        plan=ancient(f"{RESULTS}/desi/plan.csv"),
-        targets=ancient(f"{RESULTS}/desi/plan_targets.npy"),
-        copied=ancient(COPIED),
+use rule extract_desi as extract_desi_pixel with:
     output:
         f"{EXTRACTED}/{{pix64_group}}/{{pix64}}.hdf5",
     log:
         f"{LOGS}/extract_desi/{{pix64_group}}-{{pix64}}.log",
-    conda:
-        "../envs/extract.yaml"
-    resources:
-        archive=CONNECTIONS_PER_JOB,
-        disk_mb=DISK_MB,
-        mem_mb=lambda wildcards, attempt: attempt * (700 + max(n_targets(wildcards)) // 10),
-        runtime=lambda wildcards, attempt: attempt * extract_minutes(wildcards),
     params:
-        release=RELEASE.name,
-        pixels=pixel_options,
-        digest=lambda wildcards: [planned().digest[pix64] for pix64 in pixels_of(wildcards)],
-        options=EXTRACT_OPTIONS,
-    shell:
-        f"{RUN}/extract_desi.py --archive {shlex.quote(ARCHIVE)} --server-notes {SERVER_NOTES} "
-        "--connections {resources.archive} --release {params.release} --targets {input.targets:q} {params.pixels} "
-        f"{{params.options}} {DOWNLOAD} {CAUTION} {REPORT} --extracted {EXTRACTED} 2> {{log:q}}"
+        list="",
 
 
 rule assemble_desi:

@@ -9,25 +9,11 @@ from uuid import UUID
 from skyharvest import cli
 from skyharvest.archive import Archive
 from skyharvest.errors import InputError
-from skyharvest.globus import (
-    ABSENT,
-    TOKEN_FILE,
-    Collection,
-    Pace,
-    State,
-    Transfer,
-    batches,
-    check_access,
-    check_label,
-    check_local,
-    connect,
-    read_pixels,
-    read_plan,
-    summary,
-    wanted_files,
-    write_record,
-)
-from skyharvest.globuspath import path_problem
+from skyharvest.globus import Pace, Transfer, check_access, check_label, summary
+from skyharvest.globusclient import TOKEN_FILE, connect
+from skyharvest.globusfiles import ABSENT, check_local, read_pixels, read_plan, wanted_files, write_record
+from skyharvest.globuspath import Collection, path_problem
+from skyharvest.globusstate import State, batches
 from skyharvest.plan import cached_tilepix, fetch_tilepix
 from skyharvest.releases import Release, load_release
 

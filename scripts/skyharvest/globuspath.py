@@ -1,4 +1,21 @@
-"""Whether a path is one that Globus takes as it stands. Imports nothing heavy: Snakemake asks while it parses."""
+"""Places on Globus collections. Imports nothing heavy: Snakemake asks while it parses."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What holds ``spectro/`` on a Globus collection: its UUID, and the absolute path there."""
+
+    endpoint: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.endpoint}:{self.path}"
+
+    def full(self, path: str) -> str:
+        """Return the path on the collection of a file relative to what holds ``spectro/``."""
+        return f"{self.path.rstrip('/')}/{path}"
 
 
 def path_problem(path: str) -> str | None:
