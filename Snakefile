@@ -18,6 +18,7 @@ include: "rules/targets.smk"
 include: "rules/globus.smk"
 include: "rules/desi.smk"
 include: "rules/account.smk"
+include: "rules/hetdex.smk"
 
 
 rule all:

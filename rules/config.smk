@@ -11,14 +11,15 @@ from skyharvest.config import digest, validate
 from skyharvest.csvpath import check_csv_exists, content_digest
 from skyharvest.errors import InputError
 from skyharvest.archive import is_url
-from skyharvest.planned import extracted_path, read_plan, to_read_again
-from skyharvest.releases import GLOBUS as BY_GLOBUS, load_release
-
-DEMO = "resources/demo"
+from skyharvest.planned import extracted_path, read_cubes, read_plan, to_read_again
+from skyharvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_release
+from skyharvest.survey import DEMO, DESI, HETDEX, SURVEYS, releases
 
 try:
     config = validate(config)
     RELEASE = load_release(config["desi"]["release"])
+    CUBES = load_hetdex_release(config["hetdex"]["release"])
+    CUBE_ARCHIVE = CUBES.root(config["hetdex"]["archive"])
     GLOBUS = config["desi"]["globus"]
     COPY_FIRST = config["desi"]["archive"] == BY_GLOBUS
     ARCHIVE = GLOBUS["local"] if COPY_FIRST else RELEASE.root(config["desi"]["archive"])
@@ -33,6 +34,9 @@ RESOURCES = f"resources/desi/{RELEASE.name}"
 LOGS = f"{RESULTS}/logs"
 EXTRACTED = f"{RESULTS}/desi/extracted"
 CROSSMATCHES = f"{RESULTS}/desi_crossmatches"
+HETDEX_RESOURCES = f"resources/hetdex/{CUBES.name}"
+HETDEX_EXTRACTED = f"{RESULTS}/hetdex/extracted"
+HETDEX_CROSSMATCHES = f"{RESULTS}/hetdex_crossmatches"
 SERVER_NOTES = shlex.quote(f"{LOGS}/servers.json")
 OVER_NETWORK = is_url(ARCHIVE)
 # What Globus copies is planned first: from the release's list, which is read elsewhere.
@@ -51,8 +55,9 @@ def shown(path):
 
 
 # At most so many open connections, over all jobs together; --resources archive=N on the command line wins.
-if "archive" not in workflow.global_resources:
-    workflow.register_resource("archive", config["connections"])
+for name, limit in (("archive", config["connections"]), ("cubes", CUBES.connections(config["connections"]))):
+    if name not in workflow.global_resources:
+        workflow.register_resource(name, limit)
 
 # On this machine's cores jobs share the connections out; on a cluster many jobs have one each.
 ON_A_CLUSTER = workflow.resource_settings.nodes is not None or not workflow.is_main_process
@@ -81,6 +86,19 @@ EXTRACT_OPTIONS = " ".join(
 ).strip()
 
 
+HETDEX_OPTIONS = " ".join(
+    [
+        f"--radius {config['hetdex']['aperture_radius_arcsec']} --min-coverage {config['hetdex']['min_coverage']}",
+        *(
+            f"--{key.replace('_', '-')} {' '.join(map(str, [bits] if isinstance(bits, str) else bits))}".strip()
+            for key in ("exclude_bits", "keep_bits", "include_only_bits")
+            for bits in [config["hetdex"][key]]
+        ),
+        f"--optimal {config['hetdex']['optimal']}" if config["hetdex"]["optimal"] else "",
+    ]
+).strip()
+
+
 # What an earlier run recorded is not final, and neither is what an archive says that has lost everything.
 CAUTION = f"--again {' '.join(config['desi']['read_again'])}"
 if not COPY_FIRST:
@@ -89,7 +107,8 @@ if not COPY_FIRST:
 
 def asked_for():
     """Return the files that the config asks for."""
-    return rules.account_desi.output if config["desi"]["enabled"] else rules.prepare_targets.output
+    ledgers = [f"{RESULTS}/{survey}/{name}" for survey in releases(config) for name in ("ledger.csv", "summary.json")]
+    return ledgers or rules.prepare_targets.output
 
 
 def planned(_wildcards=None):
@@ -104,12 +123,12 @@ def extracted_file(pix64):
 
 def crossmatch_file(pix16):
     """Return the assembled file of an NSIDE=16 pixel."""
-    return f"{CROSSMATCHES}/healpix={pix16}/crossmatch_desi.hdf5"
+    return str(DESI.crossmatch(Path(CROSSMATCHES), pix16))
 
 
 def batch_list(batch):
     """Return the list that stands for the extracted files of a batch."""
-    return f"{EXTRACTED}/batches/{batch}.csv"
+    return str(DESI.listed(Path(EXTRACTED), batch))
 
 
 def pixels_of(wildcards):
@@ -124,7 +143,7 @@ def pixels_of(wildcards):
 def pixel_options(wildcards):
     """Return the --pixel options of an extract job."""
     return [
-        f"--pixel {pix64} " + " ".join(f"{survey}/{program}" for survey, program in planned().coadds[pix64])
+        f"--pixel {pix64} " + " ".join(f"{survey}/{program}" for survey, program in planned().files[pix64])
         for pix64 in pixels_of(wildcards)
     ]
 
@@ -165,3 +184,33 @@ def extracted_of(wildcards):
 def all_crossmatches(_wildcards):
     """Return the assembled files of the whole plan."""
     return [crossmatch_file(pix16) for pix16 in planned().searched]
+
+
+def planned_cubes(_wildcards=None):
+    """Return HETDEX's plan, which is known once the checkpoint has run."""
+    return read_cubes(checkpoints.plan_hetdex.get().output.plan)
+
+
+def cube_of(wildcards):
+    """Return the name of a job's cube."""
+    return f"{wildcards.shotid}_{wildcards.ifuslot}"
+
+
+def lists_of_cubes(cubes):
+    """Return the lists that stand for the extracted files of cubes; those that are to be tried again are forced."""
+    lists = [str(HETDEX.listed(Path(HETDEX_EXTRACTED), cube)) for cube in cubes]
+    if workflow.is_main_process:
+        again = tuple(config["hetdex"]["read_again"])
+        workflow.dag.forcefiles.update(path for path in lists if to_read_again(path, again))
+    return lists
+
+
+def cubes_of(wildcards):
+    """Return the extracted files that an NSIDE=16 pixel is assembled from."""
+    cubes = planned_cubes().searched[int(wildcards.pix16)]
+    return [str(HETDEX.path(Path(HETDEX_EXTRACTED), cube)) for cube in cubes]
+
+
+def hetdex_crossmatch(pix16):
+    """Return the assembled HETDEX file of an NSIDE=16 pixel."""
+    return str(HETDEX.crossmatch(Path(HETDEX_CROSSMATCHES), pix16))

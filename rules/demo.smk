@@ -1,4 +1,4 @@
-# The demo's archive: a small simulated release, written once.
+# The demo's archives: small simulated releases, written once.
 
 
 rule simulate_release:
@@ -15,3 +15,20 @@ rule simulate_release:
         runtime=lambda wildcards, attempt: 5 * attempt,
     shell:
         f"{RUN}/simulate_release.py --out {DEMO} " "2> {log:q}"
+
+
+rule simulate_hetdex:
+    input:
+        csv=rules.simulate_release.output.csv,
+    output:
+        truth=f"{DEMO}/hetdex/truth.hdf5",
+        index=f"{DEMO}/hetdex/ifu-index.fits",
+    log:
+        f"{LOGS}/simulate_hetdex.log",
+    conda:
+        "../envs/simulate.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    shell:
+        f"{RUN}/simulate_hetdex.py " f"--csv {{input.csv:q}} --out {DEMO}/hetdex " "2> {log:q}"

@@ -1,11 +1,14 @@
-# What a run leaves for `make status`: who runs it, and a journal of the coadds that have been dealt with. And that a run
+# What a run leaves for `make status`: who runs it, and journals of the files that have been dealt with. And that a run
 # which fails says what is missing, and leaves no ledger that says otherwise.
 from snakemake.logging import logger
 
 from skyharvest import missing, runs
 
-REPORT = f"--journal {shlex.quote(f'{LOGS}/extract_desi.csv')} --plan {shlex.quote(f'{RESULTS}/desi/plan.csv')}"
-MISSING = Path(RESULTS, "desi", "missing.csv")
+
+
+def report(survey):
+    """Return the options by which the jobs that extract tell how far they are."""
+    return f"--journal {shlex.quote(f'{LOGS}/extract_{survey}.csv')} --plan {shlex.quote(f'{RESULTS}/{survey}/plan.csv')}"
 
 
 onstart:
@@ -19,27 +22,30 @@ onstart:
     runs.begin(
         Path(LOGS),
         next(iter(log), ""),
-        release=RELEASE.name,
+        releases=releases(config),
         simulated=LIST_ARCHIVE == DEMO or config["targets"]["csv"].startswith(f"{DEMO}/"),
-        enabled=config["desi"]["enabled"],
         copied=COPY_FIRST,
     )
-    if not workflow.touch and any(job.rule.name == "account_desi" for job in workflow.dag.needrun_jobs()):
-        for name in ("ledger.csv", "summary.json"):
-            missing.set_aside(Path(RESULTS, "desi", name))
+    for survey in SURVEYS if not workflow.touch else ():
+        if any(job.rule.name == f"account_{survey}" for job in workflow.dag.needrun_jobs()):
+            for name in ("ledger.csv", "summary.json"):
+                missing.set_aside(Path(RESULTS, survey, name))
 
 
 onsuccess:
     runs.end(Path(LOGS), runs.FINISHED)
-    if Path(RESULTS, "desi", "ledger.csv").exists():
-        MISSING.unlink(missing_ok=True)
+    for survey in SURVEYS:
+        if Path(RESULTS, survey, "ledger.csv").exists():
+            Path(RESULTS, survey, "missing.csv").unlink(missing_ok=True)
 
 
 onerror:
     runs.end(Path(LOGS), runs.FAILED)
-    if Path(RESULTS, "desi", "plan.csv").exists():
-        plan = read_plan(f"{RESULTS}/desi/plan.csv")
-        left = missing.find_missing(plan, Path(EXTRACTED), Path(LOGS, "extract_desi.csv"))
-        if left:
-            missing.write_missing(MISSING, left)
-            logger.error(missing.show(left, len(plan.coadds), MISSING))
+    for survey in releases(config):
+        root = Path(RESULTS, survey)
+        if (root / "plan.csv").exists():
+            plan = SURVEYS[survey].read_plan(str(root / "plan.csv"))
+            left = missing.find_missing(plan, root / "extracted", Path(LOGS, f"extract_{survey}.csv"))
+            if left:
+                missing.write_missing(root / "missing.csv", left)
+                logger.error(missing.show(left, plan, root / "missing.csv"))

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from skyharvest import cli, extract_options
 from skyharvest.archive import Archive
-from skyharvest.batch import extract_batch, write_list
+from skyharvest.batch import extract_batch, files_of
 from skyharvest.download import downloaded
 from skyharvest.errors import InputError
 from skyharvest.extract import absence_check
+from skyharvest.extracted import write_list
 from skyharvest.journal import Journal
 from skyharvest.progress import Progress
 from skyharvest.releases import Release, load_release
@@ -69,7 +70,7 @@ def main(options: argparse.Namespace) -> None:
             wanted = replace(wanted, check_absence=absence_check(archive, options.known))
 
         def at_hand(coadds: Sequence[str]) -> AbstractContextManager[Archive]:
-            return downloaded(archive, release, coadds, options.download, redshifts=wanted.redshifts)
+            return downloaded(archive, files_of(release, coadds, redshifts=wanted.redshifts), options.download)
 
         lines = extract_batch(
             archive,

@@ -8,6 +8,7 @@ from pathlib import Path
 from skyharvest import cli
 from skyharvest.errors import InputError
 from skyharvest.ledger import show
+from skyharvest.survey import SURVEYS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,14 +19,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Print the summary table and the places of the files."""
-    path: Path = options.results / "desi" / "summary.json"
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: the run has not finished, or its results are elsewhere")
-    print(show(json.loads(path.read_text(encoding="utf-8"))))
-    print(f"\n{'every CSV row':<18}{options.results / 'desi' / 'ledger.csv'}")
-    print(f"{'rejected rows':<18}{options.results / 'targets' / 'rejected.csv'}")
-    print(f"{'spectra':<18}{options.results / 'desi_crossmatches'}/healpix=*/crossmatch_desi.hdf5")
+    """Print each survey's summary table and the places of the files."""
+    results: Path = options.results
+    found = [survey for survey in SURVEYS if (results / survey / "summary.json").is_file()]
+    if not found:
+        raise InputError(
+            f"there is no {results}/*/summary.json: the run has not finished, or its results are elsewhere"
+        )
+    for survey in found:
+        path = results / survey / "summary.json"
+        print(show(json.loads(path.read_text(encoding="utf-8"))) + "\n")
+    print(f"{'every CSV row':<18}{results}/{{{','.join(found)}}}/ledger.csv")
+    print(f"{'rejected rows':<18}{results / 'targets' / 'rejected.csv'}")
+    for survey in found:
+        print(f"{survey + ' spectra':<18}{results}/{survey}_crossmatches/healpix=*/crossmatch_{survey}.hdf5")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ from skyharvest import cli, runs
 from skyharvest.config import validate
 from skyharvest.errors import InputError
 from skyharvest.releases import GLOBUS, expand_user, load_release
-from skyharvest.status import gather, show
+from skyharvest.status import gather
+from skyharvest.statustable import show
+from skyharvest.survey import DEMO, SURVEYS, releases
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config"
-DEMO = "resources/demo"  # as in rules/config.smk
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,8 +46,9 @@ def main(options: argparse.Namespace) -> None:
         raise InputError(f"{results / 'logs' / runs.RECORD} does not exist: give the run's --configfile instead")
     asked = recorded or from_config(config)
     directory = Path(recorded.directory) if recorded and Path(recorded.directory).is_dir() else Path.cwd()
-    status = gather(results, directory, asked, recorded)
-    print(show(status, time.time(), options.errors))
+    names = [name for name in SURVEYS if name in asked.releases] or list(SURVEYS)[:1]
+    surveys = [gather(results, directory, asked, recorded, SURVEYS[name], first=name == names[0]) for name in names]
+    print(show(surveys, time.time(), options.errors))
 
 
 def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
@@ -80,7 +82,7 @@ def from_config(given: dict[str, Any]) -> runs.Run:
     simulated = config["targets"]["csv"].startswith(f"{DEMO}/") or (
         not copied and release.root(config["desi"]["archive"]) == DEMO
     )
-    return runs.Run(release.name, simulated, config["desi"]["enabled"], copied)
+    return runs.Run(releases(config), simulated, copied)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from skyharvest.archive import Archive
 from skyharvest.assemble import Layout, assemble
 from skyharvest.desi import Arm
 from skyharvest.extract import Positions, Wanted, extract
-from skyharvest.ledger import crossmatch_path
 from skyharvest.plan import targets_of_pixel
 from skyharvest.planned import extracted_path, read_plan
 from skyharvest.releases import load_release
 from skyharvest.simulate.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
 from skyharvest.simulate.release import write_sha256sum, write_tilepix
 from skyharvest.simulate.sources import draw_sources
+from skyharvest.survey import DESI
 
 RELEASE = load_release("demo")
 ARMS = ("b", "r", "z")
@@ -135,14 +135,14 @@ def harvest(
     )
     write_plan(plan, results / "desi")
     planned = read_plan(str(results / "desi" / "plan.csv"))
-    for pix64 in planned.coadds:
+    for pix64 in map(int, planned.files):
         extract_pixel(root, results, pix64)
     for pix16, searched in planned.searched.items():
         assemble(
             pix16,
             results / "targets" / "targets.parquet",
             [extracted_path(results / "desi" / "extracted", pix64) for pix64 in searched],
-            crossmatch_path(results / "desi_crossmatches", pix16),
+            DESI.crossmatch(results / "desi_crossmatches", pix16),
             layout=layout or Layout(),
             attributes={"release": "demo", "specprod": "demo", "radius_arcsec": 1.0, "config_hash": "abc"},
         )
@@ -154,7 +154,7 @@ def extract_pixel(root: Path, results: Path, pix64: int) -> Path:
     found = targets_of_pixel(results / "desi" / "plan_targets.npy", pix64)
     ids = found["targetid"] if (found["targetid"] >= 0).all() else None
     wanted = Wanted(Positions(found["row"], found["ra"], found["dec"], ids), record_missing=True)
-    coadds = [RELEASE.coadd(*kind, pix64) for kind in read_plan(str(results / "desi" / "plan.csv")).coadds[pix64]]
+    coadds = [RELEASE.coadd(*kind, pix64) for kind in read_plan(str(results / "desi" / "plan.csv")).files[pix64]]
     with Archive(str(root)) as archive:
         extract(archive, coadds, out, wanted)
     return out

@@ -29,9 +29,9 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from skyharvest import arrow, provenance, store
+from skyharvest.csvcolumns import write_csv_columns
 from skyharvest.desi import ARMS, COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
 from skyharvest.errors import MalformedFile
 
@@ -39,7 +39,6 @@ Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
 BATCH_ROWS = 64  # spectra combined at once: about 100 MB of float64 work space
-OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
 REDSHIFT_TYPES = {"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "SPECTYPE": "S6", "SUBTYPE": "S20", "DELTACHI2": "f8"}
 SPECTRA = {f"spectrum_{kind}" for kind in ("lambda", "flux", "ivar", "mask", "lsf_sigma")} | {
     f"{arm}_{kind}" for arm in ARMS for kind in ("lambda", "flux", "ivar", "mask", "resolution")
@@ -118,7 +117,7 @@ def assemble(
             desi = file.create_group("desi")
             _write_columns(desi, pieces, csv_row, layout)
             _write_spectra(desi, pieces, n, layout)
-            _write_csv_columns(file.create_group(layout.name), table, np.searchsorted(rows, csv_row))
+            write_csv_columns(file.create_group(layout.name), table, np.searchsorted(rows, csv_row))
     return n
 
 
@@ -313,18 +312,3 @@ def _arm_datasets(desi: h5py.Group, files: Sequence[h5py.File], n: int, *, resol
             dtype = np.result_type(*(dataset.dtype for dataset in native))
             made[name] = store.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
     return made
-
-
-def _write_csv_columns(group: h5py.Group, table: pa.Table, index: Ints) -> None:
-    """Write the CSV's own columns, with their types, at these rows of the table."""
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    group.attrs.update({key: metadata[key] for key in ("csv", "ra_column", "dec_column") if key in metadata})
-    taken = arrow.take(table, index)
-    store.write_column(group, "row", arrow.to_numpy(taken.column("row"))[0])
-    for field in table.schema:
-        if field.name in OWN_COLUMNS:
-            continue
-        original = (field.metadata or {}).get(b"csv_column", field.name.encode()).decode()
-        link = store.safe_name(original if original != "row" else "csv_row", group)
-        values, null = arrow.to_numpy(taken.column(field.name))
-        store.write_column(group, link, values, column=original if link != original else None, null_value=null)

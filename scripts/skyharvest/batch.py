@@ -1,12 +1,5 @@
-"""Extract many pixels in one job: a job costs more than a pixel. The pixel stays what fails, is kept, and is resumed.
+"""Extract many pixels in one job, which costs more than a pixel. The pixel stays what fails, is kept and resumed."""
 
-The list of a batch (CSV) stands for its extracted files and appears when all of them are there:
-
-``pix64, n_spectra, n_read, n_absent, n_unreadable, n_redrock_absent``
-    A line per pixel: matched rows; coadds by what became of them; how many were read without their redshifts.
-"""
-
-import csv
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from skyharvest import store
 from skyharvest.archive import Archive, Cost
-from skyharvest.atomic import atomic_path
-from skyharvest.errors import ArchiveUnavailable, HarvestError, MalformedFile
+from skyharvest.errors import ArchiveUnavailable, HarvestError
 from skyharvest.extract import Positions, Selection, Wanted, extract
+from skyharvest.extracted import Listed, is_made, listed
 from skyharvest.journal import FAILED, Journal, Line
 from skyharvest.planned import extracted_path
 from skyharvest.progress import Progress
-from skyharvest.releases import parse_coadd_name
+from skyharvest.releases import Release, parse_coadd_name, redrock_beside
 
 log = logging.getLogger(__name__)
-
-COLUMNS = ("pix64", "n_spectra", "n_read", "n_absent", "n_unreadable", "n_redrock_absent")
 
 
 def extract_batch(
@@ -43,7 +33,7 @@ def extract_batch(
     at_hand: Callable[[Sequence[str]], AbstractContextManager[Archive]] | None = None,
     journal: Journal | None = None,
     progress: Progress | None = None,
-) -> list[tuple[int, ...]]:
+) -> list[Listed]:
     """Extract pixels into a file each. What an earlier, unfinished job has made is kept.
 
     Parameters
@@ -67,8 +57,8 @@ def extract_batch(
 
     Returns
     -------
-    list of tuple
-        `COLUMNS` of each pixel.
+    list of Listed
+        A line of the batch's list for each pixel.
 
     Raises
     ------
@@ -79,7 +69,7 @@ def extract_batch(
     kept = {
         pix64
         for pix64, coadds in pixels.items()
-        if _is_made(extracted_path(extracted, pix64), wanted_of[pix64].digest(coadds), again)
+        if is_made(extracted_path(extracted, pix64), wanted_of[pix64].digest(coadds), again)
     }
     if len(kept) == len(pixels):
         kept = set()  # nothing is missing, and yet the job was started: it was asked for anew
@@ -104,7 +94,7 @@ def extract_batch(
             journal.add([Line(time.time(), pix64, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))])
         else:
             journal.add(journal_lines(pix64, selections, cost, wanted_of[pix64]))
-        progress.pixel_done()
+        progress.unit_done()
     if failures:
         made = len(pixels) - len(failures)
         kind = ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
@@ -112,7 +102,27 @@ def extract_batch(
             f"{len(failures)} of {len(pixels)} pixels failed, the other {made} are kept for the next run: "
             + "; ".join(f"{pix64}: {error}" for pix64, error in failures.items())
         )
-    return [_line(pix64, extracted_path(extracted, pix64)) for pix64 in pixels]
+    return [listed(pix64, extracted_path(extracted, pix64)) for pix64 in pixels]
+
+
+def files_of(release: Release, coadds: Sequence[str], *, redshifts: bool) -> list[tuple[list[str], str]]:
+    """Return, as `skyharvest.download.downloaded` takes them, the files of each coadd and its directory's checksums.
+
+    Parameters
+    ----------
+    release
+        Says where the checksums are.
+    coadds
+        Paths relative to the archive's root.
+    redshifts
+        Whether the redrock files beside them are wanted, too.
+    """
+    wanted = []
+    for path in coadds:
+        place = parse_coadd_name(path)
+        assert place is not None
+        wanted.append(([path, redrock_beside(path)] if redshifts else [path], release.checksums(*place)))
+    return wanted
 
 
 def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wanted: Wanted) -> list[Line]:
@@ -138,7 +148,7 @@ def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wante
                 survey,
                 program,
                 chosen.status,
-                n_fibers=chosen.n_fibers,
+                n_searched=chosen.n_fibers,
                 n_spectra=len(chosen.fiber),
                 seconds=own[k].seconds + share[k] * seconds,
                 requests=own[k].requests + requests[k],
@@ -153,28 +163,3 @@ def _shares(total: int, share: Sequence[float]) -> list[int]:
     """Divide a whole number into whole shares that add up to it."""
     steps = [round(total * part) for part in accumulate(share)]
     return [after - before for before, after in pairwise([0, *steps[:-1], total])]
-
-
-def _is_made(path: Path, request: str, again: Collection[str]) -> bool:
-    """Tell whether a file is there that was made for this request, with nothing in it that is to be read again."""
-    try:
-        with store.reading(path, check=True) as file:
-            found = {state for what in ("status", "redrock") for state in store.text(file[f"coadds/{what}"][:])}
-            return file.attrs.get("request") == request and found.isdisjoint(again)
-    except (FileNotFoundError, MalformedFile, KeyError):
-        return False
-
-
-def _line(pix64: int, path: Path) -> tuple[int, ...]:
-    with store.reading(path) as file:
-        status, redrock = (store.text(file[f"coadds/{what}"][:]) for what in ("status", "redrock"))
-        counts = [status.count(what) for what in ("read", "absent", "unreadable")]
-        return (pix64, len(file["coadd"]), *counts, redrock.count("absent"))
-
-
-def write_list(path: Path, lines: Sequence[tuple[int, ...]]) -> None:
-    """Write the list of a batch."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(lines)

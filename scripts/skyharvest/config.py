@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,10 +20,23 @@ import yaml
 
 from skyharvest.errors import InputError
 from skyharvest.globuspath import path_problem
-from skyharvest.releases import GLOBUS, REGISTRY, TRANSPORTS, expand_user, load_registry, nearest
+from skyharvest.hetdexbits import mask_bits
+from skyharvest.releases import (
+    GLOBUS,
+    REGISTRY,
+    TRANSPORTS,
+    Archived,
+    HetdexRelease,
+    Release,
+    expand_user,
+    load_registry,
+    nearest,
+    survey_of,
+    wrong_survey,
+)
 
 SCHEMA = REGISTRY.parent / "schema" / "config.schema.yaml"
-NOT_BUILT = ("hetdex", "legacysurvey")
+NOT_BUILT = ("legacysurvey",)
 
 _WORDS = {
     "true": True,
@@ -174,7 +187,7 @@ def _explain(error: Any, schema: dict[str, Any]) -> Iterator[Problem]:
         kinds = [rule] if isinstance(rule, str) else rule
         yield key or "the file", f"found {found}; expected {' or '.join(_KINDS[kind] for kind in kinds)}"
     elif error.validator == "enum":
-        yield key, f"found {found}{nearest(str(error.instance), rule)}"
+        yield key, f"found {found}{nearest(str(error.instance), [value or 'null' for value in rule])}"
     elif error.validator == "pattern":
         yield key, f"found {found}; expected: {error.schema['description']}"
     else:
@@ -231,24 +244,49 @@ def _cross_problems(config: dict[str, Any], bad: set[str]) -> Iterator[Problem]:
     for survey in NOT_BUILT:
         if get(f"{survey}.enabled"):
             yield f"{survey}.enabled", "found true, but this survey is not built yet: set it to false"
-    release, archive = get("desi.release"), get("desi.archive")
     registry = load_registry()
+    for kind in (Release, HetdexRelease):
+        yield from _release_problems(kind, get(f"{kind.survey}.release"), get(f"{kind.survey}.archive"), registry)
+    if get("desi.archive") == GLOBUS and get("desi.globus"):
+        given = {key: value for key, value in config["desi"]["globus"].items() if f"desi.globus.{key}" not in bad}
+        release = get("desi.release")
+        yield from _globus_problems(given, public=release not in registry or "globus" in registry[release])
+    for key in ("hetdex.exclude_bits", "hetdex.keep_bits", "hetdex.include_only_bits"):
+        bits = get(key) or []
+        for number, name in enumerate([bits] if isinstance(bits, str) else bits):
+            if f"{key}.{number}" not in bad and (problem := _bit_problem(name)):
+                yield key, problem
+
+
+def _release_problems(
+    kind: type[Archived], release: str | None, archive: str | None, registry: dict[str, Any]
+) -> Iterator[Problem]:
+    """Yield what is wrong with a survey's release and archive, which are None where they are bad in themselves."""
+    survey = kind.survey
+    names = [name for name, entry in registry.items() if survey_of(entry) == survey]
     if release and release not in registry:
-        of_specprod = [name for name, entry in registry.items() if entry["specprod"] == release]
-        near = f"; did you mean {of_specprod[0]!r}?" if of_specprod else _suggest(release, list(registry))
-        yield "desi.release", f"found {_show(release)}{near}; config/{REGISTRY.name} has: {', '.join(registry)}"
-    elif release and archive in TRANSPORTS and archive not in registry[release]["roots"]:
+        of_specprod = [name for name in names if registry[name].get("specprod") == release]
+        near = f"; did you mean {of_specprod[0]!r}?" if of_specprod else _suggest(release, names)
+        yield f"{survey}.release", f"found {_show(release)}{near}; config/{REGISTRY.name} has: {', '.join(names)}"
+    elif release and release not in names:
+        yield f"{survey}.release", f"found {_show(release)}, {wrong_survey(release, registry, survey)}"
+    elif release and archive in TRANSPORTS and archive in kind.ways and archive not in registry[release]["roots"]:
         roots = ", ".join(registry[release]["roots"]) or "none"
         yield (
-            "desi.archive",
+            f"{survey}.archive",
             f"found {archive!r}, which release {release!r} does not have (in config/{REGISTRY.name}: {roots}); "
-            "give the path or URL of a mirror, the directory that holds spectro/",
+            f"give the path or URL of a mirror, the directory that holds {kind.holds}",
         )
-    if archive and (problem := _archive_problem(archive)):
-        yield "desi.archive", problem
-    if archive == GLOBUS and get("desi.globus"):
-        given = {key: value for key, value in config["desi"]["globus"].items() if f"desi.globus.{key}" not in bad}
-        yield from _globus_problems(given, public=release not in registry or "globus" in registry[release])
+    if archive and (problem := _archive_problem(archive, kind.ways)):
+        yield f"{survey}.archive", problem
+
+
+def _bit_problem(name: str) -> str | None:
+    try:
+        mask_bits(name)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _globus_problems(given: dict[str, Any], *, public: bool) -> Iterator[Problem]:
@@ -273,21 +311,29 @@ def _globus_problems(given: dict[str, Any], *, public: bool) -> Iterator[Problem
             yield f"desi.globus.{key}", problem
 
 
-def _archive_problem(archive: str) -> str | None:
-    """Return what is wrong with where a release is to be read from, whichever release it is."""
+def _archive_problem(archive: str, ways: Sequence[str]) -> str | None:
+    """Return what is wrong with where a release is to be read from, whichever release it is.
+
+    Parameters
+    ----------
+    archive
+        The setting.
+    ways
+        What it may say besides a path or URL.
+    """
     if "://" in archive:
-        return _url_problem(archive)
-    if archive in (*TRANSPORTS, GLOBUS) or expand_user(archive).is_dir():
+        return _url_problem(archive, ways)
+    if archive in ways or expand_user(archive).is_dir():
         return None
     if "/" in archive:
         return f"found {archive!r}, but there is no such directory (the working directory is {Path.cwd()})"
     return (
-        f"found {archive!r}{_suggest(archive, [*TRANSPORTS, GLOBUS])}; expected https, s3, local or globus, or the "
-        "path or URL of a mirror (and there is no directory of that name here)"
+        f"found {archive!r}{_suggest(archive, list(ways))}; expected {_either(ways)}, or the path or URL of a mirror "
+        "(and there is no directory of that name here)"
     )
 
 
-def _url_problem(url: str) -> str | None:
+def _url_problem(url: str, ways: Sequence[str]) -> str | None:
     """Return what is wrong with a mirror's address."""
     try:
         parts = urlsplit(url)
@@ -298,10 +344,16 @@ def _url_problem(url: str) -> str | None:
     if "@" in parts.netloc:
         return f"found {_show(url)}: no user names or passwords in a configuration, which ends up in logs and results"
     if parts.scheme not in ("http", "https") or not host:
-        return f"found {_show(url)}; expected https, s3 or local, a path, or an address that begins with https://"
+        return (
+            f"found {_show(url)}; expected {_either(ways)}, a path, or an address that begins with https:// or http://"
+        )
     if parts.query or parts.fragment:
         return f"found {_show(url)}; expected an address without ? and #, to which paths can be added"
     return None
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _suggest(word: str, valid: list[str]) -> str:

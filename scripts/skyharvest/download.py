@@ -12,17 +12,14 @@ from pathlib import Path, PurePosixPath
 from skyharvest.archive import Archive
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.fitsrows import FitsFile
-from skyharvest.releases import Release, parse_coadd_name, redrock_beside
 from skyharvest.source import CHUNK, LocalFile, Source
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def downloaded(
-    archive: Archive, release: Release, coadds: Sequence[str], scratch: Path, *, redshifts: bool
-) -> Iterator[Archive]:
-    """Download coadds, and give an archive that holds them until the block ends.
+def downloaded(archive: Archive, wanted: Sequence[tuple[Sequence[str], str]], scratch: Path) -> Iterator[Archive]:
+    """Download files, and give an archive that holds them until the block ends.
 
     A file that is wrong twice (see `download`) is `MalformedFile` when it is opened there: permanent, to be recorded.
 
@@ -30,14 +27,11 @@ def downloaded(
     ----------
     archive
         Where they are.
-    release
-        Says where their checksums are.
-    coadds
-        Paths relative to the archive's root. Those that the archive does not have are not in the new one either.
+    wanted
+        Paths relative to the archive's root, of one directory, and that of its checksum file ("" where there is none by
+        the release's own rules). Those that the archive does not have are not in the new one either.
     scratch
         The new archive's root. What an interrupted job has left there is used, if it is whole, or resumed.
-    redshifts
-        Whether the redrock files beside the coadds are wanted, too.
 
     Raises
     ------
@@ -45,20 +39,17 @@ def downloaded(
         If a file cannot be had for now, or at all.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    paths = {path: [path, redrock_beside(path)] if redshifts else [path] for path in coadds}
 
-    def fetch(path: str) -> dict[str, MalformedFile]:
-        place = parse_coadd_name(path)
-        assert place is not None
-        return download(archive, paths[path], scratch, release.checksums(*place))
+    def fetch(of_directory: tuple[Sequence[str], str]) -> dict[str, MalformedFile]:
+        return download(archive, of_directory[0], scratch, of_directory[1])
 
     try:
         with ThreadPoolExecutor(max(1, archive.connections)) as threads:
-            malformed = list(threads.map(fetch, coadds))
+            malformed = list(threads.map(fetch, wanted))
         with _Downloaded(str(scratch), {path: error for wrong in malformed for path, error in wrong.items()}) as local:
             yield local
     finally:
-        for path in (scratch / path for files in paths.values() for path in files):
+        for path in (scratch / path for paths, _ in wanted for path in paths):
             path.unlink(missing_ok=True)
             with suppress(OSError):  # not empty: what broke off is there, to be resumed
                 path.parent.rmdir()
@@ -89,8 +80,8 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
     root
         Where to write.
     checksums
-        Path, relative to the archive's root, of the directory's ``sha256sum`` file. A file that it does not list, or
-        that is in an archive without it, must be FITS of the length that its headers imply.
+        Path, relative to the archive's root, of the directory's ``sha256sum`` file; "" if the release has none. A file
+        that it does not list, or that is in an archive without it, must be FITS of the length that its headers imply.
 
     Returns
     -------
@@ -103,7 +94,7 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
         If a file cannot be had for now, or at all.
     """
     malformed = {}
-    sums = _read_checksums(archive, checksums)
+    sums = _read_checksums(archive, checksums) if checksums else {}
     for path in paths:
         destination = root / path
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -112,6 +103,8 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
             log.info("%s is there already", destination)
             continue
         try:
+            if checksums and expected is None:
+                log.warning("%s: the archive has no checksum for it", path)
             _fetch_verified(archive, path, destination, expected)
         except Absent as error:
             log.info("absent: %s", error)
@@ -121,8 +114,6 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
 
 
 def _fetch_verified(archive: Archive, path: str, destination: Path, expected: str | None) -> None:
-    if expected is None:
-        log.warning("%s: the archive has no checksum for it", path)
     part, note = (destination.with_name(f"{destination.name}{end}") for end in (".part", ".version"))
     with _only_one(part):
         for again in (True, False):

@@ -1,16 +1,16 @@
-"""The journal of a run: a line per coadd that has been dealt with, so that nobody need open results to count them.
+"""The journal of a survey's run: a line per file that has been dealt with, so that nobody need open results to count.
 
 Many jobs append to one CSV file (`COLUMNS`), each by a single write. It is an index and never the truth: a line that is
 torn or missing costs a reader a look into the extracted file.
 
 ==============================  ==============================================================================
-``time``                        when the pixel was finished or failed, UTC
-``pix64, survey, program``      the coadd; where a pixel failed as a whole, the last two are empty
+``time``                        when the unit was finished or failed, UTC
+``unit, survey, program``       the file: of a pixel a coadd, of a cube ``hetdex, cube``; empty where the unit failed
 ``status``                      ``read``, ``absent``, ``unreadable``, or ``failed``
-``n_fibers, n_spectra``         rows of the coadd, and those that matched (pairs with a CSV row)
+``n_searched, n_spectra``       what was searched, as the coadd's fibers; spectra found (pairs with a CSV row)
 ``seconds, requests, bytes``    what reading it took; requests and bytes over the network, 0 for local files
-``rows``                        CSV rows with a spectrum in this coadd, separated by spaces
-``message``                     why the pixel failed
+``rows``                        CSV rows with a spectrum in this file, separated by spaces
+``message``                     why the unit failed
 ==============================  ==============================================================================
 """
 
@@ -24,15 +24,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from skyharvest.planned import Unit
+
 log = logging.getLogger(__name__)
 
 COLUMNS = (
     "time",
-    "pix64",
+    "unit",
     "survey",
     "program",
     "status",
-    "n_fibers",
+    "n_searched",
     "n_spectra",
     "seconds",
     "requests",
@@ -44,8 +46,8 @@ DONE = ("read", "absent", "unreadable")
 FAILED = "failed"
 MESSAGE_LENGTH = 300
 
-Coadd = tuple[int, str, str]
-"""pix64, survey, program."""
+File = tuple[Unit, str, str]
+"""Unit, survey, program."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class Line:
     """A line of the journal; ``time`` in seconds since 1970."""
 
     time: float
-    pix64: int
+    unit: Unit
     survey: str
     program: str
     status: str
-    n_fibers: int = 0
+    n_searched: int = 0
     n_spectra: int = 0
     seconds: float = 0.0
     requests: int = 0
@@ -66,9 +68,9 @@ class Line:
     message: str = ""
 
     @property
-    def coadd(self) -> Coadd:
-        """The coadd's key."""
-        return self.pix64, self.survey, self.program
+    def file(self) -> File:
+        """The file's key."""
+        return self.unit, self.survey, self.program
 
 
 class Journal:
@@ -102,9 +104,9 @@ def _cells(line: Line) -> tuple[object, ...]:
         message = message[: MESSAGE_LENGTH - 1] + "…"
     return (
         when,
-        *line.coadd,
+        *line.file,
         line.status,
-        line.n_fibers,
+        line.n_searched,
         line.n_spectra,
         f"{line.seconds:.3f}",
         line.requests,
@@ -141,20 +143,20 @@ def _begin(path: Path) -> None:
 
 @dataclass
 class Read:
-    """What a journal says; of lines about the same coadd the last one counts.
+    """What a journal says; of lines about the same file the last one counts.
 
     Attributes
     ----------
-    coadds
+    files
         Those that were read, or are absent or unreadable.
     failed
-        pix64 → the failure of each pixel that has not been finished since.
+        Unit → the failure of each one that has not been finished since.
     lines
         Every good line, in the file's order, also those that later ones replace: their seconds and bytes were spent.
     """
 
-    coadds: dict[Coadd, Line] = field(default_factory=dict)
-    failed: dict[int, Line] = field(default_factory=dict)
+    files: dict[File, Line] = field(default_factory=dict)
+    failed: dict[Unit, Line] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
 
     @property
@@ -181,26 +183,26 @@ def read_journal(path: Path) -> Read:
             continue
         made.lines.append(line)
         if line.status == FAILED:
-            made.failed[line.pix64] = line
+            made.failed[line.unit] = line
         else:
-            made.coadds[line.coadd] = line
-            made.failed.pop(line.pix64, None)
+            made.files[line.file] = line
+            made.failed.pop(line.unit, None)
     return made
 
 
 def _parse(text: str) -> Line | None:
     try:
         cells = next(csv.reader([text]), [])
-        when, pix64, survey, program, status, n_fibers, n_spectra, seconds, requests, n_bytes, rows, message = cells
+        when, unit, survey, program, status, n_searched, n_spectra, seconds, requests, n_bytes, rows, message = cells
         if status not in (*DONE, FAILED):
             return None
         return Line(
             datetime.fromisoformat(when).timestamp(),
-            int(pix64),
+            int(unit) if unit.isdecimal() else unit,
             survey,
             program,
             status,
-            int(n_fibers),
+            int(n_searched),
             int(n_spectra),
             float(seconds),
             int(requests),

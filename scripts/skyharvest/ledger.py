@@ -1,13 +1,16 @@
 """What became of every row of the CSV, each exactly once.
 
-==================  ==================================================================================
-``matched``         at least one spectrum within the match radius
-``no_fiber``        at least one coadd was searched, none has a fiber within the radius
+====================  ==================================================================================
+``matched``           at least one spectrum
+``no_fiber``          at least one coadd was searched, none has a fiber within the match radius
+``no_spectrum``       at least one cube was searched, none has usable voxels around the position
 ``coadd_unreadable``  none could be searched; one or more are there, but malformed on two readings
-``coadd_absent``    none could be searched: the release lists them, the archive has none of them
-``not_covered``     no coadd of the release touches the row's match circle
-``rejected``        the row has no usable position; the reason is in ``targets/rejected.csv``
-==================  ==================================================================================
+``coadd_absent``      none could be searched: the release lists them, the archive has none of them
+``not_covered``       no coadd of the release touches the row's match circle; no cube is near
+``rejected``          the row has no usable position; the reason is in ``targets/rejected.csv``
+====================  ==================================================================================
+
+(``cube_unreadable`` and ``cube_absent`` ditto.)
 """
 
 import csv
@@ -26,12 +29,10 @@ import pyarrow.parquet as pq
 from skyharvest import store
 from skyharvest.atomic import atomic_path
 from skyharvest.errors import MalformedFile
-from skyharvest.planned import extracted_path
+from skyharvest.planned import Unit
+from skyharvest.survey import DESI, SURVEYS, Survey
 
 Ints = npt.NDArray[np.int64]
-
-STATUSES = ("matched", "no_fiber", "coadd_unreadable", "coadd_absent", "not_covered", "rejected")
-COLUMNS = ("row", "status", "n_spectra", "nearest_arcsec", "n_within_report_radius", "pix64", "missing_coadds")
 
 
 @dataclass
@@ -40,29 +41,39 @@ class Ledger:
 
     Attributes
     ----------
+    survey
+        Whose.
     status : (n,) str
     n_spectra, n_within, pix64, missing : (n,) int64
         ``pix64`` is -1 for rejected rows.
     nearest_arcsec : (n,) float64
-        NaN where no fiber lies within the report radius.
-    coadds
-        Number of coadds by status.
+        Of the fibers within the report radius, or of the centres of the cubes; NaN where there is none.
+    files
+        Number of coadds or cubes by status.
     unreadable
-        ``coadd`` and ``reason`` of each malformed one.
+        ``coadd`` (or ``cube``) and ``reason`` of each malformed one.
     """
 
+    survey: Survey
     status: npt.NDArray[np.str_]
     n_spectra: Ints
     nearest_arcsec: npt.NDArray[np.float64]
     n_within: Ints
     pix64: Ints
     missing: Ints
-    coadds: Counter[str] = field(default_factory=Counter)
+    files: Counter[str] = field(default_factory=Counter)
     unreadable: list[dict[str, str]] = field(default_factory=list)
 
 
 def account(
-    *, targets: Path, rejected: Path, plan_targets: Path, extracted: Path, crossmatches: Path, name: str
+    *,
+    targets: Path,
+    rejected: Path,
+    plan_targets: Path,
+    extracted: Path,
+    crossmatches: Path,
+    name: str,
+    survey: Survey = DESI,
 ) -> Ledger:
     """Follow every CSV row through the files of a finished run.
 
@@ -74,6 +85,8 @@ def account(
         The directories ``desi/extracted`` and ``desi_crossmatches``.
     name
         The HDF5 group with the CSV's columns.
+    survey
+        Whose they are.
 
     Raises
     ------
@@ -91,7 +104,8 @@ def account(
         )
 
     made = Ledger(
-        status=np.full(n, "not_covered", f"U{max(map(len, STATUSES))}"),
+        survey,
+        status=np.full(n, "not_covered", f"U{max(map(len, survey.statuses))}"),
         n_spectra=np.zeros(n, np.int64),
         nearest_arcsec=np.full(n, np.inf),
         n_within=np.zeros(n, np.int64),
@@ -100,31 +114,31 @@ def account(
     )
     made.pix64[row] = accepted.column("pix64").to_numpy()
     searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
-    for pixel, planned in _by_pixel(np.load(plan_targets, allow_pickle=False)):
-        with store.reading(extracted_path(extracted, pixel)) as file:
+    for unit, planned in _by_unit(np.load(plan_targets, allow_pickle=False), survey):
+        with store.reading(survey.path(extracted, unit)) as file:
             found = {key: values[:] for key, values in file["targets"].items()}
-            coadds = {key: values[:] for key, values in file["coadds"].items()}
+            files = {key: values[:] for key, values in file[f"{survey.file}s"].items()}
         at = found["row"]
         if not np.array_equal(at, planned):
             raise MalformedFile(
-                f"{extracted_path(extracted, pixel)} was made for another plan: remove it, the next run makes it anew"
+                f"{survey.path(extracted, unit)} was made for another plan: remove it, the next run makes it anew"
             )
         made.n_spectra[at] += found["n_spectra"]
-        made.n_within[at] += found["n_within_report_radius"]
+        made.n_within[at] += found[survey.count]
         made.nearest_arcsec[at] = np.fmin(made.nearest_arcsec[at], found["nearest_arcsec"])
-        status = store.text(coadds["status"])
+        status = store.text(files["status"])
         for counter, what in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
             counter[at] += status.count(what)
-        made.coadds.update(status)
-        for path, state, reason in zip(store.text(coadds["path"]), status, store.text(coadds["reason"]), strict=True):
+        made.files.update(status)
+        for path, state, reason in zip(store.text(files["path"]), status, store.text(files["reason"]), strict=True):
             if state == "unreadable":
-                made.unreadable.append({"coadd": path, "reason": reason})
+                made.unreadable.append({survey.file: path, "reason": reason})
     made.missing = absent + unreadable
     made.nearest_arcsec[np.isinf(made.nearest_arcsec)] = np.nan
 
-    made.status[absent > 0] = "coadd_absent"
-    made.status[unreadable > 0] = "coadd_unreadable"
-    made.status[searched > 0] = "no_fiber"
+    made.status[absent > 0] = f"{survey.file}_absent"
+    made.status[unreadable > 0] = f"{survey.file}_unreadable"
+    made.status[searched > 0] = survey.nothing
     made.status[made.n_spectra > 0] = "matched"
     made.status[refused] = "rejected"
     _check_assembled(
@@ -147,16 +161,11 @@ def _rejected_rows(rejected: Path) -> Ints:
         csv.field_size_limit(limit)
 
 
-def _by_pixel(plan: npt.NDArray[Any]) -> Iterator[tuple[int, Ints]]:
-    """Yield each pixel of the plan with the CSV rows that it is searched for."""
-    pixels, starts = np.unique(plan["pix64"], return_index=True)
+def _by_unit(plan: npt.NDArray[Any], survey: Survey) -> Iterator[tuple[Unit, Ints]]:
+    """Yield each unit of the plan with the CSV rows that it is searched for."""
+    units, starts = np.unique(survey.units(plan), return_index=True)
     # Of an empty plan np.split still makes one part.
-    yield from zip(pixels.tolist(), np.split(plan["row"], starts[1:]), strict=False)
-
-
-def crossmatch_path(crossmatches: Path, pix16: int) -> Path:
-    """Return where the assembled file of a pixel stands."""
-    return crossmatches / f"healpix={pix16}" / "crossmatch_desi.hdf5"
+    yield from zip(units.tolist(), np.split(plan["row"], starts[1:]), strict=False)
 
 
 def _check_assembled(
@@ -165,7 +174,7 @@ def _check_assembled(
     """Compare the spectra that the assembled files hold with those that were extracted, CSV row by CSV row."""
     assembled = np.zeros(len(made.status), np.int64)
     for pixel in np.unique(pix16[planned[row]]).tolist():
-        with store.reading(crossmatch_path(crossmatches, pixel)) as file:
+        with store.reading(made.survey.crossmatch(crossmatches, pixel)) as file:
             np.add.at(assembled, file[f"{name}/row"][:], 1)
     wrong = np.flatnonzero(assembled != made.n_spectra)
     if len(wrong):
@@ -192,22 +201,24 @@ def write_ledger(made: Ledger, path: Path) -> None:
     )
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(made.survey.columns)
         writer.writerows(lines)
 
 
 def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the totals; those by status add up to the CSV's rows, which is asserted."""
     counts = Counter(made.status.tolist())
-    assert set(counts) <= set(STATUSES)
+    statuses, file = made.survey.statuses, made.survey.file
+    assert set(counts) <= set(statuses)
     assert sum(counts.values()) == len(made.status)
     return {
+        "survey": made.survey.name,
         **about,
         "rows": len(made.status),
-        "status": {status: counts[status] for status in STATUSES},
+        "status": {status: counts[status] for status in statuses},
         "spectra": int(made.n_spectra.sum()),
-        "coadds": {state: made.coadds[state] for state in ("read", "absent", "unreadable")},
-        "unreadable_coadds": made.unreadable,
+        f"{file}s": {state: made.files[state] for state in ("read", "absent", "unreadable")},
+        f"unreadable_{file}s": made.unreadable,
     }
 
 
@@ -219,16 +230,16 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> None:
 
 def show(summary: Mapping[str, Any]) -> str:
     """Return the summary as the table that a run ends with."""
-    rows = summary["rows"]
-    lines = [f"{'status':<18}{'rows':>9}{'share':>9}"]
+    rows, file = summary["rows"], SURVEYS[summary["survey"]].file
+    lines = [f"{summary['survey']:<18}{'rows':>9}{'share':>9}"]
     for status, count in summary["status"].items():
         lines.append(f"{status:<18}{count:>9,}{count / rows if rows else 0:>9.1%}")
     lines += [
         f"{'all CSV rows':<18}{rows:>9,}",
         "",
         f"{'spectra':<18}{summary['spectra']:>9,}",
-        *(f"{'coadds ' + state:<18}{count:>9,}" for state, count in summary["coadds"].items()),
+        *(f"{f'{file}s {state}':<18}{count:>9,}" for state, count in summary[f"{file}s"].items()),
     ]
-    for bad in summary["unreadable_coadds"]:
-        lines.append(f"unreadable: {bad['coadd']}: {bad['reason']}")
+    for bad in summary[f"unreadable_{file}s"]:
+        lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
     return "\n".join(lines)

@@ -1,9 +1,9 @@
 """What a run that failed has not brought, and what an earlier run said that is not so any more.
 
-``desi/missing.csv`` is there from a failed run to the next that succeeds; a line per NSIDE=64 pixel:
+``desi/missing.csv`` is there from a failed run to the next that succeeds; a line per NSIDE=64 pixel (HETDEX: per cube):
 
-``pix64, n_targets, coadds, reason``
-    Targets that it is searched for; its coadds as ``survey/program``, separated by spaces; why the last attempt failed,
+``unit, n_targets, files, reason``
+    Targets that it is searched for; its files as ``survey/program``, separated by spaces; why the last attempt failed,
     empty if there was none.
 """
 
@@ -13,38 +13,32 @@ from pathlib import Path
 
 from skyharvest.atomic import atomic_path
 from skyharvest.journal import read_journal
-from skyharvest.planned import Planned, extracted_path
+from skyharvest.planned import Plan, Unit
 
-COLUMNS = ("pix64", "n_targets", "coadds", "reason")
+COLUMNS = ("unit", "n_targets", "files", "reason")
 SHOWN = 20
 
-Missing = tuple[int, int, str, str]
+Missing = tuple[Unit, int, str, str]
 """`COLUMNS`."""
 
 
-def find_missing(planned: Planned, extracted: Path, journal: Path) -> list[Missing]:
-    """Return the pixels of the plan that have not been extracted.
+def find_missing(plan: Plan, extracted: Path, journal: Path) -> list[Missing]:
+    """Return what of a plan has not been extracted.
 
     Parameters
     ----------
-    planned
-        The plan.
+    plan
+        What is to be read.
     extracted
-        The directory ``desi/extracted``: a batch's list stands for all its pixels; without it a pixel's own file and
-        the journal decide.
+        The survey's directory ``extracted``.
     journal
         See `skyharvest.journal`.
     """
     failed = read_journal(journal).failed
     found: list[Missing] = []
-    for batch, pixels in planned.batches.items():
-        if (extracted / "batches" / f"{batch}.csv").exists():
-            continue
-        for pix64 in pixels:
-            if pix64 in failed or not extracted_path(extracted, pix64).exists():
-                coadds = " ".join(f"{survey}/{program}" for survey, program in planned.coadds[pix64])
-                reason = failed[pix64].message if pix64 in failed else ""
-                found.append((pix64, planned.n_targets[pix64], coadds, reason))
+    for unit in plan.unmade(extracted, failed):
+        files = " ".join(f"{survey}/{program}" for survey, program in plan.files[unit])
+        found.append((unit, plan.n_targets[unit], files, failed[unit].message if unit in failed else ""))
     return found
 
 
@@ -56,13 +50,13 @@ def write_missing(path: Path, missing: Sequence[Missing]) -> None:
         writer.writerows(missing)
 
 
-def show(missing: Sequence[Missing], n_pixels: int, path: Path) -> str:
+def show(missing: Sequence[Missing], plan: Plan, path: Path) -> str:
     """Return what a failed run ends with."""
     lines = [
-        f"{len(missing)} of {n_pixels} pixels are missing; there is no ledger until they are there. The next run tries "
-        f"them again. They are listed in {path}:"
+        f"{len(missing)} of {len(plan.files)} {plan.unit}s are missing; there is no ledger until they are there. The "
+        f"next run tries them again. They are listed in {path}:"
     ]
-    lines += [f"  {pix64} ({coadds}): {reason or 'not tried'}" for pix64, _, coadds, reason in missing[:SHOWN]]
+    lines += [f"  {unit} ({files}): {reason or 'not tried'}" for unit, _, files, reason in missing[:SHOWN]]
     if len(missing) > SHOWN:
         lines.append(f"  and {len(missing) - SHOWN} more")
     return "\n".join(lines)

@@ -219,11 +219,11 @@ def write_plan(plan: Plan, directory: Path) -> None:
     """
     pix64 = plan.coadds.pix64
     columns = (plan.coadds.survey, plan.coadds.program, pix64, pix64 >> PIX16_SHIFT, plan.n_targets)
-    _write_csv(directory / "plan.csv", ("survey", "program", "pix64", "pix16", "n_targets"), columns)
+    write_csv(directory / "plan.csv", ("survey", "program", "pix64", "pix16", "n_targets"), columns)
     pairs, counts = np.unique(np.stack([plan.pix16, plan.targets["pix64"]], axis=1), axis=0, return_counts=True)
     edges = np.searchsorted(plan.targets["pix64"], np.stack([pairs[:, 1], pairs[:, 1] + 1]))
     digests = np.array([_digest(plan.targets[first:last]) for first, last in edges.T.tolist()])
-    _write_csv(
+    write_csv(
         directory / "plan_pixels.csv",
         ("pix16", "pix64", "n_targets", "digest"),
         (pairs[:, 0], pairs[:, 1], counts, digests),
@@ -236,7 +236,8 @@ def _digest(targets: npt.NDArray[Any]) -> str:
     return hashlib.blake2b(targets.tobytes(), digest_size=8).hexdigest()
 
 
-def _write_csv(path: Path, header: Sequence[str], columns: Sequence[npt.NDArray[Any]]) -> None:
+def write_csv(path: Path, header: Sequence[str], columns: Sequence[npt.NDArray[Any]]) -> None:
+    """Write columns of equal length as a CSV file."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(header)

@@ -1,13 +1,56 @@
-"""The plan as the workflow's rules ask for it: light enough for parse time, and read once for many jobs."""
+"""A survey's plan as the workflow's rules ask for it: light enough for parse time, and read once for many jobs.
+
+A *unit* is what is extracted into a file of its own, and fails, is kept and is resumed alone: an NSIDE=64 pixel of DESI
+(its number), or a cube of HETDEX (``20190102009_034``).
+"""
 
 import csv
 from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Protocol, TypeVar
+
+P = TypeVar("P")
+
+Unit = int | str
+Kind = tuple[str, str]
+"""Survey and program of a coadd; ``hetdex, cube`` of a cube."""
+
+CUBE: Kind = ("hetdex", "cube")
+
+
+class Plan(Protocol):
+    """What is to be read, of any survey.
+
+    Attributes
+    ----------
+    unit, file
+        What its units and their files are called: ``pixel``, ``coadd``.
+    files
+        Unit → kind of each file to read.
+    n_targets
+        Unit → number of targets to look for.
+    searched
+        pix16 of targets → units to search for them.
+    batch, batches
+        Unit → name of the job that it is extracted in; name → its units.
+    """
+
+    unit: str
+    file: str
+    files: dict[Unit, list[Kind]]
+    n_targets: dict[Unit, int]
+    searched: dict[int, list[Unit]]
+    batch: dict[Unit, str]
+    batches: dict[str, list[Unit]]
+
+    def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
+        """Yield the units without results below the directory ``extracted``, and those that failed to be made anew."""
 
 
 class Planned:
-    """What ``plan.csv`` and ``plan_pixels.csv`` say.
+    """What ``plan.csv`` and ``plan_pixels.csv`` of DESI say.
 
     Parameters
     ----------
@@ -16,7 +59,7 @@ class Planned:
 
     Attributes
     ----------
-    coadds
+    files
         pix64 → (survey, program) of each coadd to read, in the plan's order.
     n_targets
         pix64 → number of targets to look for.
@@ -31,52 +74,115 @@ class Planned:
         its name, such as ``1704``, or ``1704+1705`` on an edge. So a pixel that fails holds up only what needs it.
     """
 
+    unit, file = "pixel", "coadd"
+
     def __init__(self, plan: Path) -> None:
-        self.coadds: dict[int, list[tuple[str, str]]] = defaultdict(list)
-        self.n_targets: dict[int, int] = {}
-        self.digest: dict[int, str] = {}
-        self.searched: dict[int, list[int]] = defaultdict(list)
+        self.files: dict[Unit, list[Kind]] = defaultdict(list)
+        self.n_targets: dict[Unit, int] = {}
+        self.digest: dict[Unit, str] = {}
+        self.searched: dict[int, list[Unit]] = defaultdict(list)
         with plan.open(newline="", encoding="utf-8") as stream:
             for line in csv.DictReader(stream):
-                self.coadds[int(line["pix64"])].append((line["survey"], line["program"]))
+                self.files[int(line["pix64"])].append((line["survey"], line["program"]))
                 self.n_targets[int(line["pix64"])] = int(line["n_targets"])
         with (plan.parent / "plan_pixels.csv").open(newline="", encoding="utf-8") as stream:
             for line in csv.DictReader(stream):
                 self.searched[int(line["pix16"])].append(int(line["pix64"]))
                 self.digest[int(line["pix64"])] = line["digest"]
-        needed_by: dict[int, list[int]] = defaultdict(list)
+        needed_by: dict[Unit, list[int]] = defaultdict(list)
         for pix16, pixels in self.searched.items():
             for pix64 in pixels:
                 needed_by[pix64].append(pix16)
-        self.batch = {pix64: "+".join(map(str, sorted(needed_by[pix64]))) for pix64 in self.coadds}
-        self.batches: dict[str, list[int]] = defaultdict(list)
+        self.batch = {pix64: "+".join(map(str, sorted(needed_by[pix64]))) for pix64 in self.files}
+        self.batches: dict[str, list[Unit]] = defaultdict(list)
         for pix64, batch in self.batch.items():
             self.batches[batch].append(pix64)
 
-
-def read_plan(path: str) -> Planned:
-    """Return the plan at ``path``; read again only when the file has changed."""
-    return _read(path, Path(path).stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _read(path: str, _modified_ns: int) -> Planned:
-    return Planned(Path(path))
+    def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
+        """Yield the pixels without results; a batch's list stands for all its pixels."""
+        for batch, pixels in self.batches.items():
+            if not batch_list(extracted, batch).exists():
+                yield from (pix for pix in pixels if pix in failed or not extracted_path(extracted, pix).exists())
 
 
-@cache
-def to_read_again(batch_list: str, again: tuple[str, ...]) -> bool:
-    """Tell whether a batch's list, as an earlier run left it, counts a file of a status that is to be tried again.
+class PlannedCubes:
+    """What ``plan.csv`` and ``plan_pixels.csv`` of HETDEX say.
 
     Parameters
     ----------
-    batch_list
-        See `skyharvest.batch`. One that is not there counts none. Read once: what this run finds is left to the next.
+    plan
+        Path of ``plan.csv``; ``plan_pixels.csv`` is beside it.
+
+    Attributes
+    ----------
+    files
+        Cube → its one file.
+    n_targets
+        Cube → number of targets to look for.
+    digest
+        Cube → digest of its targets.
+    searched
+        pix16 of targets → cubes to search for them.
+    batch, batches
+        A cube is a job of its own, of its name.
+    """
+
+    unit, file = "cube", "cube"
+
+    def __init__(self, plan: Path) -> None:
+        self.files: dict[Unit, list[Kind]] = {}
+        self.n_targets: dict[Unit, int] = {}
+        self.digest: dict[Unit, str] = {}
+        self.searched: dict[int, list[Unit]] = defaultdict(list)
+        with plan.open(newline="", encoding="utf-8") as stream:
+            for line in csv.DictReader(stream):
+                cube = f"{line['shotid']}_{line['ifuslot']}"
+                self.files[cube] = [CUBE]
+                self.n_targets[cube] = int(line["n_targets"])
+        with (plan.parent / "plan_pixels.csv").open(newline="", encoding="utf-8") as stream:
+            for line in csv.DictReader(stream):
+                cube = f"{line['shotid']}_{line['ifuslot']}"
+                self.searched[int(line["pix16"])].append(cube)
+                self.digest[cube] = line["digest"]
+        self.batch = {cube: str(cube) for cube in self.files}
+        self.batches: dict[str, list[Unit]] = {str(cube): [cube] for cube in self.files}
+
+    def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
+        """Yield the cubes without results."""
+        return (cube for cube in self.files if cube in failed or not cube_list(extracted, str(cube)).exists())
+
+
+def read_plan(path: str) -> Planned:
+    """Return DESI's plan at ``path``; read again only when the file has changed."""
+    plan: Planned = _read(Planned, path, Path(path).stat().st_mtime_ns)
+    return plan
+
+
+def read_cubes(path: str) -> PlannedCubes:
+    """Return HETDEX's plan at ``path``; read again only when the file has changed."""
+    plan: PlannedCubes = _read(PlannedCubes, path, Path(path).stat().st_mtime_ns)
+    return plan
+
+
+@lru_cache(maxsize=4)
+def _read(survey: Callable[[Path], P], path: str, _modified_ns: int) -> P:
+    return survey(Path(path))
+
+
+@cache
+def to_read_again(listed: str, again: tuple[str, ...]) -> bool:
+    """Tell whether the list of an extract job, as an earlier run left it, counts a file that is to be tried again.
+
+    Parameters
+    ----------
+    listed
+        See `skyharvest.extracted`. One that is not there counts none. Read once: what this run finds is left to the
+        next.
     again
         ``unreadable``, ``absent``.
     """
     try:
-        with Path(batch_list).open(newline="", encoding="utf-8") as stream:
+        with Path(listed).open(newline="", encoding="utf-8") as stream:
             return any(
                 value not in ("", "0")
                 for line in csv.DictReader(stream)
@@ -87,6 +193,21 @@ def to_read_again(batch_list: str, again: tuple[str, ...]) -> bool:
         return False
 
 
-def extracted_path(extracted: Path, pix64: int) -> Path:
+def extracted_path(extracted: Path, pix64: Unit) -> Path:
     """Return where the extracted file of an NSIDE=64 pixel stands, below ``desi/extracted``."""
-    return extracted / str(pix64 // 100) / f"{pix64}.hdf5"
+    return extracted / str(int(pix64) // 100) / f"{pix64}.hdf5"
+
+
+def batch_list(extracted: Path, batch: str) -> Path:
+    """Return where the list of a batch stands, below ``desi/extracted``."""
+    return extracted / "batches" / f"{batch}.csv"
+
+
+def cube_path(extracted: Path, cube: str) -> Path:
+    """Return where the extracted file of a cube such as ``20190102009_034`` stands, below ``hetdex/extracted``."""
+    return extracted / cube.partition("_")[0] / f"{cube}.hdf5"
+
+
+def cube_list(extracted: Path, cube: str) -> Path:
+    """Return where the list of a cube stands, beside its file."""
+    return cube_path(extracted, cube).with_suffix(".csv")

@@ -1,27 +1,24 @@
 """How far a run has come and how long it will take, from its plan and its journal.
 
 Time is estimated per survey and program, since a dark pixel holds ten times the targets of a backup one: the seconds
-that the coadds still to come will take, shared by as many jobs as have run at once.
+that the files still to come will take, shared by as many jobs as have run at once.
 """
 
 import contextlib
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from skyharvest.journal import Line, Read, read_journal
-from skyharvest.planned import read_plan
+from skyharvest.planned import Kind, Plan, Unit, read_plan
 from skyharvest.runs import RECORD
 
 INTERVAL_S = 30.0
-RECENT = 200  # pixels that tell how many jobs run at once
+RECENT = 200  # units that tell how many jobs run at once
 IDLE_S = 60.0  # without any job: the run was interrupted, or busy with a step that reads nothing
-
-Kind = tuple[str, str]
-"""survey, program."""
 
 
 class Progress:
@@ -31,14 +28,19 @@ class Progress:
     ----------
     journal, plan
         The run's journal and ``plan.csv``; without both of them nothing is said. ``progress.txt`` lies beside it.
+    read
+        Reads the plan.
     """
 
-    def __init__(self, journal: Path | None = None, plan: Path | None = None) -> None:
+    def __init__(
+        self, journal: Path | None = None, plan: Path | None = None, read: Callable[[str], Plan] = read_plan
+    ) -> None:
         self._journal = journal
         self._plan = plan
+        self._read = read
         self._began = time.time()
 
-    def pixel_done(self) -> None:
+    def unit_done(self) -> None:
         """Print the line if it is time to. Whatever goes wrong with that is no failure of the job."""
         if self._journal is None or self._plan is None:
             return
@@ -58,7 +60,7 @@ class Progress:
             return
         try:
             if self._is_due(shown):
-                line = f"[{datetime.now():%H:%M:%S}] {progress_line(journal, plan)}\n"
+                line = f"[{datetime.now():%H:%M:%S}] {progress_line(journal, self._read(str(plan)))}\n"
                 os.write(handle, line.encode())
                 claim.replace(shown)
                 print(line, end="", flush=True)
@@ -76,33 +78,32 @@ def _age_s(path: Path) -> float:
     return time.time() - path.stat().st_mtime
 
 
-def progress_line(journal: Path, plan: Path) -> str:
+def progress_line(journal: Path, plan: Plan) -> str:
     """Return what is said about a run while it goes on."""
     read = read_journal(journal)
-    planned = read_plan(str(plan)).coadds
     record = journal.with_name(RECORD)
     since = record.stat().st_mtime if record.exists() else 0.0
-    failed = {pix64 for pix64, line in read.failed.items() if pix64 in planned and line.time >= since}
+    failed = {unit for unit, line in read.failed.items() if unit in plan.files and line.time >= since}
     n_done, n_spectra, left = 0, 0, Counter[Kind]()
-    for pix64, kinds in planned.items():
-        lines = [read.coadds.get((pix64, *kind)) for kind in kinds]
+    for unit, kinds in plan.files.items():
+        lines = [read.files.get((unit, *kind)) for kind in kinds]
         n_done += None not in lines
         n_spectra += sum(line.n_spectra for line in lines if line is not None)
-        if pix64 not in failed:
+        if unit not in failed:
             left.update(kind for kind, line in zip(kinds, lines, strict=True) if line is None)
     return (
-        f"{n_done:,} of {len(planned):,} pixels, {n_spectra:,} spectra, {megabytes(read.bytes)} moved, "
+        f"{n_done:,} of {len(plan.files):,} {plan.unit}s, {n_spectra:,} spectra, {megabytes(read.bytes)} moved, "
         f"{counted(len(failed), 'error')}, {time_left(seconds_left(left, read, since))}"
     )
 
 
 def seconds_left(left: Mapping[Kind, int], read: Read, since: float = 0.0) -> float | None:
-    """Return how long it will take to read so many coadds of each survey and program.
+    """Return how long it will take to read so many files of each survey and program.
 
     Parameters
     ----------
     left
-        Coadds still to come.
+        Files still to come.
     read
         The journal.
     since
@@ -116,7 +117,7 @@ def seconds_left(left: Mapping[Kind, int], read: Read, since: float = 0.0) -> fl
     if not any(left.values()):
         return 0.0
     took: dict[Kind, list[float]] = defaultdict(list)
-    for line in read.coadds.values():
+    for line in read.files.values():
         took[line.survey, line.program].append(line.seconds)
     if not took:
         return None
@@ -130,13 +131,13 @@ def _mean(values: list[float]) -> float:
 
 
 def jobs_at_once(lines: Iterable[Line]) -> float:
-    """Return the seconds that recent pixels took, per second that went by; what jobs cost besides lowers it.
+    """Return the seconds that recent units took, per second that went by; what jobs cost besides lowers it.
 
     Long times without any job are left out.
     """
-    took: dict[tuple[float, int], float] = defaultdict(float)
+    took: dict[tuple[float, Unit], float] = defaultdict(float)
     for line in lines:
-        took[line.time, line.pix64] += line.seconds
+        took[line.time, line.unit] += line.seconds
     spans = sorted((end - seconds, end) for (end, _), seconds in list(took.items())[-RECENT:])
     if not spans:
         return 0.0

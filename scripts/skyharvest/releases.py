@@ -1,6 +1,7 @@
-"""Data releases: from a name, survey, program and pixel to the paths of files in an archive.
+"""Data releases: from a name, and what is wanted of it, to the paths of files in an archive.
 
-The registry is ``config/releases.yaml``. Directory layout: https://desidatamodel.readthedocs.io, DESI_SPECTRO_REDUX.
+The registry is ``config/releases.yaml``. Directory layouts: https://desidatamodel.readthedocs.io, DESI_SPECTRO_REDUX;
+HETDEX Public Data Release 1, below http://web.corral.tacc.utexas.edu/hetdex/HETDEX/pdr/pdr1.
 """
 
 import difflib
@@ -8,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from skyharvest.errors import InputError
 
@@ -19,41 +20,45 @@ TRANSPORTS = ("https", "s3", "local")
 GLOBUS = "globus"
 """The ``archive`` that is first copied, by Globus, to a directory of this machine."""
 
+_UNUSABLE = (LookupError, TypeError, ValueError, AttributeError)  # what an entry with a mistake gives rise to
+
 _COADD_NAME = re.compile(r"coadd-([a-z0-9]+)-([a-z0-9]+)-([0-9]+)\.fits")
 
 
+DESI, HETDEX = "desi", "hetdex"
+"""Surveys: what an entry of the registry says it is of, and the configuration's key that names a release of it."""
+
+
 @dataclass(frozen=True)
-class Release:
-    """A data release of DESI, or one that is laid out like it.
+class Archived:
+    """What every survey's data release has.
 
     Attributes
     ----------
+    survey
+        `DESI` or `HETDEX`.
+    ways
+        What the survey's ``archive`` may say besides a path or URL.
+    holds
+        What is found directly below a root.
     name
         Its key in the registry, such as ``dr1``.
-    specprod
-        Its spectroscopic production, such as ``iron``.
-    nside
-        NSIDE of the HEALPix pixels (NESTED, by TARGET_RA and TARGET_DEC) that its files are divided by.
-    group
-        Pixel ``p`` lies in the directory ``p // group``.
     roots
-        Directory or address that holds ``spectro/``, by transport.
+        Directory or address that its paths are relative to, by transport.
     paths
-        Templates of paths relative to a root: ``tilepix``, ``coadd``, ``redrock``, ``checksums``.
-    globus
-        ``endpoint`` (UUID of a Globus collection) and ``path`` (on it, of what holds ``spectro/``); or empty.
+        Templates of paths relative to a root.
     """
 
+    survey: ClassVar[str]
+    ways: ClassVar[tuple[str, ...]]
+    holds: ClassVar[str]
+
     name: str
-    specprod: str
-    nside: int
-    group: int
     roots: Mapping[str, str]
     paths: Mapping[str, str]
-    globus: Mapping[str, str] = field(default_factory=dict)
 
     def root(self, archive: str) -> str:
-        """Return the directory or URL, without a trailing slash, that holds ``spectro/``.
+        """Return the directory or URL, without a trailing slash, that the release's paths are relative to.
 
         Parameters
         ----------
@@ -70,12 +75,40 @@ class Release:
                 known = ", ".join(self.roots) or "none"
                 raise InputError(
                     f"release {self.name!r} has no {archive!r} root in {REGISTRY.name} (it has: {known}); "
-                    "give the path or URL of a mirror that holds spectro/"
+                    f"give the path or URL of a mirror that holds {self.holds}"
                 )
             return self.roots[archive]
         if "://" in archive:
             return archive.rstrip("/")
         return str(expand_user(archive))
+
+
+@dataclass(frozen=True)
+class Release(Archived):
+    """A data release of DESI, or one that is laid out like it.
+
+    Attributes
+    ----------
+    specprod
+        Its spectroscopic production, such as ``iron``.
+    nside
+        NSIDE of the HEALPix pixels (NESTED, by TARGET_RA and TARGET_DEC) that its files are divided by.
+    group
+        Pixel ``p`` lies in the directory ``p // group``.
+    paths
+        ``tilepix``, ``coadd``, ``redrock``, ``checksums``.
+    globus
+        ``endpoint`` (UUID of a Globus collection) and ``path`` (on it, of what holds ``spectro/``); or empty.
+    """
+
+    survey: ClassVar[str] = DESI
+    ways: ClassVar[tuple[str, ...]] = (*TRANSPORTS, GLOBUS)
+    holds: ClassVar[str] = "spectro/"
+
+    specprod: str
+    nside: int
+    group: int
+    globus: Mapping[str, str] = field(default_factory=dict)
 
     def list_root(self, otherwise: str) -> str:
         """Return the root that ``tilepix.fits`` is read from when the archive itself is not there yet: the first one.
@@ -109,6 +142,45 @@ class Release:
         )
 
 
+@dataclass(frozen=True)
+class HetdexRelease(Archived):
+    """A public data release of HETDEX, or one that is laid out like it.
+
+    Attributes
+    ----------
+    max_connections
+        Connections that its archive may be asked for, over all jobs together.
+    paths
+        ``index``, ``cube``.
+    """
+
+    survey: ClassVar[str] = HETDEX
+    ways: ClassVar[tuple[str, ...]] = ("https", "local")
+    holds: ClassVar[str] = "ifu-index.fits"
+
+    max_connections: int
+
+    def connections(self, wanted: int) -> int:
+        """Return how many connections to open where the configuration wants so many: `max_connections` at most."""
+        return min(wanted, self.max_connections)
+
+    def index(self) -> str:
+        """Return the path, relative to a root, of the table of all cubes."""
+        return self.paths["index"]
+
+    def cube(self, shotid: int, ifuslot: str) -> str:
+        """Return the path, relative to a root, of a cube.
+
+        Parameters
+        ----------
+        shotid
+            The observation, such as 20190405020.
+        ifuslot
+            Three digits, such as ``034``.
+        """
+        return self.paths["cube"].format(shotid=shotid, ifuslot=ifuslot)
+
+
 def load_registry(registry: Path | None = None) -> dict[str, Any]:
     """Return the registry of releases as it is written, checked against its schema.
 
@@ -136,7 +208,7 @@ def load_registry(registry: Path | None = None) -> dict[str, Any]:
 
 
 def load_release(name: str, registry: Path | None = None) -> Release:
-    """Return the release of that name. (`load_registry` checks the registry as a whole, and says more.)
+    """Return the release of DESI of that name. (`load_registry` checks the registry as a whole, and says more.)
 
     Parameters
     ----------
@@ -148,13 +220,10 @@ def load_release(name: str, registry: Path | None = None) -> Release:
     Raises
     ------
     InputError
-        If there is no such release, or its entry lacks something, or a path template asks for what there is not.
+        If DESI has no such release, or its entry lacks something, or a path template asks for what there is not.
     """
     path = registry or REGISTRY
-    entries = _read_yaml(path)
-    if name not in entries:
-        raise InputError(f"no release {name!r}{nearest(name, entries)} (see {path})")
-    entry = entries[name]
+    entry = _entry(path, name, DESI)
     try:
         release = Release(
             name=name,
@@ -168,12 +237,57 @@ def load_release(name: str, registry: Path | None = None) -> Release:
         release.tilepix()
         for kind in ("coadd", "redrock", "checksums"):
             release._path(kind, "main", "dark", 0)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except _UNUSABLE as error:
         raise InputError(
             f"{path}: release {name!r} cannot be used ({error!r}); an entry has what {SCHEMA.name} says, and its paths "
             "are made of {specprod} and, but for tilepix, {survey}, {program}, {group} and {pix}"
         ) from error
     return release
+
+
+def load_hetdex_release(name: str, registry: Path | None = None) -> HetdexRelease:
+    """Return the release of HETDEX of that name; see `load_release`."""
+    path = registry or REGISTRY
+    entry = _entry(path, name, HETDEX)
+    try:
+        release = HetdexRelease(
+            name=name, roots=entry["roots"], paths=entry["paths"], max_connections=int(entry["max_connections"])
+        )
+        release.index()
+        release.cube(20190405020, "034")
+    except _UNUSABLE as error:
+        raise InputError(
+            f"{path}: release {name!r} cannot be used ({error!r}); an entry has what {SCHEMA.name} says, and the path "
+            "of its cubes is made of {shotid} and {ifuslot}"
+        ) from error
+    return release
+
+
+def survey_of(entry: Any) -> str:
+    """Return the survey that an entry of the registry says it is of; DESI where it says nothing."""
+    return str(entry.get("survey", DESI)) if isinstance(entry, dict) else DESI
+
+
+def wrong_survey(name: str, entries: Mapping[str, Any], survey: str) -> str:
+    """Return that the registry's release ``name`` is of another survey than is wanted, and which are of that one."""
+    other = survey_of(entries[name])
+    of_survey = ", ".join(key for key, entry in entries.items() if survey_of(entry) == survey)
+    return (
+        f"a release of {other.upper()}, which {other}.release may name; {survey}.release wants one of "
+        f"{survey.upper()}: {of_survey}"
+    )
+
+
+def _entry(path: Path, name: str, survey: str) -> dict[str, Any]:
+    """Return the entry of a release of a survey, as it is written."""
+    entries = _read_yaml(path)
+    if name not in entries:
+        of_survey = [key for key, entry in entries.items() if survey_of(entry) == survey]
+        raise InputError(f"no release {name!r}{nearest(name, of_survey)} (see {path})")
+    if survey_of(entries[name]) != survey:
+        raise InputError(f"{name!r} is {wrong_survey(name, entries, survey)} (see {path})")
+    entry: dict[str, Any] = entries[name]
+    return entry
 
 
 def redrock_beside(coadd: str) -> str:

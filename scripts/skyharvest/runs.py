@@ -38,14 +38,13 @@ class Run:
         ``running``, ``finished`` or ``failed``.
     command, directory, log
         Its command line, working directory, and Snakemake's own log.
-    release, simulated, enabled, copied
-        Of its configuration: the release, whether that is simulated first, whether DESI is asked for, and whether its
-        coadds are copied by Globus before they are read.
+    releases, simulated, copied
+        Of its configuration: the release of each survey that is asked for, whether they are simulated first, and
+        whether DESI's coadds are copied by Globus before they are read.
     """
 
-    release: str
+    releases: dict[str, str]
     simulated: bool
-    enabled: bool
     copied: bool
     command: str = ""
     directory: str = ""
@@ -58,16 +57,15 @@ class Run:
     outcome: str = RUNNING
 
 
-def begin(logs: Path, snakemake_log: str, *, release: str, simulated: bool, enabled: bool, copied: bool) -> None:
+def begin(logs: Path, snakemake_log: str, *, releases: dict[str, str], simulated: bool, copied: bool) -> None:
     """Write the record of this process's run, unless another one is under way. Failing to is only a warning."""
     before = load(logs)
     if before is not None and is_alive(before):
         return
     pid = os.getpid()
     run = Run(
-        release=release,
+        releases=releases,
         simulated=simulated,
-        enabled=enabled,
         copied=copied,
         command=shlex.join(["snakemake", *sys.argv[1:]]),
         directory=str(Path.cwd()),

@@ -126,7 +126,7 @@ def test_faults_that_last_fail_their_pixels_or_are_recorded_and_a_rerun_makes_th
 
         # What is missing is said, and in a list, and no ledger says otherwise. What is there is right.
         with (results / "desi/missing.csv").open(newline="") as stream:
-            missing = {int(line["pix64"]): line["reason"] for line in csv.DictReader(stream)}
+            missing = {int(line["unit"]): line["reason"] for line in csv.DictReader(stream)}
         assert set(missing) == set(LASTING)
         assert f"{len(missing)} of 14 pixels are missing; there is no ledger until they are there" in failed.output
         for pixel, (_, _, message) in LASTING.items():
@@ -191,7 +191,7 @@ def test_an_archive_that_is_down_leaves_a_list_of_what_is_missing_and_no_ledger(
         assert "Traceback" not in failed.output
         assert "14 of 14 pixels are missing; there is no ledger until they are there" in failed.output
         with (results / "desi/missing.csv").open(newline="") as stream:
-            missing = {int(line["pix64"]): line["reason"] for line in csv.DictReader(stream)}
+            missing = {int(line["unit"]): line["reason"] for line in csv.DictReader(stream)}
         assert len(missing) == 14
         gone = seen(missing[12215], "the archive seems to be moved, .* is not recorded")
         assert not list((results / "desi").glob("ledger*"))

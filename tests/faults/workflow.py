@@ -6,7 +6,8 @@ from pathlib import Path
 def settings(archive: str | Path, results: str | Path = "results", **desi: str) -> list[str]:
     """Return Snakemake's options for a run."""
     more = "".join(f", {key}: {value}" for key, value in desi.items())
-    return ["--config", "targets={csv: data/targets.csv}", f"desi={{archive: '{archive}'{more}}}", f"results={results}"]
+    surveys = [f"desi={{archive: '{archive}'{more}}}", "hetdex={enabled: false}"]
+    return ["--config", "targets={csv: data/targets.csv}", *surveys, f"results={results}"]
 
 
 def prepared(directory: Path, demo_release: Path) -> Path:

@@ -17,8 +17,8 @@ from skyharvest.assemble import Layout, assemble
 from skyharvest.atomic import atomic_path
 from skyharvest.desi import combine_cameras, lsf_sigma
 from skyharvest.errors import MalformedFile
-from skyharvest.ledger import crossmatch_path
 from skyharvest.planned import extracted_path
+from skyharvest.survey import DESI
 from small_release import (
     ARMS,
     arms_of,
@@ -110,7 +110,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def crossmatch(results):
-    with h5py.File(crossmatch_path(results / "desi_crossmatches", PIX16)) as file:
+    with h5py.File(DESI.crossmatch(results / "desi_crossmatches", PIX16)) as file:
         yield file
 
 
@@ -285,7 +285,7 @@ def test_what_is_asked_for_is_there_and_nothing_else(results, tmp_path, layout, 
 
 def test_a_pixel_without_matches_leaves_a_valid_empty_file(results, tmp_path):
     """Here no coadd could be read at all: it is listed, but not in the archive."""
-    with h5py.File(crossmatch_path(results / "desi_crossmatches", OTHER >> 4)) as file:
+    with h5py.File(DESI.crossmatch(results / "desi_crossmatches", OTHER >> 4)) as file:
         assert file.attrs["healpix"] == OTHER >> 4
         desi = file["desi"]
         assert desi["spectrum_lambda"].shape == (7781,)

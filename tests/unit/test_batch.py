@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import extract_desi
-from skyharvest import batch, cli, extract
+from skyharvest import cli, extract
 from skyharvest.archive import Archive
-from skyharvest.batch import extract_batch
+from skyharvest.batch import extract_batch, files_of
 from skyharvest.download import downloaded
 from skyharvest.errors import ArchiveUnavailable, HarvestError
 from skyharvest.extract import Wanted
+from skyharvest.extracted import COLUMNS
 from skyharvest.plan import NO_TARGETID, TARGET_DTYPE
 from skyharvest.planned import extracted_path
 from small_release import RELEASE, near, path_of, simulated, write
@@ -195,7 +196,7 @@ def test_whole_files_give_the_same_and_none_is_kept(root):
             root / "plan_targets.npy",
             root / "extracted",
             WANTED,
-            at_hand=lambda coadds: downloaded(archive, RELEASE, coadds, root / "downloads", redshifts=True),
+            at_hand=lambda coadds: downloaded(archive, files_of(RELEASE, coadds, redshifts=True), root / "downloads"),
         )
     assert {pix64: extracted_path(root / "extracted", pix64).read_bytes() for pix64 in PIXELS} == before
     assert [path for path in (root / "downloads").rglob("*") if path.is_file()] == []
@@ -211,9 +212,9 @@ def test_the_program_writes_its_list_last(root, capsys):
     assert program(root, *pixels, "--record-missing") == 0
     with (root / "list.csv").open() as stream:
         lines = list(csv.DictReader(stream))
-    assert [int(line["pix64"]) for line in lines] == list(PIXELS)
+    assert [int(line["unit"]) for line in lines] == list(PIXELS)
     assert {line["n_absent"] for line in lines} == {"1"}
-    assert tuple(lines[0]) == batch.COLUMNS
+    assert tuple(lines[0]) == COLUMNS
 
 
 def test_a_plan_of_another_version_says_what_to_do(root, capsys):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from skyharvest.config import digest, load_schema, validate
 from skyharvest.errors import InputError
+from skyharvest.hetdexbits import MASK_BITS, mask_bits
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 
@@ -29,7 +30,19 @@ desi:
   programs: [dark, bright, backup]
   read_again: [unreadable]
   spectra: {combine: true, lsf: true, arms: false, redshifts: true}
-hetdex: {enabled: false, release: pdr1, archive: https}
+hetdex:
+  enabled: false
+  release: pdr1
+  archive: https
+  aperture_radius_arcsec: 3.5
+  min_coverage: 0.2
+  exclude_bits: any
+  keep_bits: []
+  include_only_bits: []
+  optimal: null
+  min_flag: null
+  fields: null
+  read_again: [unreadable]
 legacysurvey: {enabled: false, release: dr10, archive: https, transfer: rows}
 connections: 6
 results: results
@@ -102,6 +115,7 @@ def test_the_demo():
 
 word = st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True).filter(lambda text: text not in ("null", "none"))
 radius = st.floats(1e-3, 60)
+bits = st.lists(st.sampled_from(["MAIN", "badcal", 16, "2048", 8192]))
 configs = st.fixed_dictionaries(
     {"targets": st.fixed_dictionaries({"csv": word}, optional={"name": st.just("x.1"), "healpix": st.none() | word})},
     optional={
@@ -116,6 +130,22 @@ configs = st.fixed_dictionaries(
                 "archive": st.sampled_from(["https", "s3", "local", "https://mirror.example:8080/desi"]),
                 "surveys": st.lists(word, min_size=1, unique=True),
                 "spectra": st.fixed_dictionaries({}, optional={"arms": st.booleans(), "lsf": st.booleans()}),
+            },
+        ),
+        "hetdex": st.fixed_dictionaries(
+            {},
+            optional={
+                "enabled": st.booleans(),
+                "release": st.sampled_from(["pdr1"]),
+                "archive": st.sampled_from(["https", "local", "http://mirror.example:8080/pdr1"]),
+                "aperture_radius_arcsec": st.floats(1e-3, 20),
+                "min_coverage": st.floats(0, 1),
+                "exclude_bits": st.sampled_from(["any", "ALL", "METEOR", 31]) | bits,
+                "keep_bits": bits,
+                "include_only_bits": bits,
+                "optimal": st.sampled_from([None, "gaussian", "moffat"]),
+                "min_flag": st.none() | st.floats(0, 1),
+                "fields": st.none() | st.lists(st.sampled_from(["dex-spring", "cosmos"]), min_size=1, unique=True),
             },
         ),
         "connections": st.integers(1, 64),
@@ -142,6 +172,7 @@ def test_snakemake_s_own_parser():
             "targets={csv: t.csv, healpix: null, targetid: }",
             "desi={release: edr, surveys: [sv3], enabled: True, spectra: {arms: on, lsf: false}}",
             "match={radius_arcsec: 2, report_radius_arcsec: 2.5}",
+            "hetdex={enabled: yes, exclude_bits: [1, FTF, 4], min_flag: 0.5, optimal: moffat, fields: null}",
             "connections=4",
         ]
     )
@@ -149,6 +180,9 @@ def test_snakemake_s_own_parser():
     assert filled["targets"]["healpix"] is None is filled["targets"]["targetid"]
     assert filled["desi"]["spectra"] == {"combine": True, "lsf": False, "arms": True, "redshifts": True}
     assert filled["match"] == {"radius_arcsec": 2.0, "report_radius_arcsec": 2.5}
+    hetdex = filled["hetdex"]
+    assert (hetdex["enabled"], hetdex["min_flag"], hetdex["optimal"], hetdex["fields"]) == (True, 0.5, "moffat", None)
+    assert mask_bits(hetdex["exclude_bits"]) == 7
     assert (filled["desi"]["surveys"], filled["desi"]["enabled"], filled["connections"]) == (["sv3"], True, 4)
 
 
@@ -181,6 +215,7 @@ def test_paths_are_tidied(monkeypatch):
         ("desi.release", "iron", "found 'iron'; did you mean 'dr1'?"),
         ("desi.release", "dr2", "found 'dr2'; config/releases.yaml has: dr1, edr, loa, demo"),
         ("desi.release", "matterhorn", "found 'matterhorn'; config/releases.yaml has: dr1, edr, loa, demo"),
+        ("desi.release", "pdr1", "'pdr1', a release of HETDEX, which hetdex.release may name; desi.release wants"),
         ("desi.release", None, "found null; expected text"),
         ("desi.archive", "htps", "found 'htps'; did you mean 'https'?"),
         ("desi.archive", "globs", "found 'globs'; did you mean 'globus'?"),
@@ -189,9 +224,9 @@ def test_paths_are_tidied(monkeypatch):
         ("desi.globus.endpoint", "my laptop", "found 'my laptop'; expected: UUID of the Globus collection"),
         ("desi.globus.local", "https://host/dr1", "a path on this machine"),
         ("desi.archive", "/no/such/mirror", "no such directory"),
-        ("desi.archive", "s3://desidata/dr1", "expected https, s3 or local, a path, or an address"),
+        ("desi.archive", "s3://desidata/dr1", "expected https, s3, local or globus, a path, or an address"),
         ("desi.archive", "https://host:port/dr1", "not a valid URL"),
-        ("desi.archive", "https:///dr1", "expected https, s3 or local, a path, or an address"),
+        ("desi.archive", "https:///dr1", "expected https, s3, local or globus, a path, or an address"),
         ("desi.archive", "https://host/dr1?x=y", "without ? and #"),
         ("desi.transfer", "row", "found 'row'; did you mean 'rows'?"),
         ("desi.surveys", [], "must not be empty"),
@@ -217,7 +252,29 @@ def test_paths_are_tidied(monkeypatch):
         ("connections", 0, "found 0; expected at least 1"),
         ("connections", 2.5, "found 2.5; expected a whole number"),
         ("results", "", "must not be empty"),
-        ("hetdex.enabled", "true", "not built yet"),
+        ("hetdex.enabled", "perhaps", "found 'perhaps'; expected true or false"),
+        ("hetdex.release", "dr1", "found 'dr1', a release of DESI, which desi.release may name; hetdex.release wants"),
+        ("hetdex.release", "pdr2", "found 'pdr2'; did you mean 'pdr1'?; config/releases.yaml has: pdr1, demohetdex"),
+        ("hetdex.archive", "s3", "found 's3'; expected https or local, or the path or URL of a mirror"),
+        ("hetdex.archive", "globus", "found 'globus'; expected https or local, or the path or URL of a mirror"),
+        ("hetdex.archive", "ftp://host/pdr1", "expected https or local, a path, or an address"),
+        ("hetdex.aperture_radius_arcsec", 0, "expected more than 0"),
+        ("hetdex.aperture_radius_arcsec", 20.5, "expected at most 20"),
+        ("hetdex.aperture_radius", 3, "unknown key; did you mean 'aperture_radius_arcsec'?"),
+        ("hetdex.min_coverage", -0.1, "expected at least 0"),
+        ("hetdex.min_coverage", None, "found null; expected a number"),
+        ("hetdex.min_flag", 1.1, "expected at most 1"),
+        ("hetdex.min_flag", True, "found true; expected a number or null"),
+        ("hetdex.exclude_bits", "most", "'most' is no bit of a mask; expected any, MAIN, FTF,"),
+        ("hetdex.exclude_bits", ["MAIN", "METEORS"], "'METEORS' is no bit of a mask; did you mean 'METEOR'?"),
+        ("hetdex.exclude_bits", None, "found null; expected a list, like [main] or text"),
+        ("hetdex.keep_bits", "BADCAL", "found 'BADCAL'; expected a list"),
+        ("hetdex.keep_bits", [16384], "'16384' is no bit of a mask"),
+        ("hetdex.include_only_bits", [0], "'0' is no bit of a mask"),
+        ("hetdex.optimal", "gauss", "found 'gauss'; did you mean 'gaussian'?"),
+        ("hetdex.optimal", "yes", "found 'yes'; expected one of: gaussian, moffat, null"),
+        ("hetdex.fields", [], "must not be empty"),
+        ("hetdex.fields", "cosmos", "found 'cosmos'; expected a list"),
         ("legacysurvey.enabled", True, "not built yet"),
     ],
 )
@@ -230,10 +287,37 @@ def test_each_mistake_is_named_with_its_key_and_what_is_valid(key, value, said):
     assert said in message
 
 
+def test_bits_of_masks():
+    """Values as the table of HETDEX Public Data Release 1 has them."""
+    assert list(MASK_BITS.values()) == [2**k for k in range(14)]
+    assert (MASK_BITS["BADAMP"], MASK_BITS["METEOR"], MASK_BITS["BADCAL"], MASK_BITS["BADDET"]) == (16, 64, 2048, 8192)
+    assert mask_bits(["main", "FTF", "4", 8, 16]) == mask_bits(31) == mask_bits("31") == 31
+    assert mask_bits("any") == mask_bits("ALL") == mask_bits(["MAIN", "any"]) == -1
+    assert mask_bits([]) == 0
+    for wrong in (-1, 16384, True, "", "METEO", "1.0", "١"):
+        with pytest.raises(InputError, match=r"is no bit of a mask; (did you mean 'METEOR'|expected any, MAIN)"):
+            mask_bits(wrong)
+
+
 def test_a_release_without_that_root_asks_for_a_mirror(tmp_path):
     config = merged(MINIMAL, "desi.release", "loa")
     assert "desi.archive: found 'https', which release 'loa' does not have" in refused(config)
     assert validate(merged(config, "desi.archive", str(tmp_path)))["desi"]["archive"] == str(tmp_path)
+
+
+def test_hetdex_is_read_where_its_release_lies():
+    config = merged(MINIMAL, "hetdex.release", "demohetdex")
+    assert "hetdex.archive: found 'https', which release 'demohetdex' does not have" in refused(config)
+    assert "that holds ifu-index.fits" in refused(config)
+    assert validate(merged(config, "hetdex.archive", "local"))["hetdex"]["archive"] == "local"
+
+
+@pytest.mark.parametrize("value", ["../x", "a b", "--help", "https://vera:hunter2@host"])
+@pytest.mark.parametrize("key", ["hetdex.fields", "hetdex.keep_bits", "hetdex.exclude_bits"])
+def test_names_that_reach_a_command_line_are_plain(key, value):
+    message = refused(merged(MINIMAL, key, [value]))
+    assert f"\n  {key}.0: found" in message
+    assert "hunter2" not in message
 
 
 def test_a_directory_may_be_called_like_a_misspelt_keyword(tmp_path, monkeypatch):
@@ -334,6 +418,7 @@ def test_the_digest_changes_with_the_content_alone():
         "desi.read_again",
         *(f"desi.globus.{key}" for key in (*GLOBUS, *SOURCE)),
         "hetdex.archive",
+        "hetdex.read_again",
         "legacysurvey.archive",
         "legacysurvey.transfer",
         "connections",

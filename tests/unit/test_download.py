@@ -11,6 +11,7 @@ import pytest
 
 from range_server import serve, tag
 from skyharvest.archive import Archive
+from skyharvest.batch import files_of
 from skyharvest.download import download, downloaded
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.httpclient import Patience
@@ -250,7 +251,7 @@ def test_a_coadd_that_is_damaged_twice_is_malformed_and_the_others_are_at_hand(t
     with serve(tmp_path / "archive") as server, remote(server) as archive:
         good = (tmp_path / "archive" / coadds[1]).read_bytes()
         server.misbehave = lambda handler, _: handler.path == f"/{coadds[1]}" and handler.answer(200, good[1:]) is None
-        with downloaded(archive, load_release("demo"), coadds, tmp_path / "scratch", redshifts=True) as local:
+        with downloaded(archive, files_of(load_release("demo"), coadds, redshifts=True), tmp_path / "scratch") as local:
             local.open(coadds[0]).close()
             with pytest.raises(MalformedFile, match=f"{coadds[1]}: sha256 is .*twice"):
                 local.open(coadds[1])
@@ -260,7 +261,7 @@ def test_a_coadd_that_is_damaged_twice_is_malformed_and_the_others_are_at_hand(t
 def test_coadds_are_at_hand_and_gone_afterwards(tmp_path, coadds, redshifts):
     scratch = tmp_path / "scratch"
     with serve(tmp_path / "archive") as server, remote(server) as archive:
-        with downloaded(archive, load_release("demo"), coadds, scratch, redshifts=redshifts) as local:
+        with downloaded(archive, files_of(load_release("demo"), coadds, redshifts=redshifts), scratch) as local:
             for path in coadds[:2]:
                 assert (scratch / path).read_bytes() == (tmp_path / "archive" / path).read_bytes()
                 assert local.open(path).size() == (scratch / path).stat().st_size
@@ -277,7 +278,7 @@ def test_what_a_killed_job_has_downloaded_is_used(tmp_path, coadds):
     (scratch / coadds[1]).parent.mkdir(parents=True)
     (scratch / coadds[1]).write_bytes(b"something else")
     with serve(tmp_path / "archive") as server, remote(server) as archive:
-        with downloaded(archive, load_release("demo"), coadds, scratch, redshifts=False):
+        with downloaded(archive, files_of(load_release("demo"), coadds, redshifts=False), scratch):
             assert (scratch / coadds[1]).read_bytes() == (tmp_path / "archive" / coadds[1]).read_bytes()
         assert server.count(f"/{coadds[0]}") == 0
         assert server.count(f"/{coadds[1]}") == 1
@@ -289,7 +290,7 @@ def test_a_failure_leaves_only_what_can_be_resumed(tmp_path, coadds):
         server.misbehave = lambda handler, _: "bright" in handler.path and handler.answer(503, b"") is None
         with (
             pytest.raises(ArchiveUnavailable),
-            downloaded(archive, load_release("demo"), coadds, scratch, redshifts=True),
+            downloaded(archive, files_of(load_release("demo"), coadds, redshifts=True), scratch),
         ):
             raise AssertionError("not reached")
     assert {path.suffix for path in scratch.rglob("*") if path.is_file()} <= {".part", ".version"}

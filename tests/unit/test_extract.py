@@ -18,6 +18,7 @@ import extract_desi_coadd
 from range_server import serve
 from skyharvest import cli, extract
 from skyharvest.archive import Archive
+from skyharvest.batch import files_of
 from skyharvest.desi import Coadd
 from skyharvest.download import downloaded
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
@@ -416,7 +417,7 @@ def test_every_transport_gives_the_same_bytes(own, tmp_path):
         run(Archive(server.url, patience=QUICK), paths, tmp_path / "http.hdf5", **how)
         with (
             Archive(server.url, patience=QUICK) as archive,
-            downloaded(archive, RELEASE, paths, tmp_path / "fetched", redshifts=True) as fetched,
+            downloaded(archive, files_of(RELEASE, paths, redshifts=True), tmp_path / "fetched") as fetched,
         ):
             run(fetched, paths, tmp_path / "files.hdf5", **how)
     local = (tmp_path / "local.hdf5").read_bytes()

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from range_server import serve
 from skyharvest import extract, journal, progress
 from skyharvest.archive import Archive
-from skyharvest.batch import extract_batch
+from skyharvest.batch import extract_batch, files_of
 from skyharvest.download import downloaded
 from skyharvest.errors import HarvestError
 from skyharvest.extract import Wanted
 from skyharvest.httpclient import Patience
 from skyharvest.journal import COLUMNS, Journal, Line, read_journal
 from skyharvest.plan import NO_TARGETID, TARGET_DTYPE
-from skyharvest.planned import extracted_path
+from skyharvest.planned import extracted_path, read_plan
 from skyharvest.progress import Progress, duration, jobs_at_once, progress_line, seconds_left
 from small_release import RELEASE, near, path_of, simulated, write
 
@@ -34,7 +34,7 @@ FAILURE = Line(1.8e9, 27247, "", "", "failed", seconds=0.5, requests=2, bytes=99
 
 def test_lines_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "logs/journal.csv"
-    others = [replace(LINE, pix64=1, rows=()), FAILURE]
+    others = [replace(LINE, unit=1, rows=()), FAILURE]
     Journal(path).add([LINE])
     Journal(path).add(others)
     read = read_journal(path)
@@ -54,7 +54,7 @@ def test_of_lines_about_the_same_coadd_the_last_one_counts(tmp_path):
     assert read_journal(path).failed == {27247: FAILURE}
     Journal(path).add([again])
     read = read_journal(path)
-    assert (read.coadds, read.failed) == ({LINE.coadd: again}, {})
+    assert (read.files, read.failed) == ({LINE.file: again}, {})
     assert read.bytes == 2 * LINE.bytes + FAILURE.bytes  # they were moved all the same
 
 
@@ -72,7 +72,7 @@ def test_a_message_is_one_line_of_bounded_length(tmp_path_factory, text):
 @given(cut=st.integers(0, 400), junk=st.binary(max_size=30))
 def test_a_torn_line_costs_itself_and_no_other(tmp_path_factory, cut, junk):
     path = tmp_path_factory.mktemp("t") / "journal.csv"
-    lines = [replace(LINE, pix64=k) for k in range(4)]
+    lines = [replace(LINE, unit=k) for k in range(4)]
     Journal(path).add(lines)
     data = path.read_bytes()
     path.write_bytes(data[: max(0, len(data) - cut)] + junk)
@@ -86,7 +86,7 @@ def test_a_torn_line_costs_itself_and_no_other(tmp_path_factory, cut, junk):
 
 def _write_many(path: Path, pix64: int) -> None:
     for k in range(60):
-        Journal(path).add([replace(LINE, pix64=pix64, n_fibers=k, rows=tuple(range(40 * k)))])
+        Journal(path).add([replace(LINE, unit=pix64, n_searched=k, rows=tuple(range(40 * k)))])
 
 
 def test_jobs_that_write_at_once_do_not_mix_and_one_header_is_first(tmp_path):
@@ -103,8 +103,8 @@ def test_jobs_that_write_at_once_do_not_mix_and_one_header_is_first(tmp_path):
     read = read_journal(path).lines
     assert len(read) == len(text) - 1 == 240
     for pix64 in range(4):
-        assert [line for line in read if line.pix64 == pix64] == [
-            replace(LINE, pix64=pix64, n_fibers=k, rows=tuple(range(40 * k))) for k in range(60)
+        assert [line for line in read if line.unit == pix64] == [
+            replace(LINE, unit=pix64, n_searched=k, rows=tuple(range(40 * k))) for k in range(60)
         ]
     assert [name.name for name in tmp_path.iterdir()] == ["journal.csv"]
 
@@ -142,7 +142,7 @@ def root(tmp_path, monkeypatch) -> Path:
 
 def run(root: Path, archive: Archive, to: Journal, *, files: bool = False) -> None:
     def at_hand(coadds):
-        return downloaded(archive, RELEASE, coadds, root / "scratch", redshifts=True)
+        return downloaded(archive, files_of(RELEASE, coadds, redshifts=True), root / "scratch")
 
     extract_batch(
         archive,
@@ -162,13 +162,13 @@ def test_a_batch_notes_what_it_found_and_what_the_server_sent(root, files):
         run(root, archive, Journal(path), files=files)
         answered = [asked for asked in server.requests if (server.root / asked[0].lstrip("/")).is_file()]
     read = read_journal(path)
-    assert set(read.coadds) == {(pix64, "main", program) for pix64 in PIXELS for program in ("dark", "backup")}
+    assert set(read.files) == {(pix64, "main", program) for pix64 in PIXELS for program in ("dark", "backup")}
     assert read.requests >= len(answered) > 0
     not_found = len(b"no such file") * (len(server.requests) - len(answered))  # bodies that are not read
     assert server.sent - not_found <= read.bytes <= server.sent
     for pix64 in PIXELS:
-        dark, backup = (read.coadds[pix64, "main", program] for program in ("dark", "backup"))
-        assert (dark.status, dark.n_fibers, dark.n_spectra, len(dark.rows)) == ("read", 6, 2, 2)
+        dark, backup = (read.files[pix64, "main", program] for program in ("dark", "backup"))
+        assert (dark.status, dark.n_searched, dark.n_spectra, len(dark.rows)) == ("read", 6, 2, 2)
         assert (backup.status, backup.n_spectra, backup.rows) == ("absent", 0, ())
         assert 0 < dark.seconds < 60
         assert dark.bytes > 50 * backup.bytes
@@ -180,7 +180,7 @@ def test_local_files_move_nothing(root):
     with Archive(str(root / "archive")) as archive:
         run(root, archive, Journal(root / "journal.csv"))
     read = read_journal(root / "journal.csv")
-    assert (len(read.coadds), read.requests, read.bytes) == (4, 0, 0)
+    assert (len(read.files), read.requests, read.bytes) == (4, 0, 0)
 
 
 def test_a_pixel_that_fails_is_noted_with_its_reason(root):
@@ -192,7 +192,7 @@ def test_a_pixel_that_fails_is_noted_with_its_reason(root):
     read = read_journal(path)
     assert set(read.failed) == {27245}
     assert "HTTP 403" in read.failed[27245].message
-    assert {coadd[0] for coadd in read.coadds} == {27244}
+    assert {coadd[0] for coadd in read.files} == {27244}
 
 
 def test_without_a_journal_to_write_the_pixels_are_made(root):
@@ -216,7 +216,7 @@ def test_time_is_estimated_per_program_and_shared_by_the_jobs_at_once(tmp_path):
     dark = coadds("dark", 20, 10.0, at_once=2)
     Journal(path).add(dark)
     assert jobs_at_once(dark) == pytest.approx(2)
-    backup = [replace(line, pix64=100 + k, seconds=0.0) for k, line in enumerate(coadds("backup", 20, 1.0))]
+    backup = [replace(line, unit=100 + k, seconds=0.0) for k, line in enumerate(coadds("backup", 20, 1.0))]
     backup = [replace(line, time=dark[-1].time + k + 1, seconds=1.0) for k, line in enumerate(backup)]
     Journal(path).add(backup)
     read = read_journal(path)
@@ -254,9 +254,9 @@ def planned(tmp_path) -> tuple[Path, Path]:
 
 def test_the_line_says_pixels_spectra_bytes_errors_and_time(planned):
     path, plan = planned
-    assert progress_line(path, plan) == "1 of 3 pixels, 4 spectra, 2.1 MB moved, 0 errors, about 13 s left"
+    assert progress_line(path, read_plan(str(plan))) == "1 of 3 pixels, 4 spectra, 2.1 MB moved, 0 errors, about 13 s left"
     Journal(path).add([Line(time.time(), 3, "", "", "failed", message="gone")])
-    assert "4 spectra, 2.1 MB moved, 1 error, about 9 s left" in progress_line(path, plan)
+    assert "4 spectra, 2.1 MB moved, 1 error, about 9 s left" in progress_line(path, read_plan(str(plan)))
 
 
 def age(path: Path, seconds: float) -> None:
@@ -269,7 +269,7 @@ def test_it_is_said_once_in_a_while_by_one_of_all_jobs(planned, capsys):
     record, shown = path.with_name(progress.RECORD), path.with_name("progress.txt")
 
     def all_jobs() -> list[str]:
-        jobs = [threading.Thread(target=Progress(path, plan).pixel_done) for _ in range(8)]
+        jobs = [threading.Thread(target=Progress(path, plan).unit_done) for _ in range(8)]
         for job in jobs:
             job.start()
         for job in jobs:
@@ -294,7 +294,7 @@ def test_a_job_that_comes_second_says_nothing(planned, monkeypatch, capsys):
     """Another one has spoken since it looked."""
     due = iter([True, False])
     monkeypatch.setattr(Progress, "_is_due", lambda *_: next(due))
-    Progress(*planned).pixel_done()
+    Progress(*planned).unit_done()
     assert capsys.readouterr().out == ""
 
 
@@ -303,11 +303,11 @@ def test_a_job_that_was_killed_while_it_spoke_silences_nobody_for_long(planned, 
     path.with_name(progress.RECORD).touch()
     age(path.with_name(progress.RECORD), 100)
     path.with_name(".progress.txt").touch()
-    Progress(path, plan).pixel_done()
+    Progress(path, plan).unit_done()
     assert capsys.readouterr().out == ""
     age(path.with_name(".progress.txt"), 31)
     for _ in range(2):
-        Progress(path, plan).pixel_done()
+        Progress(path, plan).unit_done()
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -315,11 +315,11 @@ def test_what_cannot_be_said_fails_no_job(planned, tmp_path, capsys):
     path, plan = planned
     path.with_name(progress.RECORD).touch()
     age(path.with_name(progress.RECORD), 100)
-    Progress(path, tmp_path / "no plan.csv").pixel_done()
+    Progress(path, tmp_path / "no plan.csv").unit_done()
     plan.write_text("something else\n1,2\n")
-    Progress(path, plan).pixel_done()
-    Progress(tmp_path / "no/logs/journal.csv", plan).pixel_done()
-    Progress(path, None).pixel_done()
+    Progress(path, plan).unit_done()
+    Progress(tmp_path / "no/logs/journal.csv", plan).unit_done()
+    Progress(path, None).unit_done()
     assert capsys.readouterr().out == ""
 
 

@@ -4,18 +4,19 @@ import csv
 import json
 import shutil
 
+import account as account_program
 import h5py
 import healpy
 import numpy as np
 import pytest
 
-import account_desi
 import show_summary
 from skyharvest import cli
 from skyharvest import extract as extracting
 from skyharvest.errors import MalformedFile
-from skyharvest.ledger import account, crossmatch_path, show, summarise, write_ledger, write_summary
+from skyharvest.ledger import account, show, summarise, write_ledger, write_summary
 from skyharvest.planned import extracted_path
+from skyharvest.survey import DESI
 from small_release import ARCSEC, edit, harvest, inside, near, path_of, simulated, write, write_list
 
 READ, ABSENT, BAD, SIDE, FREE = 27258, 27259, 27247, 27256, 27257  # SIDE is beside READ; FREE: not in the release
@@ -106,7 +107,7 @@ def test_every_row_is_there_once_with_what_became_of_it(finished, tmp_path):
     made = account(**files(finished), name="chandra")
     write_ledger(made, tmp_path / "ledger.csv")
     assert (tmp_path / "ledger.csv").read_text() == LEDGER
-    summary = summarise(made, {"survey": "desi", "release": "demo"})
+    summary = summarise(made, {"release": "demo"})
     assert summary["rows"] == sum(summary["status"].values()) == len(ROWS)
     assert summary["status"] == {
         "matched": 3,
@@ -134,7 +135,7 @@ def test_the_programs_write_and_show_it(finished, tmp_path, capsys):
     command += ["--summary", tmp_path / "desi" / "summary.json"]
     for name, path in files(finished).items():
         command += [f"--{name.replace('_', '-')}", path]
-    assert cli.run(account_desi.main, account_desi.build_parser(), [str(word) for word in command]) == 0
+    assert cli.run(account_program.main, account_program.build_parser(), [str(word) for word in command]) == 0
     shown = capsys.readouterr().out
     assert (tmp_path / "desi" / "ledger.csv").read_text() == LEDGER
     words = [line.split() for line in shown.splitlines()]
@@ -156,7 +157,7 @@ def test_a_targetid_matches_beyond_every_radius(tmp_path):
     write_ledger(account(**files(tmp_path / "results"), name="chandra"), tmp_path / "ledger.csv")
     lines = (tmp_path / "ledger.csv").read_text().splitlines()
     assert lines[1:] == [f"0,matched,1,,0,{READ},0", f"1,not_covered,0,,0,{FREE},0"]
-    with h5py.File(crossmatch_path(tmp_path / "results" / "desi_crossmatches", READ >> 4)) as file:
+    with h5py.File(DESI.crossmatch(tmp_path / "results" / "desi_crossmatches", READ >> 4)) as file:
         assert file["desi/targetid"][:].tolist() == [39628473202710581]
         assert file["desi/separation_arcsec"][0] > 100
 
@@ -200,14 +201,14 @@ def extract_for_another_row(results):
 
 
 def lose_a_spectrum(results):
-    with h5py.File(crossmatch_path(results / "desi_crossmatches", READ >> 4), "r+") as file:
+    with h5py.File(DESI.crossmatch(results / "desi_crossmatches", READ >> 4), "r+") as file:
         row = file["chandra/row"][:]
         del file["chandra/row"]
         file["chandra/row"] = row[:-1]
 
 
 def give_a_spectrum_to_another_row(results):
-    with h5py.File(crossmatch_path(results / "desi_crossmatches", READ >> 4), "r+") as file:
+    with h5py.File(DESI.crossmatch(results / "desi_crossmatches", READ >> 4), "r+") as file:
         file["chandra/row"][0] = 2
 
 
@@ -217,7 +218,7 @@ def tear_an_extracted_file(results):
 
 
 def tear_an_assembled_file(results):
-    path = crossmatch_path(results / "desi_crossmatches", READ >> 4)
+    path = DESI.crossmatch(results / "desi_crossmatches", READ >> 4)
     path.write_bytes(path.read_bytes()[:3000])
 
 

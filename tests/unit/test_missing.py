@@ -54,8 +54,8 @@ def test_the_list_and_what_is_shown(run):
     with (run / "missing.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert tuple(lines[0]) == COLUMNS
-    assert lines[0] == {"pix64": "101", "n_targets": "5", "coadds": "main/dark", "reason": "a, b"}
-    said = show(found * 30, 4, run / "missing.csv")
+    assert lines[0] == {"unit": "101", "n_targets": "5", "files": "main/dark", "reason": "a, b"}
+    said = show(found * 30, read_plan(str(run / "plan.csv")), run / "missing.csv")
     assert said.startswith("60 of 4 pixels are missing; there is no ledger until they are there.")
     assert "  101 (main/dark): a, b\n  300 (main/dark): not tried\n" in said
     assert said.endswith("  and 40 more")

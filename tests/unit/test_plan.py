@@ -193,7 +193,7 @@ def test_a_plan_of_nothing_is_a_plan(made, tmp_path):
     assert (tmp_path / "plan.csv").read_text() == "survey,program,pix64,pix16,n_targets\n"
     assert (tmp_path / "plan_pixels.csv").read_text() == "pix16,pix64,n_targets,digest\n"
     assert len(targets_of_pixel(tmp_path / "plan_targets.npy", 27247)) == 0
-    assert read_plan(str(tmp_path / "plan.csv")).coadds == {}
+    assert read_plan(str(tmp_path / "plan.csv")).files == {}
     assert "coadds to read            0" in summary(plan)
 
 
@@ -237,14 +237,14 @@ def test_the_plan_is_read_again_only_when_it_has_changed(made, tmp_path):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     path = tmp_path / "plan.csv"
     planned = read_plan(str(path))
-    assert planned.coadds[27258] == [("main", "dark"), ("main", "bright")]
+    assert planned.files[27258] == [("main", "dark"), ("main", "bright")]
     assert planned.n_targets[27258] == (plan.targets["pix64"] == 27258).sum()
     assert sorted(planned.searched) == sorted(set(plan.pix16.tolist()))
     assert planned.searched[27258 >> 4].count(27258) == 1
     assert read_plan(str(path)) is planned
     path.write_text(path.read_text().splitlines()[0] + "\nmain,dark,7,0,1\n")
     os.utime(path, ns=(1, 1))
-    assert dict(read_plan(str(path)).coadds) == {7: [("main", "dark")]}
+    assert dict(read_plan(str(path)).files) == {7: [("main", "dark")]}
 
 
 # --- Lists that are none ---------------------------------------------------------------------------------------------

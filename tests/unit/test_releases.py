@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from skyharvest.errors import InputError
 from skyharvest.releases import (
     REGISTRY,
+    load_hetdex_release,
     load_registry,
     load_release,
     parse_coadd_name,
@@ -61,6 +62,34 @@ def test_the_public_releases_are_on_globus():
         assert load_release(name).list_root("x") == f"https://data.desi.lbl.gov/public/{name}"
     assert load_release("loa").globus == {}
     assert (load_release("loa").list_root("x"), load_release("demo").list_root("x")) == ("x", "resources/demo")
+
+
+def test_hetdex_cubes_lie_where_the_archive_has_them():
+    pdr1 = load_hetdex_release("pdr1")
+    assert f"{pdr1.root('https')}/{pdr1.cube(20190405020, '034')}" == (
+        "http://web.corral.tacc.utexas.edu/hetdex/HETDEX/pdr/pdr1/datacubes/20190405020/dex_cube_20190405020_034.fits"
+    )
+    assert f"{pdr1.root('local')}/{pdr1.index()}" == (
+        "/corral-repl/utexas/Hobby-Eberly-Telesco/public/HETDEX/pdr/pdr1/ifu-index.fits"
+    )
+    assert load_hetdex_release("demohetdex").root("local") == "resources/demo/hetdex"
+    assert pdr1.root("http://mirror.example/pdr1/") == "http://mirror.example/pdr1"
+    with pytest.raises(InputError, match=r"'pdr1' has no 's3' root.*it has: https, local.*holds ifu-index\.fits"):
+        pdr1.root("s3")
+
+
+def test_hetdex_is_asked_for_four_connections_at_most():
+    assert [load_hetdex_release("pdr1").connections(wanted) for wanted in (1, 4, 6, 64)] == [1, 4, 4, 4]
+
+
+def test_a_release_of_another_survey_is_told_apart():
+    said = r"'pdr1' is a release of HETDEX, which hetdex\.release may name; desi\.release wants one of DESI: dr1, edr"
+    with pytest.raises(InputError, match=said):
+        load_release("pdr1")
+    with pytest.raises(InputError, match=r"'dr1' is a release of DESI.*wants one of HETDEX: pdr1, demohetdex"):
+        load_hetdex_release("dr1")
+    with pytest.raises(InputError, match=r"no release 'pdr2'; did you mean 'pdr1'\?"):
+        load_hetdex_release("pdr2")
 
 
 def test_names_of_the_other_files():
@@ -155,6 +184,12 @@ def _registry(tmp_path, old, new):
         ("tilepix: spectro", "tilepix: /spectro", "dr1.paths.tilepix"),
         ("path: /dr1}", "path: dr1}", "dr1.globus.path"),
         ("globus: {endpoint: 6b4e1f6a-", "globus: {endpoint: ", "dr1.globus.endpoint"),
+        ("  survey: hetdex\n", "  survey: hetdx\n", "pdr1.survey: 'hetdx' is not one of"),
+        ("  survey: hetdex\n", "", "pdr1: 'specprod' is a required property"),
+        ("specprod: iron", "specprod: iron\n  survey: hetdex", "dr1: 'max_connections' is a required property"),
+        ("max_connections: 4", "max_connections: 0", "pdr1.max_connections"),
+        ("index: ifu-index", "idx: ifu-index", "pdr1.paths: 'index' is a required property"),
+        ("https: http://web", "s3: http://web", "pdr1.roots"),
     ],
 )
 def test_a_registry_with_a_mistake_is_refused(tmp_path, old, new, said):
@@ -174,6 +209,18 @@ def test_a_registry_with_a_mistake_is_refused(tmp_path, old, new, said):
 def test_a_release_with_a_mistake_is_refused(tmp_path, old, new, said):
     with pytest.raises(InputError, match=rf"releases\.yaml.*{said}"):
         load_release("dr1", _registry(tmp_path, old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("max_connections: 4", "max_connexions: 4", "max_connections"),
+        ("{ifuslot}.fits", "{ifu}.fits", r"'ifu'.*is made of \{shotid\} and \{ifuslot\}"),
+    ],
+)
+def test_a_hetdex_release_with_a_mistake_is_refused(tmp_path, old, new, said):
+    with pytest.raises(InputError, match=rf"releases\.yaml.*'pdr1' cannot be used.*{said}"):
+        load_hetdex_release("pdr1", _registry(tmp_path, old, new))
 
 
 def test_what_is_no_registry_at_all(tmp_path):

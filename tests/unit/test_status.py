@@ -21,14 +21,16 @@ from skyharvest.journal import Journal, Line
 from skyharvest.plan import NO_TARGETID, TARGET_DTYPE
 from skyharvest.planned import extracted_path
 from skyharvest.runs import Run
-from skyharvest.status import STATES, Status, gather, show
+from skyharvest.status import STATES, Status, gather
+from skyharvest.statustable import show
+from skyharvest.survey import DESI
 
 # pix64 → its coadds' programs; batches 0 (pixels 1, 2), 1 (17) and 0+1 (3); 33 pixels' names are their files'.
 COADDS = {1: ("dark", "bright"), 2: ("dark",), 3: ("dark", "backup"), 17: ("bright",)}
 SEARCHED = [(0, 1), (0, 2), (0, 3), (1, 3), (1, 17)]
 ROWS = {1: (0, 1), 2: (2,), 3: (3, 4), 17: (4, 5)}  # 4 touches two pixels
 BATCHES = {"0": (1, 2), "0+1": (3,), "1": (17,)}
-ASKED = Run("dr1", simulated=False, enabled=True, copied=False)
+ASKED = Run({"desi": "dr1"}, simulated=False, copied=False)
 COMMAND = "python scripts/extract_desi.py --archive 'https://a b' --pixel 1 main/dark"
 
 
@@ -127,7 +129,7 @@ def test_before_anything_has_run(tree):
     assert tree.counts("prepare_targets") == {"ready": 1}
     assert tree.counts("plan_desi") == {"waiting": 1}
     assert status.jobs["extract_desi"] == ("coadd", None)
-    text = show(status, time.time(), 5)
+    text = show([status], time.time(), 5)
     assert "none has been recorded here" in text
     assert "? coadds" in text
     assert "simulate_release" not in text
@@ -143,13 +145,13 @@ def test_rules_that_not_every_run_has(tree):
         *("extract_desi", "assemble_desi", "account_desi"),
     ]
     assert status.jobs["extract_desi"][1]["waiting"] == 6  # for the copies
-    assert list(gather(tree.results, tree.directory, replace(ASKED, enabled=False), None).jobs) == ["prepare_targets"]
+    assert list(gather(tree.results, tree.directory, replace(ASKED, releases={}), None).jobs) == ["prepare_targets"]
 
 
 def test_when_only_the_targets_are_known(tree):
     tree.prepare()
     assert tree.look().targets == Counter({"rejected": 2, looked.TO_DO: 10}) | dict.fromkeys(
-        looked.TARGET_STATES, 0
+        (*DESI.statuses, looked.TO_DO), 0
     ) | {
         "rejected": 2,
         looked.TO_DO: 10,
@@ -163,7 +165,7 @@ def test_with_a_plan_every_coadd_is_ready_and_what_comes_after_waits(tree):
     assert tree.counts("account_desi") == {"waiting": 1}
     status = tree.look()
     assert {name: n for name, n in status.targets.items() if n} == {"not_covered": 4, "rejected": 2, looked.TO_DO: 6}
-    assert status.coadds["main", "dark"] == {"left": 3}
+    assert status.files["main", "dark"] == {"left": 3}
 
 
 def test_in_the_middle_of_a_run(tree):
@@ -180,13 +182,13 @@ def test_in_the_middle_of_a_run(tree):
     assert tree.counts("assemble_desi") == {"waiting": 1, "ready": 1}
     status = tree.look()
     assert status.alive
-    assert status.coadds["main", "bright"] == {"read": 1, "absent": 1}
+    assert status.files["main", "bright"] == {"read": 1, "absent": 1}
     assert status.seconds_each["main", "bright"] == 2.0
     targets = {name: n for name, n in status.targets.items() if n}
     # 1 was not found, 4 and 5 are in an absent coadd, but 4 is near another one that has not been searched yet.
     assert targets == {"matched": 1, "no_fiber": 1, "coadd_absent": 1, "not_covered": 4, "rejected": 2, looked.TO_DO: 3}
     assert (status.bytes, status.requests, status.n_spectra) == (3_000_000, 9, 2)
-    text = show(status, time.time(), 5)
+    text = show([status], time.time(), 5)
     assert "running for" in text
     assert "3.0 MB" in text
     assert "left" in text.splitlines()[-3]
@@ -205,7 +207,7 @@ def test_a_crash_leaves_nothing_running(tree):
     assert tree.counts("extract_desi") == {"done": 2, "interrupted": 1, "ready": 3}
     status = tree.look()
     assert (status.alive, status.locked, status.errors) == (False, True, [])
-    text = show(status, time.time(), 5)
+    text = show([status], time.time(), 5)
     assert "interrupted: process" in text
     assert "snakemake --cores 2 --unlock" in text
     other = gather(tree.directory / "results/y", tree.directory, ASKED, None)
@@ -253,7 +255,7 @@ def test_another_hosts_run_cannot_be_judged(tree):
     status = tree.look()
     assert status.alive is None
     assert tree.counts("extract_desi")["running"] == 2
-    assert "cannot be seen from this host; last sign of life" in show(status, time.time(), 5)
+    assert "cannot be seen from this host; last sign of life" in show([status], time.time(), 5)
 
 
 def test_a_job_in_a_clusters_queue_does_not_run_yet(tree):
@@ -311,13 +313,13 @@ def test_failures_say_why_where_and_how_to_repeat_them(tree, monkeypatch):
     assert first.message.endswith("2: HTTP 403")
     assert "ZeroDivisionError: a bug" in {error.message for error in status.errors}
     monkeypatch.chdir(tree.directory)
-    text = show(status, time.time(), 2)
+    text = show([status], time.time(), 2)
     assert "ended before all was done" in text
     assert "errors    3, the last 2:" in text
     assert f"repeat  {COMMAND}" in text
     assert "log     results/x/logs/extract_desi/" in text
     monkeypatch.chdir("/")
-    assert f"repeat  cd {tree.directory} && {COMMAND}" in show(tree.look(), time.time(), 2)
+    assert f"repeat  cd {tree.directory} && {COMMAND}" in show([tree.look()], time.time(), 2)
 
 
 def test_a_pixel_that_failed_shows_while_its_batch_goes_on(tree):
@@ -405,14 +407,14 @@ def test_at_the_end_the_summary_counts(tree):
     for pix16 in (0, 1):
         tree.file(f"results/x/desi_crossmatches/healpix={pix16}/crossmatch_desi.hdf5")
     assert tree.counts("account_desi") == {"ready": 1}
-    summary = {"status": dict.fromkeys(ledger.STATUSES, 2), "spectra": 77}
+    summary = {"status": dict.fromkeys(DESI.statuses, 2), "spectra": 77}
     tree.file("results/x/desi/ledger.csv")
     path = tree.file("results/x/desi/summary.json", json.dumps(summary))
     tree.run(alive=False, ended=time.time(), outcome="finished")
     status = tree.look()
     assert all(set(counted) <= {"done"} for _, counted in status.jobs.values())
     assert (status.n_spectra, status.targets["matched"], status.targets[looked.TO_DO]) == (77, 2, 0)
-    assert "finished: began" in show(status, time.time(), 5)
+    assert "finished: began" in show([status], time.time(), 5)
     os.utime(path, (1, 1))  # of an older plan
     assert tree.look().n_spectra == 0
 
@@ -432,9 +434,9 @@ def test_rows_of_every_state_add_up_to_the_plan(tree):
         status = tree.look()
         assert set(status.jobs["extract_desi"][1]) <= set(STATES)
         assert status.jobs["extract_desi"][1].total() == 6
-        assert sum(counts.total() for counts in status.coadds.values()) == 6
+        assert sum(counts.total() for counts in status.files.values()) == 6
         assert sum(status.targets.values()) == 12
-        assert show(status, time.time(), 5)
+        assert show([status], time.time(), 5)
 
 
 # The journal is an index: without it, the extracted files say the same.
@@ -480,9 +482,9 @@ def test_without_a_journal_the_targets_are_those_of_the_ledger(harvested):
     assert len(expected) >= 5
     assert {name: n for name, n in status.targets.items() if n} == expected
     assert status.n_spectra == made.n_spectra.sum()
-    read = Counter(state for counts in status.coadds.values() for state, n in counts.items() for _ in range(n))
-    assert read == made.coadds
-    assert tuple(status.targets) == (*ledger.STATUSES, looked.TO_DO)
+    read = Counter(state for counts in status.files.values() for state, n in counts.items() for _ in range(n))
+    assert read == made.files
+    assert tuple(status.targets) == (*DESI.statuses, looked.TO_DO)
 
 
 def test_a_journal_of_other_files_is_not_believed(harvested, tmp_path):
@@ -557,13 +559,13 @@ def test_what_cannot_be_shown_is_said(tree, capsys, monkeypatch, words, message)
 
 def test_a_run_that_cannot_be_recorded_goes_on(tmp_path, caplog):
     (tmp_path / "logs").touch()
-    runs.begin(tmp_path / "logs", "", release="dr1", simulated=False, enabled=True, copied=False)
+    runs.begin(tmp_path / "logs", "", releases={"desi": "dr1"}, simulated=False, copied=False)
     runs.end(tmp_path / "logs", runs.FINISHED)
     assert "run.json is not kept" in caplog.text
 
 
 def test_a_run_beside_one_that_is_alive_leaves_its_record(tree):
-    about = {"release": "dr1", "simulated": False, "enabled": True, "copied": False}
+    about = {"releases": {"desi": "dr1"}, "simulated": False, "copied": False}
     logs = tree.results / "logs"
     runs.begin(logs, "a.log", **about)
     first = runs.load(logs)

@@ -289,7 +289,7 @@ def test_the_clusters_profiles_are_what_snakemake_understands(demo, profile):
 
 def test_the_lists_of_the_batches_name_every_extracted_file_once(demo):
     listed = [
-        int(line["pix64"])
+        int(line["unit"])
         for path in (demo / RESULTS / "desi/extracted/batches").glob("*.csv")
         for line in csv.DictReader(path.read_text().splitlines())
     ]

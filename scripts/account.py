@@ -1,4 +1,4 @@
-"""Account for every CSV row of a finished run: ledger.csv, summary.json, and a table on screen."""
+"""Account for every CSV row of a survey's finished run: ledger.csv, summary.json, and a table on screen."""
 
 import argparse
 import sys
@@ -6,18 +6,20 @@ from pathlib import Path
 
 from skyharvest import cli
 from skyharvest.ledger import account, show, summarise, write_ledger, write_summary
+from skyharvest.survey import SURVEYS
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     made = cli.parser(__doc__ or "")
+    made.add_argument("--survey", choices=list(SURVEYS), default="desi", help="whose run it is")
     made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
     made.add_argument("--rejected", type=Path, required=True, metavar="REJECTED.csv", help="from prepare_targets.py")
-    made.add_argument("--plan-targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from plan_desi.py")
+    made.add_argument("--plan-targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from the plan")
     made.add_argument("--extracted", type=Path, required=True, help="directory of the extracted files")
     made.add_argument("--crossmatches", type=Path, required=True, help="directory of the assembled files")
     made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr1 (recorded)")
+    made.add_argument("--release", required=True, help="a key of config/releases.yaml (recorded)")
     made.add_argument("--ledger", type=Path, required=True, help="ledger.csv to write")
     made.add_argument("--summary", type=Path, required=True, help="summary.json to write")
     return made
@@ -32,8 +34,9 @@ def main(options: argparse.Namespace) -> None:
         extracted=options.extracted,
         crossmatches=options.crossmatches,
         name=options.name,
+        survey=SURVEYS[options.survey],
     )
-    summary = summarise(made, {"survey": "desi", "release": options.release})
+    summary = summarise(made, {"release": options.release})
     write_ledger(made, options.ledger)
     write_summary(summary, options.summary)
     print(show(summary))

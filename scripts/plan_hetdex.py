@@ -1,0 +1,45 @@
+"""Decide which HETDEX cubes to read for which targets."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from skyharvest import cli
+from skyharvest.archive import Archive
+from skyharvest.hetdexindex import cached_index
+from skyharvest.hetdexplan import make_plan, summary, write_plan
+from skyharvest.releases import load_hetdex_release
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
+    made.add_argument(
+        "--index", type=Path, required=True, help="from fetch_hetdex_index.py; fetched again if it is damaged"
+    )
+    made.add_argument("--release", required=True, help="a key of config/releases.yaml, of HETDEX, such as pdr1")
+    made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds ifu-index.fits")
+    made.add_argument("--min-flag", type=float, help="leave out cubes whose flag is smaller; 0 to 1 (all good)")
+    made.add_argument("--fields", nargs="+", metavar="FIELD", help="fields to use, such as dex-spring; else all")
+    made.add_argument("--out-dir", type=Path, required=True, help="where plan.csv goes")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Plan, and show the table of what will be read."""
+    release = load_hetdex_release(options.release)
+    root = release.root(options.archive)
+    with Archive(root) as archive:
+        index = cached_index(archive, release, options.index)
+    table = pq.read_table(options.targets, columns=["row", "ra", "dec", "pix16"])
+    targets = {name: table.column(name).to_numpy() for name in table.column_names}
+    plan = make_plan(index, targets, min_flag=options.min_flag, fields=options.fields)
+    write_plan(plan, options.out_dir, release, root)
+    print(summary(plan, root))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

@@ -1,0 +1,35 @@
+"""The CSV's own columns in the assembled files of every survey: the group that ``targets: name`` names."""
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skyharvest import arrow, store
+
+OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
+
+
+def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.int64]) -> None:
+    """Write the CSV's own columns, with their types, at some rows of the table of targets.
+
+    Parameters
+    ----------
+    group
+        Where to.
+    table
+        Rows of ``targets.parquet``.
+    index
+        (n,) which of them, row by row of the group.
+    """
+    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    group.attrs.update({key: metadata[key] for key in ("csv", "ra_column", "dec_column") if key in metadata})
+    taken = arrow.take(table, index)
+    store.write_column(group, "row", arrow.to_numpy(taken.column("row"))[0])
+    for field in table.schema:
+        if field.name in OWN_COLUMNS:
+            continue
+        original = (field.metadata or {}).get(b"csv_column", field.name.encode()).decode()
+        link = store.safe_name(original if original != "row" else "csv_row", group)
+        values, null = arrow.to_numpy(taken.column(field.name))
+        store.write_column(group, link, values, column=original if link != original else None, null_value=null)

@@ -1,0 +1,196 @@
+"""Take the spectra of a few targets out of one HETDEX cube.
+
+Layout of an extracted file (n spectra, by CSV row):
+
+=====================================  ====================================================================
+``row``, ``ra``, ``dec``               (n,) CSV row and its position, degrees
+``x``, ``y``                           (n,) float64 spaxels of the cube, 0-based
+``separation_arcsec``                  (n,) from the cube's centre
+``spectrum_flux, spectrum_error``      (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
+``spectrum_coverage``                  (n, 1036) float32, share of the aperture with good voxels
+``optimal_flux, optimal_error``        (n, 1036) ditto, weighted with the point-spread function; if asked for
+``targets/row``                        (m,) every target of the cube
+``targets/n_spectra``                  (m,) 1 where it has a spectrum
+``targets/nearest_arcsec``             (m,) from the cube's centre
+``targets/n_cubes``                    (m,) 1
+``cubes/path, status, reason``         (1,) ``read``, ``absent`` or ``unreadable``, and why
+=====================================  ====================================================================
+
+A target has a spectrum if some wavelength of it has enough coverage.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest import __version__, store
+from skyharvest.archive import Archive, is_url
+from skyharvest.download import downloaded
+from skyharvest.errors import Absent, MalformedFile
+from skyharvest.hetdex import Masking, Psf, Spectra, extract_spectra, read_cube
+
+if TYPE_CHECKING:
+    import h5py
+
+log = logging.getLogger(__name__)
+
+FORMAT = "skyharvest extracted HETDEX cube 1"
+SECOND_READING_S = 1.0  # between a malformed reading and the second one
+FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
+
+
+@dataclass(frozen=True)
+class WantedSpectra:
+    """What to extract.
+
+    Attributes
+    ----------
+    radius_arcsec
+        Of the aperture.
+    min_coverage
+        Where less of the aperture has good voxels there is no flux.
+    masking
+        Which voxels are good.
+    optimal
+        ``gaussian`` or ``moffat``: a spectrum weighted with this point-spread function as well.
+    fwhm_arcsec
+        Of the point-spread function: the cube's ``fwhm_virus``.
+    check_absence
+        Called before a cube is recorded as absent; raises if that is not to be believed.
+    """
+
+    radius_arcsec: float = 3.5
+    min_coverage: float = 0.2
+    masking: Masking = field(default_factory=Masking)
+    optimal: str | None = None
+    fwhm_arcsec: float = float("nan")
+    check_absence: Callable[[], None] | None = None
+
+    @property
+    def psf(self) -> Psf | None:
+        """The point-spread function, if it is known and asked for."""
+        if self.optimal is None or not np.isfinite(self.fwhm_arcsec) or self.fwhm_arcsec <= 0:
+            return None
+        return Psf(self.optimal, self.fwhm_arcsec)
+
+
+@dataclass
+class Extracted:
+    """What became of a cube.
+
+    Attributes
+    ----------
+    status
+        ``read``, ``absent`` or ``unreadable``.
+    rows
+        CSV rows with a spectrum.
+    """
+
+    status: str
+    reason: str = ""
+    rows: tuple[int, ...] = ()
+
+
+def extract_cube(
+    archive: Archive, path: str, targets: npt.NDArray[Any], out: Path, *, wanted: WantedSpectra, scratch: Path
+) -> Extracted:
+    """Extract the spectra of a cube's targets into one file.
+
+    Parameters
+    ----------
+    archive
+        Where the cube is. From a server it is downloaded, verified, read, and removed.
+    path
+        Relative to the archive's root.
+    targets
+        The cube's rows of ``plan_targets.npy``.
+    out
+        The HDF5 file to write; its layout is the module's.
+    wanted
+        Aperture, masks and so on.
+    scratch
+        Where to download to.
+
+    Raises
+    ------
+    ArchiveUnavailable, ArchiveRefused
+        Never recorded: the cube fails, and the next run tries again.
+    """
+    made = Extracted("read")
+    spectra: Spectra | None = None
+    try:
+        try:
+            spectra = _read(archive, path, targets, wanted, scratch)
+        except MalformedFile as first:
+            log.warning("%s; reading it once more", first)
+            time.sleep(SECOND_READING_S)
+            spectra = _read(archive, path, targets, wanted, scratch)
+    except Absent as error:
+        if wanted.check_absence:
+            wanted.check_absence()
+        log.info("absent: %s", error)
+        made.status, made.reason = "absent", "not in the archive"
+    except MalformedFile as error:
+        log.warning("unreadable: %s", error)
+        made.status, made.reason = "unreadable", str(error)
+    if spectra is not None:
+        found = spectra.on_cube & np.isfinite(spectra.flux).any(axis=1)
+        made.rows = tuple(targets["row"][found].tolist())
+    with store.create(out, sealed=True) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["skyharvest_version"] = __version__
+        _write(file, path, targets, spectra, made)
+    return made
+
+
+def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: WantedSpectra, scratch: Path) -> Spectra:
+    def read(place: Archive) -> Spectra:
+        with place.open(path):
+            pass  # says if it is absent, or was wrong twice
+        cube = read_cube(Path(place.location(path)), path)
+        return extract_spectra(
+            cube,
+            targets["ra"],
+            targets["dec"],
+            radius_arcsec=wanted.radius_arcsec,
+            masking=wanted.masking,
+            min_coverage=wanted.min_coverage,
+            psf=wanted.psf,
+        )
+
+    if not is_url(archive.location(path)):
+        return read(archive)
+    with downloaded(archive, [([path], "")], scratch) as local:
+        return read(local)
+
+
+def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], spectra: Spectra | None, made: Extracted) -> None:
+    cubes = file.create_group("cubes")
+    for name, text in (("path", path), ("status", made.status), ("reason", made.reason)):
+        store.write_column(cubes, name, np.array([text], object))
+    found = np.isin(targets["row"], made.rows)
+    of_target = file.create_group("targets")
+    store.write_column(of_target, "row", targets["row"])
+    store.write_column(of_target, "n_spectra", found.astype(np.int64))
+    store.write_column(of_target, "nearest_arcsec", targets["separation_arcsec"], unit="arcsec")
+    store.write_column(of_target, "n_cubes", np.ones(len(targets), np.int64))
+    for name, unit in (("row", None), ("ra", "deg"), ("dec", "deg"), ("separation_arcsec", "arcsec")):
+        store.write_column(file, name, targets[name][found], unit=unit)
+    if spectra is None:
+        return
+    for name in ("x", "y"):
+        store.write_column(file, name, getattr(spectra, name)[found], unit="spaxel")
+    kinds = {"spectrum_flux": spectra.flux, "spectrum_error": spectra.error, "spectrum_coverage": spectra.coverage}
+    if spectra.optimal_flux is not None and spectra.optimal_error is not None:
+        kinds |= {"optimal_flux": spectra.optimal_flux, "optimal_error": spectra.optimal_error}
+    for name, values in kinds.items():
+        attributes = {"unit": FLUX_UNIT} if "coverage" not in name else {}
+        shape = values.shape[1:]
+        dataset = store.spectra_dataset(file, name, len(made.rows), shape, np.float32, compressed=False, **attributes)
+        dataset[:] = values[found]
