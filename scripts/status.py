@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from skyharvest import cli, runs
 from skyharvest.config import validate
 from skyharvest.errors import InputError
@@ -15,6 +13,7 @@ from skyharvest.releases import GLOBUS, expand_user, load_release
 from skyharvest.status import gather
 from skyharvest.statustable import show
 from skyharvest.survey import DEMO, SURVEYS, releases
+from skyharvest.yamlfile import read_yaml
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config"
 
@@ -55,23 +54,12 @@ def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
     """Return the configuration that was asked for, or that ran last, and the directory of its results."""
     found = []
     for path in [configfile] if configfile else [CONFIGS / "demo.yaml", CONFIGS / "config.yaml"]:
-        config = load(path)
+        config = read_yaml(path)
         results = expand_user(str(config.get("results") or "results"))
         run = runs.load(results / "logs")
         found.append((run.started if run else 0.0, config, results))
     _, config, results = max(found, key=lambda one: one[0])
     return config, results
-
-
-def load(path: Path) -> dict[str, Any]:
-    """Read a configuration, without judging it: its run may be over, and its archive gone."""
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: expected keys and values, found {type(config).__name__}")
-    return config
 
 
 def from_config(given: dict[str, Any]) -> runs.Run:

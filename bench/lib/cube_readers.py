@@ -15,11 +15,13 @@ RADIUS_ARCSEC, MIN_COVERAGE = 3.5, 0.2
 
 
 def ours(cube: Path, positions: Any) -> Any:
-    """Read the cube, extract all."""
+    """Read what is near the positions, extract all: as a job of the workflow does."""
     import lib  # noqa: F401 (finds skyharvest)
-    from skyharvest.hetdex import extract_spectra, read_cube
+    from skyharvest.hetdex import extract_spectra, reach, read_cube
 
-    spectra = extract_spectra(read_cube(cube), *positions.T, radius_arcsec=RADIUS_ARCSEC, min_coverage=MIN_COVERAGE)
+    ra, dec = positions.T
+    read = read_cube(cube, near=(ra, dec), reach_arcsec=reach(RADIUS_ARCSEC))
+    spectra = extract_spectra(read, ra, dec, radius_arcsec=RADIUS_ARCSEC, min_coverage=MIN_COVERAGE)
     return spectra.flux, spectra.error, spectra.coverage
 
 
@@ -38,7 +40,7 @@ def astropy_sections(cube: Path, positions: Any) -> Any:
         made = np.full((3, len(positions), n_wave), np.nan)
         for k, (ra, dec) in enumerate(positions):
             at = celestial.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
-            weights = CircularAperture(at, radius).to_mask("exact").to_image(plane)
+            weights = CircularAperture(at, radius).to_mask(method="exact").to_image(plane)
             if weights is None or not weights.any():
                 continue
             rows, columns = np.nonzero(weights)

@@ -247,27 +247,31 @@ class Sky:
         types = self.cards.get("CTYPE1"), self.cards.get("CTYPE2")
         if not (str(types[0]).startswith("RA--") and str(types[1]).startswith("DEC-")):
             raise ValueError(f"CTYPE1 and CTYPE2 are {types[0]!r} and {types[1]!r}, expected 'RA---TAN' and 'DEC--TAN'")
+        for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
+            if not np.isfinite(self._number(key)):
+                raise ValueError(f"{key} is {self.cards.get(key)!r}, expected a number")
         self._matrix = self._pixel_scale_matrix()
+        if not np.isfinite(self._matrix).all():
+            raise ValueError("its CDELTi and PCi_j, or CDi_j, are not all numbers")
         self._is_plain = (
             types == ("RA---TAN", "DEC--TAN")
             and self.cards.get("LONPOLE", 180.0) == 180.0
             and all(self.cards.get(f"CUNIT{axis}", "deg") == "deg" for axis in (1, 2))
             and not any(key.startswith(("PV", "CROTA")) for key in self.cards)
-            and abs(self._number("CRVAL2", 0)) < 90  # at the pole LONPOLE has another default
-            and bool(np.isfinite(self._matrix).all())
-            and abs(np.linalg.det(self._matrix)) > 0
+            and abs(self._number("CRVAL2")) < 90  # at the pole LONPOLE has another default
+            and np.linalg.det(self._matrix) != 0
         )
         if not self._is_plain:
             self.wcs.wcs.set()  # raises what is wrong
             self._matrix = self.wcs.pixel_scale_matrix
 
-    def _number(self, key: str, default: float) -> float:
+    def _number(self, key: str, default: float | None = None) -> float:
         return _float(self.cards.get(key, default))
 
     def _pixel_scale_matrix(self) -> Floats:
         """Return the matrix (2, 2) from spaxels to degrees on the projection's plane."""
         pairs = [[(i, j) for j in (1, 2)] for i in (1, 2)]
-        if any(key.startswith("CD") and not key.startswith("CDELT") for key in self.cards):
+        if any(re.match("CD[12]", key) for key in self.cards):
             return np.array([[self._number(f"CD{i}_{j}", 0) for i, j in row] for row in pairs])
         return np.array(
             [[self._number(f"CDELT{i}", 1) * self._number(f"PC{i}_{j}", i == j) for i, j in row] for row in pairs]
@@ -279,7 +283,7 @@ class Sky:
         from astropy.io.fits import Header  # noqa: PLC0415 (with astropy.wcs 0.4 s)
         from astropy.wcs import WCS  # noqa: PLC0415
 
-        wcs = WCS(Header(self.cards))
+        wcs = WCS(Header(self.cards), fix=False)
         wcs.array_shape = SHAPE[1:]
         return wcs
 
@@ -307,14 +311,14 @@ class Sky:
         if not self._is_plain:
             x, y = self.wcs.wcs_world2pix(np.column_stack([ra, dec]), 0).T
             return x, y
-        dec0 = np.radians(self._number("CRVAL2", 0))
-        dec, east = np.radians(dec), np.radians(ra - self._number("CRVAL1", 0))
+        dec0 = np.radians(self._number("CRVAL2"))
+        dec, east = np.radians(dec), np.radians(ra - self._number("CRVAL1"))
         toward = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(east)
         toward = np.where(toward > 0, toward, np.nan)  # or behind the observer
         xi = np.cos(dec) * np.sin(east) / toward
         eta = (np.sin(dec - dec0) + 2 * np.sin(dec0) * np.cos(dec) * np.sin(east / 2) ** 2) / toward
         dx, dy = np.linalg.solve(self._matrix, np.degrees([xi, eta]))
-        return dx + self._number("CRPIX1", 0) - 1, dy + self._number("CRPIX2", 0) - 1
+        return dx + self._number("CRPIX1") - 1, dy + self._number("CRPIX2") - 1
 
 
 def read_cube(
@@ -418,17 +422,18 @@ def _read_images(path: Path, fits: FitsFile, rows: Bools) -> dict[str, Array]:
     import fitsio  # noqa: PLC0415
 
     read: dict[str, Array] = {}
-    # cfitsio would take brackets and commas in a path for its own syntax.
-    with path.open("rb") as stream, fitsio.FITS(f"/dev/fd/{stream.fileno()}") as file:
-        for image, kinds in IMAGES.items():
-            hdu = fits[image]
-            try:
+    hdu = fits["DATA"]
+    try:
+        # cfitsio would take brackets and commas in a path for its own syntax.
+        with path.open("rb") as stream, fitsio.FITS(f"/dev/fd/{stream.fileno()}") as file:
+            for image, kinds in IMAGES.items():
+                hdu = fits[image]
                 read[image] = _read_rows(file[image], _whole_tiles(rows, hdu))
-            except OSError as error:
-                raise MalformedFile(f"{hdu}: cfitsio cannot read it: {' '.join(str(error).split())}") from error
-            if read[image].dtype.kind not in kinds:
-                what = "bits in whole numbers" if image == "MASK" else "floating-point numbers"
-                raise MalformedFile(f"{hdu}: holds {read[image].dtype}, expected {what}")
+                if read[image].dtype.kind not in kinds:
+                    what = "bits in whole numbers" if image == "MASK" else "floating-point numbers"
+                    raise MalformedFile(f"{hdu}: holds {read[image].dtype}, expected {what}")
+    except (OSError, LookupError, ValueError, MemoryError) as error:  # fitsio's
+        raise MalformedFile(f"{hdu}: cfitsio cannot read it: {' '.join(str(error).split())}") from error
     return {
         "flux": read["DATA"].astype(np.float32, copy=False),
         "error": read["ERROR"].astype(np.float32, copy=False),
@@ -581,15 +586,17 @@ def _in_circle(x: float, y: float, radius: float, box: Box) -> Floats:
     """
     dx, dy = (np.append(offsets - 0.5, offsets[-1:] + 0.5) for offsets in _offsets(x, y, box))
     a, b = np.clip(dx, -radius, radius), np.clip(dy, -radius, radius)[:, None]
-    half = np.sqrt(radius**2 - b**2)  # of the chord at b
 
-    def below(at: Floats) -> Floats:  # between the x axis and the circle, left of a point
-        root = np.sqrt(np.maximum(radius**2 - at**2, 0))
-        return np.asarray((at * root + radius**2 * (np.arcsin(at / radius) + np.pi / 2)) / 2)
+    def height(at: Floats) -> Floats:
+        return np.asarray(np.sqrt(np.maximum(radius**2 - at**2, 0)))
 
+    def quarter(at: Floats) -> Floats:  # area between the x axis and the circle, left of a point
+        return np.asarray((at * height(at) + radius**2 * (np.arcsin(at / radius) + np.pi / 2)) / 2)
+
+    half = height(b)  # of the chord
     inside = np.clip(a, -half, half)
-    area = b * (inside + half) + below(inside) - below(-half)
-    area += np.where(b > 0, 2 * (below(np.minimum(a, -half)) + below(np.maximum(a, half)) - below(half)), 0)
+    area = b * (inside + half) + quarter(inside) - quarter(-half)
+    area += np.where(b > 0, 2 * (quarter(np.minimum(a, -half)) + quarter(np.maximum(a, half)) - quarter(half)), 0)
     weights = np.diff(np.diff(area, axis=0), axis=1)
     return np.where(weights > LEAST_WEIGHT, weights, 0)
 

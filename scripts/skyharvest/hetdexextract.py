@@ -33,7 +33,7 @@ from skyharvest import __version__, store
 from skyharvest.archive import Archive, is_url
 from skyharvest.download import downloaded
 from skyharvest.errors import Absent, MalformedFile
-from skyharvest.hetdex import Masking, Psf, Spectra, extract_spectra, read_cube
+from skyharvest.hetdex import Masking, Psf, Spectra, extract_spectra, reach, read_cube
 
 if TYPE_CHECKING:
     import h5py
@@ -153,7 +153,9 @@ def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: Wanted
     def read(place: Archive) -> Spectra:
         with place.open(path):
             pass  # says if it is absent, or was wrong twice
-        cube = read_cube(Path(place.location(path)), path)
+        near = (targets["ra"], targets["dec"])
+        far = reach(wanted.radius_arcsec, wanted.psf)
+        cube = read_cube(Path(place.location(path)), path, near=near, reach_arcsec=far)
         return extract_spectra(
             cube,
             targets["ra"],

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from skyharvest.errors import InputError
+from skyharvest.yamlfile import read_yaml
 
 REGISTRY = Path(__file__).resolve().parents[2] / "config" / "releases.yaml"
 SCHEMA = REGISTRY.parent / "schema" / "releases.schema.yaml"
@@ -197,10 +198,10 @@ def load_registry(registry: Path | None = None) -> dict[str, Any]:
     import jsonschema  # noqa: PLC0415 (0.15 s that jobs, which come after this check, do not pay)
 
     path = registry or REGISTRY
-    entries = _read_yaml(path)
+    entries = read_yaml(path)
     problems = [
         f"  {'.'.join(map(str, error.absolute_path)) or 'the file'}: {error.message}"
-        for error in jsonschema.Draft202012Validator(_read_yaml(SCHEMA)).iter_errors(entries)
+        for error in jsonschema.Draft202012Validator(read_yaml(SCHEMA)).iter_errors(entries)
     ]
     if problems:
         raise InputError("\n".join([f"{path} is not a valid registry of releases:", *sorted(problems)]))
@@ -280,7 +281,7 @@ def wrong_survey(name: str, entries: Mapping[str, Any], survey: str) -> str:
 
 def _entry(path: Path, name: str, survey: str) -> dict[str, Any]:
     """Return the entry of a release of a survey, as it is written."""
-    entries = _read_yaml(path)
+    entries = read_yaml(path)
     if name not in entries:
         of_survey = [key for key, entry in entries.items() if survey_of(entry) == survey]
         raise InputError(f"no release {name!r}{nearest(name, of_survey)} (see {path})")
@@ -329,15 +330,3 @@ def expand_user(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415 (programs that only take file names apart do without)
-
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: expected keys and values, found {type(document).__name__}")
-    return document

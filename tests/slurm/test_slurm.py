@@ -40,11 +40,15 @@ def contents(path: Path) -> dict[str, object]:
     return found
 
 
-def assert_as_local(directory: Path, local: Path) -> None:
+def assert_as_local(directory: Path, local: Path, *surveys: str) -> None:
     """Compare all outputs of two runs."""
-    for kind in ("targets/rejected.csv", "desi/plan.csv", "desi/ledger.csv"):
+    for kind in (
+        "targets/rejected.csv",
+        *(f"{survey}/{name}.csv" for survey in surveys for name in ("plan", "ledger")),
+    ):
         assert (directory / RESULTS / kind).read_text() == (local / RESULTS / kind).read_text()
-    for pattern in ("desi/extracted/*/*.hdf5", "desi/extracted/batches/*.csv", "desi_crossmatches/*/*.hdf5"):
+    kinds = ("/extracted/*/*.hdf5", "/extracted/*/*.csv", "_crossmatches/*/*.hdf5")
+    for pattern in (f"{survey}{kind}" for survey in surveys for kind in kinds):
         expected = sorted((local / RESULTS).glob(pattern))
         assert [path.relative_to(local) for path in expected] == [
             path.relative_to(directory) for path in sorted((directory / RESULTS).glob(pattern))
@@ -65,7 +69,7 @@ def served(local, tmp_path):
 
 
 def over(server: Served) -> list[str]:
-    return ["--config", f"desi={{archive: '{server.url}'}}", f"results={RESULTS}"]
+    return ["--config", f"desi={{archive: '{server.url}'}}", "hetdex={enabled: false}", f"results={RESULTS}"]
 
 
 def prepared(tmp_path: Path, *settings: str) -> Path:
@@ -113,7 +117,7 @@ def submitted(output: str) -> Sequence[str]:
 def test_the_outputs_are_those_of_a_local_run(tmp_path, local):
     done = run(tmp_path)
     assert done.status == 0, done.output[-5000:]
-    assert_as_local(tmp_path, local)
+    assert_as_local(tmp_path, local, "desi", "hetdex")
     extracted = len(list((tmp_path / RESULTS).glob("desi/extracted/*/*.hdf5")))
     assert len(re.findall(r"^rule extract_desi:", done.output, re.M)) < extracted
     assert not list((tmp_path / "logs/slurm").rglob("*.log"))  # kept where a job failed
@@ -128,7 +132,7 @@ def test_the_connections_are_counted_over_the_whole_cluster(tmp_path, local, ser
     done = run(directory, *settings)
     assert done.status == 0, done.output[-5000:]
     assert 1 <= served.most_open <= 2
-    assert_as_local(directory, local)
+    assert_as_local(directory, local, "desi")
 
 
 def test_a_job_that_is_killed_for_memory_is_given_more(tmp_path, local, monkeypatch):
@@ -172,7 +176,7 @@ def test_a_node_that_goes_down_costs_nothing_but_time(tmp_path, local, served):
     finally:
         set_node("state=resume")
     assert done.status == 0, done.output[-5000:]
-    assert_as_local(directory, local)
+    assert_as_local(directory, local, "desi")
 
 
 def set_node(*what: str) -> None:
@@ -191,4 +195,4 @@ def test_a_failing_pixel_fails_only_its_own_healpix(tmp_path, local, served):
     assert not (directory / RESULTS / "desi/ledger.csv").exists()
     served.misbehave = None
     assert run(directory, *over(served)).status == 0
-    assert_as_local(directory, local)
+    assert_as_local(directory, local, "desi")

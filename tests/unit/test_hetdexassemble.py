@@ -88,7 +88,7 @@ def extract(root: Path) -> None:
                 extract_cube(source, path, targets, out, wanted=WantedSpectra(), scratch=root / "scratch")
 
 
-def read(path: Path, name: str) -> str:
+def read(path: Path, name: str, **_) -> str:
     if "_002" in name:
         raise MalformedFile(f"{name}: HDU MASK is missing")
     return name

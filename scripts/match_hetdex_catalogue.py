@@ -1,0 +1,67 @@
+"""Find HETDEX's catalogued sources (HPSC2) near the targets, with every column and their spectra."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from skyharvest import arrow, cli
+from skyharvest.archive import Archive
+from skyharvest.errors import InputError
+from skyharvest.hetdexcatalogue import (
+    CATALOGUE,
+    SPECTRA,
+    VERSION,
+    find_version,
+    match_catalogue,
+    read_spectra,
+    write_catalogue,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--archive", required=True, metavar="ROOT", help="directory or URL that holds ifu-index.fits")
+    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
+    made.add_argument("--radius", type=float, default=1.5, help="of the match, arcsec")
+    made.add_argument(
+        "--catalogue-version",
+        metavar="V",
+        help=f"of the catalogue, such as {VERSION}; else the newest in a directory, and {VERSION} on a server",
+    )
+    made.add_argument("--catalogue", default=CATALOGUE, metavar="PATH", help="of the table, relative to the root")
+    made.add_argument("--spectra", default=SPECTRA, metavar="PATH", help="of the file with spectra, ditto")
+    made.add_argument("--connections", type=int, default=1, help="open connections to the archive, at most")
+    made.add_argument("--server-notes", type=Path, help="a file to remember in what the archive's server can do")
+    made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
+    made.add_argument("--out", type=Path, required=True, metavar="OUT.hdf5", help="the file to write")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Match, read, write, and say how much there is."""
+    if not 0 < options.radius <= 60:
+        raise InputError(f"--radius {options.radius}: expected arcseconds, more than 0 and at most 60")
+    with pq.ParquetFile(options.targets) as file:
+        table = file.read(columns=["row", "ra", "dec"])
+    targets = {name: arrow.to_numpy(table.column(name))[0] for name in table.column_names}
+    with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
+        version = options.catalogue_version or find_version(archive, options.catalogue)
+        path = options.catalogue.format(version=version)
+        matched = match_catalogue(archive, path, targets, options.radius)
+        spectra = read_spectra(archive, options.spectra.format(version=version), matched)
+        attributes = {
+            "catalogue": archive.location(path),
+            "radius_arcsec": options.radius,
+            "config_hash": options.config_hash,
+        }
+    write_catalogue(options.out, matched, spectra, attributes)
+    n_rows, n_sources = (len(np.unique(values)) for values in (matched.row, matched.source))
+    cli.log.info("%s: %d sources near %d of %d targets", options.out, n_sources, n_rows, len(targets["row"]))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))
