@@ -254,7 +254,8 @@ def planned(tmp_path) -> tuple[Path, Path]:
 
 def test_the_line_says_pixels_spectra_bytes_errors_and_time(planned):
     path, plan = planned
-    assert progress_line(path, read_plan(str(plan))) == "1 of 3 pixels, 4 spectra, 2.1 MB moved, 0 errors, about 13 s left"
+    said = progress_line(path, read_plan(str(plan)))
+    assert said == "1 of 3 pixels, 4 spectra, 2.1 MB moved, 0 errors, about 13 s left"
     Journal(path).add([Line(time.time(), 3, "", "", "failed", message="gone")])
     assert "4 spectra, 2.1 MB moved, 1 error, about 9 s left" in progress_line(path, read_plan(str(plan)))
 

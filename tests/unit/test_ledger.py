@@ -4,12 +4,12 @@ import csv
 import json
 import shutil
 
-import account as account_program
 import h5py
 import healpy
 import numpy as np
 import pytest
 
+import account as account_program
 import show_summary
 from skyharvest import cli
 from skyharvest import extract as extracting
