@@ -234,7 +234,7 @@ class Sky:
     Parameters
     ----------
     header
-        Keyword → value; what is not of axes 1 and 2 is ignored.
+        Keyword → value; what is not of axes 1 and 2 is ignored. The frame is taken to be ICRS, as in every cube.
 
     Raises
     ------
@@ -295,8 +295,8 @@ class Sky:
     def spaxels(self, ra: Any, dec: Any) -> tuple[Floats, Floats]:
         """Return where positions fall.
 
-        The gnomonic projection of every cube of the release is computed here, and anything else by astropy, whose
-        import would be half of a job's time. Source: Calabretta & Greisen 2002, A&A 395, 1077, §5.1.3.
+        The gnomonic projection of HETDEX's cubes is computed here; any other by astropy, whose import takes as long as
+        all else that is done for one source. Source: Calabretta & Greisen 2002, A&A 395, 1077, §5.1.3.
 
         Parameters
         ----------
@@ -333,8 +333,8 @@ def read_cube(
     name
         What messages call it, such as the URL that it came from.
     near : ((n,), (n,)) degrees, ICRS
-        Read only the rows of spaxels within ``reach_arcsec`` of these positions (see `reach`), which takes a sixth of
-        the time for one of them.
+        Read only the rows of spaxels within ``reach_arcsec`` of these positions (see `reach`): for one of them, a sixth
+        of the time.
 
     Raises
     ------
@@ -354,7 +354,7 @@ def read_cube(
         _check_wavelengths(data)
         try:
             sky = Sky(data.header)
-        except (ValueError, MemoryError) as error:  # wcslib's errors are ValueErrors
+        except ValueError as error:  # wcslib's, too
             raise MalformedFile(f"{data}: no celestial axes: {' '.join(str(error).split())}") from error
         rows = np.full(N_SPAXELS, near is None)
         for x, y in zip(*sky.spaxels(*near), strict=True) if near is not None else ():
@@ -432,7 +432,7 @@ def _read_images(path: Path, fits: FitsFile, rows: Bools) -> dict[str, Array]:
                 if read[image].dtype.kind not in kinds:
                     what = "bits in whole numbers" if image == "MASK" else "floating-point numbers"
                     raise MalformedFile(f"{hdu}: holds {read[image].dtype}, expected {what}")
-    except (OSError, LookupError, ValueError, MemoryError) as error:  # fitsio's
+    except (OSError, LookupError, ValueError) as error:  # fitsio's
         raise MalformedFile(f"{hdu}: cfitsio cannot read it: {' '.join(str(error).split())}") from error
     return {
         "flux": read["DATA"].astype(np.float32, copy=False),

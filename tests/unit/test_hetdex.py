@@ -1,7 +1,10 @@
 """HETDEX's cubes: what is read, and the spectra of sources, against astropy, photutils and analytic truth."""
 
 import math
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import fitsio
 import numpy as np
@@ -10,7 +13,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.modeling.functional_models import Moffat2D
-from astropy.wcs import WCS
+from astropy.wcs import WCS, FITSFixedWarning
 from astropy.wcs.utils import proj_plane_pixel_scales
 from photutils.aperture import CircularAperture
 
@@ -43,6 +46,7 @@ SPECTRUM = 3 + np.cos(WAVE_AIR / 150) + 40 * np.exp(-0.5 * ((WAVE_AIR - 4500) / 
 def no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", FITSFixedWarning)
         yield
 
 
@@ -173,6 +177,8 @@ def voxels():
     error[:, 25:28, 18:22] = 0  # a dead fiber, with flux
     flux[300:400, 60:80, 60:80] = 1e-9  # unfilled
     error[500:520, 30:34, 20:24] = np.nan
+    error[600:620, 33:36, 18:20] = np.nan
+    error[640:660, 33:36, 18:20] *= -1
     outside = np.hypot(*(np.indices((104, 104)) - 51.5)) > 66
     flux[:, outside] = np.nan
     error[:, outside] = 0
@@ -408,6 +414,9 @@ def test_coverage_decides_to_the_edge():
     whole = extract_spectra(cube, [ra], [dec], min_coverage=1.0)
     assert np.array_equal(np.isfinite(whole.flux[0]), expected > 1 - 1e-9)  # all of it is enough
     assert np.isfinite(whole.flux[0, 3:6]).all()
+    anywhere = sky_of(*np.random.default_rng(4).uniform(-3, 107, (2, 60)))
+    whole = extract_spectra(cube_of(cube.flux), *anywhere, min_coverage=1.0)
+    assert np.isfinite(whole.flux).all()
     assert np.isnan(extract_spectra(cube, [ra], [dec], min_coverage=0.0).flux[0, :3]).all()  # nothing is never enough
 
 
@@ -721,6 +730,23 @@ def test_a_file_that_is_no_fits_is_called_what_it_is(tmp_path, content, message)
     path.write_bytes(content)
     with pytest.raises(MalformedFile, match=message):
         read_cube(path)
+
+
+def test_a_job_imports_no_more_than_it_needs(compressed):
+    """astropy, photutils and numba take longer to import than one source takes to extract."""
+    ra, dec = sky_of(50.0, 50.0)
+    program = f"""
+import sys
+from pathlib import Path
+from skyharvest.hetdex import Psf, extract_spectra, reach, read_cube
+psf = Psf("moffat", {FWHM})
+cube = read_cube(Path({str(compressed)!r}), near=([{ra}], [{dec}]), reach_arcsec=reach({RADIUS}, psf))
+assert extract_spectra(cube, [{ra}], [{dec}], psf=psf).on_cube.all()
+print([name for name in ("astropy", "photutils", "scipy", "numba", "h5py", "urllib3") if name in sys.modules])
+"""
+    scripts = Path(__file__).resolve().parents[2] / "scripts"
+    done = subprocess.run([sys.executable, "-c", program], cwd=scripts, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_a_file_that_is_not_there(tmp_path):
