@@ -27,7 +27,8 @@ class Progress:
     Parameters
     ----------
     journal, plan
-        The run's journal and ``plan.csv``; without both of them nothing is said. ``progress.txt`` lies beside it.
+        The run's journal and ``plan.csv``; without both of them nothing is said. The line lies beside the journal
+        ``extract_desi.csv``, in ``progress_desi.txt``.
     read
         Reads the plan.
     """
@@ -48,10 +49,10 @@ class Progress:
             self._say(self._journal, self._plan)
 
     def _say(self, journal: Path, plan: Path) -> None:
-        shown = journal.with_name("progress.txt")
+        shown = journal.with_name(f"progress_{journal.stem.removeprefix('extract_')}.txt")
         if not self._is_due(shown):
             return
-        claim = shown.with_name(f".{shown.name}")  # the job that makes it is the one to speak; it becomes progress.txt
+        claim = shown.with_name(f".{shown.name}")  # the job that makes it is the one to speak
         try:
             handle = os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:

@@ -274,7 +274,8 @@ class _Look:
         left = {kind: counts[LEFT] for kind, counts in status.files.items()}
         status.seconds_left = seconds_left(left, journal, self.since)
         status.errors = sorted(self.tracked.errors, key=lambda error: error.time, reverse=True)
-        kept = [self.logs / name for name in (runs.RECORD, f"extract_{self.survey.name}.csv", "progress.txt")]
+        name = self.survey.name
+        kept = [self.logs / path for path in (runs.RECORD, f"extract_{name}.csv", f"progress_{name}.txt")]
         if status.run is not None and status.run.log:
             kept.append(Path(status.run.log))
         status.seen = max(_time_of(path) for path in kept)

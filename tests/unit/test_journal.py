@@ -267,7 +267,7 @@ def age(path: Path, seconds: float) -> None:
 
 def test_it_is_said_once_in_a_while_by_one_of_all_jobs(planned, capsys):
     path, plan = planned
-    record, shown = path.with_name(progress.RECORD), path.with_name("progress.txt")
+    record, shown = path.with_name(progress.RECORD), path.with_name("progress_desi.txt")
 
     def all_jobs() -> list[str]:
         jobs = [threading.Thread(target=Progress(path, plan).unit_done) for _ in range(8)]
@@ -288,7 +288,7 @@ def test_it_is_said_once_in_a_while_by_one_of_all_jobs(planned, capsys):
     assert len(all_jobs()) == 1
     age(shown, -3600)  # written by a clock that was wrong
     assert len(all_jobs()) == 1
-    assert sorted(name.name for name in path.parent.iterdir()) == ["extract_desi.csv", "progress.txt", "run.json"]
+    assert sorted(name.name for name in path.parent.iterdir()) == ["extract_desi.csv", "progress_desi.txt", "run.json"]
 
 
 def test_a_job_that_comes_second_says_nothing(planned, monkeypatch, capsys):
@@ -303,10 +303,10 @@ def test_a_job_that_was_killed_while_it_spoke_silences_nobody_for_long(planned, 
     path, plan = planned
     path.with_name(progress.RECORD).touch()
     age(path.with_name(progress.RECORD), 100)
-    path.with_name(".progress.txt").touch()
+    path.with_name(".progress_desi.txt").touch()
     Progress(path, plan).unit_done()
     assert capsys.readouterr().out == ""
-    age(path.with_name(".progress.txt"), 31)
+    age(path.with_name(".progress_desi.txt"), 31)
     for _ in range(2):
         Progress(path, plan).unit_done()
     assert len(capsys.readouterr().out.splitlines()) == 1
