@@ -20,7 +20,7 @@ from itertools import groupby
 from pathlib import Path
 
 from skyharvest.archive import Archive, is_url
-from skyharvest.atomic import atomic_path
+from skyharvest.csvfile import write_rows
 from skyharvest.errors import Absent, HarvestError, MalformedFile
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def write_addresses(directory: Path, archive: Archive, detectids: Iterable[int],
     """Write ``elixer_addresses.csv``, ``detectid,address``: where each picture should be. Return its path."""
     path = directory / ADDRESSES
     lines = ([detectid, archive.location(picture_path(detectid, template))] for detectid in detectids)
-    _write_csv(path, ("detectid", "address"), lines)
+    write_rows(path, ("detectid", "address"), lines)
     return path
 
 
@@ -109,7 +109,7 @@ def fetch_pictures(archive: Archive, detectids: Iterable[int], directory: Path, 
             _fetch_group(archive, list(group), directory, template, made)
     finally:
         lines = ([k, archive.location(picture_path(k, template)), why] for k, why in sorted(made.missing.items()))
-        _write_csv(directory / MISSING, ("detectid", "address", "reason"), lines)
+        write_rows(directory / MISSING, ("detectid", "address", "reason"), lines)
     return made
 
 
@@ -207,10 +207,3 @@ def _read_missing(path: Path) -> dict[int, str]:
     return {
         int(line["detectid"]): line.get("reason") or "" for line in lines if (line.get("detectid") or "").isdecimal()
     }
-
-
-def _write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(lines)

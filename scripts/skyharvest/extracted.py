@@ -6,14 +6,13 @@ The list appears when all files of the job are there, and tells without opening 
     A line per unit: matched rows; files by what became of them; coadds that were read without their redshifts.
 """
 
-import csv
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import h5py
 
 from skyharvest import store
-from skyharvest.atomic import atomic_path
+from skyharvest.csvfile import write_rows
 from skyharvest.errors import MalformedFile
 from skyharvest.planned import Unit
 
@@ -59,7 +58,4 @@ def _states(file: h5py.File, what: str) -> list[str]:
 
 def write_list(path: Path, lines: Sequence[Listed]) -> None:
     """Write the list of a job."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(lines)
+    write_rows(path, COLUMNS, lines)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyharvest.atomic import atomic_path
+from skyharvest.csvfile import write_rows
 from skyharvest.errors import InputError, MalformedFile
 from skyharvest.globuspath import Collection
 from skyharvest.releases import Release
@@ -111,7 +111,5 @@ def check_local(files: Mapping[str, str], local: Path, destination: Collection) 
 
 def write_record(path: Path, files: Iterable[WantedFile], statuses: Mapping[str, str]) -> None:
     """Write what became of every file: a CSV with the columns `RECORD`."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(RECORD)
-        writer.writerows((file.survey, file.program, file.pix64, file.path, statuses[file.path]) for file in files)
+    rows = ((file.survey, file.program, file.pix64, file.path, statuses[file.path]) for file in files)
+    write_rows(path, RECORD, rows)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from skyharvest.archive import is_url
 from skyharvest.atomic import atomic_path
+from skyharvest.csvfile import write_columns
 from skyharvest.errors import InputError, MalformedFile
 from skyharvest.hetdexindex import CUBE_DTYPE, Index
 from skyharvest.match import equal_ids, within_radius
-from skyharvest.plan import write_csv
 from skyharvest.releases import HetdexRelease
 
 log = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ def write_plan(plan: Plan, directory: Path, release: HetdexRelease, root: str) -
     """
     shotid, ifuslot = plan.cubes["shotid"], plan.cubes["ifuslot"].astype(str)
     in_2017 = (shotid < AFTER_2017).astype(np.int64)
-    write_csv(
+    write_columns(
         directory / "plan.csv",
         ("shotid", "ifuslot", "n_targets", "in_2017"),
         (shotid, ifuslot, plan.n_targets, in_2017),
@@ -217,7 +217,7 @@ def write_plan(plan: Plan, directory: Path, release: HetdexRelease, root: str) -
     seeing = plan.cubes["fwhm_virus"]
     digests = np.array([_digest(plan.targets[a:b], seeing[k]) for k, (a, b) in enumerate(spans)], str)
     pix16, cube = plan.needed.T
-    write_csv(
+    write_columns(
         directory / "plan_pixels.csv",
         ("pix16", "shotid", "ifuslot", "digest"),
         (pix16, shotid[cube], ifuslot[cube], digests[cube]),

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from skyharvest import store
 from skyharvest.atomic import atomic_path
+from skyharvest.csvfile import write_rows
 from skyharvest.errors import MalformedFile
 from skyharvest.planned import Unit
 from skyharvest.survey import DESI, SURVEYS, Survey
@@ -199,10 +200,7 @@ def write_ledger(made: Ledger, path: Path) -> None:
         made.missing.tolist(),
         strict=True,
     )
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(made.survey.columns)
-        writer.writerows(lines)
+    write_rows(path, made.survey.columns, lines)
 
 
 def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:

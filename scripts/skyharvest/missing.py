@@ -7,11 +7,10 @@
     empty if there was none.
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from skyharvest.atomic import atomic_path
+from skyharvest.csvfile import write_rows
 from skyharvest.journal import read_journal
 from skyharvest.planned import Plan, Unit
 
@@ -44,10 +43,7 @@ def find_missing(plan: Plan, extracted: Path, journal: Path) -> list[Missing]:
 
 def write_missing(path: Path, missing: Sequence[Missing]) -> None:
     """Write ``missing.csv``."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(missing)
+    write_rows(path, COLUMNS, missing)
 
 
 def show(missing: Sequence[Missing], plan: Plan, path: Path) -> str:

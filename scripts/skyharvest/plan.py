@@ -1,6 +1,5 @@
 """Which coadds to read for which targets: the release's list of coadds joined with the pixels that targets touch."""
 
-import csv
 import hashlib
 import logging
 import re
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from skyharvest.archive import Archive
 from skyharvest.atomic import atomic_path
+from skyharvest.csvfile import write_columns
 from skyharvest.errors import InputError, MalformedFile
 from skyharvest.fitsrows import FitsFile
 from skyharvest.releases import Release
@@ -219,11 +219,11 @@ def write_plan(plan: Plan, directory: Path) -> None:
     """
     pix64 = plan.coadds.pix64
     columns = (plan.coadds.survey, plan.coadds.program, pix64, pix64 >> PIX16_SHIFT, plan.n_targets)
-    write_csv(directory / "plan.csv", ("survey", "program", "pix64", "pix16", "n_targets"), columns)
+    write_columns(directory / "plan.csv", ("survey", "program", "pix64", "pix16", "n_targets"), columns)
     pairs, counts = np.unique(np.stack([plan.pix16, plan.targets["pix64"]], axis=1), axis=0, return_counts=True)
     edges = np.searchsorted(plan.targets["pix64"], np.stack([pairs[:, 1], pairs[:, 1] + 1]))
     digests = np.array([_digest(plan.targets[first:last]) for first, last in edges.T.tolist()])
-    write_csv(
+    write_columns(
         directory / "plan_pixels.csv",
         ("pix16", "pix64", "n_targets", "digest"),
         (pairs[:, 0], pairs[:, 1], counts, digests),
@@ -234,14 +234,6 @@ def write_plan(plan: Plan, directory: Path) -> None:
 
 def _digest(targets: npt.NDArray[Any]) -> str:
     return hashlib.blake2b(targets.tobytes(), digest_size=8).hexdigest()
-
-
-def write_csv(path: Path, header: Sequence[str], columns: Sequence[npt.NDArray[Any]]) -> None:
-    """Write columns of equal length as a CSV file."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def targets_of_pixel(path: Path, pix64: int) -> npt.NDArray[Any]:

@@ -1,0 +1,21 @@
+"""CSV files that this project writes: a header, a line per row, complete or not there at all."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from skyharvest.atomic import atomic_path
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write rows."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_columns(path: Path, header: Sequence[str], columns: Sequence[Any]) -> None:
+    """Write columns: arrays of equal length."""
+    write_rows(path, header, zip(*(column.tolist() for column in columns), strict=True))
