@@ -13,9 +13,8 @@ becomes part of a WCS.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from skyharvest.errors import InputError, MalformedFile
 from skyharvest.fitsrows import HDU, FitsFile, Value
 from skyharvest.hetdexbits import mask_bits
+from skyharvest.skyplane import Sky, as_number
 from skyharvest.source import LocalFile
 
 Array = npt.NDArray[Any]
@@ -47,9 +47,6 @@ LEAST_WEIGHT = 1e-9  # of a spaxel in a circle: less is rounding
 N_DECIMALS = 12  # to which sums of weights are good: full coverage is 1, not 1 - 2e-16
 
 _FILE_NAME = re.compile(r"dex_cube_(\d+)_(\d{3})\.fits")
-_CELESTIAL = re.compile(
-    r"(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA)[12]|(PC|CD)[12]_[12]|PV[12]_\d+|LONPOLE|LATPOLE|RADESYS|EQUINOX"
-)
 
 
 def air_to_vacuum(wave: Any) -> Floats:
@@ -210,13 +207,13 @@ class Cube:
     flux: Array
     error: Array
     mask: Array
-    sky: "Sky"
+    sky: Sky
     bin_width: float = BIN_WIDTH
     rows: Bools = field(default_factory=lambda: np.ones(N_SPAXELS, bool))
 
     def __post_init__(self) -> None:
         if not isinstance(self.sky, Sky):
-            self.sky = Sky(dict(self.sky.to_header()))
+            self.sky = Sky(dict(self.sky.to_header()), SHAPE[1:])
 
     @property
     def wcs(self) -> Any:
@@ -224,101 +221,8 @@ class Cube:
         return self.sky.wcs
 
     def spaxels(self, ra: Any, dec: Any) -> tuple[Floats, Floats]:
-        """Return where positions fall: `Sky.spaxels`."""
-        return self.sky.spaxels(ra, dec)
-
-
-class Sky:
-    """Where spaxels are: the celestial axes of a header.
-
-    Parameters
-    ----------
-    header
-        Keyword → value; what is not of axes 1 and 2 is ignored. The frame is taken to be ICRS, as in every cube.
-
-    Raises
-    ------
-    ValueError
-        If the keywords make no celestial WCS.
-    """
-
-    def __init__(self, header: Mapping[str, Value]) -> None:
-        self.cards = {key: value for key, value in header.items() if _CELESTIAL.fullmatch(key)}
-        types = self.cards.get("CTYPE1"), self.cards.get("CTYPE2")
-        if not (str(types[0]).startswith("RA--") and str(types[1]).startswith("DEC-")):
-            raise ValueError(f"CTYPE1 and CTYPE2 are {types[0]!r} and {types[1]!r}, expected 'RA---TAN' and 'DEC--TAN'")
-        for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2"):
-            if not np.isfinite(self._number(key)):
-                raise ValueError(f"{key} is {self.cards.get(key)!r}, expected a number")
-        self._matrix = self._pixel_scale_matrix()
-        if not np.isfinite(self._matrix).all():
-            raise ValueError("its CDELTi and PCi_j, or CDi_j, are not all numbers")
-        self._is_plain = (
-            types == ("RA---TAN", "DEC--TAN")
-            and self.cards.get("LONPOLE", 180.0) == 180.0
-            and all(self.cards.get(f"CUNIT{axis}", "deg") == "deg" for axis in (1, 2))
-            and not any(key.startswith(("PV", "CROTA")) for key in self.cards)
-            and abs(self._number("CRVAL2")) < 90  # at the pole LONPOLE has another default
-            and np.linalg.det(self._matrix) != 0
-        )
-        if not self._is_plain:
-            self.wcs.wcs.set()  # raises what is wrong
-            self._matrix = self.wcs.pixel_scale_matrix
-
-    def _number(self, key: str, default: float | None = None) -> float:
-        return _float(self.cards.get(key, default))
-
-    def _pixel_scale_matrix(self) -> Floats:
-        """Return the matrix (2, 2) from spaxels to degrees on the projection's plane."""
-        pairs = [[(i, j) for j in (1, 2)] for i in (1, 2)]
-        if any(re.match("CD[12]", key) for key in self.cards):
-            return np.array([[self._number(f"CD{i}_{j}", 0) for i, j in row] for row in pairs])
-        return np.array(
-            [[self._number(f"CDELT{i}", 1) * self._number(f"PC{i}_{j}", i == j) for i, j in row] for row in pairs]
-        )
-
-    @cached_property
-    def wcs(self) -> Any:
-        """`astropy.wcs.WCS` of the celestial axes."""
-        from astropy.io.fits import Header  # noqa: PLC0415 (with astropy.wcs 0.4 s)
-        from astropy.wcs import WCS  # noqa: PLC0415
-
-        wcs = WCS(Header(self.cards), fix=False)
-        wcs.array_shape = SHAPE[1:]
-        return wcs
-
-    @property
-    def spaxel_arcsec(self) -> float:
-        """Side of a spaxel: the first of the WCS's projected pixel scales."""
-        return float(np.hypot(*self._matrix[:, 0]) * 3600)
-
-    def spaxels(self, ra: Any, dec: Any) -> tuple[Floats, Floats]:
-        """Return where positions fall.
-
-        The gnomonic projection of HETDEX's cubes is computed here; any other by astropy, whose import takes as long as
-        all else that is done for one source. Source: Calabretta & Greisen 2002, A&A 395, 1077, §5.1.3.
-
-        Parameters
-        ----------
-        ra, dec : (n,) degrees, ICRS
-
-        Returns
-        -------
-        x, y : (n,) float64
-            0 is the first spaxel's centre; NaN for a position that the projection does not reach.
-        """
-        ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
-        if not self._is_plain:
-            x, y = self.wcs.wcs_world2pix(np.column_stack([ra, dec]), 0).T
-            return x, y
-        dec0 = np.radians(self._number("CRVAL2"))
-        dec, east = np.radians(dec), np.radians(ra - self._number("CRVAL1"))
-        toward = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(east)
-        toward = np.where(toward > 0, toward, np.nan)  # or behind the observer
-        xi = np.cos(dec) * np.sin(east) / toward
-        eta = (np.sin(dec - dec0) + 2 * np.sin(dec0) * np.cos(dec) * np.sin(east / 2) ** 2) / toward
-        dx, dy = np.linalg.solve(self._matrix, np.degrees([xi, eta]))
-        return dx + self._number("CRPIX1") - 1, dy + self._number("CRPIX2") - 1
+        """Return where positions fall: `skyharvest.skyplane.Sky.pixels`."""
+        return self.sky.pixels(ra, dec)
 
 
 def read_cube(
@@ -353,12 +257,12 @@ def read_cube(
         data = fits["DATA"]
         _check_wavelengths(data)
         try:
-            sky = Sky(data.header)
+            sky = Sky(data.header, SHAPE[1:])
         except ValueError as error:  # wcslib's, too
             raise MalformedFile(f"{data}: no celestial axes: {' '.join(str(error).split())}") from error
         rows = np.full(N_SPAXELS, near is None)
-        for x, y in zip(*sky.spaxels(*near), strict=True) if near is not None else ():
-            rows[_box(x, y, reach_arcsec / sky.spaxel_arcsec)[0]] = True
+        for x, y in zip(*sky.pixels(*near), strict=True) if near is not None else ():
+            rows[_box(x, y, reach_arcsec / sky.pixel_arcsec)[0]] = True
         named = _FILE_NAME.search(Path(source.name).name) or _FILE_NAME.search(path.name)
         shotid, ifuslot = data.header.get("SHOTID"), data.header.get("IFUSLOT")
         return Cube(
@@ -398,7 +302,7 @@ def _check_wavelengths(hdu: HDU) -> None:
     keywords = ("CRVAL3", "CDELT3", "CRPIX3")
     value, step, pixel = (hdu.header.get(keyword) for keyword in keywords)
     step = hdu.header.get("CD3_3") if step is None else step
-    numbers = [_float(number) for number in (value, step, pixel)]
+    numbers = [as_number(number) for number in (value, step, pixel)]
     first = numbers[0] + (1 - numbers[2]) * numbers[1]
     last = first + (N_WAVE - 1) * numbers[1]
     if not (abs(first - WAVE_AIR[0]) < 1e-3 and abs(last - WAVE_AIR[-1]) < 1e-3):
@@ -407,14 +311,10 @@ def _check_wavelengths(hdu: HDU) -> None:
 
 
 def _bin_width(hdu: HDU) -> float:
-    width = _float(hdu.header.get("SPECBW", BIN_WIDTH))
+    width = as_number(hdu.header.get("SPECBW", BIN_WIDTH))
     if not 0 < width < np.inf:
         raise MalformedFile(f"{hdu}: SPECBW is {hdu.header['SPECBW']!r}, expected the width of a bin in Å")
     return width
-
-
-def _float(value: Value) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
 
 
 def _read_images(path: Path, fits: FitsFile, rows: Bools) -> dict[str, Array]:
@@ -543,7 +443,7 @@ def extract_spectra(
     made = Spectra(np.zeros(len(x), bool), x, y, *(np.full(shape, np.nan, np.float32) for _ in range(3)))
     if psf is not None:
         made.optimal_flux, made.optimal_error = (np.full(shape, np.nan, np.float32) for _ in range(2))
-    radius, widest = (arcsec / cube.sky.spaxel_arcsec for arcsec in (radius_arcsec, reach(radius_arcsec, psf)))
+    radius, widest = (arcsec / cube.sky.pixel_arcsec for arcsec in (radius_arcsec, reach(radius_arcsec, psf)))
     for k in range(len(x)):
         box = _box(x[k], y[k], widest)
         weights = _in_circle(x[k], y[k], radius, box)
@@ -554,8 +454,8 @@ def extract_spectra(
         made.flux[k], made.error[k], made.coverage[k] = voxels.in_aperture(weights.ravel(), min_coverage)
         if psf is not None and made.optimal_flux is not None and made.optimal_error is not None:
             dx, dy = _offsets(x[k], y[k], box)
-            fractions = psf.fractions(dx, dy, cube.sky.spaxel_arcsec)
-            fractions[np.hypot(dy[:, None], dx) > PSF_REACH * psf.fwhm_arcsec / cube.sky.spaxel_arcsec] = 0
+            fractions = psf.fractions(dx, dy, cube.sky.pixel_arcsec)
+            fractions[np.hypot(dy[:, None], dx) > PSF_REACH * psf.fwhm_arcsec / cube.sky.pixel_arcsec] = 0
             made.optimal_flux[k], made.optimal_error[k] = voxels.optimal(fractions.ravel(), min_coverage)
     return made
 

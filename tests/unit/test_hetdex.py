@@ -525,10 +525,13 @@ def test_every_celestial_wcs_is_astropys(tmp_path, how):
     cube = read_cube(write_zeros(tmp_path / NAME, made))
     rng = np.random.default_rng(1)
     ra, dec = sky_of(*rng.uniform(-20, 120, (2, 100)), dec=header["CRVAL2"])
-    found = cube.sky.spaxels(ra, dec)
+    found = cube.sky.pixels(ra, dec)
     np.testing.assert_allclose(found, sky_by_astropy(header, ra, dec), atol=1e-8)
-    assert cube.sky.spaxel_arcsec == pytest.approx(proj_plane_pixel_scales(WCS(header).celestial)[0] * 3600, rel=1e-12)
+    assert cube.sky.pixel_arcsec == pytest.approx(proj_plane_pixel_scales(WCS(header).celestial)[0] * 3600, rel=1e-12)
     np.testing.assert_allclose(cube.wcs.wcs_world2pix(ra, dec, 0), found, atol=1e-8)
+    back = SkyCoord(*cube.sky.positions(*found), unit="deg")
+    assert back.separation(SkyCoord(ra, dec, unit="deg")).arcsec.max() < 1e-6
+    assert cube.sky.positions(*np.reshape(found, (2, 10, 10)))[0].shape == (10, 10)
     assert cube.wcs.array_shape == (104, 104)
 
 
@@ -562,7 +565,7 @@ def test_what_is_read_is_what_astropy_reads(voxels, compressed, images, tmp_path
     assert cube.mask.max() > 8192
     assert (cube.shotid, cube.ifuslot, cube.bin_width) == (20190405020, "034", 2.0)
     assert cube.name == "http://archive/" + NAME
-    assert cube.sky.spaxel_arcsec == pytest.approx(SPAXEL, abs=1e-9)
+    assert cube.sky.pixel_arcsec == pytest.approx(SPAXEL, abs=1e-9)
 
 
 @pytest.mark.parametrize("tiles", [PLANES, (40, 20, 52), None])

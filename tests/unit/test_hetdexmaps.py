@@ -17,7 +17,8 @@ from photutils.aperture import CircularAperture
 
 from skyharvest import store
 from skyharvest.errors import InputError
-from skyharvest.hetdex import SHAPE, WAVE_AIR, Cube, Masking, Sky, air_to_vacuum, read_cube
+from skyharvest.hetdex import SHAPE, WAVE_AIR, Cube, Masking, air_to_vacuum, read_cube
+from skyharvest.skyplane import Sky
 from skyharvest.hetdexmaps import (
     IMAGES,
     LINES,
