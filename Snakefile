@@ -19,10 +19,11 @@ include: "rules/globus.smk"
 include: "rules/desi.smk"
 include: "rules/account.smk"
 include: "rules/hetdex.smk"
+include: "rules/hetdexproducts.smk"
 
 
 rule all:
     default_target: True
     input:
-        asked_for(),
+        asked_for,
     localrule: True

@@ -8,6 +8,8 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from skyharvest.config import digest, validate
+from skyharvest.configchecks import FROM_CATALOGUE
+from skyharvest.csvfile import has_rows
 from skyharvest.csvpath import check_csv_exists, content_digest
 from skyharvest.errors import InputError
 from skyharvest.archive import is_url
@@ -86,6 +88,16 @@ EXTRACT_OPTIONS = " ".join(
 ).strip()
 
 
+MAPS = config["hetdex"]["maps"]
+MAPS_AS_FITS = (
+    {"maps": directory(f"{HETDEX_CROSSMATCHES}/healpix={{pix16}}/maps")} if MAPS["enabled"] and MAPS["fits"] else {}
+)
+DETECTIONS = config["hetdex"]["detections"]
+DETECTIDS = (
+    f"{RESULTS}/hetdex/catalogue.hdf5"
+    if DETECTIONS["detectids"] == FROM_CATALOGUE
+    else DETECTIONS["detectids"] or f"{RESULTS}/hetdex/detectids.csv"
+)
 HETDEX_OPTIONS = " ".join(
     [
         f"--radius {config['hetdex']['aperture_radius_arcsec']} --min-coverage {config['hetdex']['min_coverage']}",
@@ -95,6 +107,7 @@ HETDEX_OPTIONS = " ".join(
             for bits in [config["hetdex"][key]]
         ),
         f"--optimal {config['hetdex']['optimal']}" if config["hetdex"]["optimal"] else "",
+        f"--map-size {MAPS['size_arcsec']} --map-half-width {MAPS['half_width']}" if MAPS["enabled"] else "",
     ]
 ).strip()
 
@@ -105,10 +118,10 @@ if not COPY_FIRST:
     CAUTION += f" --known {shlex.quote(RELEASE.tilepix())}"
 
 
-def asked_for():
+def asked_for(_wildcards=None):
     """Return the files that the config asks for."""
     ledgers = [f"{RESULTS}/{survey}/{name}" for survey in releases(config) for name in ("ledger.csv", "summary.json")]
-    return ledgers or rules.prepare_targets.output
+    return [*ledgers, *hetdex_products()] if ledgers else rules.prepare_targets.output
 
 
 def planned(_wildcards=None):
@@ -209,6 +222,20 @@ def cubes_of(wildcards):
     """Return the extracted files that an NSIDE=16 pixel is assembled from."""
     cubes = planned_cubes().searched[int(wildcards.pix16)]
     return [str(HETDEX.path(Path(HETDEX_EXTRACTED), cube)) for cube in cubes]
+
+
+def hetdex_products(_wildcards=None):
+    """Return what the config asks for of HETDEX's own products. Pictures that were missing are asked for once more."""
+    if not config["hetdex"]["enabled"]:
+        return []
+    addresses, missing_pictures = (f"{RESULTS}/hetdex/elixer/elixer_{name}.csv" for name in ("addresses", "missing"))
+    if workflow.is_main_process and DETECTIONS["pictures"] == "files" and has_rows(missing_pictures):
+        workflow.dag.forcefiles.add(addresses)
+    return [
+        *([f"{RESULTS}/hetdex/catalogue.hdf5"] if config["hetdex"]["catalogue"]["enabled"] else []),
+        *([f"{RESULTS}/hetdex/detections.hdf5"] if DETECTIONS["detectids"] else []),
+        *([addresses] if DETECTIONS["pictures"] else []),
+    ]
 
 
 def hetdex_crossmatch(pix16):

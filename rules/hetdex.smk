@@ -52,9 +52,14 @@ checkpoint plan_hetdex:
             for value in [config["hetdex"][key]]
             if value is not None
         ),
+        line=(
+            " ".join(f"--{key} {shlex.quote(MAPS[key])}" for key in ("wavelength", "redshift", "line") if MAPS[key])
+            if MAPS["enabled"]
+            else ""
+        ),
     shell:
         f"{RUN}/plan_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} "
-        "--targets {input.targets:q} --index {input.index:q} --release {params.release} {params.options} "
+        "--targets {input.targets:q} --index {input.index:q} --release {params.release} {params.options} {params.line} "
         "--out-dir $(dirname {output.plan:q}) 2> {log:q}"
 
 
@@ -95,7 +100,8 @@ rule assemble_hetdex:
         extracted=cubes_of,
         lists=lambda wildcards: lists_of_cubes(planned_cubes().searched[int(wildcards.pix16)]),
     output:
-        f"{HETDEX_CROSSMATCHES}/healpix={{pix16}}/crossmatch_hetdex.hdf5",
+        **MAPS_AS_FITS,
+        crossmatch=f"{HETDEX_CROSSMATCHES}/healpix={{pix16}}/crossmatch_hetdex.hdf5",
     log:
         f"{LOGS}/assemble_hetdex/{{pix16}}.log",
     conda:
@@ -107,11 +113,12 @@ rule assemble_hetdex:
         name=config["targets"]["name"],
         release=CUBES.name,
         radius=config["hetdex"]["aperture_radius_arcsec"],
+        fits=lambda wildcards, output: f"--fits {shlex.quote(output.maps)}" if MAPS_AS_FITS else "",
     shell:
         f"{RUN}/assemble_hetdex.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --plan-targets {input.plan_targets:q} "
         "--plan-cubes {input.plan_cubes:q} --extracted {input.extracted:q} "
-        "--name {params.name} --release {params.release} --radius {params.radius} --out {output:q} 2> {log:q}"
+        "--name {params.name} --release {params.release} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"
 
 
 use rule account_desi as account_hetdex with:
@@ -136,4 +143,5 @@ use rule account_desi as account_hetdex with:
 rule hetdex:
     input:
         rules.account_hetdex.output,
+        hetdex_products,
     localrule: True

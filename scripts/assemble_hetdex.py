@@ -22,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
     made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as pdr1 (recorded)")
     made.add_argument("--radius", type=float, default=3.5, help="of the aperture that was used, arcsec (recorded)")
+    made.add_argument("--fits", type=Path, metavar="DIR", help="write each source's maps there as well")
     made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
     return made
 
@@ -41,6 +42,7 @@ def main(options: argparse.Namespace) -> None:
             "aperture_radius_arcsec": options.radius,
             "config_hash": options.config_hash,
         },
+        fits=options.fits,
     )
     cli.log.info("%s: %d spectra", options.out, n)
 

@@ -13,6 +13,7 @@ from skyharvest.extract import absence_check
 from skyharvest.extracted import listed, write_list
 from skyharvest.hetdex import Masking
 from skyharvest.hetdexextract import WantedSpectra, extract_cube
+from skyharvest.hetdexmaps import MapsWanted
 from skyharvest.hetdexplan import cube_of_plan, targets_of_cube
 from skyharvest.journal import FAILED, Journal, Line
 from skyharvest.planned import CUBE, read_cubes
@@ -36,6 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--keep-bits", nargs="*", default=[], help="voxels with one of these are good all the same")
     made.add_argument("--include-only-bits", nargs="*", default=[], help="only voxels with one of these are good")
     made.add_argument("--optimal", choices=["gaussian", "moffat"], help="a spectrum weighted with this PSF as well")
+    made.add_argument("--map-size", type=float, metavar="ARCSEC", help="make maps of this size around each source")
+    made.add_argument("--map-half-width", type=float, default=10.0, help="of the maps' narrow band, Å")
     made.add_argument("--out", type=Path, required=True, metavar="OUT.hdf5", help="the file to write")
     made.add_argument("--list", type=Path, metavar="CSV", help="what became of the cube, for the next run")
     made.add_argument("--download", type=Path, required=True, metavar="DIR", help="where the cube is while it is read")
@@ -63,6 +66,7 @@ def main(options: argparse.Namespace) -> None:
         min_coverage=options.min_coverage,
         masking=Masking(options.exclude_bits, options.keep_bits, options.include_only_bits),
         optimal=options.optimal,
+        maps=None if options.map_size is None else MapsWanted(options.map_size, half_width=options.map_half_width),
         fwhm_arcsec=float(cube_of_plan(options.cubes, int(shotid), ifuslot)["fwhm_virus"]),
     )
     journal = Journal(options.journal)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from skyharvest import cli
 from skyharvest.archive import Archive
-from skyharvest.elixer import MISSING, PICTURE, fetch_pictures, write_addresses
+from skyharvest.elixer import MISSING, fetch_pictures, write_addresses
 from skyharvest.hetdexdetections import read_detectids
+from skyharvest.releases import load_hetdex_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a CSV with a column of them, a text file with one a line, catalogue.hdf5 or detections.hdf5",
     )
     made.add_argument("--column", default="detectid", help="of the CSV, or dataset of the HDF5 file")
-    made.add_argument("--picture", default=PICTURE, metavar="PATH", help="relative to the root")
+    made.add_argument("--release", default="pdr1", help="a key of config/releases.yaml, of HETDEX")
     made.add_argument(
         "--pictures", action="store_true", help="fetch them: some 150 kB each; else only say where they are"
     )
@@ -34,13 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """List, and fetch what is not there yet."""
+    release = load_hetdex_release(options.release)
     detectids = read_detectids(options.detectids, options.column)
     with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
-        path = write_addresses(options.out_dir, archive, detectids, options.picture)
+        path = write_addresses(options.out_dir, archive, release, detectids)
         cli.log.info("%s: the addresses of %d pictures", path, len(detectids))
         if not options.pictures:
             return
-        made = fetch_pictures(archive, detectids, options.out_dir, options.picture)
+        made = fetch_pictures(archive, release, detectids, options.out_dir)
     cli.log.info("%d pictures were there, %d are new", made.n_there, made.n_new)
     if made.missing:
         where = options.out_dir / MISSING

@@ -8,14 +8,11 @@ from pathlib import Path
 from skyharvest import cli
 from skyharvest.archive import Archive
 from skyharvest.hetdexdetections import (
-    CORRECTION,
-    DATABASE,
-    INDEX,
     SCAN_LIMIT,
-    Databases,
     fetch_detections,
     read_detectids,
 )
+from skyharvest.releases import load_hetdex_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,9 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a CSV with a column of them, a text file with one a line, or catalogue.hdf5",
     )
     made.add_argument("--column", default="detectid", help="of the CSV, or dataset of the HDF5 file")
-    made.add_argument("--index", default=INDEX, metavar="PATH", help="relative to the root")
-    made.add_argument("--database", default=DATABASE, metavar="PATH", help="ditto, of {kind} and {survey}")
-    made.add_argument("--correction", default=CORRECTION, metavar="PATH", help="ditto")
+    made.add_argument("--release", default="pdr1", help="a key of config/releases.yaml, of HETDEX")
     made.add_argument(
         "--scan-limit-mb",
         type=int,
@@ -48,15 +43,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Fetch, and say what became of them."""
+    release = load_hetdex_release(options.release)
     detectids = read_detectids(options.detectids, options.column)
     with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
         outcome = fetch_detections(
             archive,
+            release,
             detectids,
             options.out,
-            databases=Databases(options.index, options.database, options.correction),
             scan_limit=options.scan_limit_mb << 20,
-            attributes={"archive": options.archive, "config_hash": options.config_hash},
+            attributes={"release": release.name, "archive": options.archive, "config_hash": options.config_hash},
         )
     counts = Counter(what.status for what in outcome.values())
     said = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))

@@ -11,14 +11,13 @@ from skyharvest import arrow, cli
 from skyharvest.archive import Archive
 from skyharvest.errors import InputError
 from skyharvest.hetdexcatalogue import (
-    CATALOGUE,
-    SPECTRA,
     VERSION,
     find_version,
     match_catalogue,
     read_spectra,
     write_catalogue,
 )
+from skyharvest.releases import load_hetdex_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,8 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="V",
         help=f"of the catalogue, such as {VERSION}; else the newest in a directory, and {VERSION} on a server",
     )
-    made.add_argument("--catalogue", default=CATALOGUE, metavar="PATH", help="of the table, relative to the root")
-    made.add_argument("--spectra", default=SPECTRA, metavar="PATH", help="of the file with spectra, ditto")
+    made.add_argument("--release", default="pdr1", help="a key of config/releases.yaml, of HETDEX")
     made.add_argument("--connections", type=int, default=1, help="open connections to the archive, at most")
     made.add_argument("--server-notes", type=Path, help="a file to remember in what the archive's server can do")
     made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
@@ -45,15 +43,17 @@ def main(options: argparse.Namespace) -> None:
     """Match, read, write, and say how much there is."""
     if not 0 < options.radius <= 60:
         raise InputError(f"--radius {options.radius}: expected arcseconds, more than 0 and at most 60")
+    release = load_hetdex_release(options.release)
     with pq.ParquetFile(options.targets) as file:
         table = file.read(columns=["row", "ra", "dec"])
     targets = {name: arrow.to_numpy(table.column(name))[0] for name in table.column_names}
     with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
-        version = options.catalogue_version or find_version(archive, options.catalogue)
-        path = options.catalogue.format(version=version)
+        version = options.catalogue_version or find_version(archive, release)
+        path = release.catalogue(version)
         matched = match_catalogue(archive, path, targets, options.radius)
-        spectra = read_spectra(archive, options.spectra.format(version=version), matched)
+        spectra = read_spectra(archive, release.catalogue_spectra(version), matched)
         attributes = {
+            "release": release.name,
             "catalogue": archive.location(path),
             "radius_arcsec": options.radius,
             "config_hash": options.config_hash,

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 
 from skyharvest import cli
 from skyharvest.archive import Archive
+from skyharvest.csvcolumns import number_column
 from skyharvest.hetdexindex import cached_index
+from skyharvest.hetdexmaps import line_wave
 from skyharvest.hetdexplan import make_plan, summary, write_plan
 from skyharvest.releases import load_hetdex_release
 
@@ -24,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds ifu-index.fits")
     made.add_argument("--min-flag", type=float, help="leave out cubes whose flag is smaller; 0 to 1 (all good)")
     made.add_argument("--fields", nargs="+", metavar="FIELD", help="fields to use, such as dex-spring; else all")
+    made.add_argument("--wavelength", metavar="COLUMN", help="of the CSV: where the maps' line is observed, Å in air")
+    made.add_argument("--redshift", metavar="COLUMN", help="of the CSV, for maps of --line")
+    made.add_argument("--line", help="its name, such as LyA or OII, or its rest wavelength, Å in vacuum")
     made.add_argument("--out-dir", type=Path, required=True, help="where plan.csv goes")
     return made
 
@@ -34,8 +39,12 @@ def main(options: argparse.Namespace) -> None:
     root = release.root(options.archive)
     with Archive(root) as archive:
         index = cached_index(archive, release, options.index)
-    table = pq.read_table(options.targets, columns=["row", "ra", "dec", "pix16"])
-    targets = {name: table.column(name).to_numpy() for name in table.column_names}
+    table = pq.read_table(options.targets)
+    targets = {name: table.column(name).to_numpy() for name in ("row", "ra", "dec", "pix16")}
+    if options.wavelength is not None:
+        targets["wave"] = number_column(table, options.wavelength)
+    elif options.redshift is not None:
+        targets["wave"] = line_wave(number_column(table, options.redshift), options.line or "")
     plan = make_plan(index, targets, min_flag=options.min_flag, fields=options.fields)
     write_plan(plan, options.out_dir, release, root)
     print(summary(plan, root))

@@ -6,37 +6,19 @@ Snakemake imports this module whenever it parses the workflow: it stays light.
 import contextlib
 import copy
 import difflib
-import functools
 import hashlib
 import json
 import math
-import operator
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
+from skyharvest.configchecks import FROM_CATALOGUE, Problem, cross_problems, dotted, show
 from skyharvest.errors import InputError
-from skyharvest.globuspath import path_problem
-from skyharvest.hetdexbits import mask_bits
-from skyharvest.releases import (
-    GLOBUS,
-    REGISTRY,
-    TRANSPORTS,
-    Archived,
-    HetdexRelease,
-    Release,
-    expand_user,
-    load_registry,
-    nearest,
-    survey_of,
-    wrong_survey,
-)
+from skyharvest.releases import REGISTRY, expand_user, nearest
 
 SCHEMA = REGISTRY.parent / "schema" / "config.schema.yaml"
-NOT_BUILT = ("legacysurvey",)
 
 _WORDS = {
     "true": True,
@@ -65,9 +47,6 @@ _RULES = {
     "minimum": "expected at least {rule}",
     "maximum": "expected at most {rule}",
 }
-
-Problem = tuple[str, str]
-"""Dotted key, and what is wrong with it."""
 
 
 def load_schema() -> dict[str, Any]:
@@ -101,12 +80,14 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     problems = [problem for error in errors for problem in _explain(error, schema)]
     problems += _text_problems("", filled)
     if isinstance(filled, dict):
-        problems += _cross_problems(filled, {key for key, _ in problems})
+        problems += cross_problems(filled, {key for key, _ in problems}, schema)
     if problems:
         lines = [f"  {key}: {text}" for key, text in sorted(set(problems))]
         raise InputError("\n".join([f"the configuration has {len(lines)} problem(s):", *lines]))
     filled["results"] = str(expand_user(filled["results"]))
     filled["targets"]["csv"] = str(expand_user(filled["targets"]["csv"]))
+    if filled["hetdex"]["detections"]["detectids"] not in (None, FROM_CATALOGUE):
+        filled["hetdex"]["detections"]["detectids"] = str(expand_user(filled["hetdex"]["detections"]["detectids"]))
     if filled["desi"]["globus"]["local"]:
         filled["desi"]["globus"]["local"] = str(expand_user(filled["desi"]["globus"]["local"]))
     return filled
@@ -174,15 +155,15 @@ def _explain(error: Any, schema: dict[str, Any]) -> Iterator[Problem]:
     """Yield what a `jsonschema.ValidationError` says in a person's words, with the nearest valid key or value."""
     key = ".".join(map(str, error.absolute_path))
     rule = error.validator_value
-    found = _show(error.instance)
+    found = show(error.instance)
     if error.validator == "additionalProperties":
         valid = error.schema["properties"]
         for extra in error.instance.keys() - valid.keys():
-            yield _dotted(key, extra), _unknown_key(str(extra), list(valid), schema)
+            yield dotted(key, extra), _unknown_key(str(extra), list(valid), schema)
     elif error.validator == "required":
         for missing in set(rule) - error.instance.keys():
             what = error.schema["properties"][missing]["description"]
-            yield _dotted(key, missing), f"missing, and it has no default; expected: {what}"
+            yield dotted(key, missing), f"missing, and it has no default; expected: {what}"
     elif error.validator == "type":
         kinds = [rule] if isinstance(rule, str) else rule
         yield key or "the file", f"found {found}; expected {' or '.join(_KINDS[kind] for kind in kinds)}"
@@ -206,173 +187,19 @@ def _unknown_key(extra: str, valid: list[str], schema: dict[str, Any]) -> str:
 def _keys(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield the dotted names of all keys."""
     for key, inner in schema.get("properties", {}).items():
-        yield _dotted(prefix, key)
-        yield from _keys(inner, _dotted(prefix, key))
+        yield dotted(prefix, key)
+        yield from _keys(inner, dotted(prefix, key))
 
 
 def _text_problems(key: str, value: Any) -> Iterator[Problem]:
     """Yield what no schema says: numbers that are not finite, characters that no path or column name should have."""
     if isinstance(value, dict):
         for inner, given in value.items():
-            yield from _text_problems(_dotted(key, inner), given)
+            yield from _text_problems(dotted(key, inner), given)
     elif isinstance(value, list):
         for number, given in enumerate(value):
-            yield from _text_problems(_dotted(key, number), given)
+            yield from _text_problems(dotted(key, number), given)
     elif isinstance(value, float) and not math.isfinite(value):
         yield key, f"found {value}; expected a finite number"
     elif isinstance(value, str) and not value.isprintable():
-        yield key, f"found {_show(value)}; it holds a line break or another control character"
-
-
-def _cross_problems(config: dict[str, Any], bad: set[str]) -> Iterator[Problem]:
-    """Yield what is wrong between keys, or beyond the schema's reach, leaving out keys that are bad in themselves."""
-
-    def get(key: str) -> Any:
-        parts = key.split(".")
-        if any(".".join(parts[:n]) in bad for n in range(1, len(parts) + 1)):
-            return None
-        return functools.reduce(operator.getitem, parts, config)
-
-    radius, report = get("match.radius_arcsec"), get("match.report_radius_arcsec")
-    if radius and report and report < radius:
-        yield "match.report_radius_arcsec", f"found {report:g}; expected at least match.radius_arcsec, {radius:g}"
-    if get("targets.ra") and get("targets.ra") == get("targets.dec"):
-        yield "targets.dec", f"found {get('targets.dec')!r}, the same column as targets.ra"
-    for key in ("targets.csv", "results", "desi.globus.local"):
-        if "://" in (get(key) or ""):
-            yield key, f"found {_show(get(key))}; expected a path on this machine"
-    for survey in NOT_BUILT:
-        if get(f"{survey}.enabled"):
-            yield f"{survey}.enabled", "found true, but this survey is not built yet: set it to false"
-    registry = load_registry()
-    for kind in (Release, HetdexRelease):
-        yield from _release_problems(kind, get(f"{kind.survey}.release"), get(f"{kind.survey}.archive"), registry)
-    if get("desi.archive") == GLOBUS and get("desi.globus"):
-        given = {key: value for key, value in config["desi"]["globus"].items() if f"desi.globus.{key}" not in bad}
-        release = get("desi.release")
-        yield from _globus_problems(given, public=release not in registry or "globus" in registry[release])
-    for key in ("hetdex.exclude_bits", "hetdex.keep_bits", "hetdex.include_only_bits"):
-        bits = get(key) or []
-        for number, name in enumerate([bits] if isinstance(bits, str) else bits):
-            if f"{key}.{number}" not in bad and (problem := _bit_problem(name)):
-                yield key, problem
-
-
-def _release_problems(
-    kind: type[Archived], release: str | None, archive: str | None, registry: dict[str, Any]
-) -> Iterator[Problem]:
-    """Yield what is wrong with a survey's release and archive, which are None where they are bad in themselves."""
-    survey = kind.survey
-    names = [name for name, entry in registry.items() if survey_of(entry) == survey]
-    if release and release not in registry:
-        of_specprod = [name for name in names if registry[name].get("specprod") == release]
-        near = f"; did you mean {of_specprod[0]!r}?" if of_specprod else _suggest(release, names)
-        yield f"{survey}.release", f"found {_show(release)}{near}; config/{REGISTRY.name} has: {', '.join(names)}"
-    elif release and release not in names:
-        yield f"{survey}.release", f"found {_show(release)}, {wrong_survey(release, registry, survey)}"
-    elif release and archive in TRANSPORTS and archive in kind.ways and archive not in registry[release]["roots"]:
-        roots = ", ".join(registry[release]["roots"]) or "none"
-        yield (
-            f"{survey}.archive",
-            f"found {archive!r}, which release {release!r} does not have (in config/{REGISTRY.name}: {roots}); "
-            f"give the path or URL of a mirror, the directory that holds {kind.holds}",
-        )
-    if archive and (problem := _archive_problem(archive, kind.ways)):
-        yield f"{survey}.archive", problem
-
-
-def _bit_problem(name: str) -> str | None:
-    try:
-        mask_bits(name)
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def _globus_problems(given: dict[str, Any], *, public: bool) -> Iterator[Problem]:
-    """Yield what a copy by Globus lacks.
-
-    Parameters
-    ----------
-    given
-        The keys of desi.globus that are good in themselves.
-    public
-        Whether the release has a collection of its own, so that the source need not be named.
-    """
-    described = load_schema()["properties"]["desi"]["properties"]["globus"]["properties"]
-    source = ("source_endpoint", "source_path")
-    asked_for = ["endpoint", "path", "local"]
-    if not public or any(given.get(key) for key in source):
-        asked_for += source
-    for key, value in given.items():
-        if value is None and key in asked_for:
-            yield f"desi.globus.{key}", f"missing; archive: globus needs it. Expected: {described[key]['description']}"
-        elif value is not None and key in ("path", "source_path") and (problem := path_problem(value)):
-            yield f"desi.globus.{key}", problem
-
-
-def _archive_problem(archive: str, ways: Sequence[str]) -> str | None:
-    """Return what is wrong with where a release is to be read from, whichever release it is.
-
-    Parameters
-    ----------
-    archive
-        The setting.
-    ways
-        What it may say besides a path or URL.
-    """
-    if "://" in archive:
-        return _url_problem(archive, ways)
-    if archive in ways or expand_user(archive).is_dir():
-        return None
-    if "/" in archive:
-        return f"found {archive!r}, but there is no such directory (the working directory is {Path.cwd()})"
-    return (
-        f"found {archive!r}{_suggest(archive, list(ways))}; expected {_either(ways)}, or the path or URL of a mirror "
-        "(and there is no directory of that name here)"
-    )
-
-
-def _url_problem(url: str, ways: Sequence[str]) -> str | None:
-    """Return what is wrong with a mirror's address."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        _ = parts.port  # raises where it is not a number
-    except ValueError as error:
-        return f"found {_show(url)}, which is not a valid URL: {error}"
-    if "@" in parts.netloc:
-        return f"found {_show(url)}: no user names or passwords in a configuration, which ends up in logs and results"
-    if parts.scheme not in ("http", "https") or not host:
-        return (
-            f"found {_show(url)}; expected {_either(ways)}, a path, or an address that begins with https:// or http://"
-        )
-    if parts.query or parts.fragment:
-        return f"found {_show(url)}; expected an address without ? and #, to which paths can be added"
-    return None
-
-
-def _either(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _suggest(word: str, valid: list[str]) -> str:
-    found = difflib.get_close_matches(word.lower(), valid, n=1, cutoff=0.7)  # dr2 is no misspelt edr
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def _show(value: Any) -> str:
-    """Return a value for a message, without the user name and password of a URL."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = repr(value)
-    scheme, colon, rest = text.partition("://")
-    if colon and "@" in rest:
-        return f"{scheme}://***@{rest.rpartition('@')[2]}"
-    return text
-
-
-def _dotted(prefix: str, key: object) -> str:
-    return f"{prefix}.{key}" if prefix else str(key)
+        yield key, f"found {show(value)}; it holds a line break or another control character"

@@ -6,6 +6,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skyharvest import arrow, store
+from skyharvest.errors import InputError
 
 OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
 
@@ -33,3 +34,33 @@ def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.
         link = store.safe_name(original if original != "row" else "csv_row", group)
         values, null = arrow.to_numpy(taken.column(field.name))
         store.write_column(group, link, values, column=original if link != original else None, null_value=null)
+
+
+def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column of the CSV as numbers, (n,) float64; NaN where a cell is empty.
+
+    Parameters
+    ----------
+    table
+        Rows of ``targets.parquet``.
+    name
+        The column's name in the CSV.
+
+    Raises
+    ------
+    InputError
+        If the CSV has no such column, or it holds text.
+    """
+    columns = {
+        (field.metadata or {}).get(b"csv_column", field.name.encode()).decode(): field.name
+        for field in table.schema
+        if field.name not in OWN_COLUMNS or b"csv_column" in (field.metadata or {})
+    }
+    if name not in columns:
+        raise InputError(f"the CSV has no column {name!r}; it has {', '.join(columns)}")
+    values, null = arrow.to_numpy(table.column(columns[name]))
+    if values.dtype.kind not in "fiu":
+        found = next((str(value) for value in values.tolist() if value != ""), "")
+        raise InputError(f"column {name!r} of the CSV holds {found!r}, expected numbers, or empty cells")
+    numbers = values.astype(np.float64)
+    return numbers if null is None else np.where(values == null, np.nan, numbers)

@@ -19,3 +19,11 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object
 def write_columns(path: Path, header: Sequence[str], columns: Sequence[Any]) -> None:
     """Write columns: arrays of equal length."""
     write_rows(path, header, zip(*(column.tolist() for column in columns), strict=True))
+
+
+def has_rows(path: str | Path) -> bool:
+    """Tell whether a file is there and has a line below its header."""
+    if not Path(path).exists():
+        return False
+    with Path(path).open(encoding="utf-8", errors="replace") as text:
+        return sum(1 for _ in zip(text, range(2), strict=False)) == 2

@@ -22,10 +22,10 @@ from pathlib import Path
 from skyharvest.archive import Archive, is_url
 from skyharvest.csvfile import write_rows
 from skyharvest.errors import Absent, HarvestError, MalformedFile
+from skyharvest.releases import HetdexRelease
 
 log = logging.getLogger(__name__)
 
-PICTURE = "detect/elixer/{prefix}/{detectid}.jpg"
 ADDRESSES, MISSING = "elixer_addresses.csv", "elixer_missing.csv"
 PER_FILE = 100_000
 MOST = 1 << 26  # bytes of a picture
@@ -52,20 +52,15 @@ class Fetched:
     missing: dict[int, str] = field(default_factory=dict)
 
 
-def picture_path(detectid: int, template: str = PICTURE) -> str:
-    """Return the path of a detection's picture relative to a release's root."""
-    return template.format(prefix=str(detectid)[:5], detectid=detectid)
-
-
 def database_path(directory: Path, detectid: int) -> Path:
     """Return the SQLite file that a detection's picture belongs into."""
     return directory / f"elixer_{detectid // PER_FILE}.db"
 
 
-def write_addresses(directory: Path, archive: Archive, detectids: Iterable[int], template: str = PICTURE) -> Path:
+def write_addresses(directory: Path, archive: Archive, release: HetdexRelease, detectids: Iterable[int]) -> Path:
     """Write ``elixer_addresses.csv``, ``detectid,address``: where each picture should be. Return its path."""
     path = directory / ADDRESSES
-    lines = ([detectid, archive.location(picture_path(detectid, template))] for detectid in detectids)
+    lines = ([detectid, archive.location(release.elixer(detectid))] for detectid in detectids)
     write_rows(path, ("detectid", "address"), lines)
     return path
 
@@ -80,19 +75,19 @@ def read_picture(directory: Path, detectid: int) -> bytes | None:
     return None if found is None else bytes(found[0])
 
 
-def fetch_pictures(archive: Archive, detectids: Iterable[int], directory: Path, template: str = PICTURE) -> Fetched:
+def fetch_pictures(archive: Archive, release: HetdexRelease, detectids: Iterable[int], directory: Path) -> Fetched:
     """Fetch pictures that are not there yet, each kept as soon as it has come.
 
     Parameters
     ----------
     archive
         Where they are; as many are asked for at once as it has connections.
+    release
+        Says where on it.
     detectids
         Those that ``elixer_missing.csv`` lists are asked for as well.
     directory
         Where the SQLite files and ``elixer_missing.csv`` are.
-    template
-        Path relative to the archive's root, of ``{prefix}`` (five digits) and ``{detectid}``.
 
     Raises
     ------
@@ -106,14 +101,16 @@ def fetch_pictures(archive: Archive, detectids: Iterable[int], directory: Path, 
     made = Fetched(missing=dict(listed))
     try:
         for _, group in groupby(wanted, key=lambda detectid: detectid // PER_FILE):
-            _fetch_group(archive, list(group), directory, template, made)
+            _fetch_group(archive, release, list(group), directory, made)
     finally:
-        lines = ([k, archive.location(picture_path(k, template)), why] for k, why in sorted(made.missing.items()))
+        lines = ([k, archive.location(release.elixer(k)), why] for k, why in sorted(made.missing.items()))
         write_rows(directory / MISSING, ("detectid", "address", "reason"), lines)
     return made
 
 
-def _fetch_group(archive: Archive, wanted: Sequence[int], directory: Path, template: str, made: Fetched) -> None:
+def _fetch_group(
+    archive: Archive, release: HetdexRelease, wanted: Sequence[int], directory: Path, made: Fetched
+) -> None:
     """Fetch the pictures of one SQLite file."""
     path = database_path(directory, wanted[0])
     directory.mkdir(parents=True, exist_ok=True)
@@ -124,7 +121,7 @@ def _fetch_group(archive: Archive, wanted: Sequence[int], directory: Path, templ
             made.missing.pop(detectid, None)
         left = [detectid for detectid in wanted if detectid not in there]
         made.n_there += len(wanted) - len(left)
-        for detectid, picture in _pictures(archive, left, template):
+        for detectid, picture in _pictures(archive, release, left):
             if isinstance(picture, bytes):
                 database.execute("INSERT OR REPLACE INTO report VALUES (?, ?)", (detectid, picture))
                 database.commit()
@@ -140,7 +137,9 @@ def _fetch_group(archive: Archive, wanted: Sequence[int], directory: Path, templ
     log.info("%s: %d of %d pictures", path, len(wanted) - len(made.missing.keys() & set(wanted)), len(wanted))
 
 
-def _pictures(archive: Archive, wanted: Sequence[int], template: str) -> Iterator[tuple[int, bytes | HarvestError]]:
+def _pictures(
+    archive: Archive, release: HetdexRelease, wanted: Sequence[int]
+) -> Iterator[tuple[int, bytes | HarvestError]]:
     """Return each picture, or why there is none, in order. After an error of the archive no more are asked for."""
     if is_url(archive.root):
         _ = archive.client  # made before there are threads
@@ -151,8 +150,7 @@ def _pictures(archive: Archive, wanted: Sequence[int], template: str) -> Iterato
         try:
             while True:
                 while more and len(waiting) < 2 * archive.connections and (detectid := next(left, None)) is not None:
-                    path = picture_path(detectid, template)
-                    waiting.append((detectid, threads.submit(_picture, archive, path)))
+                    waiting.append((detectid, threads.submit(_picture, archive, release.elixer(detectid))))
                 if not waiting:
                     return
                 detectid, future = waiting.popleft()

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest.errors import InputError, MalformedFile
-from skyharvest.fitsrows import HDU, FitsFile, Value
+from skyharvest.fitsrows import HDU, FitsFile
 from skyharvest.hetdexbits import mask_bits
 from skyharvest.skyplane import Sky, as_number
 from skyharvest.source import LocalFile

@@ -17,6 +17,8 @@ Layout (n rows, a row per (CSV row, cube) pair; row i of one group belongs to ro
 ``/hetdex/in_2017``                            whether the shot is of 2017, when the instrument was being built up
 ``/hetdex/epoch_group``, ``n_epochs``          positions within 1.5″ of one another are one source: its smallest CSV
                                                row, and the number of its shots with a spectrum
+``/hetdex/maps/broad``, …                      (n, size, size) float32 images with their WCS, if asked for:
+                                               `skyharvest.hetdexmaps.write_maps`
 ``/<name>/row``, ``/<name>/*``                 the CSV row, and every CSV column
 =============================================  ==============================================================
 """
@@ -34,6 +36,7 @@ from skyharvest.csvcolumns import write_csv_columns
 from skyharvest.errors import MalformedFile
 from skyharvest.hetdex import N_WAVE, WAVE_AIR, air_to_vacuum
 from skyharvest.hetdexextract import FLUX_UNIT
+from skyharvest.hetdexmaps import Maps, concatenate, read_maps, write_fits, write_maps
 from skyharvest.hetdexplan import AFTER_2017
 
 Array = npt.NDArray[Any]
@@ -53,6 +56,7 @@ def assemble_hetdex(
     plan_cubes: Path,
     name: str,
     attributes: Mapping[str, Any],
+    fits: Path | None = None,
 ) -> int:
     """Assemble one NSIDE=16 pixel and return its number of rows.
 
@@ -70,6 +74,8 @@ def assemble_hetdex(
         The HDF5 group that holds the CSV's own columns.
     attributes
         Root attributes beside the pixel and the provenance.
+    fits
+        A directory, to write each source's maps as FITS to, ``{row}_{shotid}_{ifuslot}.fits``.
 
     Raises
     ------
@@ -82,17 +88,26 @@ def assemble_hetdex(
     cubes = np.load(plan_cubes, allow_pickle=False)
     pieces: list[dict[str, Array]] = []
     shots: list[Array] = []
+    maps: list[Maps] = []
     for path in extracted:
         with store.reading(path, check=True) as file:
             of_file = _read(file, path)
+            of_maps = read_maps(file["maps"]) if "maps" in file else None
         shots.append(np.stack([_groups(plan, of_file["row"]), of_file["shotid"]], axis=1))
         inside = np.isin(of_file["row"], rows)
         pieces.append({key: values[inside] for key, values in of_file.items()})
+        if of_maps is not None:
+            maps.append(of_maps.take(inside))
     keys = [*UNITS, *SPECTRA, *(key for key in OPTIMAL if any(key in piece for piece in pieces))]
     found = {key: _stack(pieces, key) for key in ("row", "shotid", "ifuslot", *keys)}
     order = np.lexsort((found["ifuslot"], found["shotid"], found["row"]))
     found = {key: values[order] for key, values in found.items()}
     n = len(order)
+    images = concatenate(maps).take(order) if maps else None
+    if fits is not None:
+        fits.mkdir(parents=True, exist_ok=True)
+        if images is not None:
+            _write_fits(fits, images, found)
     with store.create(out) as file:
         file.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED"})
         file.attrs.update(attributes)
@@ -112,8 +127,18 @@ def assemble_hetdex(
             of_flux = {} if key.endswith("coverage") else {"unit": FLUX_UNIT}
             dataset = store.spectra_dataset(hetdex, key, n, (N_WAVE,), np.float32, compressed=True, **of_flux)
             dataset[:] = found[key]
+        if images is not None:
+            write_maps(hetdex.create_group("maps"), images, compressed=True)
         write_csv_columns(file.create_group(name), table, np.searchsorted(rows, found["row"]))
     return n
+
+
+def _write_fits(directory: Path, maps: Maps, found: dict[str, Array]) -> None:
+    """Write the maps of every row."""
+    names = zip(*(found[key].tolist() for key in ("row", "shotid", "ifuslot", "ra", "dec")), strict=True)
+    for i, (row, shotid, ifuslot, ra, dec) in enumerate(names):
+        about = {"ROW": row, "SHOTID": shotid, "IFUSLOT": ifuslot, "RA": ra, "DEC": dec}
+        write_fits(directory / f"{row}_{shotid}_{ifuslot.decode()}.fits", maps, i, about)
 
 
 def _read(file: h5py.File, path: Path) -> dict[str, Array]:

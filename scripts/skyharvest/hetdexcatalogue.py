@@ -39,6 +39,7 @@ from skyharvest.fitsrows import HDU, IMAGE_TYPES, FitsFile
 from skyharvest.hetdex import N_WAVE, WAVE_AIR
 from skyharvest.hetdexextract import FLUX_UNIT
 from skyharvest.match import within_radius
+from skyharvest.releases import HetdexRelease
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,6 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
 
-CATALOGUE = "hetdex_source_catalog_2/hetdex_sc2_{version}.fits"
-SPECTRA = "hetdex_source_catalog_2/hetdex_sc2_spec_{version}.fits"
 VERSION = "v1.5"  # the newest one when this was written: a server's directory is not listed
 FORMAT = "skyharvest HETDEX source catalogue 1"
 
@@ -102,23 +101,23 @@ class SourceSpectra:
     wave: Floats
 
 
-def find_version(archive: Archive, template: str = CATALOGUE, default: str = VERSION) -> str:
+def find_version(archive: Archive, release: HetdexRelease, default: str = VERSION) -> str:
     """Return the newest version of the catalogue in a directory; ``default`` for a server, which is not listed.
 
     Parameters
     ----------
     archive
         Where the catalogue is.
-    template
-        Path relative to the archive's root, with ``{version}`` in its last part.
+    release
+        Says where on it.
 
     Raises
     ------
     InputError
         If the directory has no catalogue.
     """
-    location = archive.location(template)
-    if is_url(location) or "{version}" not in location:
+    location = archive.location(release.catalogue("{version}"))
+    if is_url(location):
         return default
     before, after = Path(location).name.split("{version}", 1)
     directory = Path(location).parent

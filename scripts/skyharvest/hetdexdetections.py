@@ -46,6 +46,7 @@ from skyharvest.archive import Archive
 from skyharvest.errors import Absent, InputError, MalformedFile
 from skyharvest.hetdex import BIN_WIDTH, N_WAVE, WAVE_AIR
 from skyharvest.hetdexextract import FLUX_UNIT
+from skyharvest.releases import HetdexRelease
 from skyharvest.source import Range, Source
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,6 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
-INDEX = "detect/detect_index_hdr5.h5"
-DATABASE = "detect/{kind}_{survey}.h5"
-CORRECTION = "detect/wdcor.txt"
 FORMAT = "skyharvest HETDEX detections 1"
 
 KINDS = {b"line": "detect", b"cont": "cont"}  # det_type → first part of a database's name
@@ -72,15 +70,6 @@ MOST_STEPS = 128  # halvings, every other one of them, of any table
 TOGETHER = 16  # rows read at once, where they are neighbours
 BLOCK = 1 << 14  # bytes: for fewer a whole block is read, as what lies beside them is often wanted next
 KEPT = 1 << 25  # bytes of a file that are kept
-
-
-@dataclass(frozen=True)
-class Databases:
-    """Paths relative to an archive's root."""
-
-    index: str = INDEX
-    database: str = DATABASE
-    correction: str = CORRECTION
 
 
 @dataclass
@@ -338,7 +327,7 @@ def read_detectids(path: Path, column: str = "detectid") -> list[int]:
     return list(dict.fromkeys(int(cell) for cell in good))
 
 
-def read_correction(archive: Archive, path: str = CORRECTION) -> Floats:
+def read_correction(archive: Archive, path: str) -> Floats:
     """Return what the raw spectra are to be divided by, (1036,) float64, beside the 2 Å of a bin.
 
     Values that nothing can be divided by are NaN, with a warning.
@@ -368,10 +357,10 @@ def read_correction(archive: Archive, path: str = CORRECTION) -> Floats:
 
 def fetch_detections(
     archive: Archive,
+    release: HetdexRelease,
     detectids: Sequence[int],
     out: Path,
     *,
-    databases: Databases | None = None,
     scan_limit: int = SCAN_LIMIT,
     attributes: Mapping[str, Any] | None = None,
 ) -> dict[int, Outcome]:
@@ -381,12 +370,12 @@ def fetch_detections(
     ----------
     archive
         Where the databases are.
+    release
+        Says where on it.
     detectids
         In the order of the rows to write; one that is given twice counts once.
     out
         The HDF5 file to write; its layout is the module's.
-    databases
-        Paths relative to the archive's root.
     scan_limit
         Bytes of a table that may be read as a whole, to look for what is not found otherwise.
     attributes
@@ -404,11 +393,10 @@ def fetch_detections(
     ArchiveUnavailable, ArchiveRefused
         Nothing is written: the next run tries again.
     """
-    databases = databases or Databases()
-    correction = read_correction(archive, databases.correction)
+    correction = read_correction(archive, release.paths["detect_correction"])
     outcome: dict[int, Outcome] = {}
-    with _opened(archive, databases.index) as file:
-        where = archive.location(databases.index)
+    with _opened(archive, release.paths["detect_index"]) as file:
+        where = archive.location(release.paths["detect_index"])
         index = _Table(file, "DetectIndex", where, {"det_type": (), "survey": ()})
         listed = index.read(index.rows(list(dict.fromkeys(detectids)), scan_limit), index.dtype.names or ())
         why = "not in the index" if index.can_scan(scan_limit) else "not found in the index, which is too large to scan"
@@ -420,7 +408,7 @@ def fetch_detections(
             if kind not in KINDS or not SURVEY.fullmatch(survey):
                 outcome[detectid] = Outcome(UNREADABLE, f"the index says det_type {kind!r}, survey {survey!r}")
                 continue
-            path = databases.database.format(kind=KINDS[kind], survey=survey.decode())
+            path = release.detections(KINDS[kind], survey.decode())
             of_database.setdefault(path, []).append(detectid)
     spectra: dict[int, Array] = {}
     details: dict[int, Array] = {}

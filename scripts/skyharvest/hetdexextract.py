@@ -9,6 +9,7 @@ Layout of an extracted file (n spectra, by CSV row):
 ``spectrum_flux, spectrum_error``      (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
 ``spectrum_coverage``                  (n, 1036) float32, share of the aperture with good voxels
 ``optimal_flux, optimal_error``        (n, 1036) ditto, weighted with the point-spread function; if asked for
+``maps/…``                             (n, size, size) images, if asked for: `skyharvest.hetdexmaps.write_maps`
 ``targets/row``                        (m,) every target of the cube
 ``targets/n_spectra``                  (m,) 1 where it has a spectrum
 ``targets/nearest_arcsec``             (m,) from the cube's centre
@@ -34,6 +35,7 @@ from skyharvest.archive import Archive, is_url
 from skyharvest.download import downloaded
 from skyharvest.errors import Absent, MalformedFile
 from skyharvest.hetdex import Masking, Psf, Spectra, extract_spectra, reach, read_cube
+from skyharvest.hetdexmaps import Maps, MapsWanted, make_maps, write_maps
 
 if TYPE_CHECKING:
     import h5py
@@ -61,6 +63,8 @@ class WantedSpectra:
         ``gaussian`` or ``moffat``: a spectrum weighted with this point-spread function as well.
     fwhm_arcsec
         Of the point-spread function: the cube's ``fwhm_virus``.
+    maps
+        The maps to make of each source with a spectrum, if any.
     check_absence
         Called before a cube is recorded as absent; raises if that is not to be believed.
     """
@@ -70,6 +74,7 @@ class WantedSpectra:
     masking: Masking = field(default_factory=Masking)
     optimal: str | None = None
     fwhm_arcsec: float = float("nan")
+    maps: MapsWanted | None = None
     check_absence: Callable[[], None] | None = None
 
     @property
@@ -123,14 +128,14 @@ def extract_cube(
         Never recorded: the cube fails, and the next run tries again.
     """
     made = Extracted("read")
-    spectra: Spectra | None = None
+    found: _Found | None = None
     try:
         try:
-            spectra = _read(archive, path, targets, wanted, scratch)
+            found = _read(archive, path, targets, wanted, scratch)
         except MalformedFile as first:
             log.warning("%s; reading it once more", first)
             time.sleep(SECOND_READING_S)
-            spectra = _read(archive, path, targets, wanted, scratch)
+            found = _read(archive, path, targets, wanted, scratch)
     except Absent as error:
         if wanted.check_absence:
             wanted.check_absence()
@@ -139,24 +144,32 @@ def extract_cube(
     except MalformedFile as error:
         log.warning("unreadable: %s", error)
         made.status, made.reason = "unreadable", str(error)
-    if spectra is not None:
-        found = spectra.on_cube & np.isfinite(spectra.flux).any(axis=1)
-        made.rows = tuple(targets["row"][found].tolist())
+    if found is not None:
+        made.rows = tuple(targets["row"][found.has_spectrum].tolist())
     with store.create(out, sealed=True) as file:
         file.attrs["format"] = FORMAT
         file.attrs["skyharvest_version"] = __version__
-        _write(file, path, targets, spectra, made)
+        _write(file, path, targets, found, made)
     return made
 
 
-def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: WantedSpectra, scratch: Path) -> Spectra:
-    def read(place: Archive) -> Spectra:
+@dataclass
+class _Found:
+    """What a cube holds: spectra of all its targets, and maps of those that have one."""
+
+    spectra: Spectra
+    has_spectrum: npt.NDArray[np.bool_]
+    maps: Maps | None = None
+
+
+def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: WantedSpectra, scratch: Path) -> _Found:
+    def read(place: Archive) -> _Found:
         with place.open(path):
             pass  # says if it is absent, or was wrong twice
         near = (targets["ra"], targets["dec"])
-        far = reach(wanted.radius_arcsec, wanted.psf)
+        far = max(reach(wanted.radius_arcsec, wanted.psf), wanted.maps.reach_arcsec if wanted.maps else 0.0)
         cube = read_cube(Path(place.location(path)), path, near=near, reach_arcsec=far)
-        return extract_spectra(
+        spectra = extract_spectra(
             cube,
             targets["ra"],
             targets["dec"],
@@ -165,6 +178,11 @@ def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: Wanted
             min_coverage=wanted.min_coverage,
             psf=wanted.psf,
         )
+        made = _Found(spectra, spectra.on_cube & np.isfinite(spectra.flux).any(axis=1))
+        if wanted.maps is not None:
+            ra, dec, wave = (targets[name][made.has_spectrum] for name in ("ra", "dec", "wave"))
+            made.maps = make_maps(cube, ra, dec, wave, wanted.maps, masking=wanted.masking)
+        return made
 
     if not is_url(archive.location(path)):
         return read(archive)
@@ -172,7 +190,7 @@ def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: Wanted
         return read(local)
 
 
-def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], spectra: Spectra | None, made: Extracted) -> None:
+def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], of_cube: _Found | None, made: Extracted) -> None:
     cubes = file.create_group("cubes")
     for name, text in (("path", path), ("status", made.status), ("reason", made.reason)):
         store.write_column(cubes, name, np.array([text], object))
@@ -184,8 +202,9 @@ def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], spectra: Spe
     store.write_column(of_target, "n_cubes", np.ones(len(targets), np.int64))
     for name, unit in (("row", None), ("ra", "deg"), ("dec", "deg"), ("separation_arcsec", "arcsec")):
         store.write_column(file, name, targets[name][found], unit=unit)
-    if spectra is None:
+    if of_cube is None:
         return
+    spectra = of_cube.spectra
     for name in ("x", "y"):
         store.write_column(file, name, getattr(spectra, name)[found], unit="spaxel")
     kinds = {"spectrum_flux": spectra.flux, "spectrum_error": spectra.error, "spectrum_coverage": spectra.coverage}
@@ -196,3 +215,5 @@ def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], spectra: Spe
         shape = values.shape[1:]
         dataset = store.spectra_dataset(file, name, len(made.rows), shape, np.float32, compressed=False, **attributes)
         dataset[:] = values[found]
+    if of_cube.maps is not None:
+        write_maps(file.create_group("maps"), of_cube.maps)

@@ -14,10 +14,9 @@ Good is a voxel that is not masked, of finite flux with \\|flux\\| ≥ 1e-8, and
 cube's range are missing ones.
 """
 
-import difflib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,9 @@ import numpy.typing as npt
 
 from skyharvest import store
 from skyharvest.atomic import atomic_path
-from skyharvest.errors import InputError
+from skyharvest.errors import InputError, MalformedFile
 from skyharvest.hetdex import BIN_WIDTH, N_SPAXELS, UNFILLED, WAVE_AIR, Cube, Masking, air_to_vacuum
+from skyharvest.hetdexlines import rest_wave
 
 if TYPE_CHECKING:
     import h5py
@@ -41,29 +41,6 @@ MAX_SIZE_ARCSEC = 104.0  # from one edge of a cube, such a map still reaches the
 RANGE: tuple[float, float] = (float(WAVE_AIR[0]) - BIN_WIDTH / 2, float(WAVE_AIR[-1]) + BIN_WIDTH / 2)
 """Where the first bin begins and the last one ends: Å, in air."""
 
-LINES: dict[str, float] = {
-    "LyA": 1215.67,
-    "NV": 1240.14,
-    "SiIV": 1396.76,
-    "CIV": 1549.06,
-    "HeII1640": 1640.42,
-    "CIII": 1908.73,
-    "MgII": 2799.12,
-    "NeV": 3426.84,
-    "OII": 3728.48,
-    "NeIII": 3869.85,
-    "Hd": 4102.89,
-    "Hg": 4341.68,
-    "Hb": 4862.68,
-    "OIII4960": 4960.30,
-    "OIII": 5008.24,
-}
-"""Rest wavelengths, Å in vacuum; of blends that HETDEX does not resolve the mean.
-
-Source: Vanden Berk et al. 2001, AJ 122, 549, table 2, laboratory wavelengths; Mg II: the SDSS's table of spectral lines
-(classic.sdss.org/dr6/algorithms/linestable.html).
-"""
-
 IMAGES = (
     "broad",
     "broad_error",
@@ -75,42 +52,10 @@ IMAGES = (
     "line_error",
 )
 FLUX_UNIT = "10**-17 erg/(s cm2)"
+_NUMBERS = ("size_arcsec", "half_width", "gap", "continuum_width")  # of what is wanted
 
 _IN_VACUUM = 2000.0  # Å; below, wavelengths are given in vacuum, also by those who otherwise give them in air
 _PLANES = 32  # that are worked on at once
-
-
-def rest_wave(line: str | float) -> float:
-    """Return the rest wavelength of a line.
-
-    Parameters
-    ----------
-    line
-        A name of `LINES`, in any case, also with brackets (``[OII]``); or a wavelength, Å in vacuum, also as text.
-
-    Returns
-    -------
-    float
-        Å, in vacuum.
-
-    Raises
-    ------
-    InputError
-        If it is neither; says which name is nearest.
-    """
-    word = re.sub(r"[\s\[\]]", "", str(line)).lower()
-    names = {name.lower(): name for name in LINES}
-    if word in names:
-        return LINES[names[word]]
-    try:
-        wave = float(word)
-    except ValueError:
-        found = difflib.get_close_matches(word, names, n=1)
-        near = f"did you mean {names[found[0]]!r}?" if found else f"expected one of {', '.join(LINES)}"
-        raise InputError(f"{line!r} is no line; {near}, or a rest wavelength in Å, in vacuum") from None
-    if not 0 < wave < np.inf:
-        raise InputError(f"the rest wavelength of a line is {line!r}, expected a positive number of Å, in vacuum")
-    return wave
 
 
 def line_wave(redshift: Any, rest_vacuum: str | float) -> Floats:
@@ -121,7 +66,7 @@ def line_wave(redshift: Any, rest_vacuum: str | float) -> Floats:
     redshift : (n,)
         NaN, or anything that is not above −1 (such as −999), is a missing one.
     rest_vacuum
-        What `rest_wave` takes.
+        What `skyharvest.hetdexlines.rest_wave` takes.
 
     Returns
     -------
@@ -205,8 +150,6 @@ class Maps:
         What was asked for.
     wave : (n,) float64
         Where the line is observed, Å in air; NaN if that is unknown.
-    x, y : (n,) float64
-        The source's place on the cube, in spaxels, 0 = the first one's centre.
     x0, y0 : (n,) float64
         Whole numbers: the cube's spaxel that is the map's first; below 0 where the map begins off the cube.
     on_cube : (n,) bool
@@ -217,13 +160,11 @@ class Maps:
     coverage, narrow_coverage : (n, size, size) float32
         Share of the broad and of the narrow band that has good voxels; NaN off the cube.
     cards
-        The maps' WCS, as `wcs_cards` gives it, but numbers are (n,).
+        The maps' WCS, as `wcs_cards` gives it, but numbers are (n,); NaN where a cube has no such card.
     """
 
     wanted: MapsWanted
     wave: Floats
-    x: Floats
-    y: Floats
     x0: Floats
     y0: Floats
     on_cube: Bools
@@ -239,7 +180,17 @@ class Maps:
 
     def cards_of(self, i: int) -> dict[str, str | float]:
         """Return the cards of one source's map."""
-        return {card: value if isinstance(value, str) else float(value[i]) for card, value in self.cards.items()}
+        values = {card: value if isinstance(value, str) else float(value[i]) for card, value in self.cards.items()}
+        return {card: value for card, value in values.items() if isinstance(value, str) or np.isfinite(value)}
+
+    def take(self, index: npt.NDArray[Any]) -> "Maps":
+        """Return the maps of some sources: their numbers, or (n,) bool."""
+        arrays: dict[str, Any] = {name: getattr(self, name)[index] for name in _ARRAYS}
+        cards = {card: value if isinstance(value, str) else value[index] for card, value in self.cards.items()}
+        return replace(self, **arrays, cards=cards)
+
+
+_ARRAYS = tuple(field.name for field in fields(Maps) if field.name not in ("wanted", "cards"))
 
 
 def make_maps(
@@ -273,7 +224,7 @@ def make_maps(
         card: value if isinstance(value, str) else np.full(len(x), value) - starts.get(card, 0.0)
         for card, value in wcs_cards(cube).items()
     }
-    made = Maps(wanted, wave, x, y, x0, y0, on_cube, **images, cards=cards)
+    made = Maps(wanted, wave, x0, y0, on_cube, **images, cards=cards)
 
     cuts = {int(k): (_Cut(y0[k], size), _Cut(x0[k], size)) for k in np.flatnonzero(on_cube)}
     if not cuts:
@@ -390,18 +341,19 @@ def wcs_cards(cube: Cube, x0: float = 0, y0: float = 0) -> dict[str, str | float
     return cards
 
 
-def write_maps(group: "h5py.Group", maps: Maps) -> None:
-    """Write maps into an HDF5 group.
+def write_maps(group: "h5py.Group", maps: Maps, *, compressed: bool = False) -> None:
+    """Write maps into an HDF5 group, which `read_maps` reads.
 
     ================================  =========================================================================
     ``broad``, ``narrow``, ``line``   (n, size, size) float32 (y, x), 10⁻¹⁷ erg s⁻¹ cm⁻² per spaxel
     ``broad_error``, …                ditto
     ``coverage, narrow_coverage``     (n, size, size) float32, share of the band with good voxels
     ``wave``                          (n,) Å in air, where the line is
+    ``x0``, ``y0``                    (n,) the cube's spaxel, 0-based, that is the map's first; < 0 off the cube
     ``on_cube``                       (n,) whether any of the map is on the cube
     ``wcs/CRPIX1``, …                 (n,) the numbers of the maps' WCS
     attributes of ``wcs``             its texts, the same for all
-    attributes                        ``broad`` (2,), ``half_width``, ``gap``, ``continuum_width``: Å
+    attributes                        ``size_arcsec``; ``broad`` (2,), ``half_width``, ``gap``, ``continuum_width``: Å
     ================================  =========================================================================
 
     The WCS of map i is
@@ -412,13 +364,15 @@ def write_maps(group: "h5py.Group", maps: Maps) -> None:
         values = getattr(maps, name)
         unit = {} if name.endswith("coverage") else {"unit": FLUX_UNIT}
         dataset = store.spectra_dataset(
-            group, name, len(values), values.shape[1:], np.float32, compressed=False, **unit
+            group, name, len(values), values.shape[1:], np.float32, compressed=compressed, **unit
         )
         dataset[:] = values
     store.write_column(group, "wave", maps.wave, unit="Angstrom", medium="air")
+    for name in ("x0", "y0"):
+        store.write_column(group, name, getattr(maps, name), unit="spaxel")
     store.write_column(group, "on_cube", maps.on_cube)
     group.attrs["broad"] = np.array(wanted.broad, np.float64)
-    for name in ("half_width", "gap", "continuum_width"):
+    for name in _NUMBERS:
         group.attrs[name] = float(getattr(wanted, name))
     wcs = group.create_group("wcs")
     for card, value in maps.cards.items():
@@ -426,6 +380,52 @@ def write_maps(group: "h5py.Group", maps: Maps) -> None:
             wcs.attrs[card] = value
         else:
             store.write_column(wcs, card, value)
+
+
+def read_maps(group: "h5py.Group") -> Maps:
+    """Read what `write_maps` has written."""
+    wcs = group["wcs"]
+    wanted = MapsWanted(
+        broad=(float(group.attrs["broad"][0]), float(group.attrs["broad"][1])),
+        **{name: float(group.attrs[name]) for name in _NUMBERS},
+    )
+    texts = {card: str(value) for card, value in wcs.attrs.items()}
+    return Maps(
+        wanted,
+        **{name: group[name][:] for name in _ARRAYS},
+        cards=texts | {card: values[:] for card, values in wcs.items()},
+    )
+
+
+def concatenate(pieces: Sequence[Maps]) -> Maps:
+    """Return the maps of several cubes, one after another.
+
+    Parameters
+    ----------
+    pieces
+        At least one, all made as the same was wanted.
+
+    Raises
+    ------
+    MalformedFile
+        If they were not, or if texts of their WCS, which all share, differ.
+    """
+    first = pieces[0]
+    texts = {card: value for card, value in first.cards.items() if isinstance(value, str)}
+    numbers = dict.fromkeys(card for piece in pieces for card in piece.cards if card not in texts)
+    cards: dict[str, str | Floats] = dict(texts)
+    for piece in pieces:
+        own = {card: value for card, value in piece.cards.items() if isinstance(value, str)}
+        if piece.wanted != first.wanted or own != texts:
+            raise MalformedFile(
+                f"maps that do not belong together: {piece.wanted}, {own} and {first.wanted}, {texts}: remove the "
+                "extracted files of both, the next run makes them anew"
+            )
+    for card in numbers:
+        parts = [np.broadcast_to(piece.cards.get(card, np.nan), piece.x0.shape) for piece in pieces]
+        cards[card] = np.concatenate(parts)
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in _ARRAYS}
+    return replace(first, **arrays, cards=cards)
 
 
 def write_fits(path: Path, maps: Maps, i: int, about: Mapping[str, Any]) -> None:

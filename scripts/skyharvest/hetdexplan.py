@@ -33,10 +33,12 @@ TARGET_DTYPE = np.dtype(
         ("dec", "f8"),
         ("separation_arcsec", "f8"),
         ("epoch_group", "i8"),
+        ("wave", "f8"),
     ]
 )
 """A row per (cube, target) pair, sorted by shotid, ifuslot, CSV row; ``ra``, ``dec`` in degrees; the separation is that
-from the cube's centre; ``epoch_group``: see `epoch_groups`. Jobs find their targets in it by bisection."""
+from the cube's centre; ``epoch_group``: see `epoch_groups`; ``wave``: where the line of the maps is, Å in air, NaN if
+that is not known. Jobs find their targets in it by bisection."""
 
 REACH = 37.0  # arcsec; a cube's corners are 36.77 from its centre, which the index gives to 0.06
 SAME_SOURCE = 1.5  # arcsec: positions so near each other are the same source, observed again
@@ -89,7 +91,7 @@ def make_plan(
     index
         From `skyharvest.hetdexindex.read_index`.
     targets
-        Columns ``row``, ``ra``, ``dec``, ``pix16``.
+        Columns ``row``, ``ra``, ``dec``, ``pix16``, and ``wave`` if there are to be maps of a line.
     min_flag
         Cubes whose flag is smaller, or not a number, are left out.
     fields
@@ -119,6 +121,7 @@ def make_plan(
         pairs[name] = targets[name][target]
     pairs["separation_arcsec"] = separation
     pairs["epoch_group"] = epoch_groups(targets["row"], ra, dec)[target]
+    pairs["wave"] = targets["wave"][target] if "wave" in targets else np.nan
     return Plan(
         listed[used],
         n_targets,
@@ -233,7 +236,7 @@ def write_plan(plan: Plan, directory: Path, release: HetdexRelease, root: str) -
 def _digest(targets: npt.NDArray[Any], seeing: np.float32) -> str:
     """Return 16 hex digits of what was given: the separation is calculated, on each kind of processor a bit apart."""
     digest = hashlib.blake2b(seeing.tobytes(), digest_size=8)
-    for name in ("row", "ra", "dec", "epoch_group"):
+    for name in ("row", "ra", "dec", "epoch_group", "wave"):
         digest.update(targets[name].tobytes())
     return digest.hexdigest()
 

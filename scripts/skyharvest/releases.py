@@ -152,7 +152,8 @@ class HetdexRelease(Archived):
     max_connections
         Connections that its archive may be asked for, over all jobs together.
     paths
-        ``index``, ``cube``.
+        ``index``, ``cube``; ``catalogue``, ``catalogue_spectra``; ``detect_index``, ``detections``,
+        ``detect_correction``; ``elixer``.
     """
 
     survey: ClassVar[str] = HETDEX
@@ -180,6 +181,22 @@ class HetdexRelease(Archived):
             Three digits, such as ``034``.
         """
         return self.paths["cube"].format(shotid=shotid, ifuslot=ifuslot)
+
+    def catalogue(self, version: str) -> str:
+        """Return the path, relative to a root, of the catalogue of sources, such as of version ``v1.5``."""
+        return self.paths["catalogue"].format(version=version)
+
+    def catalogue_spectra(self, version: str) -> str:
+        """Return the path, relative to a root, of the spectra of the catalogued sources."""
+        return self.paths["catalogue_spectra"].format(version=version)
+
+    def detections(self, kind: str, survey: str) -> str:
+        """Return the path, relative to a root, of the raw detections of a kind (``detect`` or ``cont``)."""
+        return self.paths["detections"].format(kind=kind, survey=survey)
+
+    def elixer(self, detectid: int) -> str:
+        """Return the path, relative to a root, of ELiXer's picture of a detection."""
+        return self.paths["elixer"].format(prefix=str(detectid)[:5], detectid=detectid)
 
 
 def load_registry(registry: Path | None = None) -> dict[str, Any]:
@@ -256,10 +273,14 @@ def load_hetdex_release(name: str, registry: Path | None = None) -> HetdexReleas
         )
         release.index()
         release.cube(20190405020, "034")
+        release.catalogue("v1.5")
+        release.catalogue_spectra("v1.5")
+        release.detections("detect", "hdr5")
+        release.elixer(3002665003)
     except _UNUSABLE as error:
         raise InputError(
-            f"{path}: release {name!r} cannot be used ({error!r}); an entry has what {SCHEMA.name} says, and the path "
-            "of its cubes is made of {shotid} and {ifuslot}"
+            f"{path}: release {name!r} cannot be used ({error!r}); an entry has what {SCHEMA.name} says, and its "
+            "paths are made of what the registry's first lines say"
         ) from error
     return release
 

@@ -43,6 +43,9 @@ hetdex:
   min_flag: null
   fields: null
   read_again: [unreadable]
+  maps: {enabled: false, size_arcsec: 20, wavelength: null, redshift: null, line: null, half_width: 10, fits: false}
+  catalogue: {enabled: false, radius_arcsec: 1.5, version: null}
+  detections: {detectids: null, column: detectid, pictures: null}
 legacysurvey: {enabled: false, release: dr10, archive: https, transfer: rows}
 connections: 6
 results: results
@@ -209,7 +212,7 @@ def test_paths_are_tidied(monkeypatch):
         ("desi.Release", "dr1", "unknown key; did you mean 'release'?"),
         ("desi.spectra.lfs", True, "unknown key; did you mean 'lsf'?"),
         ("conections", 4, "unknown key; did you mean 'connections'?"),
-        ("radius_arcsec", 1, "unknown key here; did you mean match.radius_arcsec?"),
+        ("radius_arcsec", 1, "unknown key here; did you mean match.radius_arcsec or hetdex.catalogue.radius_arcsec?"),
         ("match.qqq", 1, "unknown key; expected one of: radius_arcsec, report_radius_arcsec"),
         ("desi.release", "dr11", "found 'dr11'; did you mean 'dr1'?; config/releases.yaml has: dr1, edr, loa, demo"),
         ("desi.release", "iron", "found 'iron'; did you mean 'dr1'?"),
@@ -425,3 +428,37 @@ def test_the_digest_changes_with_the_content_alone():
         "results",
     }
     assert digest(dict(reversed(base.items()))) == digest(base)
+
+
+@pytest.mark.parametrize(
+    ("hetdex", "key", "said"),
+    [
+        ({"maps": {"enabled": True, "redshift": "Z"}}, "maps.line", "missing: hetdex.maps.redshift needs it"),
+        ({"maps": {"enabled": True, "line": "LyA"}}, "maps.redshift", "missing: hetdex.maps.line needs it"),
+        (
+            {"maps": {"enabled": True, "redshift": "Z", "line": "LyB"}},
+            "maps.line",
+            "'LyB' is no line; did you mean 'LyA'?",
+        ),
+        ({"maps": {"enabled": True, "redshift": "Z", "line": -1}}, "maps.line", "expected a positive number"),
+        (
+            {"maps": {"enabled": True, "redshift": "Z", "line": "OII", "wavelength": "W"}},
+            "maps.wavelength",
+            "found both wavelength and redshift",
+        ),
+        ({"maps": {"size_arcsec": 105}}, "maps.size_arcsec", "expected at most 104"),
+        ({"catalogue": {"version": "1.5"}}, "catalogue.version", "expected: Version of the catalogue, such as v1.5"),
+        ({"detections": {"pictures": "files"}}, "detections.detectids", "missing: hetdex.detections.pictures needs it"),
+        ({"detections": {"detectids": "catalogue"}}, "detections.detectids", "hetdex.catalogue.enabled is false"),
+        (
+            {"detections": {"detectids": "none.csv"}},
+            "detections.detectids",
+            "expected catalogue, or a file",
+        ),
+    ],
+)
+def test_what_is_asked_for_of_hetdexs_products_must_go_together(hetdex, key, said):
+    message = refused(MINIMAL | {"hetdex": {"enabled": True} | hetdex})
+    assert message.startswith("the configuration has 1 problem(s):")
+    assert f"  hetdex.{key}: " in message
+    assert said in message

@@ -13,10 +13,12 @@ import fetch_elixer
 from range_server import serve
 from skyharvest import cli
 from skyharvest.archive import Archive
-from skyharvest.elixer import database_path, fetch_pictures, picture_path, read_picture, write_addresses
+from skyharvest.elixer import database_path, fetch_pictures, read_picture, write_addresses
 from skyharvest.errors import ArchiveRefused, ArchiveUnavailable, MalformedFile
 from skyharvest.httpclient import Patience
+from skyharvest.releases import load_hetdex_release
 
+RELEASE = load_hetdex_release("pdr1")
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 IDS = [3_002_665_003, 3_002_665_004, 3_002_699_999, 3_002_700_000, 5_090_068_724]
 
@@ -43,7 +45,7 @@ def server(root):
 
 def fetch(server, ids, out: Path, connections: int = 1):
     with Archive(server.url, patience=QUICK, connections=connections) as archive:
-        return fetch_pictures(archive, ids, out)
+        return fetch_pictures(archive, RELEASE, ids, out)
 
 
 def kept(out: Path) -> dict[str, dict[int, bytes]]:
@@ -68,9 +70,9 @@ ALL = {
 
 
 def test_addresses_are_those_of_the_release(tmp_path):
-    assert picture_path(3_002_665_003) == "detect/elixer/30026/3002665003.jpg"
+    assert RELEASE.elixer(3_002_665_003) == "detect/elixer/30026/3002665003.jpg"
     with Archive("http://example.org/pdr1/") as archive:
-        path = write_addresses(tmp_path / "out", archive, IDS[::-1])
+        path = write_addresses(tmp_path / "out", archive, RELEASE, IDS[::-1])
     lines = path.read_text().splitlines()
     assert lines[0] == "detectid,address"
     assert lines[1] == "5090068724,http://example.org/pdr1/detect/elixer/50900/5090068724.jpg"
@@ -82,7 +84,7 @@ def test_addresses_are_those_of_the_release(tmp_path):
 def test_pictures_are_kept_in_a_file_for_each_hundred_thousand(root, server, tmp_path, remote, connections):
     out = tmp_path / "out"
     with Archive(server.url if remote else str(root), connections=connections, patience=QUICK) as archive:
-        made = fetch_pictures(archive, [*IDS, IDS[0]], out)
+        made = fetch_pictures(archive, RELEASE, [*IDS, IDS[0]], out)
     assert (made.n_there, made.n_new, made.missing) == (0, 5, {})
     assert kept(out) == ALL
     assert missing(out) == {}
@@ -97,7 +99,7 @@ def test_pictures_are_kept_in_a_file_for_each_hundred_thousand(root, server, tmp
 def test_many_pictures_come_over_so_many_connections_and_no_more(root, server, tmp_path):
     ids = [3_002_665_000 + k for k in range(40)]
     for detectid in ids:
-        (root / picture_path(detectid)).write_bytes(jpeg(detectid))
+        (root / RELEASE.elixer(detectid)).write_bytes(jpeg(detectid))
     assert fetch(server, ids, tmp_path / "out", connections=4).n_new == 40
     assert kept(tmp_path / "out")["elixer_30026.db"] == {k: jpeg(k) for k in ids}
     assert 1 < server.most_open <= 4
@@ -108,16 +110,16 @@ def test_what_is_there_is_not_asked_for_again(server, tmp_path):
     server.requests.clear()
     made = fetch(server, IDS, tmp_path)
     assert (made.n_there, made.n_new) == (2, 3)
-    assert sorted(path for path, _ in server.requests) == sorted(f"/{picture_path(k)}" for k in IDS[2:])
+    assert sorted(path for path, _ in server.requests) == sorted(f"/{RELEASE.elixer(k)}" for k in IDS[2:])
     assert kept(tmp_path) == {**ALL, **kept(tmp_path)}
 
 
 def test_missing_pictures_are_listed_and_fetched_by_the_next_run_whatever_it_is_asked_for(root, server, tmp_path):
-    gone = root / picture_path(IDS[1])
+    gone = root / RELEASE.elixer(IDS[1])
     picture = gone.read_bytes()
     gone.unlink()
     made = fetch(server, IDS[:3], tmp_path)
-    assert server.count(f"/{picture_path(IDS[1])}") == 2, "a 404 is asked for twice"
+    assert server.count(f"/{RELEASE.elixer(IDS[1])}") == 2, "a 404 is asked for twice"
     assert made.n_new == 2
     assert list(made.missing) == list(missing(tmp_path)) == [IDS[1]]
     assert "does not exist (HTTP 404, asked twice)" in missing(tmp_path)[IDS[1]]
@@ -139,12 +141,12 @@ NO_JPEGS = {
 
 @pytest.mark.parametrize("case", NO_JPEGS)
 def test_what_is_no_jpeg_is_read_twice_and_not_kept(root, server, tmp_path, case):
-    path = root / picture_path(IDS[0])
+    path = root / RELEASE.elixer(IDS[0])
     path.write_bytes(NO_JPEGS[case](path.read_bytes()))
     made = fetch(server, IDS[:2], tmp_path)
     assert (made.n_new, list(made.missing)) == (1, [IDS[0]])
     assert "expected a JPEG" in missing(tmp_path)[IDS[0]]
-    assert server.count(f"/{picture_path(IDS[0])}") == 2
+    assert server.count(f"/{RELEASE.elixer(IDS[0])}") == 2
     assert list(kept(tmp_path)["elixer_30026.db"]) == [IDS[1]]
 
 
@@ -156,7 +158,7 @@ def test_a_picture_that_was_damaged_on_its_way_once_is_kept(server, tmp_path):
 
 @pytest.mark.parametrize("connections", [1, 4])
 def test_an_archive_that_fails_meanwhile_leaves_what_has_come(server, tmp_path, connections):
-    bad = f"/{picture_path(IDS[2])}"
+    bad = f"/{RELEASE.elixer(IDS[2])}"
     server.misbehave = lambda handler, _: handler.path == bad and handler.answer(503, b"") is None
     with pytest.raises(ArchiveUnavailable, match=bad):
         fetch(server, IDS, tmp_path, connections)
@@ -176,8 +178,8 @@ def test_after_a_failure_no_more_are_asked_for(server, tmp_path):
 
 
 def test_a_failure_keeps_the_list_of_missing_ones(root, server, tmp_path):
-    (root / picture_path(IDS[0])).unlink()
-    (root / picture_path(IDS[4])).unlink()
+    (root / RELEASE.elixer(IDS[0])).unlink()
+    (root / RELEASE.elixer(IDS[4])).unlink()
     fetch(server, [IDS[0], IDS[4]], tmp_path)
     server.misbehave = lambda handler, _: handler.answer(403, b"") is None
     with pytest.raises(ArchiveRefused):
@@ -209,4 +211,4 @@ def test_the_program_lists_and_fetches_on_request(root, server, tmp_path, capsys
     server.misbehave = None
     assert cli.run(fetch_elixer.main, fetch_elixer.build_parser(), [*command, "--pictures"]) == 0
     assert kept(out) == ALL
-    assert f"{picture_path(IDS[3])}: HTTP 503" in capsys.readouterr().err
+    assert f"{RELEASE.elixer(IDS[3])}: HTTP 503" in capsys.readouterr().err

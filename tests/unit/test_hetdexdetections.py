@@ -18,96 +18,12 @@ from skyharvest.archive import Archive
 from skyharvest.errors import Absent, ArchiveUnavailable, InputError, MalformedFile
 from skyharvest.hetdexdetections import fetch_detections, read_correction, read_detectids
 from skyharvest.httpclient import Patience
+from skyharvest.releases import load_hetdex_release
 from skyharvest.source import LocalFile
+from small_detections import DETECTIONS, FACTOR, INDEX, N_WAVE, SPECTRA, Made, random_rows, write_h5
 
-N_WAVE = 1036
+RELEASE = load_hetdex_release("pdr1")
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
-INDEX = np.dtype(
-    [
-        ("detectid", "i8"),
-        ("shotid", "i8"),
-        ("ra", "f4"),
-        ("dec", "f4"),
-        ("wave", "f4"),
-        ("sn", "f4"),
-        ("healpix", "i8"),
-        ("det_type", "S4"),
-        ("survey", "S4"),
-        ("fiber_id", "S38"),
-    ]
-)
-DETECTIONS = np.dtype([("detectid", "i8"), ("ra", "f4"), ("flux", "f4"), ("fibnum", "i4"), ("ifuslot", "S3")])
-LINES = np.dtype([*DETECTIONS.descr, ("sn_cen", "f4"), ("expnum", "i4"), ("inputid", "S40")])
-SPECTRA = np.dtype(
-    [("detectid", "i8"), *((name, "f4", (N_WAVE,)) for name in ("wave1d", "spec1d", "spec1d_err", "counts1d"))]
-)
-FACTOR = 0.9 + 0.2 * np.arange(N_WAVE) / N_WAVE
-FIRST = {("line", "hdr3"): 3_000_000_000, ("cont", "hdr3"): 3_090_000_000, ("line", "hdr5"): 5_000_000_000}
-NAMES = {("line", "hdr3"): "detect_hdr3", ("cont", "hdr3"): "cont_hdr3", ("line", "hdr5"): "detect_hdr5"}
-
-
-def write_h5(path: Path, tables: dict[str, np.ndarray], **options) -> Path:
-    """Write tables as PyTables does: one-dimensional, extensible, in chunks, with its attributes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w", libver=("earliest", "v108")) as file:
-        file.attrs.update({"CLASS": np.bytes_("GROUP"), "PYTABLES_FORMAT_VERSION": np.bytes_("2.1")})
-        for name, rows in tables.items():
-            chunks = (max(1, min(len(rows), (1 << 20) // rows.dtype.itemsize)),)
-            how = {"chunks": chunks, "maxshape": (None,)} | options
-            dataset = file.create_dataset(name, data=rows, **{k: v for k, v in how.items() if v is not None})
-            dataset.attrs.update({"CLASS": np.bytes_("TABLE"), "VERSION": np.bytes_("2.7")})
-            for k, column in enumerate(rows.dtype.names):
-                dataset.attrs[f"FIELD_{k}_NAME"] = np.bytes_(column)
-    return path
-
-
-def random_rows(dtype: np.dtype, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    rows = np.zeros(len(ids), dtype)
-    for name in dtype.names:
-        kind = dtype[name].base.kind
-        if kind == "f":
-            rows[name] = rng.normal(size=(len(ids), *dtype[name].shape))
-        elif kind == "i":
-            rows[name] = rng.integers(0, 1000, len(ids))
-        else:
-            rows[name] = [b"%03d" % (k % 1000) for k in range(len(ids))]
-    rows["detectid"] = ids
-    return rows
-
-
-class Made:
-    """A release's databases, and what is in them."""
-
-    def __init__(self, root: Path, n: int = 500, order: str = "sorted", **options) -> None:
-        rng = np.random.default_rng(3)
-        self.root = root
-        self.index, self.details, self.spectra = {}, {}, {}
-        parts = []
-        for (kind, survey), first in FIRST.items():
-            ids = first + np.flatnonzero(rng.uniform(size=n) > 0.03)  # some numbers have no detection
-            part = random_rows(INDEX, ids, rng)
-            part["det_type"], part["survey"] = kind.encode(), survey.encode()
-            parts.append(part)
-            details = random_rows(LINES if kind == "line" else DETECTIONS, ids, rng)
-            spectra = random_rows(SPECTRA, ids[rng.uniform(size=len(ids)) > 0.05], rng)  # nor each of them a spectrum
-            write_h5(root / f"detect/{NAMES[kind, survey]}.h5", {"Detections": details, "Spectra": spectra}, **options)
-            self.details |= {int(row["detectid"]): row for row in details}
-            self.spectra |= {int(row["detectid"]): row for row in spectra}
-        if order == "runs":  # all continuum sources after the lines
-            parts.sort(key=lambda part: part["det_type"][0] != b"line")
-        rows = np.concatenate(parts)
-        if order == "shuffled":
-            rows = rng.permutation(rows)
-        write_h5(root / "detect/detect_index_hdr5.h5", {"DetectIndex": rows}, **options)
-        self.index = {int(row["detectid"]): row for row in rows}
-        lines = [f"{3470 + 2 * k:.1f} {factor!r}" for k, factor in enumerate(FACTOR.tolist())]
-        (root / "detect/wdcor.txt").write_text("\n".join(lines) + "\n")
-
-    def some(self, n: int, seed: int = 4) -> list[int]:
-        return np.random.default_rng(seed).choice(sorted(self.spectra), n, replace=False).tolist()
-
-    def path(self, key) -> Path:
-        return self.root / f"detect/{NAMES[key]}.h5"
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +61,9 @@ def test_spectra_are_those_of_the_databases_corrected_twice(tmp_path, order, lay
     made = Made(tmp_path / "pdr1", 150, order, **options.get(layout, {}))
     ids = made.some(60)
     with Archive(str(made.root)) as archive:
-        outcome = fetch_detections(archive, [*ids, ids[0]], tmp_path / "out.hdf5", attributes={"archive": "here"})
+        outcome = fetch_detections(
+            archive, RELEASE, [*ids, ids[0]], tmp_path / "out.hdf5", attributes={"archive": "here"}
+        )
     assert statuses(outcome) == dict.fromkeys(ids, "read")
     check_spectra(tmp_path / "out.hdf5", made, ids)
     with h5py.File(tmp_path / "out.hdf5") as file:
@@ -167,7 +85,7 @@ def test_what_is_unknown_or_has_no_spectrum_is_said_and_the_rest_is_there(made, 
     far = [1_000_000_000, 3_050_000_000, 9_999_999_999]
     good = made.some(7)
     with Archive(str(made.root)) as archive:
-        outcome = fetch_detections(archive, [*far, *good, *gaps, *without], tmp_path / "out.hdf5")
+        outcome = fetch_detections(archive, RELEASE, [*far, *good, *gaps, *without], tmp_path / "out.hdf5")
     expected = (
         dict.fromkeys([*far, *gaps], "unknown") | dict.fromkeys(good, "read") | dict.fromkeys(without, "no_spectrum")
     )
@@ -185,7 +103,7 @@ def test_what_is_unknown_or_has_no_spectrum_is_said_and_the_rest_is_there(made, 
 def test_nothing_found_makes_a_file_without_rows(made, tmp_path):
     with Archive(str(made.root)) as archive:
         for ids in ([], [1_234_567_890]):
-            fetch_detections(archive, ids, tmp_path / "out.hdf5")
+            fetch_detections(archive, RELEASE, ids, tmp_path / "out.hdf5")
             with h5py.File(tmp_path / "out.hdf5") as file:
                 assert file["spectrum_flux"].shape == (0, N_WAVE)
                 assert file["requested/detectid"][:].tolist() == ids
@@ -213,7 +131,7 @@ def test_detectids_with_gaps_of_all_sizes_are_found_without_reading_the_index(tm
     known = ids[np.r_[0, 29_999, np.random.default_rng(6).integers(0, 30_000, 50)]].tolist()
     near = np.setdiff1d(np.array(known) + 1, ids).tolist()
     with serve(tmp_path) as server, Archive(server.url, patience=QUICK) as archive:
-        outcome = fetch_detections(archive, known + near, tmp_path / "out.hdf5", scan_limit=0)
+        outcome = fetch_detections(archive, RELEASE, known + near, tmp_path / "out.hdf5", scan_limit=0)
         assert server.sent < 0.8 * (tmp_path / "detect/detect_index_hdr5.h5").stat().st_size
     assert near
     assert statuses(outcome) == dict.fromkeys(known, "absent") | dict.fromkeys(near, "unknown")
@@ -226,10 +144,10 @@ def test_an_index_without_order_is_read_as_a_whole_or_soon_given_up(tmp_path, or
     ids = write_large_index(tmp_path, order)
     wanted = ids[10_000:20_000:100].tolist()
     with serve(tmp_path) as server, Archive(server.url, patience=QUICK) as archive:
-        outcome = fetch_detections(archive, wanted, tmp_path / "out.hdf5", scan_limit=0)
+        outcome = fetch_detections(archive, RELEASE, wanted, tmp_path / "out.hdf5", scan_limit=0)
         assert set(statuses(outcome).values()) <= {"absent", "unknown"}
         assert server.count("/detect/detect_index_hdr5.h5") < 15
-        outcome = fetch_detections(archive, wanted, tmp_path / "out.hdf5")
+        outcome = fetch_detections(archive, RELEASE, wanted, tmp_path / "out.hdf5")
         assert set(statuses(outcome).values()) == {"absent"}
 
 
@@ -239,7 +157,7 @@ def test_over_http_little_more_than_the_wanted_rows_is_moved(made, tmp_path, ran
     size = sum(path.stat().st_size for path in (made.root / "detect").iterdir())
     with serve(made.root) as server, Archive(server.url, connections=4) as archive:
         server.ranges = ranges
-        outcome = fetch_detections(archive, ids, tmp_path / "out.hdf5")
+        outcome = fetch_detections(archive, RELEASE, ids, tmp_path / "out.hdf5")
         assert size > 24_000_000
         if ranges == "multi":
             assert server.sent < 0.03 * size
@@ -302,7 +220,7 @@ def test_a_database_that_is_none_is_recorded_and_the_others_are_read(tmp_path, c
     spoil(made.path(("line", "hdr3")))
     spoilt = [k for k in ids if k < 3_090_000_000]
     with Archive(str(made.root)) as archive:
-        outcome = fetch_detections(archive, ids, tmp_path / "out.hdf5")
+        outcome = fetch_detections(archive, RELEASE, ids, tmp_path / "out.hdf5")
     assert statuses(outcome) == {k: "unreadable" if k in spoilt else "read" for k in ids}
     check_spectra(tmp_path / "out.hdf5", made, [k for k in ids if k not in spoilt])
     assert re.search(message, outcome[spoilt[0]].reason), outcome[spoilt[0]].reason
@@ -314,7 +232,7 @@ def test_spectra_in_another_order_are_found_by_their_own_detectids(tmp_path):
     renumbered(made.path(("line", "hdr3")))
     ids = made.some(30)
     with Archive(str(made.root)) as archive:
-        fetch_detections(archive, ids, tmp_path / "out.hdf5")
+        fetch_detections(archive, RELEASE, ids, tmp_path / "out.hdf5")
     check_spectra(tmp_path / "out.hdf5", made, ids)
 
 
@@ -329,7 +247,7 @@ def test_an_index_row_that_leads_nowhere_is_recorded(tmp_path):
         rows["survey"][rows["detectid"] == ids[2]] = b"hdr2"
         file["DetectIndex"][:] = rows
     with Archive(str(made.root)) as archive:
-        outcome = fetch_detections(archive, ids, tmp_path / "out.hdf5")
+        outcome = fetch_detections(archive, RELEASE, ids, tmp_path / "out.hdf5")
     assert list(statuses(outcome).values()) == ["unreadable", "unreadable", "absent", "read", "read", "read"]
     assert (
         outcome[ids[0]].reason
@@ -346,7 +264,7 @@ def test_a_server_that_fails_meanwhile_is_no_result(made, tmp_path, path, answer
             handler.path.endswith(path) and n > answers and handler.answer(503, b"") is None
         )
         with pytest.raises(ArchiveUnavailable, match=path):
-            fetch_detections(archive, ids, tmp_path / "out.hdf5")
+            fetch_detections(archive, RELEASE, ids, tmp_path / "out.hdf5")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -365,11 +283,11 @@ def test_whatever_read_fails_the_archives_error_is_told(tmp_path, monkeypatch):
 
     monkeypatch.setattr(LocalFile, "_read", failing)
     with Archive(str(made.root)) as archive:
-        fetch_detections(archive, ids, tmp_path / "out.hdf5")
+        fetch_detections(archive, RELEASE, ids, tmp_path / "out.hdf5")
         for k in range(1, reads + 1):
             reads, first_bad = 0, k
             with pytest.raises(ArchiveUnavailable, match=r"^down$"):
-                fetch_detections(archive, ids, tmp_path / "none.hdf5")
+                fetch_detections(archive, RELEASE, ids, tmp_path / "none.hdf5")
     assert not (tmp_path / "none.hdf5").exists()
 
 
@@ -381,8 +299,9 @@ from pathlib import Path
 from skyharvest.archive import Archive
 from skyharvest.errors import HarvestError
 from skyharvest.hetdexdetections import fetch_detections
+from skyharvest.releases import load_hetdex_release
 try:
-    fetch_detections(Archive(sys.argv[1]), [3000000000], Path("none.hdf5"))
+    fetch_detections(Archive(sys.argv[1]), load_hetdex_release("pdr1"), [3000000000], Path("none.hdf5"))
 except HarvestError as error:
     kept = error
     print("kept")
@@ -406,10 +325,10 @@ def test_an_index_that_is_not_there_or_none_is_an_error(tmp_path):
     path.write_bytes(HTML)
     with Archive(str(made.root)) as archive:
         with pytest.raises(MalformedFile, match=r"detect_index_hdr5\.h5: not a readable HDF5 file"):
-            fetch_detections(archive, [3_000_000_000], tmp_path / "out.hdf5")
+            fetch_detections(archive, RELEASE, [3_000_000_000], tmp_path / "out.hdf5")
         path.unlink()
         with pytest.raises(Absent, match=r"detect_index_hdr5\.h5 does not exist"):
-            fetch_detections(archive, [3_000_000_000], tmp_path / "out.hdf5")
+            fetch_detections(archive, RELEASE, [3_000_000_000], tmp_path / "out.hdf5")
 
 
 CORRECTIONS = {

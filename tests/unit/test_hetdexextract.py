@@ -18,6 +18,7 @@ from skyharvest.extracted import listed
 from skyharvest.hetdex import extract_spectra, read_cube
 from skyharvest.hetdexextract import WantedSpectra, extract_cube
 from skyharvest.hetdexindex import CUBE_DTYPE
+from skyharvest.hetdexmaps import IMAGES, MapsWanted, make_maps, read_maps
 from skyharvest.hetdexplan import TARGET_DTYPE
 from skyharvest.httpclient import Patience
 from skyharvest.journal import read_journal
@@ -159,3 +160,20 @@ def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(release,
     with Path("out.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["unit"], row["n_spectra"], row["n_read"], row["n_absent"]) == (f"{SHOTID}_{SLOT}", "2", "1", "0")
+
+
+def test_maps_are_made_of_those_with_a_spectrum_as_from_the_whole_cube(release, tmp_path):
+    """Also where the map needs more rows of the cube than the spectrum."""
+    targets = TARGETS.copy()
+    targets["wave"] = [4500.0, np.nan, 4700.0]
+    maps = MapsWanted(size_arcsec=40, half_width=8)
+    with Archive(str(release)) as archive:
+        run(archive, tmp_path / "a.hdf5", tmp_path, WantedSpectra(radius_arcsec=2.0, maps=maps), targets)
+    with h5py.File(tmp_path / "a.hdf5") as file:
+        made = read_maps(file["maps"])
+        assert file["row"][:].tolist() == [3, 13]
+    expected = make_maps(read_cube(release / PATH), *np.array([NEAR, EDGE]).T, [4500.0, np.nan], maps)
+    for name in (*IMAGES, "wave", "x0", "y0"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(expected, name), err_msg=name)
+    assert np.nanmax(made.line[0]) > 0
+    assert np.isnan(made.line[1]).all()

@@ -16,21 +16,22 @@ from astropy.wcs import WCS
 from photutils.aperture import CircularAperture
 
 from skyharvest import store
-from skyharvest.errors import InputError
+from skyharvest.errors import InputError, MalformedFile
 from skyharvest.hetdex import SHAPE, WAVE_AIR, Cube, Masking, air_to_vacuum, read_cube
-from skyharvest.skyplane import Sky
+from skyharvest.hetdexlines import LINES, rest_wave
 from skyharvest.hetdexmaps import (
     IMAGES,
-    LINES,
     MapsWanted,
+    concatenate,
     line_wave,
     make_maps,
-    rest_wave,
+    read_maps,
     wcs_cards,
     write_fits,
     write_maps,
 )
 from skyharvest.simulate.cubes import PointSources, aperture_fraction, write_cube
+from skyharvest.skyplane import Sky
 
 CENTER = SkyCoord(359.9985, -31.2, unit="deg")  # RA 0 is on the cube
 PAS = (34.0, 211.7)
@@ -190,10 +191,11 @@ def in_circle(image, errors, x, y):
 def test_a_line_image_has_the_lines_flux_and_no_continuum(cubes, sky, pa):
     found = make_maps(cubes[pa], sky.ra.deg, sky.dec.deg, LINE_WAVE)
     assert found.on_cube.all()
+    xs, ys = cubes[pa].spaxels(sky.ra.deg, sky.dec.deg)
     for k, total in enumerate(LINE_FLUX):
-        x, y = found.x[k] - found.x0[k], found.y[k] - found.y0[k]
+        x, y = xs[k] - found.x0[k], ys[k] - found.y0[k]
         assert max(abs(x - 20), abs(y - 20)) <= 0.5
-        fraction, _ = aperture_fraction(found.x[k], found.y[k], FWHM, BETA)
+        fraction, _ = aperture_fraction(xs[k], ys[k], FWHM, BETA)
         in_band = math.erf(10 / SIGMA / math.sqrt(2))
         flux, error = in_circle(found.line[k], found.line_error[k], x, y)
         assert abs(flux - fraction * in_band * total) < 3 * error, k
@@ -229,6 +231,7 @@ def test_a_star_is_where_the_wcs_says(cubes, sky, pa, tmp_path):
     ra, dec = place(cube, [x, x + 9, x - 30], [y, y - 6, y + 20])
     wanted = MapsWanted(size_arcsec=60)
     found = make_maps(cube, ra, dec, 4600.0, wanted)
+    xs, ys = cube.spaxels(ra, dec)
     with h5py.File(tmp_path / "maps.hdf5", "w") as file:
         write_maps(file.create_group("maps"), found)
     with h5py.File(tmp_path / "maps.hdf5") as file:
@@ -245,7 +248,7 @@ def test_a_star_is_where_the_wcs_says(cubes, sky, pa, tmp_path):
                 assert wcs.pixel_to_world(*at).separation(sky[0]).to_value("arcsec") < 0.05, (k, wcs)
                 near = wcs.world_to_pixel(SkyCoord(ra[k], dec[k], unit="deg"))
                 np.testing.assert_allclose(near, [60, 60], atol=0.5 + 1e-6)  # in the middle spaxel
-                np.testing.assert_allclose(near, [found.x[k] - found.x0[k], found.y[k] - found.y0[k]], atol=1e-6)
+                np.testing.assert_allclose(near, [xs[k] - found.x0[k], ys[k] - found.y0[k]], atol=1e-6)
 
 
 # --- The definition --------------------------------------------------------------------------------------------------
@@ -537,3 +540,35 @@ def test_what_is_read_near_positions_is_enough_for_their_maps(cubes, tmp_path):
             np.testing.assert_allclose(getattr(found, name)[0], getattr(whole, name)[k], rtol=1e-5, atol=1e-4)
     with pytest.raises(AssertionError, match="without the rows"):
         make_maps(near, *place(cube, 51, 10), 4500.0, wanted)
+
+
+def test_maps_of_several_cubes_are_put_together_and_taken_apart(flawed, tmp_path):
+    ra, dec = place(flawed, *np.transpose(PLACES[:5]))
+    waves = np.array([4321.3, np.nan, 4500.0, 4501.0, 4600.0])
+    wanted = MapsWanted(size_arcsec=8, half_width=6)
+    whole = make_maps(flawed, ra, dec, waves, wanted)
+    for name, piece in (("a", whole.take(np.arange(2))), ("b", whole.take(np.arange(5) >= 2))):
+        with store.create(tmp_path / name) as file:
+            write_maps(file.create_group("maps"), piece, compressed=name == "b")
+    pieces = []
+    for name in "ab":
+        with h5py.File(tmp_path / name) as file:
+            pieces.append(read_maps(file["maps"]))
+    together = concatenate(pieces)
+    assert together.wanted == wanted
+    for name in (*IMAGES, "wave", "on_cube", "x0", "y0"):
+        np.testing.assert_array_equal(getattr(together, name), getattr(whole, name), err_msg=name)
+    assert [together.cards_of(k) for k in range(5)] == [whole.cards_of(k) for k in range(5)]
+    backwards = together.take(np.arange(5)[::-1])
+    np.testing.assert_array_equal(backwards.line, whole.line[::-1])
+    assert backwards.cards_of(0) == whole.cards_of(4)
+    other = replace(pieces[1], cards={**pieces[1].cards, "PV2_1": np.zeros(3)})
+    joined = concatenate([pieces[0], other])
+    assert "PV2_1" not in joined.cards_of(1)
+    assert joined.cards_of(2)["PV2_1"] == 0
+    for wrong in (
+        replace(other, wanted=MapsWanted(size_arcsec=8)),
+        replace(other, cards={**other.cards, "RADESYS": "FK5"}),
+    ):
+        with pytest.raises(MalformedFile, match="do not belong together"):
+            concatenate([pieces[0], wrong])

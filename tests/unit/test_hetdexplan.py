@@ -210,7 +210,8 @@ def test_a_job_finds_its_cube_and_targets(sky, made):
         name = int(cube["shotid"]), cube["ifuslot"].decode()
         found = targets_of_cube(folder / "plan_targets.npy", *name)
         assert found.dtype == TARGET_DTYPE
-        assert found.tolist() == [pair for pair in plan.targets.tolist() if (pair[0], pair[1].decode()) == name]
+        here = (plan.targets["shotid"] == name[0]) & (plan.targets["ifuslot"] == name[1].encode())
+        assert found.tobytes() == plan.targets[here].tobytes()
         assert len(found) > 0
         row = cube_of_plan(folder / "plan_cubes.npy", *name)
         assert row == sky[0][(sky[0]["shotid"] == name[0]) & (sky[0]["ifuslot"] == cube["ifuslot"])][0]
@@ -378,3 +379,25 @@ def test_the_program_plans_and_shows_the_table(tmp_path, capsys):
     assert (tmp_path / "out/plan.csv").read_text().splitlines()[1:] == ["20171231999,034,2,1"]
     assert cli.run(plan_hetdex.main, plan_hetdex.build_parser(), [*command, "--fields", "none"]) == 2
     assert "correct hetdex.fields" in capsys.readouterr().err
+
+
+def test_the_maps_line_comes_from_a_column_of_the_csv(tmp_path, capsys):
+    lines_ = ["RA_DESI,DEC_DESI,z,name", "195.2,51.0,2.5,a", "195.201,51.0,,b", "195.202,51,-999,c", "x,1,1,d"]
+    (tmp_path / "t.csv").write_text("\n".join(lines_) + "\n")
+    write_targets(read_targets(tmp_path / "t.csv"), tmp_path)
+    index = write_index(tmp_path / "ifu-index.fits", listed([20180101000], ["104"], [195.2], [51.0]))
+    where = {"targets": tmp_path / "targets.parquet", "index": index, "release": "pdr1", "archive": tmp_path}
+    command = [word for key, value in where.items() for word in (f"--{key}", str(value))]
+    digests = {}
+    for name, more in (("none", []), ("z", ["--redshift", "z", "--line", "LyA"]), ("wave", ["--wavelength", "z"])):
+        out = tmp_path / name
+        assert cli.run(plan_hetdex.main, plan_hetdex.build_parser(), [*command, "--out-dir", str(out), *more]) == 0
+        digests[name] = lines(out / "plan_pixels.csv")[0]["digest"]
+        found = targets_of_cube(out / "plan_targets.npy", 20180101000, "104")["wave"]
+        expected = {"none": [np.nan] * 3, "z": [1215.67 * 3.5 / 1.000281, np.nan, np.nan], "wave": [2.5, np.nan, -999]}
+        np.testing.assert_allclose(found, expected[name], rtol=1e-6)
+    assert len(set(digests.values())) == 3
+    for column, said in (("zz", "the CSV has no column 'zz'; it has"), ("name", "holds 'a', expected numbers")):
+        wrong = [*command, "--out-dir", str(tmp_path), "--wavelength", column]
+        assert cli.run(plan_hetdex.main, plan_hetdex.build_parser(), wrong) == 2
+        assert said in capsys.readouterr().err

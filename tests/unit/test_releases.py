@@ -215,7 +215,7 @@ def test_a_release_with_a_mistake_is_refused(tmp_path, old, new, said):
     ("old", "new", "said"),
     [
         ("max_connections: 4", "max_connexions: 4", "max_connections"),
-        ("{ifuslot}.fits", "{ifu}.fits", r"'ifu'.*is made of \{shotid\} and \{ifuslot\}"),
+        ("{ifuslot}.fits", "{ifu}.fits", r"'ifu'.*first lines say"),
     ],
 )
 def test_a_hetdex_release_with_a_mistake_is_refused(tmp_path, old, new, said):
