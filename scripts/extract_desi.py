@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skyharvest import cli, extract_options
 from skyharvest.archive import Archive
-from skyharvest.batch import extract_batch, files_of
+from skyharvest.desibatch import extract_batch, files_of
 from skyharvest.download import downloaded
 from skyharvest.errors import InputError
 from skyharvest.extract import absence_check

@@ -1,165 +1,88 @@
-"""Extract many pixels in one job, which costs more than a pixel. The pixel stays what fails, is kept and resumed."""
+"""Extract many units in one job, which costs more than a unit. The unit stays what fails, is kept and resumed."""
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from itertools import accumulate, pairwise
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
-
-from skyharvest.archive import Archive, Cost
+from skyharvest.archive import Cost
 from skyharvest.errors import ArchiveUnavailable, HarvestError
-from skyharvest.extract import Positions, Selection, Wanted, extract
 from skyharvest.extracted import Listed, is_made, listed
 from skyharvest.journal import FAILED, Journal, Line
-from skyharvest.planned import extracted_path
 from skyharvest.progress import Progress
-from skyharvest.releases import Release, parse_coadd_name, redrock_beside
 
 log = logging.getLogger(__name__)
 
+U = TypeVar("U", int, str)
 
-def extract_batch(
-    archive: Archive,
-    pixels: Mapping[int, Sequence[str]],
-    plan_targets: Path,
-    extracted: Path,
-    wanted: Wanted,
+
+def extract_units(
+    requests: Mapping[U, str],
+    path_of: Callable[[U], Path],
+    extract: Callable[[U, Cost], list[Line]],
     *,
+    kind: str,
     again: Collection[str] = ("unreadable",),
-    at_hand: Callable[[Sequence[str]], AbstractContextManager[Archive]] | None = None,
     journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> list[Listed]:
-    """Extract pixels into a file each. What an earlier, unfinished job has made is kept.
+    """Extract units into a file each. What an earlier, unfinished job has made is kept.
 
     Parameters
     ----------
-    archive
-        Where the coadds are.
-    pixels
-        pix64 → its coadds, as `skyharvest.extract.extract` takes them.
-    plan_targets
-        ``plan_targets.npy``.
-    extracted
-        The directory ``desi/extracted``.
-    wanted
-        What to read; its targets are set here, pixel by pixel.
+    requests
+        Unit → digest of what its file has to be made for, as `skyharvest.extracted.is_made` compares it.
+    path_of
+        Says where a unit's file is.
+    extract
+        Makes it, adds what it takes to the cost, also if it fails, and returns the journal's lines.
+    kind
+        What a unit is called in messages: ``pixel``.
     again
-        A pixel with a file of this status (``absent``, ``unreadable``) is not kept: it may do better now.
-    at_hand
-        Gives, for the coadds of a pixel, an archive to read them from instead, until the pixel is done.
+        A unit with a file of this status (``absent``, ``unreadable``) is not kept: it may do better now.
     journal, progress
-        Are told of every pixel that is finished or failed.
+        Are told of every unit that is finished or failed.
 
     Returns
     -------
     list of Listed
-        A line of the batch's list for each pixel.
+        A line of the batch's list for each unit.
 
     Raises
     ------
     ArchiveUnavailable, HarvestError
-        When all pixels have been tried, and some failed: the former if trying again may help. The message names them.
+        When all units have been tried, and some failed: the former if trying again may help. The message names them.
     """
-    wanted_of = {pix64: replace(wanted, targets=Positions.of_pixel(plan_targets, pix64)) for pix64 in pixels}
-    kept = {
-        pix64
-        for pix64, coadds in pixels.items()
-        if is_made(extracted_path(extracted, pix64), wanted_of[pix64].digest(coadds), again)
-    }
-    if len(kept) == len(pixels):
+    kept = {unit for unit, request in requests.items() if is_made(path_of(unit), request, again)}
+    if len(kept) == len(requests):
         kept = set()  # nothing is missing, and yet the job was started: it was asked for anew
     if kept:
-        log.info("%d of %d pixels are there already", len(kept), len(pixels))
+        log.info("%d of %d %ss are there already", len(kept), len(requests), kind)
     journal, progress = journal or Journal(), progress or Progress()
-    failures: dict[int, Exception] = {}
-    for pix64, coadds in pixels.items():
-        if pix64 in kept:
+    failures: dict[U, Exception] = {}
+    for unit in requests:
+        if unit in kept:
             continue
         cost = Cost()
         try:
-            with archive.metered(cost), at_hand(coadds) if at_hand else nullcontext(archive) as source:
-                selections = extract(source, coadds, extracted_path(extracted, pix64), wanted_of[pix64])
+            lines = extract(unit, cost)
         except Exception as error:
             if isinstance(error, HarvestError | OSError):
-                log.error("pixel %d: %s", pix64, error)
+                log.error("%s %s: %s", kind, unit, error)
             else:
-                log.exception("pixel %d", pix64)
-            failures[pix64] = error
+                log.exception("%s %s", kind, unit)
+            failures[unit] = error
             spent = (cost.seconds, cost.requests, cost.bytes)
-            journal.add([Line(time.time(), pix64, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))])
+            journal.add([Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))])
         else:
-            journal.add(journal_lines(pix64, selections, cost, wanted_of[pix64]))
+            journal.add(lines)
         progress.unit_done()
     if failures:
-        made = len(pixels) - len(failures)
-        kind = ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
-        raise kind(
-            f"{len(failures)} of {len(pixels)} pixels failed, the other {made} are kept for the next run: "
-            + "; ".join(f"{pix64}: {error}" for pix64, error in failures.items())
+        made = len(requests) - len(failures)
+        what = ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
+        raise what(
+            f"{len(failures)} of {len(requests)} {kind}s failed, the other {made} are kept for the next run: "
+            + "; ".join(f"{unit}: {error}" for unit, error in failures.items())
         )
-    return [listed(pix64, extracted_path(extracted, pix64)) for pix64 in pixels]
-
-
-def files_of(release: Release, coadds: Sequence[str], *, redshifts: bool) -> list[tuple[list[str], str]]:
-    """Return, as `skyharvest.download.downloaded` takes them, the files of each coadd and its directory's checksums.
-
-    Parameters
-    ----------
-    release
-        Says where the checksums are.
-    coadds
-        Paths relative to the archive's root.
-    redshifts
-        Whether the redrock files beside them are wanted, too.
-    """
-    wanted = []
-    for path in coadds:
-        place = parse_coadd_name(path)
-        assert place is not None
-        wanted.append(([path, redrock_beside(path)] if redshifts else [path], release.checksums(*place)))
-    return wanted
-
-
-def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wanted: Wanted) -> list[Line]:
-    """Return the journal's lines of a pixel that has been extracted.
-
-    What the pixel took beyond the reading of its single coadds, as their downloads, is shared out by their fibers.
-    """
-    fibers = [chosen.n_fibers for chosen in selections]
-    share = [n / sum(fibers) if sum(fibers) else 1 / len(fibers) for n in fibers]
-    own = [chosen.cost for chosen in selections]
-    seconds = cost.seconds - sum(each.seconds for each in own)
-    requests = _shares(cost.requests - sum(each.requests for each in own), share)
-    n_bytes = _shares(cost.bytes - sum(each.bytes for each in own), share)
-    now = time.time()
-    lines = []
-    for k, chosen in enumerate(selections):
-        survey, program, _ = parse_coadd_name(chosen.path) or ("", "", pix64)
-        rows = wanted.targets.row[np.unique(chosen.target)].tolist() if wanted.targets else []
-        lines.append(
-            Line(
-                now,
-                pix64,
-                survey,
-                program,
-                chosen.status,
-                n_searched=chosen.n_fibers,
-                n_spectra=len(chosen.fiber),
-                seconds=own[k].seconds + share[k] * seconds,
-                requests=own[k].requests + requests[k],
-                bytes=own[k].bytes + n_bytes[k],
-                rows=tuple(rows),
-            )
-        )
-    return lines
-
-
-def _shares(total: int, share: Sequence[float]) -> list[int]:
-    """Divide a whole number into whole shares that add up to it."""
-    steps = [round(total * part) for part in accumulate(share)]
-    return [after - before for before, after in pairwise([0, *steps[:-1], total])]
+    return [listed(unit, path_of(unit)) for unit in requests]

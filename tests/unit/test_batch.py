@@ -11,7 +11,7 @@ import pytest
 import extract_desi
 from skyharvest import cli, extract
 from skyharvest.archive import Archive
-from skyharvest.batch import extract_batch, files_of
+from skyharvest.desibatch import extract_batch, files_of
 from skyharvest.download import downloaded
 from skyharvest.errors import ArchiveUnavailable, HarvestError
 from skyharvest.extract import Wanted

@@ -11,7 +11,7 @@ import pytest
 
 from range_server import serve, tag
 from skyharvest.archive import Archive
-from skyharvest.batch import files_of
+from skyharvest.desibatch import files_of
 from skyharvest.download import download, downloaded
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.httpclient import Patience

@@ -18,8 +18,8 @@ import extract_desi_coadd
 from range_server import serve
 from skyharvest import cli, extract
 from skyharvest.archive import Archive
-from skyharvest.batch import files_of
 from skyharvest.desi import Coadd
+from skyharvest.desibatch import files_of
 from skyharvest.download import downloaded
 from skyharvest.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.extract import Positions, Wanted

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from range_server import serve
 from skyharvest import extract, journal, progress
 from skyharvest.archive import Archive
-from skyharvest.batch import extract_batch, files_of
+from skyharvest.desibatch import extract_batch, files_of
 from skyharvest.download import downloaded
 from skyharvest.errors import HarvestError
 from skyharvest.extract import Wanted
