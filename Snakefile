@@ -20,6 +20,7 @@ include: "rules/desi.smk"
 include: "rules/account.smk"
 include: "rules/hetdex.smk"
 include: "rules/hetdexproducts.smk"
+include: "rules/legacysurvey.smk"
 
 
 rule all:

@@ -9,19 +9,21 @@ sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from skyharvest.config import digest, validate
 from skyharvest.configchecks import FROM_CATALOGUE
-from skyharvest.csvfile import has_rows
+from skyharvest.csvfile import has_rows, has_value
 from skyharvest.csvpath import check_csv_exists, content_digest
 from skyharvest.errors import InputError
 from skyharvest.archive import is_url
-from skyharvest.planned import extracted_path, read_cubes, read_plan, to_read_again
-from skyharvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_release
-from skyharvest.survey import DEMO, DESI, HETDEX, SURVEYS, releases
+from skyharvest.planned import extracted_path, read_bricks, read_cubes, read_plan, to_read_again
+from skyharvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_legacy_release, load_release
+from skyharvest.survey import DEMO, DESI, HETDEX, LEGACYSURVEY, SURVEYS, releases
 
 try:
     config = validate(config)
     RELEASE = load_release(config["desi"]["release"])
     CUBES = load_hetdex_release(config["hetdex"]["release"])
     CUBE_ARCHIVE = CUBES.root(config["hetdex"]["archive"])
+    BRICKS = load_legacy_release(config["legacysurvey"]["release"])
+    BRICK_ARCHIVE = BRICKS.root(config["legacysurvey"]["archive"])
     GLOBUS = config["desi"]["globus"]
     COPY_FIRST = config["desi"]["archive"] == BY_GLOBUS
     ARCHIVE = GLOBUS["local"] if COPY_FIRST else RELEASE.root(config["desi"]["archive"])
@@ -39,6 +41,9 @@ CROSSMATCHES = f"{RESULTS}/desi_crossmatches"
 HETDEX_RESOURCES = f"resources/hetdex/{CUBES.name}"
 HETDEX_EXTRACTED = f"{RESULTS}/hetdex/extracted"
 HETDEX_CROSSMATCHES = f"{RESULTS}/hetdex_crossmatches"
+BRICK_RESOURCES = f"resources/legacysurvey/{BRICKS.name}"
+BRICK_EXTRACTED = f"{RESULTS}/legacysurvey/extracted"
+BRICK_CROSSMATCHES = f"{RESULTS}/legacysurvey_crossmatches"
 SERVER_NOTES = shlex.quote(f"{LOGS}/servers.json")
 OVER_NETWORK = is_url(ARCHIVE)
 # What Globus copies is planned first: from the release's list, which is read elsewhere.
@@ -57,7 +62,11 @@ def shown(path):
 
 
 # At most so many open connections, over all jobs together; --resources archive=N on the command line wins.
-for name, limit in (("archive", config["connections"]), ("cubes", CUBES.connections(config["connections"]))):
+for name, limit in (
+    ("archive", config["connections"]),
+    ("cubes", CUBES.connections(config["connections"])),
+    ("bricks", config["connections"]),
+):
     if name not in workflow.global_resources:
         workflow.register_resource(name, limit)
 
@@ -65,6 +74,7 @@ for name, limit in (("archive", config["connections"]), ("cubes", CUBES.connecti
 ON_A_CLUSTER = workflow.resource_settings.nodes is not None or not workflow.is_main_process
 PARALLEL_JOBS = config["connections"] if ON_A_CLUSTER else workflow.resource_settings.cores or 1
 CONNECTIONS_PER_JOB = max(1, config["connections"] // PARALLEL_JOBS) if OVER_NETWORK else 0
+BRICK_CONNECTIONS_PER_JOB = max(1, config["connections"] // PARALLEL_JOBS) if is_url(BRICK_ARCHIVE) else 0
 
 # Jobs run in this process's environment, or in the one that `--software-deployment-method conda` makes.
 IN_CONDA = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
@@ -121,7 +131,7 @@ if not COPY_FIRST:
 def asked_for(_wildcards=None):
     """Return the files that the config asks for."""
     ledgers = [f"{RESULTS}/{survey}/{name}" for survey in releases(config) for name in ("ledger.csv", "summary.json")]
-    return [*ledgers, *hetdex_products()] if ledgers else rules.prepare_targets.output
+    return [*ledgers, *hetdex_products(), *pictures()] if ledgers else rules.prepare_targets.output
 
 
 def planned(_wildcards=None):
@@ -137,11 +147,6 @@ def extracted_file(pix64):
 def crossmatch_file(pix16):
     """Return the assembled file of an NSIDE=16 pixel."""
     return str(DESI.crossmatch(Path(CROSSMATCHES), pix16))
-
-
-def batch_list(batch):
-    """Return the list that stands for the extracted files of a batch."""
-    return str(DESI.listed(Path(EXTRACTED), batch))
 
 
 def pixels_of(wildcards):
@@ -171,20 +176,21 @@ def extract_minutes(wildcards):
     return 20 + sum(n_targets(wildcards)) // 10 + (30 if DOWNLOAD else 2) * len(pixels_of(wildcards))
 
 
-def extraction_of(pixels, product):
-    """Return the files that tell that pixels have been extracted, for a product that is made from them.
+def extraction_of(pixels, product, survey=DESI):
+    """Return the files that tell that pixels, or bricks, have been extracted, for a product that is made from them.
 
     That is their batches' lists. A file that was removed from a finished batch, and is needed once more, is made by
     itself. Batches with a coadd that is to be tried again are forced, as `--forcerun` does: that leaves no trace in
     Snakemake's records, so that nothing is to be done once they are well.
     """
-    files = {pix64: extracted_file(pix64) for pix64 in pixels}
-    lists = {pix64: batch_list(planned().batch[pix64]) for pix64 in pixels}
+    extracted, plan = (EXTRACTED, planned()) if survey is DESI else (BRICK_EXTRACTED, planned_bricks())
+    files = {pix64: str(survey.path(Path(extracted), pix64)) for pix64 in pixels}
+    lists = {pix64: str(survey.listed(Path(extracted), plan.batch[pix64])) for pix64 in pixels}
     removed = []
     if not Path(product).exists():
         removed = [file for pix64, file in files.items() if Path(lists[pix64]).exists() and not Path(file).exists()]
     if workflow.is_main_process:
-        again = tuple(config["desi"]["read_again"])
+        again = tuple(config[survey.name]["read_again"])
         workflow.dag.forcefiles.update(path for path in set(lists.values()) if to_read_again(path, again))
     return [*dict.fromkeys(lists.values()), *removed]
 
@@ -241,3 +247,84 @@ def hetdex_products(_wildcards=None):
 def hetdex_crossmatch(pix16):
     """Return the assembled HETDEX file of an NSIDE=16 pixel."""
     return str(HETDEX.crossmatch(Path(HETDEX_CROSSMATCHES), pix16))
+
+
+BRICK_OPTIONS = (
+    f"--size {config['legacysurvey']['size']} --bands {' '.join(config['legacysurvey']['bands'])} "
+    f"--products {' '.join(config['legacysurvey']['products'])}"
+)
+BRICK_CAUTION = (
+    f"--again {' '.join(config['legacysurvey']['read_again'])} --known {shlex.quote(BRICKS.bricks(BRICKS.regions[0]))}"
+)
+BRICK_FILES = len(config["legacysurvey"]["bands"]) * len(config["legacysurvey"]["products"])
+CUTOUT_MB = 4e-6 * config["legacysurvey"]["size"] ** 2 * BRICK_FILES
+BRICK_DOWNLOAD = (
+    f"--download {shlex.quote(f'{RESULTS}/legacysurvey/downloads')}"
+    if config["legacysurvey"]["transfer"] == "files"
+    else ""
+)
+BRICK_DISK_MB = 60 * BRICK_FILES if BRICK_DOWNLOAD else 0  # a brick and three neighbours
+VIEWER = config["legacysurvey"]["viewer"]
+VIEWER_OPTIONS = " ".join(
+    [
+        *(
+            f"--{key.replace('_', '-')} {shlex.join(map(str, value if isinstance(value, list) else [value]))}"
+            for key, value in VIEWER.items()
+            if key not in ("address", "subimage") and value not in (None, [])
+        ),
+        f"--viewer {shlex.quote(VIEWER['address'])}",
+        flags(subimage=VIEWER["subimage"]),
+    ]
+).strip()
+
+
+def planned_bricks(_wildcards=None):
+    """Return the plan of the Legacy Surveys, which is known once the checkpoint has run."""
+    return read_bricks(checkpoints.plan_legacysurvey.get().output.plan)
+
+
+def bricks_of(wildcards):
+    """Return the bricks that an extract job reads, or an assemble job needs."""
+    if "batch" in wildcards.keys():
+        return planned_bricks().batches[wildcards.batch]
+    if "pix16" in wildcards.keys():
+        return planned_bricks().searched[int(wildcards.pix16)]
+    return [wildcards.brick]
+
+
+def n_cutouts(wildcards):
+    """Return the number of cutouts in the bricks of a job."""
+    return sum(planned_bricks().n_targets[brick] for brick in bricks_of(wildcards))
+
+
+def brick_mb(wildcards):
+    """Return the memory of an extract job: what is cut out of its largest brick, up to what is held at once."""
+    most = max(planned_bricks().n_targets[brick] for brick in bricks_of(wildcards))
+    return 800 + int(3 * max(CUTOUT_MB, min(540, most * CUTOUT_MB)))
+
+
+def brick_minutes(wildcards):
+    """Return how long an extract job may take: its bricks at a slow hour of the archive."""
+    return 20 + n_cutouts(wildcards) // 20 + (20 if BRICK_DOWNLOAD else 1) * len(bricks_of(wildcards))
+
+
+def legacysurvey_crossmatch(pix16):
+    """Return the assembled file of the images of an NSIDE=16 pixel."""
+    return str(LEGACYSURVEY.crossmatch(Path(BRICK_CROSSMATCHES), pix16))
+
+
+def pictures(_wildcards=None):
+    """Return the contact sheets and the viewer's list that the config asks for.
+
+    What went wrong with the viewer is asked for once more.
+    """
+    if not config["legacysurvey"]["enabled"]:
+        return []
+    made = []
+    if config["legacysurvey"]["contact_sheets"]:
+        made += [f"{BRICK_CROSSMATCHES}/healpix={pix16}/contact_sheet.png" for pix16 in planned_bricks().searched]
+    if VIEWER["layers"] or VIEWER["psf_layers"]:
+        made.append(f"{RESULTS}/legacysurvey/viewer/viewer.csv")
+        if workflow.is_main_process and has_value(made[-1], "status", "error"):
+            workflow.dag.forcefiles.add(made[-1])
+    return made

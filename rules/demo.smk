@@ -32,3 +32,21 @@ rule simulate_hetdex:
         runtime=lambda wildcards, attempt: 5 * attempt,
     shell:
         f"{RUN}/simulate_hetdex.py " f"--csv {{input.csv:q}} --out {DEMO}/hetdex " "2> {log:q}"
+
+
+rule simulate_legacysurvey:
+    input:
+        csv=rules.simulate_release.output.csv,
+    output:
+        truth=f"{DEMO}/legacysurvey/truth.hdf5",
+        north=f"{DEMO}/legacysurvey/north/survey-bricks-demo-north.fits.gz",
+        south=f"{DEMO}/legacysurvey/south/survey-bricks-demo-south.fits.gz",
+    log:
+        f"{LOGS}/simulate_legacysurvey.log",
+    conda:
+        "../envs/simulate.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    shell:
+        f"{RUN}/simulate_legacysurvey.py " f"--csv {{input.csv:q}} --out {DEMO}/legacysurvey " "2> {log:q}"

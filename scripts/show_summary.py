@@ -29,10 +29,11 @@ def main(options: argparse.Namespace) -> None:
     for survey in found:
         path = results / survey / "summary.json"
         print(show(json.loads(path.read_text(encoding="utf-8"))) + "\n")
-    print(f"{'every CSV row':<18}{results}/{{{','.join(found)}}}/ledger.csv")
-    print(f"{'rejected rows':<18}{results / 'targets' / 'rejected.csv'}")
+    print(f"{'every CSV row':<21}{results}/{{{','.join(found)}}}/ledger.csv")
+    print(f"{'rejected rows':<21}{results / 'targets' / 'rejected.csv'}")
     for survey in found:
-        print(f"{survey + ' spectra':<18}{results}/{survey}_crossmatches/healpix=*/crossmatch_{survey}.hdf5")
+        what = f"{survey} {SURVEYS[survey].made}"
+        print(f"{what:<21}{results}/{survey}_crossmatches/healpix=*/crossmatch_{survey}.hdf5")
 
 
 if __name__ == "__main__":

@@ -21,14 +21,15 @@ from skyharvest.releases import (
     TRANSPORTS,
     Archived,
     HetdexRelease,
+    LegacyRelease,
     Release,
     expand_user,
     load_registry,
     survey_of,
     wrong_survey,
 )
+from skyharvest.viewerlayers import Wanted
 
-NOT_BUILT = ("legacysurvey",)
 FROM_CATALOGUE = "catalogue"
 """What ``hetdex: detections: detectids`` says for those of the sources that the catalogue has."""
 
@@ -63,11 +64,8 @@ def cross_problems(config: dict[str, Any], bad: set[str], schema: dict[str, Any]
     for key in ("targets.csv", "results", "desi.globus.local"):
         if "://" in (get(key) or ""):
             yield key, f"found {show(get(key))}; expected a path on this machine"
-    for survey in NOT_BUILT:
-        if get(f"{survey}.enabled"):
-            yield f"{survey}.enabled", "found true, but this survey is not built yet: set it to false"
     registry = load_registry()
-    for kind in (Release, HetdexRelease):
+    for kind in (Release, HetdexRelease, LegacyRelease):
         yield from _release_problems(kind, get(f"{kind.survey}.release"), get(f"{kind.survey}.archive"), registry)
     if get("desi.archive") == GLOBUS and get("desi.globus"):
         given = {key: value for key, value in config["desi"]["globus"].items() if f"desi.globus.{key}" not in bad}
@@ -75,6 +73,7 @@ def cross_problems(config: dict[str, Any], bad: set[str], schema: dict[str, Any]
         described = schema["properties"]["desi"]["properties"]["globus"]["properties"]
         yield from _globus_problems(given, described, public=release not in registry or "globus" in registry[release])
     yield from _hetdex_problems(get, bad)
+    yield from _legacysurvey_problems(get, registry)
 
 
 def _hetdex_problems(get: Callable[[str], Any], bad: set[str]) -> Iterator[Problem]:
@@ -89,6 +88,29 @@ def _hetdex_problems(get: Callable[[str], Any], bad: set[str]) -> Iterator[Probl
     if get("hetdex.enabled") and get("hetdex.detections") and get("hetdex.catalogue"):
         detectids, pictures = get("hetdex.detections.detectids"), get("hetdex.detections.pictures")
         yield from _detections_problems(detectids, pictures, has_catalogue=bool(get("hetdex.catalogue.enabled")))
+
+
+def _legacysurvey_problems(get: Callable[[str], Any], registry: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with the settings of the Legacy Surveys."""
+    release, bands = get("legacysurvey.release"), get("legacysurvey.bands")
+    if get("legacysurvey.enabled") and release in registry and bands:
+        has = registry[release].get("bands", bands)
+        for band in bands:
+            if band not in has:
+                yield "legacysurvey.bands", f"found {band!r}; release {release} has {', '.join(has)}"
+    viewer = get("legacysurvey.viewer")
+    if viewer and (viewer["layers"] or viewer["psf_layers"]):
+        wanted = Wanted(
+            layers=tuple(viewer["layers"]),
+            psf_layers=tuple(viewer["psf_layers"]),
+            formats=tuple(viewer["formats"]),
+            size=viewer["size"],
+            pixscale=viewer["pixscale"],
+            bands=viewer["bands"],
+            subimage=viewer["subimage"],
+        )
+        for key, problem in wanted.problems():
+            yield f"legacysurvey.viewer.{key}", problem
 
 
 def _maps_problems(wavelength: str | None, redshift: str | None, line: str | None) -> Iterator[Problem]:

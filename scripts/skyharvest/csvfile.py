@@ -27,3 +27,11 @@ def has_rows(path: str | Path) -> bool:
         return False
     with Path(path).open(encoding="utf-8", errors="replace") as text:
         return sum(1 for _ in zip(text, range(2), strict=False)) == 2
+
+
+def has_value(path: str | Path, column: str, value: str) -> bool:
+    """Tell whether a file is there and a row of it has this value in a column."""
+    if not Path(path).exists():
+        return False
+    with Path(path).open(newline="", encoding="utf-8", errors="replace") as text:
+        return any(line.get(column) == value for line in csv.DictReader(text))

@@ -52,7 +52,7 @@ def listed(unit: Unit, path: Path) -> Listed:
 
 
 def _states(file: h5py.File, what: str) -> list[str]:
-    files = file["coadds"] if "coadds" in file else file["cubes"]
+    files = next(file[name] for name in ("coadds", "cubes", "bricks") if name in file)
     return store.text(files[what][:]) if what in files else []
 
 

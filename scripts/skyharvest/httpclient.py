@@ -164,10 +164,11 @@ class Servers:
 class TryAgain(Exception):
     """A failed attempt that is worth another one; with ``progress`` it does not count among those in vain."""
 
-    def __init__(self, why: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, why: str, retry_after_s: float | None = None, status: int | None = None) -> None:
         super().__init__(why)
         self.why = why
         self.retry_after_s = retry_after_s
+        self.status = status
         self.progress = False
 
 
@@ -280,7 +281,7 @@ class HttpClient:
         while True:
             attempt += 1
             try:
-                return self._attempt(url, headers, consume)
+                return self.attempt(url, headers, consume)
             except NotThere as answer:
                 absences += 1
                 if absences == 2:
@@ -398,7 +399,16 @@ class HttpClient:
             self.servers.learn(url, SERIAL)
         return row.answers
 
-    def _attempt(self, url: str, headers: dict[str, str], consume: "Callable[[Response], T]") -> T:
+    def attempt(self, url: str, headers: dict[str, str], consume: "Callable[[Response], T]") -> T:
+        """GET ``url`` once, for callers that have patience of their own; see `get`.
+
+        Raises
+        ------
+        TryAgain, NotThere, Unable
+            What `get` deals with.
+        ArchiveRefused
+            As there.
+        """
         errors = self._urllib3.exceptions
         began = time.monotonic()
         try:
@@ -419,7 +429,7 @@ class HttpClient:
             if raw.status in (404, 410):
                 raise NotThere(raw.status)
             if raw.status in TRY_AGAIN_STATUSES or raw.status >= 500:
-                raise TryAgain(f"HTTP {raw.status}", _retry_after_s(raw.headers.get("Retry-After")))
+                raise TryAgain(f"HTTP {raw.status}", _retry_after_s(raw.headers.get("Retry-After")), raw.status)
             if raw.status not in (200, 206, 416):
                 if raw.status == 400 and "," in headers.get("Range", ""):
                     raise Unable(SINGLE)

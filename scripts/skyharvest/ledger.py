@@ -1,16 +1,17 @@
 """What became of every row of the CSV, each exactly once.
 
 ====================  ==================================================================================
-``matched``           at least one spectrum
+``matched``           at least one spectrum, or an image
 ``no_fiber``          at least one coadd was searched, none has a fiber within the match radius
 ``no_spectrum``       at least one cube was searched, none has usable voxels around the position
+``no_image``          its brick's images were read, none has data around the position
 ``coadd_unreadable``  none could be searched; one or more are there, but malformed on two readings
 ``coadd_absent``      none could be searched: the release lists them, the archive has none of them
-``not_covered``       no coadd of the release touches the row's match circle; no cube is near
+``not_covered``       no coadd of the release touches the row's match circle; no cube is near; it is in no brick
 ``rejected``          the row has no usable position; the reason is in ``targets/rejected.csv``
 ====================  ==================================================================================
 
-(``cube_unreadable`` and ``cube_absent`` ditto.)
+(``cube_unreadable``, ``cube_absent``, ``brick_unreadable`` and ``brick_absent`` ditto.)
 """
 
 import csv
@@ -206,7 +207,7 @@ def write_ledger(made: Ledger, path: Path) -> None:
 def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the totals; those by status add up to the CSV's rows, which is asserted."""
     counts = Counter(made.status.tolist())
-    statuses, file = made.survey.statuses, made.survey.file
+    statuses, counted = made.survey.statuses, made.survey.counted
     assert set(counts) <= set(statuses)
     assert sum(counts.values()) == len(made.status)
     return {
@@ -214,9 +215,9 @@ def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
         **about,
         "rows": len(made.status),
         "status": {status: counts[status] for status in statuses},
-        "spectra": int(made.n_spectra.sum()),
-        f"{file}s": {state: made.files[state] for state in ("read", "absent", "unreadable")},
-        f"unreadable_{file}s": made.unreadable,
+        made.survey.made: int(made.n_spectra.sum()),
+        counted: {state: made.files[state] for state in ("read", "absent", "unreadable")},
+        f"unreadable_{counted}": made.unreadable,
     }
 
 
@@ -228,16 +229,17 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> None:
 
 def show(summary: Mapping[str, Any]) -> str:
     """Return the summary as the table that a run ends with."""
-    rows, file = summary["rows"], SURVEYS[summary["survey"]].file
+    rows, survey = summary["rows"], SURVEYS[summary["survey"]]
+    file, counted = survey.file, survey.counted
     lines = [f"{summary['survey']:<18}{'rows':>9}{'share':>9}"]
     for status, count in summary["status"].items():
         lines.append(f"{status:<18}{count:>9,}{count / rows if rows else 0:>9.1%}")
     lines += [
         f"{'all CSV rows':<18}{rows:>9,}",
         "",
-        f"{'spectra':<18}{summary['spectra']:>9,}",
-        *(f"{f'{file}s {state}':<18}{count:>9,}" for state, count in summary[f"{file}s"].items()),
+        f"{survey.made:<18}{summary[survey.made]:>9,}",
+        *(f"{f'{counted} {state}':<18}{count:>9,}" for state, count in summary[counted].items()),
     ]
-    for bad in summary[f"unreadable_{file}s"]:
+    for bad in summary[f"unreadable_{counted}"]:
         lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
     return "\n".join(lines)

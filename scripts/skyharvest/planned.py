@@ -1,12 +1,12 @@
 """A survey's plan as the workflow's rules ask for it: light enough for parse time, and read once for many jobs.
 
 A *unit* is what is extracted into a file of its own, and fails, is kept and is resumed alone: an NSIDE=64 pixel of DESI
-(its number), or a cube of HETDEX (``20190102009_034``).
+(its number), a cube of HETDEX (``20190102009_034``), or a brick of the Legacy Surveys (``south_1234p567``).
 """
 
 import csv
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -15,9 +15,10 @@ P = TypeVar("P")
 
 Unit = int | str
 Kind = tuple[str, str]
-"""Survey and program of a coadd; ``hetdex, cube`` of a cube."""
+"""Survey and program of a coadd; ``hetdex, cube`` of a cube; ``legacysurvey, brick`` of a brick."""
 
 CUBE: Kind = ("hetdex", "cube")
+BRICK: Kind = ("legacysurvey", "brick")
 
 
 class Plan(Protocol):
@@ -89,20 +90,28 @@ class Planned:
             for line in csv.DictReader(stream):
                 self.searched[int(line["pix16"])].append(int(line["pix64"]))
                 self.digest[int(line["pix64"])] = line["digest"]
-        needed_by: dict[Unit, list[int]] = defaultdict(list)
-        for pix16, pixels in self.searched.items():
-            for pix64 in pixels:
-                needed_by[pix64].append(pix16)
-        self.batch = {pix64: "+".join(map(str, sorted(needed_by[pix64]))) for pix64 in self.files}
-        self.batches: dict[str, list[Unit]] = defaultdict(list)
-        for pix64, batch in self.batch.items():
-            self.batches[batch].append(pix64)
+        self.batch, self.batches = _batches(self.files, self.searched)
 
     def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
         """Yield the pixels without results; a batch's list stands for all its pixels."""
         for batch, pixels in self.batches.items():
             if not batch_list(extracted, batch).exists():
                 yield from (pix for pix in pixels if pix in failed or not extracted_path(extracted, pix).exists())
+
+
+def _batches(
+    units: Iterable[Unit], searched: Mapping[int, Sequence[Unit]]
+) -> tuple[dict[Unit, str], dict[str, list[Unit]]]:
+    """Return each unit's batch, and each batch's units: see `Planned`."""
+    needed_by: dict[Unit, list[int]] = defaultdict(list)
+    for pix16, of_pixel in searched.items():
+        for unit in of_pixel:
+            needed_by[unit].append(pix16)
+    batch = {unit: "+".join(map(str, sorted(needed_by[unit]))) for unit in units}
+    batches: dict[str, list[Unit]] = defaultdict(list)
+    for unit, name in batch.items():
+        batches[name].append(unit)
+    return batch, batches
 
 
 class PlannedCubes:
@@ -152,6 +161,58 @@ class PlannedCubes:
         return (cube for cube in self.files if cube in failed or not cube_list(extracted, str(cube)).exists())
 
 
+class PlannedBricks:
+    """What ``plan.csv`` and ``plan_pixels.csv`` of the Legacy Surveys say.
+
+    Parameters
+    ----------
+    plan
+        Path of ``plan.csv``; ``plan_pixels.csv`` is beside it.
+
+    Attributes
+    ----------
+    files
+        Brick → one for all its files.
+    bands
+        Brick → letters of the bands that are wanted and there.
+    n_targets
+        Brick → number of targets to cut out.
+    digest
+        Brick → digest of its targets.
+    searched
+        pix16 of targets → bricks to cut them out of.
+    batch, batches
+        As of `Planned`: bricks with targets of the same NSIDE=16 pixels are a job.
+    """
+
+    unit, file = "brick", "brick"
+
+    def __init__(self, plan: Path) -> None:
+        self.files: dict[Unit, list[Kind]] = {}
+        self.bands: dict[Unit, str] = {}
+        self.n_targets: dict[Unit, int] = {}
+        self.digest: dict[Unit, str] = {}
+        self.searched: dict[int, list[Unit]] = defaultdict(list)
+        with plan.open(newline="", encoding="utf-8") as stream:
+            for line in csv.DictReader(stream):
+                brick = f"{line['region']}_{line['brickname']}"
+                self.files[brick] = [BRICK]
+                self.bands[brick] = line["bands"]
+                self.n_targets[brick] = int(line["n_targets"])
+        with (plan.parent / "plan_pixels.csv").open(newline="", encoding="utf-8") as stream:
+            for line in csv.DictReader(stream):
+                brick = f"{line['region']}_{line['brickname']}"
+                self.searched[int(line["pix16"])].append(brick)
+                self.digest[brick] = line["digest"]
+        self.batch, self.batches = _batches(self.files, self.searched)
+
+    def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
+        """Yield the bricks without results; a batch's list stands for all its bricks."""
+        for batch, bricks in self.batches.items():
+            if not batch_list(extracted, batch).exists():
+                yield from (one for one in bricks if one in failed or not brick_path(extracted, str(one)).exists())
+
+
 def read_plan(path: str) -> Planned:
     """Return DESI's plan at ``path``; read again only when the file has changed."""
     plan: Planned = _read(Planned, path, Path(path).stat().st_mtime_ns)
@@ -161,6 +222,12 @@ def read_plan(path: str) -> Planned:
 def read_cubes(path: str) -> PlannedCubes:
     """Return HETDEX's plan at ``path``; read again only when the file has changed."""
     plan: PlannedCubes = _read(PlannedCubes, path, Path(path).stat().st_mtime_ns)
+    return plan
+
+
+def read_bricks(path: str) -> PlannedBricks:
+    """Return the Legacy Surveys' plan at ``path``; read again only when the file has changed."""
+    plan: PlannedBricks = _read(PlannedBricks, path, Path(path).stat().st_mtime_ns)
     return plan
 
 
@@ -211,3 +278,8 @@ def cube_path(extracted: Path, cube: str) -> Path:
 def cube_list(extracted: Path, cube: str) -> Path:
     """Return where the list of a cube stands, beside its file."""
     return cube_path(extracted, cube).with_suffix(".csv")
+
+
+def brick_path(extracted: Path, brick: str) -> Path:
+    """Return where the extracted file of a brick (``south_1234p567``) stands, below ``legacysurvey/extracted``."""
+    return extracted / brick.partition("_")[2][:3] / f"{brick}.hdf5"

@@ -1,7 +1,8 @@
 """Data releases: from a name, and what is wanted of it, to the paths of files in an archive.
 
 The registry is ``config/releases.yaml``. Directory layouts: https://desidatamodel.readthedocs.io, DESI_SPECTRO_REDUX;
-HETDEX Public Data Release 1, below http://web.corral.tacc.utexas.edu/hetdex/HETDEX/pdr/pdr1.
+HETDEX Public Data Release 1, below http://web.corral.tacc.utexas.edu/hetdex/HETDEX/pdr/pdr1; the Legacy Surveys:
+https://www.legacysurvey.org/dr10/files.
 """
 
 import difflib
@@ -26,7 +27,7 @@ _UNUSABLE = (LookupError, TypeError, ValueError, AttributeError)  # what an entr
 _COADD_NAME = re.compile(r"coadd-([a-z0-9]+)-([a-z0-9]+)-([0-9]+)\.fits")
 
 
-DESI, HETDEX = "desi", "hetdex"
+DESI, HETDEX, LEGACYSURVEY = "desi", "hetdex", "legacysurvey"
 """Surveys: what an entry of the registry says it is of, and the configuration's key that names a release of it."""
 
 
@@ -37,7 +38,7 @@ class Archived:
     Attributes
     ----------
     survey
-        `DESI` or `HETDEX`.
+        `DESI`, `HETDEX` or `LEGACYSURVEY`.
     ways
         What the survey's ``archive`` may say besides a path or URL.
     holds
@@ -199,6 +200,56 @@ class HetdexRelease(Archived):
         return self.paths["elixer"].format(prefix=str(detectid)[:5], detectid=detectid)
 
 
+@dataclass(frozen=True)
+class LegacyRelease(Archived):
+    """A data release of the DESI Legacy Imaging Surveys, or one that is laid out like it.
+
+    Attributes
+    ----------
+    regions
+        ``north`` and ``south``, or the one that the release has.
+    bands
+        Filters of its coadded images.
+    paths
+        ``bricks``, ``product``, ``maskbits``, ``checksums``.
+    """
+
+    survey: ClassVar[str] = LEGACYSURVEY
+    ways: ClassVar[tuple[str, ...]] = ("https", "local")
+    holds: ClassVar[str] = "dr10/ (or another release's directory)"
+
+    regions: tuple[str, ...]
+    bands: tuple[str, ...]
+
+    def bricks(self, region: str) -> str:
+        """Return the path, relative to a root, of the table of a region's bricks."""
+        return self.paths["bricks"].format(region=region)
+
+    def product(self, region: str, brickname: str, product: str, band: str | None = None) -> str:
+        """Return the path, relative to a root, of an image of a brick.
+
+        Parameters
+        ----------
+        region
+            One of `regions`.
+        brickname
+            Such as ``1234p567``.
+        product
+            ``image``, ``invvar``, …; ``maskbits`` is the one without a band.
+        band
+            Such as ``r``.
+        """
+        kind = "maskbits" if band is None else "product"
+        return self._path(kind, region, brickname, product=product, band=band)
+
+    def checksums(self, region: str, brickname: str) -> str:
+        """Return the path, relative to a root, of the SHA-256 sums of a brick's directory."""
+        return self._path("checksums", region, brickname)
+
+    def _path(self, kind: str, region: str, brickname: str, **names: str | None) -> str:
+        return self.paths[kind].format(region=region, brickname=brickname, group=brickname[:3], **names)
+
+
 def load_registry(registry: Path | None = None) -> dict[str, Any]:
     """Return the registry of releases as it is written, checked against its schema.
 
@@ -281,6 +332,31 @@ def load_hetdex_release(name: str, registry: Path | None = None) -> HetdexReleas
         raise InputError(
             f"{path}: release {name!r} cannot be used ({error!r}); an entry has what {SCHEMA.name} says, and its "
             "paths are made of what the registry's first lines say"
+        ) from error
+    return release
+
+
+def load_legacy_release(name: str, registry: Path | None = None) -> LegacyRelease:
+    """Return the release of the Legacy Surveys of that name; see `load_release`."""
+    path = registry or REGISTRY
+    entry = _entry(path, name, LEGACYSURVEY)
+    try:
+        release = LegacyRelease(
+            name=name,
+            roots=entry["roots"],
+            paths=entry["paths"],
+            regions=tuple(entry["regions"]),
+            bands=tuple(entry["bands"]),
+        )
+        region = release.regions[0]
+        release.bricks(region)
+        release.product(region, "0001m002", "image", "r")
+        release.product(region, "0001m002", "maskbits")
+        release.checksums(region, "0001m002")
+    except _UNUSABLE as error:
+        raise InputError(
+            f"{path}: release {name!r} cannot be used ({error!r}); an entry has what {SCHEMA.name} says, and its paths "
+            "are made of {region} and, but for bricks, {brickname}, {group}, {product} and {band}"
         ) from error
     return release
 

@@ -22,7 +22,7 @@ from skyharvest import runs
 from skyharvest.errors import MalformedFile
 from skyharvest.jobs import ENDED, FAILED, INTERRUPTED, READY, RUNNING, WAITING, Error, Jobs, is_locked, read_log
 from skyharvest.journal import Line, read_journal
-from skyharvest.planned import CUBE, Kind, Plan, Unit
+from skyharvest.planned import BRICK, CUBE, Kind, Plan, Unit
 from skyharvest.progress import seconds_left
 from skyharvest.runs import Run
 from skyharvest.survey import DEMO_CSV, DESI, Survey
@@ -242,7 +242,7 @@ class _Look:
             with contextlib.suppress(OSError, ValueError, LookupError):
                 summary = json.loads((self.root / "summary.json").read_text(encoding="utf-8"))
                 self.status.targets = {**summary["status"], TO_DO: 0}
-                self.status.n_spectra = summary["spectra"]
+                self.status.n_spectra = summary[self.survey.made]
                 self.status.final = True
                 return
         self.status.n_spectra = sum(line.n_spectra for lines in self.done.values() for line in lines)
@@ -299,6 +299,9 @@ def _read_extracted(path: Path, unit: Unit) -> dict[Kind, Line]:
         if "cubes" in file:
             (status,) = store.text(file["cubes/status"][:])
             return {CUBE: Line(0.0, unit, *CUBE, status, n_spectra=len(row), rows=tuple(np.unique(row).tolist()))}
+        if "bricks" in file:
+            status = str(file.attrs["status"])
+            return {BRICK: Line(0.0, unit, *BRICK, status, n_spectra=len(row), rows=tuple(row.tolist()))}
         survey, program, states = (store.text(file["coadds"][name][:]) for name in ("survey", "program", "status"))
         coadd = file["coadd"][:]
         return {

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyharvest.planned import Plan, batch_list, cube_list, cube_path, extracted_path, read_cubes, read_plan
+from skyharvest.planned import (
+    Plan,
+    batch_list,
+    brick_path,
+    cube_list,
+    cube_path,
+    extracted_path,
+    read_bricks,
+    read_cubes,
+    read_plan,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -25,6 +35,8 @@ class Survey:
         Status of a CSV row for which files were searched and nothing was found.
     count
         Column of the ledger that counts what is near a position.
+    made
+        What is harvested: ``spectra``.
     read_plan
         Reads ``plan.csv``.
     path, listed
@@ -41,6 +53,7 @@ class Survey:
     file: str
     nothing: str
     count: str
+    made: str
     read_plan: Callable[[str], Plan]
     path: Callable[[Path, Any], Path]
     listed: Callable[[Path, str], Path]
@@ -55,9 +68,14 @@ class Survey:
         return ("matched", self.nothing, f"{self.file}_unreadable", f"{self.file}_absent", "not_covered", "rejected")
 
     @property
+    def counted(self) -> str:
+        """What the ledger counts as read or missing: a brick has many files."""
+        return "files" if self.made == "images" else f"{self.file}s"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The ledger's columns."""
-        return ("row", "status", "n_spectra", "nearest_arcsec", self.count, "pix64", f"missing_{self.file}s")
+        return ("row", "status", f"n_{self.made}", "nearest_arcsec", self.count, "pix64", f"missing_{self.counted}")
 
     def crossmatch(self, directory: Path, pix16: int) -> Path:
         """Return where the assembled file of an NSIDE=16 pixel stands, below ``{name}_crossmatches``."""
@@ -69,7 +87,8 @@ class Survey:
             return plan["pix64"]
         import numpy as np  # noqa: PLC0415 (parse time does without)
 
-        return np.char.add(np.char.add(plan["shotid"].astype(str), "_"), plan["ifuslot"].astype(str))
+        first, last = ("region", "brickname") if "region" in (plan.dtype.names or ()) else ("shotid", "ifuslot")
+        return np.char.add(np.char.add(plan[first].astype(str), "_"), plan[last].astype(str))
 
 
 DEMO = "resources/demo"
@@ -81,6 +100,7 @@ DESI = Survey(
     file="coadd",
     nothing="no_fiber",
     count="n_within_report_radius",
+    made="spectra",
     read_plan=read_plan,
     path=extracted_path,
     listed=batch_list,
@@ -97,6 +117,7 @@ HETDEX = Survey(
     file="cube",
     nothing="no_spectrum",
     count="n_cubes",
+    made="spectra",
     read_plan=read_cubes,
     path=cube_path,
     listed=cube_list,
@@ -105,7 +126,28 @@ HETDEX = Survey(
     more_plan=("plan_cubes.npy", "urls.txt"),
     simulated=("simulate_hetdex", (f"{DEMO}/hetdex/truth.hdf5", f"{DEMO}/hetdex/ifu-index.fits")),
 )
-SURVEYS = {survey.name: survey for survey in (DESI, HETDEX)}
+LEGACYSURVEY = Survey(
+    name="legacysurvey",
+    file="brick",
+    nothing="no_image",
+    count="n_bands",
+    made="images",
+    read_plan=read_bricks,
+    path=brick_path,
+    listed=batch_list,
+    index="bricks.npy",
+    index_rule="fetch_legacysurvey_bricks",
+    more_plan=("plan_bricks.npy", "urls.txt"),
+    simulated=(
+        "simulate_legacysurvey",
+        (
+            f"{DEMO}/legacysurvey/truth.hdf5",
+            f"{DEMO}/legacysurvey/north/survey-bricks-demo-north.fits.gz",
+            f"{DEMO}/legacysurvey/south/survey-bricks-demo-south.fits.gz",
+        ),
+    ),
+)
+SURVEYS = {survey.name: survey for survey in (DESI, HETDEX, LEGACYSURVEY)}
 
 
 def releases(config: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 def settings(archive: str | Path, results: str | Path = "results", **desi: str) -> list[str]:
     """Return Snakemake's options for a run."""
     more = "".join(f", {key}: {value}" for key, value in desi.items())
-    surveys = [f"desi={{archive: '{archive}'{more}}}", "hetdex={enabled: false}"]
+    surveys = [f"desi={{archive: '{archive}'{more}}}", "hetdex={enabled: false}", "legacysurvey={enabled: false}"]
     return ["--config", "targets={csv: data/targets.csv}", *surveys, f"results={results}"]
 
 

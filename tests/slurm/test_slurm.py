@@ -69,7 +69,13 @@ def served(local, tmp_path):
 
 
 def over(server: Served) -> list[str]:
-    return ["--config", f"desi={{archive: '{server.url}'}}", "hetdex={enabled: false}", f"results={RESULTS}"]
+    return [
+        "--config",
+        f"desi={{archive: '{server.url}'}}",
+        "hetdex={enabled: false}",
+        "legacysurvey={enabled: false}",
+        f"results={RESULTS}",
+    ]
 
 
 def prepared(tmp_path: Path, *settings: str) -> Path:

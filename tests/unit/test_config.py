@@ -46,7 +46,26 @@ hetdex:
   maps: {enabled: false, size_arcsec: 20, wavelength: null, redshift: null, line: null, half_width: 10, fits: false}
   catalogue: {enabled: false, radius_arcsec: 1.5, version: null}
   detections: {detectids: null, column: detectid, pictures: null}
-legacysurvey: {enabled: false, release: dr10, archive: https, transfer: rows}
+legacysurvey:
+  enabled: false
+  release: dr10
+  archive: https
+  transfer: rows
+  size: 160
+  bands: [g, r, i, z]
+  products: [image, invvar, maskbits]
+  aperture_radii_arcsec: [1.0, 1.5, 3.5, 7.0]
+  contact_sheets: true
+  read_again: [unreadable]
+  viewer:
+    layers: []
+    psf_layers: []
+    formats: [jpg]
+    size: 160
+    pixscale: null
+    bands: null
+    subimage: false
+    address: https://www.legacysurvey.org/viewer
 connections: 6
 results: results
 """
@@ -278,7 +297,7 @@ def test_paths_are_tidied(monkeypatch):
         ("hetdex.optimal", "yes", "found 'yes'; expected one of: gaussian, moffat, null"),
         ("hetdex.fields", [], "must not be empty"),
         ("hetdex.fields", "cosmos", "found 'cosmos'; expected a list"),
-        ("legacysurvey.enabled", True, "not built yet"),
+        ("legacysurvey.enabled", "perhaps", "found 'perhaps'; expected true or false"),
     ],
 )
 def test_each_mistake_is_named_with_its_key_and_what_is_valid(key, value, said):
@@ -461,4 +480,25 @@ def test_what_is_asked_for_of_hetdexs_products_must_go_together(hetdex, key, sai
     message = refused(MINIMAL | {"hetdex": {"enabled": True} | hetdex})
     assert message.startswith("the configuration has 1 problem(s):")
     assert f"  hetdex.{key}: " in message
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("legacysurvey", "key", "said"),
+    [
+        ({"size": 0}, "size", "found 0; expected at least 1"),
+        ({"size": 10_000}, "size", "found 10000; expected at most 3600"),
+        ({"release": "dr9"}, "bands", "found 'i'; release dr9 has g, r, z"),
+        ({"bands": []}, "bands", "it must not be empty"),
+        ({"release": "dr1"}, "release", "a release of DESI, which desi.release may name"),
+        ({"products": ["images"]}, "products.0", "did you mean 'image'?"),
+        ({"aperture_radii_arcsec": [0]}, "aperture_radii_arcsec.0", "expected more than 0"),
+        ({"viewer": {"layers": ["ls-dr12"]}}, "viewer.layers", "ls-dr12"),
+        ({"viewer": {"layers": ["ls-dr10"], "size": 513}}, "viewer.size", "expected at most 512"),
+        ({"viewer": {"layers": ["ls-dr10"], "subimage": True}}, "viewer.subimage", "fits"),
+    ],
+)
+def test_what_is_wrong_with_images_is_said_before_anything_moves(legacysurvey, key, said):
+    message = refused(MINIMAL | {"legacysurvey": {"enabled": True} | legacysurvey})
+    assert f"  legacysurvey.{key}: " in message
     assert said in message

@@ -45,6 +45,7 @@ def settings(demo: Path, archive: Path) -> list[str]:
         "--config",
         f"targets={{csv: {csv_}, ra: RA_DESI, dec: DEC_DESI}}",
         "desi={enabled: false}",
+        "legacysurvey={enabled: false}",
         f"hetdex={{enabled: true, release: pdr1, archive: {archive}}}",
         "results=results",
     ]
