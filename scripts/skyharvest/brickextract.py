@@ -603,7 +603,7 @@ def _has_data(arrays: Mapping[str, Array], wanted: WantedCutouts) -> npt.NDArray
     has = np.nan_to_num(arrays["invvar" if "invvar" in per_band else per_band[0]]) != 0
     if "image" in per_band:
         has &= np.isfinite(arrays["image"])
-    return np.asarray(has.all(axis=(2, 3)))
+    return np.asarray(has.any(axis=(2, 3)))
 
 
 def _append(file: h5py.File, arrays: Mapping[str, Array]) -> None:

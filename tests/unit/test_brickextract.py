@@ -392,7 +392,7 @@ BAD = {
     "tiles of no length": (lambda path: point(path, 0, 0), r"unreadable: .*no data in any of the columns"),
     "another shape": (lambda path: rewrite(path, lambda data: data[:150]), r"unreadable: .*\(150, 200\), are not"),
     "another place": (lambda path: rewrite(path, CRPIX1=101.0), r"unreadable: .*are not those of"),
-    "turned": (lambda path: rewrite(path, CD1_1=0.0, CD1_2=PIXEL / 3600, CD2_1=PIXEL / 3600, CD2_2=0.0), "not those"),
+    "turned": (lambda path: rewrite(path, CD1_1=0.0, CD1_2=-PIXEL / 3600, CD2_1=PIXEL / 3600, CD2_2=0.0), "not those"),
     "another brick": (lambda path: rewrite(path, CRVAL2=45.0), r"unreadable: .*centre, RA 10\.0+, Dec 5"),
     "other pixels": (lambda path: rewrite(path, CD1_1=-1e-4, CD2_2=1e-4), r"unreadable: .*0\.36″, expected 0\.262″"),
     "the other kind": (
