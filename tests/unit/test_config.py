@@ -441,6 +441,7 @@ def test_the_digest_changes_with_the_content_alone():
         *(f"desi.globus.{key}" for key in (*GLOBUS, *SOURCE)),
         "hetdex.archive",
         "hetdex.read_again",
+        "legacysurvey.read_again",
         "legacysurvey.archive",
         "legacysurvey.transfer",
         "connections",
