@@ -129,9 +129,13 @@ if not COPY_FIRST:
 
 
 def asked_for(_wildcards=None):
-    """Return the files that the config asks for."""
+    """Return the files that the config asks for.
+
+    None of them may be one that only a plan tells: while one checkpoint is awaited, Snakemake starts jobs that await
+    another without what that adds to their input.
+    """
     ledgers = [f"{RESULTS}/{survey}/{name}" for survey in releases(config) for name in ("ledger.csv", "summary.json")]
-    return [*ledgers, *hetdex_products(), *pictures()] if ledgers else rules.prepare_targets.output
+    return [*ledgers, *hetdex_products(), *viewer_pictures()] if ledgers else rules.prepare_targets.output
 
 
 def planned(_wildcards=None):
@@ -264,6 +268,11 @@ BRICK_DOWNLOAD = (
     else ""
 )
 BRICK_DISK_MB = 60 * BRICK_FILES if BRICK_DOWNLOAD else 0  # a brick and three neighbours
+CONTACT_SHEET = (
+    {"sheet": f"{BRICK_CROSSMATCHES}/healpix={{pix16}}/contact_sheet.png"}
+    if config["legacysurvey"]["contact_sheets"]
+    else {}
+)
 VIEWER = config["legacysurvey"]["viewer"]
 VIEWER_OPTIONS = " ".join(
     [
@@ -313,18 +322,11 @@ def legacysurvey_crossmatch(pix16):
     return str(LEGACYSURVEY.crossmatch(Path(BRICK_CROSSMATCHES), pix16))
 
 
-def pictures(_wildcards=None):
-    """Return the contact sheets and the viewer's list that the config asks for.
-
-    What went wrong with the viewer is asked for once more.
-    """
-    if not config["legacysurvey"]["enabled"]:
+def viewer_pictures(_wildcards=None):
+    """Return the list of the viewer's pictures, if the config asks for any. What went wrong is asked for once more."""
+    if not config["legacysurvey"]["enabled"] or not (VIEWER["layers"] or VIEWER["psf_layers"]):
         return []
-    made = []
-    if config["legacysurvey"]["contact_sheets"]:
-        made += [f"{BRICK_CROSSMATCHES}/healpix={pix16}/contact_sheet.png" for pix16 in planned_bricks().searched]
-    if VIEWER["layers"] or VIEWER["psf_layers"]:
-        made.append(f"{RESULTS}/legacysurvey/viewer/viewer.csv")
-        if workflow.is_main_process and has_value(made[-1], "status", "error"):
-            workflow.dag.forcefiles.add(made[-1])
-    return made
+    path = f"{RESULTS}/legacysurvey/viewer/viewer.csv"
+    if workflow.is_main_process and has_value(path, "status", "error"):
+        workflow.dag.forcefiles.add(path)
+    return [path]

@@ -102,7 +102,8 @@ rule assemble_legacysurvey:
             bricks_of(wildcards), legacysurvey_crossmatch(wildcards.pix16), LEGACYSURVEY
         ),
     output:
-        f"{BRICK_CROSSMATCHES}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
+        **CONTACT_SHEET,
+        crossmatch=f"{BRICK_CROSSMATCHES}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
     log:
         f"{LOGS}/assemble_legacysurvey/{{pix16}}.log",
     conda:
@@ -117,28 +118,12 @@ rule assemble_legacysurvey:
         extracted=lambda wildcards: [
             str(LEGACYSURVEY.path(Path(BRICK_EXTRACTED), brick)) for brick in bricks_of(wildcards)
         ],
+        sheet=lambda wildcards, output: f"--contact-sheet {shlex.quote(output.sheet)}" if CONTACT_SHEET else "",
     shell:
         f"{RUN}/assemble_legacysurvey.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
-        "--radii {params.radii} --name {params.name} --release {params.release} --out {output:q} 2> {log:q}"
-
-
-rule contact_sheet:
-    input:
-        rules.assemble_legacysurvey.output,
-    output:
-        f"{BRICK_CROSSMATCHES}/healpix={{pix16}}/contact_sheet.png",
-    log:
-        f"{LOGS}/contact_sheet/{{pix16}}.log",
-    conda:
-        "../envs/images.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * 1000,
-        runtime=lambda wildcards, attempt: attempt * (10 + n_cutouts(wildcards) // 100),
-    params:
-        name=config["targets"]["name"],
-    shell:
-        f"{RUN}/contact_sheet.py " "{input:q} --name {params.name} --out {output:q} 2> {log:q}"
+        "--radii {params.radii} --name {params.name} --release {params.release} {params.sheet} "
+        "--out {output.crossmatch:q} 2> {log:q}"
 
 
 use rule account_desi as account_legacysurvey with:
@@ -188,5 +173,5 @@ rule fetch_viewer:
 rule legacysurvey:
     input:
         rules.account_legacysurvey.output,
-        pictures,
+        viewer_pictures,
     localrule: True

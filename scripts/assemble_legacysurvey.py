@@ -15,6 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
     made.add_argument("--extracted", type=Path, nargs="+", required=True, help="from extract_legacysurvey.py")
     made.add_argument("--radii", type=float, nargs="+", default=RADII_ARCSEC, help="of the apertures, arcsec")
+    made.add_argument("--contact-sheet", type=Path, metavar="PNG", help="draw all cutouts there as well")
     made.add_argument("--out", type=Path, required=True, help="the file to write")
     made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
     made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr10 (recorded)")
@@ -34,6 +35,10 @@ def main(options: argparse.Namespace) -> None:
         radii_arcsec=options.radii,
     )
     cli.log.info("%s: %d cutouts", options.out, n)
+    if options.contact_sheet:
+        from skyharvest.contactsheet import make_sheet  # noqa: PLC0415 (Pillow)
+
+        make_sheet(options.out, options.contact_sheet, name=options.name)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,11 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no reason to fail.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 TOGETHER = ("workflow", "faults", "slurm")  # directories whose tests share a worker, for they share a run or a cluster
 ALONE = ("test_untrusted_inputs.py",)

@@ -120,6 +120,7 @@ def running(viewer: Viewer):
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
+            self.under_way = True
             with viewer.lock:
                 viewer.under_way += 1
                 viewer.most_at_once = max(viewer.most_at_once, viewer.under_way)
@@ -138,8 +139,13 @@ def running(viewer: Viewer):
                 if viewer.misbehave is None or not viewer.misbehave(self, self.query, number):
                     self.answer(200, picture(self.query))
             finally:
-                with viewer.lock:
-                    viewer.under_way -= 1
+                self.leave()
+
+        def leave(self) -> None:
+            """Count as answered: before the last byte, or the client could be back before this thread is."""
+            with viewer.lock:
+                viewer.under_way -= self.under_way
+                self.under_way = False
 
         def answer(self, status: int, body: bytes, headers=None, announced: int | None = None) -> bool:
             viewer.asked.append((self.now, self.query, status))
@@ -148,6 +154,7 @@ def running(viewer: Viewer):
             for name, value in given.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body) if announced is None else announced))
+            self.leave()
             self.end_headers()
             self.wfile.write(body)
             return True

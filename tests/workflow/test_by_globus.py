@@ -11,6 +11,7 @@ from globus_service import CLIENT, SECRET, serve
 
 SOURCE, DEST = "22222222-2222-4222-8222-222222222222", "11111111-1111-4111-8111-111111111111"
 RESULTS = "results/by_globus"
+ALONE = ["hetdex={enabled: false}", "legacysurvey={enabled: false}"]
 
 
 def settings(**globus: str) -> list[str]:
@@ -18,7 +19,7 @@ def settings(**globus: str) -> list[str]:
     given = {"endpoint": DEST, "path": "/demo", "local": "mirrors/demo", "source_endpoint": SOURCE}
     given |= {"source_path": "/demo"} | globus
     copied = ", ".join(f"{key}: {value}" for key, value in given.items())
-    return ["--config", f"desi={{archive: globus, globus: {{{copied}}}}}", f"results={RESULTS}"]
+    return ["--config", f"desi={{archive: globus, globus: {{{copied}}}}}", *ALONE, f"results={RESULTS}"]
 
 
 @pytest.fixture

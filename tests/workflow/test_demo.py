@@ -17,6 +17,7 @@ from running import finish, start
 
 RESULTS = "results/demo"
 ARCHIVE = "resources/demo"
+ALONE = ["hetdex={enabled: false}", "legacysurvey={enabled: false}"]
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +257,7 @@ def test_only_pixels_with_new_targets_are_extracted_again(demo, run):
     """One more CSV row, in one pixel: the plan is made anew, and that pixel is the only one to be read again."""
     (demo / "data").mkdir()
     rows = (demo / ARCHIVE / "targets.csv").read_text().splitlines()
-    settings = ["--config", "targets={csv: data/targets.csv, healpix: null}", "results=results/grown"]
+    settings = ["--config", "targets={csv: data/targets.csv, healpix: null}", *ALONE, "results=results/grown"]
     (demo / "data/targets.csv").write_text("\n".join(rows) + "\n")
     wanted = [f"results/grown/desi/extracted/batches/{name}.csv" for name in ("1702", "1216")]
     assert run(demo, *settings, "--", *wanted).status == 0
@@ -301,7 +302,7 @@ def test_a_failing_pixel_fails_only_what_needs_it_and_is_the_only_one_to_be_trie
     finished = demo / RESULTS
     with serve(demo / ARCHIVE) as server:
         server.misbehave = lambda handler, _: "27246" in handler.path and handler.answer(403, b"") is None
-        settings = ["--config", f"desi={{archive: '{server.url}'}}", "results=results/refused"]
+        settings = ["--config", f"desi={{archive: '{server.url}'}}", *ALONE, "results=results/refused"]
         done = run(demo, *settings)
         assert done.status != 0
         assert "27246" in done.output and "HTTP 403" in done.output
@@ -319,13 +320,13 @@ def test_a_failing_pixel_fails_only_what_needs_it_and_is_the_only_one_to_be_trie
 
 def test_a_removed_extracted_file_is_made_again_when_it_is_needed(demo, run):
     """As the message about a torn one asks for."""
-    assert run(demo, "--config", "results=results/removed").status == 0
+    assert run(demo, "--config", *ALONE, "results=results/removed").status == 0
     pixel = demo / "results/removed/desi/extracted/272/27246.hdf5"
     before = pixel.read_bytes()
     pixel.unlink()
-    assert "Nothing to be done" in run(demo, "--config", "results=results/removed").output
+    assert "Nothing to be done" in run(demo, "--config", *ALONE, "results=results/removed").output
     (demo / "results/removed/desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
-    done = run(demo, "--config", "results=results/removed")
+    done = run(demo, "--config", *ALONE, "results=results/removed")
     assert done.status == 0, done.output
     assert done.output.count("rule extract_desi_pixel:") == 1
     assert done.output.count("rule extract_desi:") == 0

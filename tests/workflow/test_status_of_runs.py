@@ -18,6 +18,7 @@ from range_server import serve
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 ARCHIVE = "resources/demo"
+ALONE = ["hetdex={enabled: false}", "legacysurvey={enabled: false}"]
 LAST = "27247"  # the pixel that the server keeps to itself until it is told to answer
 STATES = ["waiting", "ready", "running", "done", "failed", "absent", "interrupted"]
 
@@ -88,7 +89,7 @@ def held(demo):
 def test_a_run_under_way_killed_resumed_and_finished(demo, run, held):
     server, go = held
     results = "results/watched"
-    settings = ["--config", f"desi={{archive: '{server.url}'}}", f"results={results}"]
+    settings = ["--config", f"desi={{archive: '{server.url}'}}", *ALONE, f"results={results}"]
     others = {path.stem for path in (demo / "results/demo/desi/extracted").glob("*/*.hdf5")} - {LAST}
     folder = demo / results / "desi/extracted"
 
@@ -141,7 +142,7 @@ def test_the_command_of_a_failed_job_repeats_it(demo, run):
     results = "results/denied"
     with serve(demo / ARCHIVE) as server:
         server.misbehave = lambda handler, _: "27246" in handler.path and handler.answer(403, b"") is None
-        assert run(demo, "--config", f"desi={{archive: '{server.url}'}}", f"results={results}").status != 0
+        assert run(demo, "--config", f"desi={{archive: '{server.url}'}}", *ALONE, f"results={results}").status != 0
         text = status(demo, results)
         assert "ended before all was done" in text
         assert jobs(text)["extract_desi"] == {"done": 20, "failed": 2, "absent": 2}
