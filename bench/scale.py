@@ -50,7 +50,7 @@ FINE = 64  # a pixel's positions stand on a grid of 64 x 64, 0.9 arcmin apart
 MARGIN = 4  # of its points are left free at each edge: no match circle touches another pixel
 OFFSET_ARCSEC = 0.3  # between a CSV position and its fiber
 SPECTRA = ("_FLUX", "_IVAR", "_MASK", "_RESOLUTION")
-GOAL_RUN_S, GOAL_NOTHING_S, GOAL_MB, GOAL_RATIO = 720, 30, 1000, 1.5
+GOAL_RUN_S, GOAL_NOTHING_S, GOAL_REPORT_S, GOAL_MB, GOAL_RATIO = 720, 30, 120, 1000, 1.5
 GROWTH = [300, 3000, 30000]
 FIRST_GUESS_S = 0.5  # per pixel, before anything has been measured
 
@@ -453,6 +453,7 @@ def measure(work: Path, sample: Sample, cores: int) -> list[str]:
         ("run", []),
         (nothing, []),
         (dry_nothing, ["-n"]),
+        ("report", ["report"]),
     ]
     stages = {name: run_stage(work, name, cores, *arguments) for name, arguments in plan}
     check(work, sample, truth)
@@ -476,6 +477,8 @@ def measure(work: Path, sample: Sample, cores: int) -> list[str]:
         within("seconds, dry run with nothing to do", stages[dry_nothing].wall, GOAL_NOTHING_S, "s"),
         within("seconds, dry run with all to do", stages[dry].wall, GOAL_NOTHING_S, "s"),
         within("peak memory, fullest assembly", peak, GOAL_MB, "MB"),
+        within("seconds, the report", stages["report"].wall, GOAL_REPORT_S, "s"),
+        within("peak memory, the report", peak_mb("report.py", stages), GOAL_MB, "MB"),
         report.Row("seconds from start to the list of jobs (DAG)", f"{run.dag:.1f} s"),
         report.Row("pixels per second", f"{n_covered / (last - first):.1f}"),
         report.Row("jobs per second", f"{len(run.jobs) / (last - first):.2f}"),

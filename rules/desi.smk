@@ -95,7 +95,7 @@ rule extract_desi:
     shell:
         f"{RUN}/extract_desi.py --archive {shlex.quote(ARCHIVE)} --server-notes {SERVER_NOTES} "
         "--connections {resources.archive} --release {params.release} --targets {input.targets:q} {params.pixels} "
-        f"{{params.options}} {DOWNLOAD} {CAUTION} {report('desi')} --extracted {EXTRACTED} {{params.list}} 2> {{log:q}}"
+        f"{{params.options}} {DOWNLOAD} {CAUTION} {journal_options('desi')} --extracted {EXTRACTED} {{params.list}} 2> {{log:q}}"
 
 
 # One pixel alone: when a person asks for its file, or has removed it.

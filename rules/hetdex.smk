@@ -88,7 +88,7 @@ rule extract_hetdex:
     shell:
         f"{RUN}/extract_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} --server-notes {SERVER_NOTES} "
         "--release {params.release} --cube {wildcards.shotid}_{wildcards.ifuslot} --targets {input.targets:q} --cubes {input.cubes:q} "
-        f"{{params.options}} --download {shlex.quote(f'{RESULTS}/hetdex/downloads')} --known {shlex.quote(CUBES.index())} {report('hetdex')} "
+        f"{{params.options}} --download {shlex.quote(f'{RESULTS}/hetdex/downloads')} --known {shlex.quote(CUBES.index())} {journal_options('hetdex')} "
         "--out {output.spectra:q} --list {output.list:q} 2> {log:q}"
 
 

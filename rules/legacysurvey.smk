@@ -81,7 +81,7 @@ rule extract_legacysurvey:
         f"{RUN}/extract_legacysurvey.py --archive {shlex.quote(BRICK_ARCHIVE)} --server-notes {SERVER_NOTES} "
         "--connections {resources.bricks} --release {params.release} --brick {params.names} "
         "--targets {input.targets:q} --bricks {input.bricks:q} {params.options} "
-        f"{BRICK_DOWNLOAD} {BRICK_CAUTION} {report('legacysurvey')} --extracted {BRICK_EXTRACTED} "
+        f"{BRICK_DOWNLOAD} {BRICK_CAUTION} {journal_options('legacysurvey')} --extracted {BRICK_EXTRACTED} "
         "{params.list} 2> {log:q}"
 
 

@@ -5,7 +5,7 @@ from snakemake.logging import logger
 from skyharvest import missing, runs
 
 
-def report(survey):
+def journal_options(survey):
     """Return the options by which the jobs that extract tell how far they are."""
     return (
         f"--journal {shlex.quote(f'{LOGS}/extract_{survey}.csv')} --plan {shlex.quote(f'{RESULTS}/{survey}/plan.csv')}"

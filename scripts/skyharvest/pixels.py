@@ -157,3 +157,19 @@ def guess_scheme(values: Ints, ra: Any, dec: Any) -> list[tuple[int, str, float]
     schemes = [(nside, kind) for nside in NSIDES for kind in ("NESTED", "RING") if (nside, kind) != (1, "RING")]
     found = [(nside, kind, agreement(values, ra, dec, nside, kind == "NESTED")) for nside, kind in schemes]
     return sorted(found, key=lambda scheme: -scheme[2])
+
+
+def outlines(nside: int, pixels: Ints, steps: int) -> tuple[Floats, Floats]:
+    """Return RA and Dec (degrees) of points along the borders of NESTED pixels, (n, 4 · steps) each.
+
+    Parameters
+    ----------
+    nside
+        A power of two.
+    pixels : (n,) int64
+    steps
+        Points for each of a pixel's four sides, of which the first is a corner.
+    """
+    vectors = np.asarray(hp.boundaries(nside, pixels, step=steps, nest=True)).reshape(-1, 3, 4 * steps)
+    x, y, z = np.moveaxis(vectors, 1, 0)
+    return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(np.clip(z, -1, 1)))
