@@ -1,0 +1,29 @@
+# Pages to look at the spectra of each NSIDE=16 pixel with. They open from disk.
+
+
+rule browse_pixel:
+    input:
+        unpack(of_same_pixel),
+        crossmatch=lambda wildcards: crossmatch_file(wildcards.pix16),
+    output:
+        spectra=directory(f"{RESULTS}/report/healpix={{pix16}}"),
+        page=f"{RESULTS}/report/healpix={{pix16}}.html",
+    log:
+        f"{LOGS}/browse/{{pix16}}.log",
+    conda:
+        "../envs/report.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 700,
+        runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
+    params:
+        beside=lambda wildcards, input: " ".join(
+            f"--{name} {shlex.quote(str(input[name]))}" for name in ("hetdex", "images") if name in input.keys()
+        ),
+    shell:
+        f"{RUN}/browse.py " "--crossmatch {input.crossmatch:q} {params.beside} --out {output.page:q} 2> {log:q}"
+
+
+rule browse:
+    input:
+        all_pages,
+    localrule: True

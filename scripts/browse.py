@@ -1,0 +1,28 @@
+"""Make the page to look at the spectra of one pixel with: healpix=N.html, which opens from disk."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from skyharvest import cli
+from skyharvest.browserpage import write_page
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--crossmatch", type=Path, required=True, metavar="FILE", help="crossmatch_desi.hdf5")
+    made.add_argument("--hetdex", type=Path, metavar="FILE", help="crossmatch_hetdex.hdf5 of the same pixel")
+    made.add_argument("--images", type=Path, metavar="FILE", help="crossmatch_legacysurvey.hdf5 of the same pixel")
+    made.add_argument("--out", type=Path, required=True, help="the page; its spectra and assets/ are put beside it")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Write, and say how many sources there are."""
+    n = write_page(options.crossmatch, options.out, hetdex=options.hetdex, images=options.images)
+    cli.log.info("%s: %d sources", options.out, n)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

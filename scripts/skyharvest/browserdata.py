@@ -1,0 +1,342 @@
+"""What the spectrum browser shows of a crossmatch file: a table of all sources, and spectra in files of some rows each.
+
+A browser cannot read HDF5, and a page that is opened from disk may not read files, but it may run scripts. So the
+spectra lie beside the page in scripts that hand over JSON. Numbers of spectra are in it as they are in the file:
+little-endian float32, the bytes of equal significance together, zlib, base64 (`encode`). That is 70 kB for flux and
+inverse variance of a real spectrum, of 62 kB; without zlib it would be 83 kB. `ROWS_PER_FILE` spectra are one script:
+it loads in 10 ms from a local disk, as one of a single spectrum does, and there are fewer files.
+"""
+
+import base64
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest import store
+from skyharvest.browserimages import color_png
+from skyharvest.desi import ARMS
+from skyharvest.errors import InputError, MalformedFile
+
+Array = npt.NDArray[Any]
+Json = dict[str, Any]
+
+ROWS_PER_FILE = 16
+COMBINED, HETDEX = "combined", "hetdex"  # names of grids, beside the arms'
+TABLE = (
+    *("ra", "dec", "z", "zerr", "zwarn", "deltachi2", "spectype", "subtype"),
+    *("survey", "program", "separation_arcsec", "primary"),
+)
+HETDEX_DATASETS = ("spectrum_lambda_vacuum", "spectrum_flux", "spectrum_error", "shotid", "ifuslot")
+IMAGE_DATASETS = ("image", "band")
+_LEVEL = 6  # of zlib: higher ones gain nothing
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A file of another survey whose rows are found by CSV row.
+
+    Attributes
+    ----------
+    group
+        The survey's.
+    rows
+        CSV row → rows of the file.
+    """
+
+    group: h5py.Group
+    rows: dict[int, list[int]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A crossmatch file, open, and what lies beside it.
+
+    Attributes
+    ----------
+    name
+        The group of the CSV's columns.
+    n
+        Rows.
+    kinds
+        What spectra there are: `COMBINED` and names of arms.
+    """
+
+    desi: h5py.Group
+    csv: h5py.Group
+    name: str
+    n: int
+    kinds: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    hetdex: Beside | None = None
+    images: Beside | None = None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The native arms that are in the file."""
+        return tuple(kind for kind in self.kinds if kind != COMBINED)
+
+    @property
+    def n_files(self) -> int:
+        """The number of scripts that hold the spectra."""
+        return math.ceil(self.n / ROWS_PER_FILE)
+
+
+@contextmanager
+def opened(crossmatch: Path, hetdex: Path | None = None, images: Path | None = None) -> Iterator[Sources]:
+    """Open a crossmatch file and, where given, HETDEX's and the Legacy Surveys' files of the same pixel.
+
+    Raises
+    ------
+    MalformedFile
+        If a file lacks what its layout has; says what.
+    InputError
+        If the files are of different pixels.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(store.reading(crossmatch))
+        desi, name = _groups(file, crossmatch, "desi")
+        others: list[Beside | None] = []
+        beside = ((hetdex, "hetdex", HETDEX_DATASETS), (images, "legacysurvey", IMAGE_DATASETS))
+        for path, survey, datasets in beside:
+            if path is None:
+                others.append(None)
+                continue
+            other = stack.enter_context(store.reading(path))
+            group, own = _groups(other, path, survey)
+            _need(group, path, *datasets)
+            if other.attrs.get("healpix") != file.attrs.get("healpix"):
+                raise InputError(
+                    f"{path} is of HEALPix pixel {other.attrs.get('healpix')}, {crossmatch} of "
+                    f"{file.attrs.get('healpix')}: give files of the same pixel"
+                )
+            rows: dict[int, list[int]] = {}
+            for k, row in enumerate(other[own]["row"][:].tolist()):
+                rows.setdefault(row, []).append(k)
+            others.append(Beside(group, rows))
+        _need(desi, crossmatch, "targetid", "ra", "dec")
+        yield Sources(
+            desi=desi,
+            csv=file[name],
+            name=name,
+            n=len(desi["targetid"]),
+            kinds=_kinds(desi, crossmatch),
+            attributes={key: _plain(value) for key, value in file.attrs.items()},
+            hetdex=others[0],
+            images=others[1],
+        )
+
+
+def _groups(file: h5py.File, path: Path, survey: str) -> tuple[h5py.Group, str]:
+    if survey not in file:
+        raise MalformedFile(f"{path} has no group /{survey}; it has {', '.join(file) or 'nothing'}: is it that file?")
+    named = [name for name in file if name != survey and isinstance(file[name], h5py.Group) and "row" in file[name]]
+    if len(named) != 1:
+        raise MalformedFile(
+            f"{path} has {len(named)} groups with a column `row` beside /{survey}, expected one, the CSV's: remove it, "
+            "the next run makes it anew"
+        )
+    return file[survey], named[0]
+
+
+def _need(group: h5py.Group, path: Path, *names: str) -> None:
+    missing = [name for name in names if name not in group]
+    if missing:
+        raise MalformedFile(f"{path} has no {group.name}/{missing[0]}: remove it, the next run makes it anew")
+
+
+def _kinds(desi: h5py.Group, path: Path) -> tuple[str, ...]:
+    kinds = []
+    for kind, prefix in ((COMBINED, "spectrum"), *((arm, arm) for arm in ARMS)):
+        if f"{prefix}_flux" in desi:
+            _need(desi, path, f"{prefix}_lambda", f"{prefix}_ivar", f"{prefix}_mask")
+            kinds.append(kind)
+    return tuple(kinds)
+
+
+def encode(*arrays: Array) -> str:
+    """Return arrays of one type, one after the other: bytes of equal significance together, zlib, base64.
+
+    What undoes it is ``decode`` in ``browserassets/data.js``.
+    """
+    joined = np.concatenate([np.ravel(array) for array in arrays])
+    joined = joined.astype(joined.dtype.newbyteorder("<"), copy=False)
+    planes = joined.view(np.uint8).reshape(len(joined), joined.dtype.itemsize).T.tobytes()
+    return base64.b64encode(zlib.compress(planes, _LEVEL)).decode("ascii")
+
+
+def runs(mask: Array) -> list[list[int]]:
+    """Return where a mask is not 0, as ``[start, stop, value]``, half-open, of equal values.
+
+    Parameters
+    ----------
+    mask
+        (n,) integers.
+    """
+    edges = np.flatnonzero(np.diff(mask)) + 1
+    starts, stops = np.append(0, edges), np.append(edges, len(mask))
+    return [[int(a), int(b), int(mask[a])] for a, b in zip(starts, stops, strict=True) if a < b and mask[a]]
+
+
+def page_data(sources: Sources) -> Json:
+    """Return what a page holds itself: the table of sources, column by column, and what is the same for all spectra.
+
+    TARGETIDs are text, for JavaScript's numbers hold 53 bits. What is not a number is None.
+    """
+    desi = sources.desi
+    table: dict[str, list[Any]] = {
+        "targetid": [str(value) for value in desi["targetid"][:].tolist()],
+        "row": sources.csv["row"][:].tolist(),
+    }
+    for name in TABLE:
+        if name in desi:
+            table[name] = _values(desi[name][:])
+    rows = table["row"]
+    for name, beside in (("n_hetdex", sources.hetdex), ("n_images", sources.images)):
+        if beside is not None:
+            table[name] = [len(beside.rows.get(row, ())) for row in rows]
+    return {
+        "attributes": dict(sources.attributes),
+        "name": sources.name,
+        "table": table,
+        "grids": _grids(sources),
+        "arms": list(sources.arms),
+        "rows_per_file": ROWS_PER_FILE,
+        "csv_columns": _columns(sources.csv),
+        "desi_columns": _columns(desi),
+    }
+
+
+def _grids(sources: Sources) -> dict[str, str]:
+    """Return the wavelengths, float64 Å in vacuum, of every kind of spectrum."""
+    datasets = {
+        kind: sources.desi["spectrum_lambda" if kind == COMBINED else f"{kind}_lambda"] for kind in sources.kinds
+    }
+    if sources.hetdex is not None:
+        datasets[HETDEX] = sources.hetdex.group["spectrum_lambda_vacuum"]
+    return {kind: encode(dataset[:].astype(np.float64)) for kind, dataset in datasets.items()}
+
+
+def _items(group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Return the columns of a group; the spectra's wavelengths are none, even where there are as many rows."""
+    n = len(group["row"] if "row" in group else group["targetid"])
+    return {
+        name: item
+        for name, item in group.items()
+        if isinstance(item, h5py.Dataset) and item.shape == (n,) and not name.endswith("_lambda")
+    }
+
+
+def _columns(group: h5py.Group) -> list[list[str]]:
+    """Return name and unit of the columns of a group."""
+    return [
+        [str(item.attrs.get("column", name)), str(item.attrs.get("unit", ""))] for name, item in _items(group).items()
+    ]
+
+
+def _shown(group: h5py.Group, rows: slice) -> list[list[str]]:
+    """Return the columns of a group as text, row by row; what is null or no number is empty."""
+    columns = []
+    for item in _items(group).values():
+        values, null = item[rows], item.attrs.get("null_value")
+        if values.dtype.kind in "SO":
+            columns.append([value.strip() for value in _text(values)])
+        else:
+            empty = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+            if null is not None:
+                empty |= values == null
+            columns.append(["" if none else str(value) for value, none in zip(values, empty, strict=True)])
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def files(sources: Sources, number: int) -> dict[str, Json]:
+    """Return the content of the ``number``-th scripts: ``spectra``, and ``arms`` where the file has them.
+
+    Returns
+    -------
+    dict
+        ``spectra``: ``sources``, of each the combined spectrum (``data``: float32 flux and ivar; ``mask``: `runs`),
+        ``csv`` and ``desi``, its columns as text; ``hetdex``, by CSV row the spectra of every shot (``data``: float32
+        flux and error); ``images``, by CSV row a PNG.
+        ``arms``: ``sources``, of each a spectrum per arm.
+    """
+    rows = slice(number * ROWS_PER_FILE, min((number + 1) * ROWS_PER_FILE, sources.n))
+    csv, desi = _shown(sources.csv, rows), _shown(sources.desi, rows)
+    of_rows: list[Json] = [{"csv": c, "desi": d} for c, d in zip(csv, desi, strict=True)]
+    if COMBINED in sources.kinds:
+        for source, spectrum in zip(of_rows, _spectra(sources.desi, "spectrum", rows), strict=True):
+            source.update(spectrum)
+    made: Json = {"sources": of_rows}
+    wanted = sorted(set(sources.csv["row"][rows].tolist()))
+    if sources.hetdex is not None:
+        found = sources.hetdex.rows
+        made["hetdex"] = {str(row): _hetdex(sources.hetdex.group, found[row]) for row in wanted if row in found}
+    if sources.images is not None:
+        found = sources.images.rows
+        made["images"] = {str(row): _picture(sources.images.group, found[row]) for row in wanted if row in found}
+    if not sources.arms:
+        return {"spectra": made}
+    arms = zip(*(_spectra(sources.desi, arm, rows) for arm in sources.arms), strict=True)
+    return {"spectra": made, "arms": {"sources": [dict(zip(sources.arms, of_row, strict=True)) for of_row in arms]}}
+
+
+def _spectra(desi: h5py.Group, prefix: str, rows: slice) -> list[Json]:
+    flux, ivar = (desi[f"{prefix}_{kind}"][rows].astype(np.float32, copy=False) for kind in ("flux", "ivar"))
+    mask = desi[f"{prefix}_mask"][rows]
+    return [{"data": encode(f, i), "mask": runs(m)} for f, i, m in zip(flux, ivar, mask, strict=True)]
+
+
+def _hetdex(group: h5py.Group, rows: Sequence[int]) -> list[Json]:
+    return [
+        {
+            "shotid": str(group["shotid"][k]),
+            "ifuslot": _text(group["ifuslot"][k : k + 1])[0],
+            "data": encode(
+                *(group[f"spectrum_{kind}"][k].astype(np.float32, copy=False) for kind in ("flux", "error"))
+            ),
+        }
+        for k in rows
+    ]
+
+
+def _picture(group: h5py.Group, rows: Sequence[int]) -> Json:
+    """Return the cutout of a CSV row; of several the one that covers most."""
+    best = max(rows, key=lambda k: float(np.nanmean(group["coverage"][k]))) if "coverage" in group else rows[0]
+    image, bands = group["image"][best], [name.strip() for name in _text(group["band"][:])]
+    made = {
+        "png": base64.b64encode(color_png(image, bands)).decode("ascii"),
+        "size": image.shape[-1],
+        "bands": [band for band, plane in zip(bands, image, strict=True) if np.isfinite(plane).any()],
+        "pixscale": float(group.attrs["pixscale"]) if "pixscale" in group.attrs else None,
+        "brickname": _text(group["brickname"][best : best + 1])[0] if "brickname" in group else "",
+    }
+    if all(name in group for name in ("x", "y", "x0", "y0")):
+        made["at"] = [float(group[axis][best] - group[f"{axis}0"][best]) for axis in ("x", "y")]
+    return made
+
+
+def _text(values: Array) -> list[str]:
+    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values.tolist()]
+
+
+def _values(values: Array) -> list[Any]:
+    """Return a column as JSON values."""
+    if values.dtype.kind in "SO":
+        return [value.strip() for value in _text(values)]
+    if values.dtype.kind == "f":
+        return [value if math.isfinite(value) else None for value in values.tolist()]
+    made: list[Any] = values.tolist()
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.item() if isinstance(value, np.generic) else value if isinstance(value, str) else str(value)
