@@ -11,9 +11,11 @@ BIN := $(CURDIR)/$(VENV)/bin
 UV := $(VENV)/uv/bin/uv
 # A development environment can do all that a runtime one can, and is not reduced to one.
 RUNTIME := $(if $(wildcard $(VENV)/bin/pytest),$(VENV)/dev.stamp,$(VENV)/runtime.stamp)
+# hats-import and Snakemake want different versions of one library: it has an environment of its own, too.
+HATS := $(VENV)/hats
 SYNC := $(UV) pip sync --quiet --require-hashes --python $(VENV)/bin/python
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-TESTS := $(wildcard tests/unit tests/workflow tests/faults tests/peers)
+TESTS := $(wildcard tests/unit tests/workflow tests/faults tests/peers tests/browser)
 
 export PATH := $(BIN):$(PATH)
 
@@ -27,6 +29,8 @@ Skyharvest: what public sky surveys hold at your list of positions.
   make test-slurm            test the SLURM profile on a cluster of two nodes, which it starts on this machine (as root)
   make lint                  ruff, snakefmt, mypy, snakemake --lint
   make bench                 run every measurement of bench/
+  make docs                  build the documentation into site/
+  make hats                  install what `snakemake export_hats` needs, into .venv/hats (750 MB)
   make lock                  resolve pyproject.toml again into the lock files (ARGS=--upgrade: newest versions)
   make clean                 remove the demo; never your data or results
 
@@ -38,7 +42,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo run status test test-slurm lint bench lock clean
+.PHONY: help demo run status test test-slurm lint bench docs hats lock clean
 
 help:
 	$(info $(HELP))
@@ -56,7 +60,7 @@ status:
 	@test -x $(VENV)/bin/python || { echo "Nothing has been run here yet, there is no $(VENV): make demo" >&2; exit 1; }
 	@python scripts/status.py $(if $(filter file,$(origin CONFIG)),,--configfile $(CONFIG)) $(ARGS)
 
-test: lint
+test: lint hats
 	pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS) $(TESTS)
 
 test-slurm: $(VENV)/dev.stamp
@@ -73,10 +77,17 @@ bench: $(VENV)/dev.stamp
 	set -e; for program in bench/*.py; do \
 		test -e "$$program" || continue; echo "== $$program"; python "$$program"; done
 
+docs: $(VENV)/dev.stamp
+	sphinx-build --quiet --fail-on-warning --keep-going docs site
+
+hats: $(HATS)/stamp
+
 lock: $(UV)
 	$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
 	$(COMPILE) $(ARGS) --output-file requirements-dev.lock --constraint requirements.lock \
-		--group test --group lint --group peers pyproject.toml
+		--group test --group lint --group docs --group peers pyproject.toml
+	printf '%s\n' 'hats-import>=0.11' 'h5py>=3.16' 'numpy>=2.4,<2.5' 'pyarrow>=26' 'pandas>=3' 'scipy<1.18' \
+		'astropy>=8.0,<9' 'pyyaml>=6' 'bokeh<3.10' 'deprecated<3' | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-hats.lock -
 	echo uv | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-uv.lock -
 
 clean:
@@ -88,6 +99,11 @@ $(VENV)/runtime.stamp: requirements.lock $(UV)
 
 $(VENV)/dev.stamp: requirements-dev.lock $(UV)
 	$(SYNC) requirements-dev.lock
+	touch $@
+
+$(HATS)/stamp: requirements-hats.lock $(UV)
+	$(UV) venv --quiet --allow-existing --python $(VENV)/bin/python $(HATS)
+	$(UV) pip sync --quiet --require-hashes --python $(HATS)/bin/python requirements-hats.lock
 	touch $@
 
 $(UV): requirements-uv.lock

@@ -21,6 +21,9 @@ include: "rules/account.smk"
 include: "rules/hetdex.smk"
 include: "rules/hetdexproducts.smk"
 include: "rules/legacysurvey.smk"
+include: "rules/exports.smk"
+include: "rules/browser.smk"
+include: "rules/report.smk"
 
 
 rule all:

@@ -1,4 +1,5 @@
 # Configuration, names and paths for every rule; the only file that reads the config. No rules here.
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from skyharvest.errors import InputError
 from skyharvest.archive import is_url
 from skyharvest.planned import extracted_path, read_bricks, read_cubes, read_plan, to_read_again
 from skyharvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_legacy_release, load_release
+from skyharvest.reportnames import SURVEYS as REPORTED, TITLES, figures
 from skyharvest.survey import DEMO, DESI, HETDEX, LEGACYSURVEY, SURVEYS, releases
 
 try:
@@ -330,3 +332,43 @@ def viewer_pictures(_wildcards=None):
     if workflow.is_main_process and has_value(path, "status", "error"):
         workflow.dag.forcefiles.add(path)
     return [path]
+
+
+REPORT = f"{RESULTS}/report"
+ON = [survey for survey in REPORTED if config[survey]["enabled"]]
+
+
+def annotated_figures():
+    """Return the report's figures by name, marked for Snakemake's own report."""
+    return {
+        f"{survey}_{kind}": report(
+            f"{REPORT}/figures/{survey}_{kind}.svg",
+            caption=f"../report/{kind}.rst",
+            category=REPORTED.get(survey, "Run"),
+            labels={"figure": TITLES[kind]},
+        )
+        for survey, kind in figures(ON)
+    }
+
+
+def of_same_pixel(wildcards):
+    """Return the files of a pixel that its page shows beside DESI's, by their options' names."""
+    pix16 = int(wildcards.pix16)
+    made = {}
+    if config["hetdex"]["enabled"] and pix16 in planned_cubes().searched:
+        made["hetdex"] = hetdex_crossmatch(pix16)
+    if config["legacysurvey"]["enabled"] and pix16 in planned_bricks().searched:
+        made["images"] = legacysurvey_crossmatch(pix16)
+    return made
+
+
+def all_pages(_wildcards):
+    """Return the pages of the whole plan."""
+    if not config["desi"]["enabled"]:
+        raise WorkflowError("`browse` makes pages of DESI's spectra: set `desi: enabled: true`")
+    # Before there are jobs that ask for these plans: Snakemake would start them without what they add.
+    if config["hetdex"]["enabled"]:
+        planned_cubes()
+    if config["legacysurvey"]["enabled"]:
+        planned_bricks()
+    return [f"{RESULTS}/report/healpix={pix16}.html" for pix16 in planned().searched]

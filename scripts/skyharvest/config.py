@@ -125,7 +125,7 @@ def _fill(value: Any, schema: dict[str, Any]) -> Any:
         filled = {key: _fill(given, schema["properties"].get(key, {})) for key, given in value.items()}
         for key, inner in schema["properties"].items():
             if key not in filled and ("default" in inner or inner.get("type") == "object"):
-                filled[key] = inner["default"] if "default" in inner else _fill({}, inner)
+                filled[key] = _fill(copy.deepcopy(inner["default"]) if "default" in inner else {}, inner)
         return {key: filled[key] for key in [*schema["properties"], *filled] if key in filled}
     if isinstance(value, list):
         return [_fill(item, schema.get("items", {})) for item in value]

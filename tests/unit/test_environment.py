@@ -16,9 +16,9 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-uv.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-hats.lock", "requirements-uv.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGE_OF = {"yaml": "pyyaml", "globus_sdk": "globus-sdk"}  # where the import has another name
+PACKAGE_OF = {"yaml": "pyyaml", "globus_sdk": "globus-sdk", "PIL": "pillow"}  # where the import has another name
 
 
 def locked(name):
@@ -35,9 +35,10 @@ def locked(name):
 
 
 def test_lock_files_are_exact_and_agree():
-    runtime, dev, uv = map(locked, LOCKS)
+    runtime, dev, hats, uv = map(locked, LOCKS)
     assert list(uv) == ["uv"]
     assert {name: dev.get(name) for name in runtime} == runtime
+    assert "snakemake" not in hats
 
 
 @pytest.mark.parametrize(
@@ -61,11 +62,12 @@ def test_conda_environments_have_the_locked_versions(env):
     assert described["channels"] == ["conda-forge", "nodefaults"]
     python, *pins = described["dependencies"]
     assert python == "python=3.12"
-    versions = locked("requirements.lock")
+    lock = "requirements-hats.lock" if env.stem == "hats" else "requirements.lock"
+    versions = locked(lock)
     assert pins
     for pin in pins:
         name, _, version = pin.partition("==")
-        assert version == versions.get(name), f"{env.name} has {pin}, requirements.lock {versions.get(name)}"
+        assert version == versions.get(name), f"{env.name} has {pin}, {lock} {versions.get(name)}"
 
 
 def imported(path, seen):
