@@ -16,7 +16,8 @@ from skyharvest.plan import targets_of_pixel
 from skyharvest.planned import extracted_path, read_plan
 from skyharvest.releases import load_release
 from skyharvest.simulate.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
-from skyharvest.simulate.release import write_sha256sum, write_tilepix
+from skyharvest.simulate.release import write_tilepix
+from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.simulate.sources import draw_sources
 from skyharvest.survey import DESI
 

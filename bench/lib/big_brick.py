@@ -16,7 +16,8 @@ from lib import ROOT  # noqa: F401 (finds skyharvest)
 from skyharvest.brickindex import BRICK_DTYPE
 from skyharvest.brickplan import make_plan, write_plan
 from skyharvest.releases import load_legacy_release
-from skyharvest.simulate.bricks import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick, write_checksums
+from skyharvest.simulate.bricks import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick
+from skyharvest.simulate.sha256sum import write_sha256sum
 
 RELEASE = load_legacy_release("dr10")
 REGION, BRICKNAME = "south", "1499p020"
@@ -54,7 +55,7 @@ def main(folder: Path) -> None:
         rng=rng,
     )
     files = sorted(path.parent.glob("*.fits.fz"))
-    write_checksums(folder / "archive" / RELEASE.checksums(REGION, BRICKNAME), files)
+    write_sha256sum(folder / "archive" / RELEASE.checksums(REGION, BRICKNAME), files)
     sizes = {file.name.removesuffix(".fits.fz").split("-", 2)[2]: file.stat().st_size for file in files}
     (folder / "made.json").write_text(json.dumps(sizes))
     for tiles, place in PLACES.items():

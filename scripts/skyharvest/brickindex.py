@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest.archive import Archive
-from skyharvest.atomic import atomic_path
 from skyharvest.errors import MalformedFile
 from skyharvest.fitsrows import HDU, FitsFile
+from skyharvest.planarrays import write_array
 from skyharvest.releases import LegacyRelease
 from skyharvest.source import CHUNK, LocalFile, Source
 
@@ -222,8 +222,7 @@ def fetch_bricks(archive: Archive, release: LegacyRelease, cache: Path) -> Brick
             found.append(read_brick_table(table, region, release.bands))
             log.info("%s: %d bytes, %d bricks", archive.location(path), length, len(found[-1]))
     bricks = np.concatenate(found)
-    with atomic_path(cache) as temporary, temporary.open("wb") as out:
-        np.save(out, bricks)
+    write_array(cache, bricks)
     return bricks
 
 

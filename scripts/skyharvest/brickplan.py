@@ -5,7 +5,6 @@ images are larger than their boxes: a cutout runs off the home brick's only near
 """
 
 import hashlib
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from skyharvest.atomic import atomic_path
 from skyharvest.brickindex import BRICK_DTYPE, Bricks, home_bricks
 from skyharvest.bricks import PIXEL_ARCSEC
 from skyharvest.csvfile import write_columns
-from skyharvest.errors import InputError, MalformedFile
+from skyharvest.errors import InputError
 from skyharvest.match import equal_ids, within_radius
+from skyharvest.planarrays import rows_where, write_array
 from skyharvest.releases import LegacyRelease
 
 Ints = npt.NDArray[np.int64]
@@ -307,9 +307,8 @@ def write_plan(plan: Plan, directory: Path, release: LegacyRelease, root: str, *
         ("pix16", "region", "brickname", "digest"),
         (pix16, region[brick], brickname[brick], digests[brick]),
     )
-    for name, array in (("plan_targets.npy", plan.targets), ("plan_bricks.npy", plan.images)):
-        with atomic_path(directory / name) as temporary, temporary.open("wb") as out:
-            np.save(out, array)
+    write_array(directory / "plan_targets.npy", plan.targets)
+    write_array(directory / "plan_bricks.npy", plan.images)
     with atomic_path(directory / "urls.txt") as temporary, temporary.open("w", encoding="utf-8") as out:
         out.writelines(f"{root}/{path}\n" for path in _paths(plan, release, with_checksums=transfer == "files"))
 
@@ -341,7 +340,7 @@ def _paths(plan: Plan, release: LegacyRelease, *, with_checksums: bool) -> Itera
 
 def targets_of_brick(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
     """Return the rows of ``plan_targets.npy`` for one brick, reading little more than those."""
-    return _rows_of_brick(path, TARGET_DTYPE, "brickname", region, brickname)
+    return rows_where(path, TARGET_DTYPE, ("region", "brickname"), (region.encode(), brickname.encode()))
 
 
 def bricks_of_plan(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
@@ -352,22 +351,10 @@ def bricks_of_plan(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
     InputError
         If the brick is not planned.
     """
-    found = _rows_of_brick(path, IMAGE_DTYPE, "home", region, brickname)
+    found = rows_where(path, IMAGE_DTYPE, ("region", "home"), (region.encode(), brickname.encode()))
     if len(found) == 0:
         raise InputError(f"{path}: brick {region}_{brickname} is not in the plan: run `snakemake plan` again")
     return found
-
-
-def _rows_of_brick(path: Path, dtype: np.dtype[Any], column: str, region: str, brickname: str) -> npt.NDArray[Any]:
-    rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    if rows.dtype != dtype:
-        raise MalformedFile(f"{path}: its columns are {rows.dtype}, expected {dtype}: run `snakemake plan` again")
-    brick = (region.encode(), brickname.encode())
-    first, last = (
-        bisect(rows, brick, key=lambda row: (bytes(row["region"]), bytes(row[column])))
-        for bisect in (bisect_left, bisect_right)
-    )
-    return np.array(rows[first:last])
 
 
 def summary(plan: Plan, root: str, *, transfer: str = "rows") -> str:

@@ -27,12 +27,9 @@ def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.
     group.attrs.update({key: metadata[key] for key in ("csv", "ra_column", "dec_column") if key in metadata})
     taken = arrow.take(table, index)
     store.write_column(group, "row", arrow.to_numpy(taken.column("row"))[0])
-    for field in table.schema:
-        if field.name in OWN_COLUMNS:
-            continue
-        original = (field.metadata or {}).get(b"csv_column", field.name.encode()).decode()
+    for original, name in _names(table).items():
         link = store.safe_name(original if original != "row" else "csv_row", group)
-        values, null = arrow.to_numpy(taken.column(field.name))
+        values, null = arrow.to_numpy(taken.column(name))
         store.write_column(group, link, values, column=original if link != original else None, null_value=null)
 
 
@@ -51,11 +48,7 @@ def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     InputError
         If the CSV has no such column, or it holds text.
     """
-    columns = {
-        (field.metadata or {}).get(b"csv_column", field.name.encode()).decode(): field.name
-        for field in table.schema
-        if field.name not in OWN_COLUMNS or b"csv_column" in (field.metadata or {})
-    }
+    columns = _names(table)
     if name not in columns:
         raise InputError(f"the CSV has no column {name!r}; it has {', '.join(columns)}")
     values, null = arrow.to_numpy(table.column(columns[name]))
@@ -64,3 +57,12 @@ def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
         raise InputError(f"column {name!r} of the CSV holds {found!r}, expected numbers, or empty cells")
     numbers = values.astype(np.float64)
     return numbers if null is None else np.where(values == null, np.nan, numbers)
+
+
+def _names(table: pa.Table) -> dict[str, str]:
+    """Return the name in the table of each of the CSV's columns, by its name in the CSV."""
+    return {
+        (field.metadata or {}).get(b"csv_column", field.name.encode()).decode(): field.name
+        for field in table.schema
+        if field.name not in OWN_COLUMNS
+    }

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ import numpy.typing as npt
 from skyharvest.archive import is_url
 from skyharvest.atomic import atomic_path
 from skyharvest.csvfile import write_columns
-from skyharvest.errors import InputError, MalformedFile
+from skyharvest.errors import InputError
 from skyharvest.hetdexindex import CUBE_DTYPE, Index
 from skyharvest.match import equal_ids, within_radius
+from skyharvest.planarrays import rows_where, write_array
 from skyharvest.releases import HetdexRelease
 
 log = logging.getLogger(__name__)
@@ -225,9 +225,8 @@ def write_plan(plan: Plan, directory: Path, release: HetdexRelease, root: str) -
         ("pix16", "shotid", "ifuslot", "digest"),
         (pix16, shotid[cube], ifuslot[cube], digests[cube]),
     )
-    for name, array in (("plan_targets.npy", plan.targets), ("plan_cubes.npy", plan.cubes)):
-        with atomic_path(directory / name) as temporary, temporary.open("wb") as out:
-            np.save(out, array)
+    write_array(directory / "plan_targets.npy", plan.targets)
+    write_array(directory / "plan_cubes.npy", plan.cubes)
     with atomic_path(directory / "urls.txt") as temporary:
         paths = (release.cube(*cube) for cube in zip(shotid.tolist(), ifuslot.tolist(), strict=True))
         temporary.write_text("".join(f"{root}/{path}\n" for path in paths), encoding="utf-8")
@@ -243,7 +242,7 @@ def _digest(targets: npt.NDArray[Any], seeing: np.float32) -> str:
 
 def targets_of_cube(path: Path, shotid: int, ifuslot: str) -> npt.NDArray[Any]:
     """Return the rows of ``plan_targets.npy`` for one cube, reading little more than those."""
-    return _rows_of_cube(path, TARGET_DTYPE, shotid, ifuslot)
+    return rows_where(path, TARGET_DTYPE, ("shotid", "ifuslot"), (shotid, ifuslot.encode()))
 
 
 def cube_of_plan(path: Path, shotid: int, ifuslot: str) -> np.void:
@@ -254,23 +253,11 @@ def cube_of_plan(path: Path, shotid: int, ifuslot: str) -> np.void:
     InputError
         If the cube is not planned.
     """
-    found = _rows_of_cube(path, CUBE_DTYPE, shotid, ifuslot)
+    found = rows_where(path, CUBE_DTYPE, ("shotid", "ifuslot"), (shotid, ifuslot.encode()))
     if len(found) != 1:
         raise InputError(f"{path}: cube {shotid}_{ifuslot} is not in the plan: run `snakemake plan` again")
     row: np.void = found[0]
     return row
-
-
-def _rows_of_cube(path: Path, dtype: np.dtype[Any], shotid: int, ifuslot: str) -> npt.NDArray[Any]:
-    rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    if rows.dtype != dtype:
-        raise MalformedFile(f"{path}: its columns are {rows.dtype}, expected {dtype}: run `snakemake plan` again")
-    cube = (shotid, ifuslot.encode())
-    first, last = (
-        bisect(rows, cube, key=lambda row: (int(row["shotid"]), bytes(row["ifuslot"])))
-        for bisect in (bisect_left, bisect_right)
-    )
-    return np.array(rows[first:last])
 
 
 def summary(plan: Plan, root: str) -> str:

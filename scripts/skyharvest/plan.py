@@ -17,6 +17,7 @@ from skyharvest.atomic import atomic_path
 from skyharvest.csvfile import write_columns
 from skyharvest.errors import InputError, MalformedFile
 from skyharvest.fitsrows import FitsFile
+from skyharvest.planarrays import write_array
 from skyharvest.releases import Release
 
 log = logging.getLogger(__name__)
@@ -228,8 +229,7 @@ def write_plan(plan: Plan, directory: Path) -> None:
         ("pix16", "pix64", "n_targets", "digest"),
         (pairs[:, 0], pairs[:, 1], counts, digests),
     )
-    with atomic_path(directory / "plan_targets.npy") as temporary, temporary.open("wb") as out:
-        np.save(out, plan.targets)
+    write_array(directory / "plan_targets.npy", plan.targets)
 
 
 def _digest(targets: npt.NDArray[Any]) -> str:

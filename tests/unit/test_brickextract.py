@@ -26,7 +26,8 @@ from skyharvest.httpclient import Patience
 from skyharvest.journal import read_journal
 from skyharvest.planned import BRICK
 from skyharvest.releases import load_legacy_release
-from skyharvest.simulate.bricks import MASKBITS, PIXEL, Stars, write_brick, write_checksums
+from skyharvest.simulate.bricks import MASKBITS, PIXEL, Stars, write_brick
+from skyharvest.simulate.sha256sum import write_sha256sum
 
 RELEASE = load_legacy_release("demolegacysurvey")
 KNOWN = RELEASE.bricks("south")
@@ -66,7 +67,7 @@ def make(root: Path, name: str, ra: float, dec: float, *, size=SIZE, bands="gr",
 
 def checksums(root: Path, name: str) -> None:
     directory = (root / path_of(name, "maskbits")).parent
-    write_checksums(root / RELEASE.checksums("south", name), directory.glob("*.fits.fz"))
+    write_sha256sum(root / RELEASE.checksums("south", name), sorted(directory.glob("*.fits.fz")))
 
 
 def rows_of(home: np.void, *others: np.void) -> np.ndarray:

@@ -8,9 +8,7 @@ Units: images and models nanomaggies (AB magnitude 22.5 - 2.5 log10), invvar nan
 RA and Dec degrees (ICRS), x and y pixels from 0 (the middle of the first one). East is left, north is up.
 """
 
-import csv
 import gzip
-import hashlib
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +22,8 @@ import numpy.typing as npt
 from skyharvest import store
 from skyharvest.atomic import atomic_path
 from skyharvest.errors import InputError
+from skyharvest.simulate.positions import read_positions
+from skyharvest.simulate.sha256sum import write_sha256sum
 
 log = logging.getLogger(__name__)
 
@@ -405,7 +405,7 @@ def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
     InputError
         If the CSV is not the demo's.
     """
-    names, positions = _read_positions(csv_path)
+    names, positions = read_positions(csv_path)
     bricks = _lay_out(csv_path, names, positions)
     stars, rows = _draw(bricks, positions, np.random.default_rng([seed, 5]))
     tables = {region: out / region / f"survey-bricks-demo-{region}.fits.gz" for region in ("north", "south")}
@@ -428,26 +428,6 @@ def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
     for region, table in tables.items():
         _write_table(table, np.sort(np.concatenate(listed[region]), order="brickname"))
     log.info("%s: %d bricks, %d stars", out, sum(brick.on_disk for brick in bricks), len(stars.ra))
-
-
-def _read_positions(path: Path) -> tuple[dict[str, int], dict[int, tuple[float, float]]]:
-    """Return the rows by name, and RA (0 to 360) and Dec of those that have both, by row."""
-    names: dict[str, int] = {}
-    positions: dict[int, tuple[float, float]] = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row, line in enumerate(csv.DictReader(stream)):
-            try:
-                names[line["name"]] = row
-                ra, dec = float(line["RA_DESI"]), float(line["DEC_DESI"])
-            except KeyError as error:
-                raise InputError(
-                    f"{path} has no column {error}: it must be the CSV that simulate_release.py writes"
-                ) from error
-            except (TypeError, ValueError):  # a short row, an odd cell
-                continue
-            if -180 <= ra <= 360 and -90 <= dec <= 90:
-                positions[row] = (ra % 360, dec)
-    return names, positions
 
 
 def _lay_out(path: Path, names: Mapping[str, int], positions: Mapping[int, tuple[float, float]]) -> list[_Brick]:
@@ -572,16 +552,8 @@ def _write(
         box=brick.box,
         rng=rng,
     )
-    write_checksums(directory / brick.checksums, directory.glob("*.fits.fz"))
+    write_sha256sum(directory / brick.checksums, sorted(directory.glob("*.fits.fz")))
     return written
-
-
-def write_checksums(path: Path, files: Iterable[Path]) -> None:
-    """Write the SHA-256 of files as ``sha256sum`` prints it, by name."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="ascii") as stream:
-        for file in sorted(files):
-            with file.open("rb") as data:
-                stream.write(f"{hashlib.file_digest(data, 'sha256').hexdigest()}  {file.name}\n")
 
 
 def _on_brick(number: int, brick: _Brick, stars: Stars, nexp: Mapping[str, Array]) -> dict[str, Array]:

@@ -7,7 +7,6 @@ Units: wavelengths Å in air, spectra 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹, DAT
 Dec degrees (ICRS), x and y spaxels from 0 (the middle of the first one).
 """
 
-import csv
 import datetime
 import logging
 import math
@@ -25,6 +24,7 @@ from skyharvest.atomic import atomic_path
 from skyharvest.errors import InputError
 from skyharvest.hetdexbits import MASK_BITS
 from skyharvest.simulate.fitswrite import write_hdu, write_table
+from skyharvest.simulate.positions import read_positions
 
 log = logging.getLogger(__name__)
 
@@ -455,7 +455,7 @@ def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
     InputError
         If the CSV is not the demo's.
     """
-    rows, positions = _read_positions(csv_path)
+    rows, positions = read_positions(csv_path)
     observations = _lay_out(csv_path, rows, positions)
     sources, truth, pairs = _sources(observations, positions, np.random.default_rng([seed, 3]))
     index = out / "ifu-index.fits"
@@ -501,26 +501,6 @@ def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
             store.write_table(file.create_group(name), group)
     _write_index(index, _index_rows(observations, positions, np.random.default_rng([seed, 4])))
     log.info("%s: %d cubes, %d sources", out, sum(made.on_disk for made in observations), len(sources.ra))
-
-
-def _read_positions(path: Path) -> tuple[dict[str, int], dict[int, tuple[float, float]]]:
-    """Return the rows by name, and RA (0 to 360) and Dec of those that have both, by row."""
-    names: dict[str, int] = {}
-    positions: dict[int, tuple[float, float]] = {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row, line in enumerate(csv.DictReader(stream)):
-            try:
-                names[line["name"]] = row
-                ra, dec = float(line["RA_DESI"]), float(line["DEC_DESI"])
-            except KeyError as error:
-                raise InputError(
-                    f"{path} has no column {error}: it must be the CSV that simulate_release.py writes"
-                ) from error
-            except (TypeError, ValueError):  # a short row, an odd cell
-                continue
-            if -180 <= ra <= 360 and -90 <= dec <= 90:
-                positions[row] = (ra % 360, dec)
-    return names, positions
 
 
 def _lay_out(path: Path, names: Mapping[str, int], positions: Mapping[int, tuple[float, float]]) -> list[_Observation]:

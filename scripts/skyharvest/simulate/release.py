@@ -1,7 +1,6 @@
 """Write the whole release: coadds, redrock and tilepix files, their checksums, the CSV of positions, the truth."""
 
 import csv
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from skyharvest.simulate.coadd import (
     write_redrock,
 )
 from skyharvest.simulate.fitswrite import write_hdu, write_table
+from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.simulate.sky import ABSENT, BRIGHT, COADDS, DARK, OTHER_SURVEY, Object, Row, degrees, lay_out, pixel
 from skyharvest.simulate.sources import Sources, draw_sources
 from skyharvest.simulate.tables import SMALL_DELTA_CHI2, tile_id
@@ -152,14 +152,6 @@ def write_tilepix(path: Path, listed: Iterable[tuple[str, str, int]]) -> None:
         primary = Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True)])
         write_hdu(stream, primary, checksum=False)
         write_table(stream, "TILEPIX", table, [("HPXNSIDE", 64), ("HPXNEST", True)], checksum=False)
-
-
-def write_sha256sum(path: Path, files: Iterable[Path]) -> None:
-    """Write the SHA-256 of files as ``sha256sum`` prints it: hash, two spaces, file name."""
-    with path.open("w", encoding="ascii") as stream:
-        for file in files:
-            with file.open("rb") as data:
-                stream.write(f"{hashlib.file_digest(data, 'sha256').hexdigest()}  {file.name}\n")
 
 
 def _replace(new: Path, out: Path, old: Path) -> None:
