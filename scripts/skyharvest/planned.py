@@ -82,21 +82,37 @@ class Planned:
         self.n_targets: dict[Unit, int] = {}
         self.digest: dict[Unit, str] = {}
         self.searched: dict[int, list[Unit]] = defaultdict(list)
-        with plan.open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                self.files[int(line["pix64"])].append((line["survey"], line["program"]))
-                self.n_targets[int(line["pix64"])] = int(line["n_targets"])
-        with (plan.parent / "plan_pixels.csv").open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                self.searched[int(line["pix16"])].append(int(line["pix64"]))
-                self.digest[int(line["pix64"])] = line["digest"]
+        for line in _lines(plan):
+            self._add(self._unit_of(line), line)
+        for line in _lines(plan.parent / "plan_pixels.csv"):
+            unit = self._unit_of(line)
+            self.searched[int(line["pix16"])].append(unit)
+            self.digest[unit] = line["digest"]
         self.batch, self.batches = _batches(self.files, self.searched)
 
+    def _add(self, unit: Unit, line: Mapping[str, str]) -> None:
+        self.files[unit].append(self._kind_of(line))
+        self.n_targets[unit] = int(line["n_targets"])
+
+    def _unit_of(self, line: Mapping[str, str]) -> Unit:
+        return int(line["pix64"])
+
+    def _kind_of(self, line: Mapping[str, str]) -> Kind:
+        return line["survey"], line["program"]
+
+    def _path(self, extracted: Path, unit: Unit) -> Path:
+        return extracted_path(extracted, int(unit))
+
     def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
-        """Yield the pixels without results; a batch's list stands for all its pixels."""
-        for batch, pixels in self.batches.items():
+        """Yield the units without results; a batch's list stands for all of its units."""
+        for batch, units in self.batches.items():
             if not batch_list(extracted, batch).exists():
-                yield from (pix for pix in pixels if pix in failed or not extracted_path(extracted, pix).exists())
+                yield from (unit for unit in units if unit in failed or not self._path(extracted, unit).exists())
+
+
+def _lines(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        yield from csv.DictReader(stream)
 
 
 def _batches(
@@ -114,7 +130,7 @@ def _batches(
     return batch, batches
 
 
-class PlannedCubes:
+class PlannedCubes(Planned):
     """What ``plan.csv`` and ``plan_pixels.csv`` of HETDEX say.
 
     Parameters
@@ -139,29 +155,22 @@ class PlannedCubes:
     unit, file = "cube", "cube"
 
     def __init__(self, plan: Path) -> None:
-        self.files: dict[Unit, list[Kind]] = {}
-        self.n_targets: dict[Unit, int] = {}
-        self.digest: dict[Unit, str] = {}
-        self.searched: dict[int, list[Unit]] = defaultdict(list)
-        with plan.open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                cube = f"{line['shotid']}_{line['ifuslot']}"
-                self.files[cube] = [CUBE]
-                self.n_targets[cube] = int(line["n_targets"])
-        with (plan.parent / "plan_pixels.csv").open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                cube = f"{line['shotid']}_{line['ifuslot']}"
-                self.searched[int(line["pix16"])].append(cube)
-                self.digest[cube] = line["digest"]
+        super().__init__(plan)
         self.batch = {cube: str(cube) for cube in self.files}
-        self.batches: dict[str, list[Unit]] = {str(cube): [cube] for cube in self.files}
+        self.batches = {str(cube): [cube] for cube in self.files}
+
+    def _unit_of(self, line: Mapping[str, str]) -> Unit:
+        return f"{line['shotid']}_{line['ifuslot']}"
+
+    def _kind_of(self, line: Mapping[str, str]) -> Kind:
+        return CUBE
 
     def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
         """Yield the cubes without results."""
         return (cube for cube in self.files if cube in failed or not cube_list(extracted, str(cube)).exists())
 
 
-class PlannedBricks:
+class PlannedBricks(Planned):
     """What ``plan.csv`` and ``plan_pixels.csv`` of the Legacy Surveys say.
 
     Parameters
@@ -188,29 +197,21 @@ class PlannedBricks:
     unit, file = "brick", "brick"
 
     def __init__(self, plan: Path) -> None:
-        self.files: dict[Unit, list[Kind]] = {}
         self.bands: dict[Unit, str] = {}
-        self.n_targets: dict[Unit, int] = {}
-        self.digest: dict[Unit, str] = {}
-        self.searched: dict[int, list[Unit]] = defaultdict(list)
-        with plan.open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                brick = f"{line['region']}_{line['brickname']}"
-                self.files[brick] = [BRICK]
-                self.bands[brick] = line["bands"]
-                self.n_targets[brick] = int(line["n_targets"])
-        with (plan.parent / "plan_pixels.csv").open(newline="", encoding="utf-8") as stream:
-            for line in csv.DictReader(stream):
-                brick = f"{line['region']}_{line['brickname']}"
-                self.searched[int(line["pix16"])].append(brick)
-                self.digest[brick] = line["digest"]
-        self.batch, self.batches = _batches(self.files, self.searched)
+        super().__init__(plan)
 
-    def unmade(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
-        """Yield the bricks without results; a batch's list stands for all its bricks."""
-        for batch, bricks in self.batches.items():
-            if not batch_list(extracted, batch).exists():
-                yield from (one for one in bricks if one in failed or not brick_path(extracted, str(one)).exists())
+    def _add(self, unit: Unit, line: Mapping[str, str]) -> None:
+        super()._add(unit, line)
+        self.bands[unit] = line["bands"]
+
+    def _unit_of(self, line: Mapping[str, str]) -> Unit:
+        return f"{line['region']}_{line['brickname']}"
+
+    def _kind_of(self, line: Mapping[str, str]) -> Kind:
+        return BRICK
+
+    def _path(self, extracted: Path, unit: Unit) -> Path:
+        return brick_path(extracted, str(unit))
 
 
 def read_plan(path: str) -> Planned:
