@@ -4,7 +4,6 @@
 rule browse_pixel:
     input:
         unpack(of_same_pixel),
-        crossmatch=lambda wildcards: crossmatch_file(wildcards.pix16),
     output:
         spectra=directory(f"{RESULTS}/report/healpix={{pix16}}"),
         page=f"{RESULTS}/report/healpix={{pix16}}.html",
@@ -16,11 +15,9 @@ rule browse_pixel:
         mem_mb=lambda wildcards, attempt: attempt * 700,
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
-        beside=lambda wildcards, input: " ".join(
-            f"--{name} {shlex.quote(str(input[name]))}" for name in ("hetdex", "images") if name in input.keys()
-        ),
+        files=lambda wildcards, input: " ".join(f"--{name} {shlex.quote(str(file))}" for name, file in input.items()),
     shell:
-        f"{RUN}/browse.py " "--crossmatch {input.crossmatch:q} {params.beside} --out {output.page:q} 2> {log:q}"
+        f"{RUN}/browse.py " "{params.files} --out {output.page:q} 2> {log:q}"
 
 
 rule browse:

@@ -352,9 +352,11 @@ def annotated_figures():
 
 
 def of_same_pixel(wildcards):
-    """Return the files of a pixel that its page shows beside DESI's, by their options' names."""
+    """Return the files of a pixel that its page shows, by their options' names."""
     pix16 = int(wildcards.pix16)
     made = {}
+    if config["desi"]["enabled"] and pix16 in planned().searched:
+        made["desi"] = crossmatch_file(pix16)
     if config["hetdex"]["enabled"] and pix16 in planned_cubes().searched:
         made["hetdex"] = hetdex_crossmatch(pix16)
     if config["legacysurvey"]["enabled"] and pix16 in planned_bricks().searched:
@@ -363,12 +365,14 @@ def of_same_pixel(wildcards):
 
 
 def all_pages(_wildcards):
-    """Return the pages of the whole plan."""
-    if not config["desi"]["enabled"]:
-        raise WorkflowError("`browse` makes pages of DESI's spectra: set `desi: enabled: true`")
-    # Before there are jobs that ask for these plans: Snakemake would start them without what they add.
-    if config["hetdex"]["enabled"]:
-        planned_cubes()
+    """Return the pages of all pixels where a survey of spectra was searched."""
+    plans = {"desi": planned, "hetdex": planned_cubes}
+    pixels = {pix16 for survey, plan in plans.items() if config[survey]["enabled"] for pix16 in plan().searched}
+    if not any(config[survey]["enabled"] for survey in plans):
+        raise WorkflowError(
+            "`browse` makes pages of spectra: set `desi: enabled: true`, `hetdex: enabled: true`, or both"
+        )
+    # Before there are jobs that ask for this plan: Snakemake would start them without what it adds.
     if config["legacysurvey"]["enabled"]:
         planned_bricks()
-    return [f"{RESULTS}/report/healpix={pix16}.html" for pix16 in planned().searched]
+    return [f"{RESULTS}/report/healpix={pix16}.html" for pix16 in sorted(pixels)]

@@ -11,7 +11,7 @@ from skyharvest.browserpage import write_page
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     made = cli.parser(__doc__ or "")
-    made.add_argument("--crossmatch", type=Path, required=True, metavar="FILE", help="crossmatch_desi.hdf5")
+    made.add_argument("--desi", type=Path, metavar="FILE", help="crossmatch_desi.hdf5")
     made.add_argument("--hetdex", type=Path, metavar="FILE", help="crossmatch_hetdex.hdf5 of the same pixel")
     made.add_argument("--images", type=Path, metavar="FILE", help="crossmatch_legacysurvey.hdf5 of the same pixel")
     made.add_argument("--out", type=Path, required=True, help="the page; its spectra and assets/ are put beside it")
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write, and say how many sources there are."""
-    n = write_page(options.crossmatch, options.out, hetdex=options.hetdex, images=options.images)
+    n = write_page(options.desi, options.out, hetdex=options.hetdex, images=options.images)
     cli.log.info("%s: %d sources", options.out, n)
 
 

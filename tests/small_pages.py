@@ -32,8 +32,11 @@ def spectrum(wave, z, rng):
     return (flux + error * rng.normal(size=len(wave))).astype("f4"), (error**-2).astype("f4")
 
 
-def write_files(directory: Path, n: int = 40, *, arms: bool = False, seed: int = 3) -> Files:
-    """Write files with `n` DESI spectra; rows 2 and 3 are one TARGETID, every third CSV row has HETDEX and an image."""
+def write_files(directory: Path, n: int = 40, *, arms: bool = False, alone: int = 0, seed: int = 3) -> Files:
+    """Write files with `n` DESI spectra; rows 2 and 3 are one TARGETID, every third CSV row has HETDEX and an image.
+
+    So have `alone` CSV rows that DESI has no spectrum of.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     files = Files(*(directory / f"crossmatch_{name}.hdf5" for name in ("desi", "hetdex", "legacysurvey")))
     rng = np.random.default_rng(seed)
@@ -76,8 +79,12 @@ def write_files(directory: Path, n: int = 40, *, arms: bool = False, seed: int =
         _csv(file, row, ra, dec)
     with_more = row[::3] if n else row
     index = np.unique(with_more, return_index=True)[1] * 3
-    _write_hetdex(files.hetdex, row[index], ra[index], dec[index], z[index], rng)
-    _write_images(files.images, row[index], ra[index], dec[index], rng)
+    more = (7 * np.arange(alone) + 6, rng.uniform(148, 150, alone), rng.uniform(1, 3, alone), rng.uniform(0, 3, alone))
+    both = [np.append(mine[index], other) for mine, other in zip((row, ra, dec, z), more, strict=True)]
+    order = np.argsort(both[0])
+    row, ra, dec, z = (values[order] for values in both)
+    _write_hetdex(files.hetdex, row, ra, dec, z, rng)
+    _write_images(files.images, row, ra, dec, rng)
     return files
 
 
@@ -97,8 +104,9 @@ def _write_hetdex(path, row, ra, dec, z, rng):
     """The first source has been seen in two shots."""
     first = [0, *range(len(row))] if len(row) else []
     with h5py.File(path, "w") as file:
-        file.attrs["healpix"] = PIXEL
+        file.attrs.update({"healpix": PIXEL, "release": "pdr1"})
         hetdex = file.create_group("hetdex")
+        hetdex["ra"], hetdex["dec"] = ra[first], dec[first]
         hetdex["shotid"] = 20190101001 + np.arange(len(first))
         hetdex.create_dataset("ifuslot", data=np.array(["034"] * len(first), "S3"))
         vacuum = HETDEX_AIR + 0.99 + 2e-4 * (HETDEX_AIR - 3470)

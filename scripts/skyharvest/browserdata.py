@@ -1,4 +1,6 @@
-"""What the spectrum browser shows of a crossmatch file: a table of all sources, and spectra in files of some rows each.
+"""What the spectrum browser shows of a pixel: a table of all sources, and spectra in files of some rows each.
+
+A source is a spectrum of DESI's file, or a CSV row that HETDEX alone has spectra of; these come last.
 
 A browser cannot read HDF5, and a page that is opened from disk may not read files, but it may run scripts. So the
 spectra lie beside the page in scripts that hand over JSON. Numbers of spectra are in it as they are in the file:
@@ -12,7 +14,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from skyharvest import store
 from skyharvest.browserimages import color_png
 from skyharvest.desi import ARMS
 from skyharvest.errors import InputError, MalformedFile
+from skyharvest.reportnames import SURVEYS as NAMES
 
 Array = npt.NDArray[Any]
 Json = dict[str, Any]
@@ -34,7 +37,8 @@ TABLE = (
     *("ra", "dec", "z", "zerr", "zwarn", "deltachi2", "spectype", "subtype"),
     *("survey", "program", "separation_arcsec", "primary"),
 )
-HETDEX_DATASETS = ("spectrum_lambda_vacuum", "spectrum_flux", "spectrum_error", "shotid", "ifuslot")
+DESI_DATASETS = ("targetid", "ra", "dec")
+HETDEX_DATASETS = ("ra", "dec", "spectrum_lambda_vacuum", "spectrum_flux", "spectrum_error", "shotid", "ifuslot")
 IMAGE_DATASETS = ("image", "band")
 _LEVEL = 6  # of zlib: higher ones gain nothing
 
@@ -47,36 +51,55 @@ class Beside:
     ----------
     group
         The survey's.
+    csv
+        The group of the CSV's columns.
     rows
         CSV row → rows of the file.
     """
 
     group: h5py.Group
+    csv: h5py.Group
     rows: dict[int, list[int]]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """A crossmatch file, open, and what lies beside it.
+    """The files of a pixel, open.
 
     Attributes
     ----------
+    desi, hetdex, images
+        What there is of DESI's, HETDEX's and the Legacy Surveys' files.
     name
         The group of the CSV's columns.
-    n
-        Rows.
+    alone
+        Of CSV rows that DESI has no spectrum of, the first row in HETDEX's file each; ascending.
     kinds
-        What spectra there are: `COMBINED` and names of arms.
+        What spectra DESI's file has: `COMBINED` and names of arms.
+    attributes
+        The root's: of the pixel, and of the first file.
+    releases
+        Survey → its release, where a file names it.
     """
 
-    desi: h5py.Group
-    csv: h5py.Group
     name: str
-    n: int
+    alone: list[int]
     kinds: tuple[str, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any]
+    releases: Mapping[str, str]
+    desi: Beside | None = None
     hetdex: Beside | None = None
     images: Beside | None = None
+
+    @property
+    def n_desi(self) -> int:
+        """The number of DESI's spectra, which come first."""
+        return len(self.desi.group["targetid"]) if self.desi is not None else 0
+
+    @property
+    def n(self) -> int:
+        """The number of sources."""
+        return self.n_desi + len(self.alone)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -90,47 +113,65 @@ class Sources:
 
 
 @contextmanager
-def opened(crossmatch: Path, hetdex: Path | None = None, images: Path | None = None) -> Iterator[Sources]:
-    """Open a crossmatch file and, where given, HETDEX's and the Legacy Surveys' files of the same pixel.
+def opened(crossmatch: Path | None, hetdex: Path | None = None, images: Path | None = None) -> Iterator[Sources]:
+    """Open the files of a pixel: DESI's, HETDEX's or both, and the Legacy Surveys' where given.
 
     Raises
     ------
     MalformedFile
         If a file lacks what its layout has; says what.
     InputError
-        If the files are of different pixels.
+        If the files are of different pixels or CSV files, or there is neither DESI's nor HETDEX's.
     """
+    if crossmatch is None and hetdex is None:
+        raise InputError("there are no spectra to show: give DESI's file of the pixel, HETDEX's, or both")
+    given = [
+        (survey, path, datasets)
+        for survey, path, datasets in (
+            ("desi", crossmatch, DESI_DATASETS),
+            ("hetdex", hetdex, HETDEX_DATASETS),
+            ("legacysurvey", images, IMAGE_DATASETS),
+        )
+        if path is not None
+    ]
     with ExitStack() as stack:
-        file = stack.enter_context(store.reading(crossmatch))
-        desi, name = _groups(file, crossmatch, "desi")
-        others: list[Beside | None] = []
-        beside = ((hetdex, "hetdex", HETDEX_DATASETS), (images, "legacysurvey", IMAGE_DATASETS))
-        for path, survey, datasets in beside:
-            if path is None:
-                others.append(None)
-                continue
-            other = stack.enter_context(store.reading(path))
-            group, own = _groups(other, path, survey)
+        found: dict[str, Beside] = {}
+        first: h5py.File | None = None
+        releases = {}
+        for survey, path, datasets in given:
+            file = stack.enter_context(store.reading(path))
+            group, name = _groups(file, path, survey)
             _need(group, path, *datasets)
-            if other.attrs.get("healpix") != file.attrs.get("healpix"):
+            if first is None:
+                first, first_path, first_name = file, path, name
+            elif file.attrs.get("healpix") != first.attrs.get("healpix"):
                 raise InputError(
-                    f"{path} is of HEALPix pixel {other.attrs.get('healpix')}, {crossmatch} of "
-                    f"{file.attrs.get('healpix')}: give files of the same pixel"
+                    f"{path} is of HEALPix pixel {file.attrs.get('healpix')}, {first_path} of "
+                    f"{first.attrs.get('healpix')}: give files of the same pixel"
                 )
+            elif [*file[name]] != [*first[first_name]]:
+                raise InputError(
+                    f"{path} and {first_path} have different columns of the CSV file: run the workflow again, which "
+                    "makes both anew"
+                )
+            if "release" in file.attrs:
+                releases[survey] = str(_plain(file.attrs["release"]))
             rows: dict[int, list[int]] = {}
-            for k, row in enumerate(other[own]["row"][:].tolist()):
+            for k, row in enumerate(file[name]["row"][:].tolist()):
                 rows.setdefault(row, []).append(k)
-            others.append(Beside(group, rows))
-        _need(desi, crossmatch, "targetid", "ra", "dec")
+            found[survey] = Beside(group, file[name], rows)
+        assert first is not None  # one of two was given
+        desi, of_hetdex = found.get("desi"), found.get("hetdex")
+        covered = desi.rows if desi else {}
         yield Sources(
+            name=first_name,
+            alone=sorted(found[0] for row, found in of_hetdex.rows.items() if row not in covered) if of_hetdex else [],
+            kinds=_kinds(desi.group, first_path) if desi else (),
+            attributes={key: _plain(value) for key, value in first.attrs.items()},
+            releases=releases,
             desi=desi,
-            csv=file[name],
-            name=name,
-            n=len(desi["targetid"]),
-            kinds=_kinds(desi, crossmatch),
-            attributes={key: _plain(value) for key, value in file.attrs.items()},
-            hetdex=others[0],
-            images=others[1],
+            hetdex=of_hetdex,
+            images=found.get("legacysurvey"),
         )
 
 
@@ -188,37 +229,51 @@ def runs(mask: Array) -> list[list[int]]:
 def page_data(sources: Sources) -> Json:
     """Return what a page holds itself: the table of sources, column by column, and what is the same for all spectra.
 
-    TARGETIDs are text, for JavaScript's numbers hold 53 bits. What is not a number is None.
+    TARGETIDs are text, for JavaScript's numbers hold 53 bits. What is not a number, or is not known, is None or empty.
     """
-    desi = sources.desi
-    table: dict[str, list[Any]] = {
-        "targetid": [str(value) for value in desi["targetid"][:].tolist()],
-        "row": sources.csv["row"][:].tolist(),
-    }
-    for name in TABLE:
-        if name in desi:
-            table[name] = _values(desi[name][:])
+    table = _table(sources)
     rows = table["row"]
     for name, beside in (("n_hetdex", sources.hetdex), ("n_images", sources.images)):
         if beside is not None:
             table[name] = [len(beside.rows.get(row, ())) for row in rows]
+    csv = [beside.csv for beside in (sources.desi, sources.hetdex) if beside is not None]
     return {
         "attributes": dict(sources.attributes),
+        "releases": {NAMES[survey]: release for survey, release in sources.releases.items()},
         "name": sources.name,
         "table": table,
         "grids": _grids(sources),
         "arms": list(sources.arms),
         "rows_per_file": ROWS_PER_FILE,
-        "csv_columns": _columns(sources.csv),
-        "desi_columns": _columns(desi),
+        "csv_columns": _columns(csv[0]),
+        "desi_columns": _columns(sources.desi.group) if sources.desi is not None else [],
     }
+
+
+def _table(sources: Sources) -> dict[str, list[Any]]:
+    table: dict[str, list[Any]] = {"targetid": [], "row": [], "ra": [], "dec": []}
+    texts = set()
+    if sources.desi is not None:
+        desi = sources.desi.group
+        table["targetid"] = [str(value) for value in desi["targetid"][:].tolist()]
+        table["row"] = sources.desi.csv["row"][:].tolist()
+        table |= {name: _values(desi[name][:]) for name in TABLE if name in desi}
+        texts = {name for name in TABLE if name in desi and desi[name].dtype.kind in "SO"}
+    if sources.hetdex is not None and sources.alone:
+        rows = sources.alone
+        known = {"targetid": [""] * len(rows), "row": sources.hetdex.csv["row"][rows].tolist()}
+        known |= {name: _values(sources.hetdex.group[name][rows]) for name in ("ra", "dec")}
+        for name, values in table.items():
+            values.extend(known.get(name, ["" if name in texts else None] * len(rows)))
+    return table
 
 
 def _grids(sources: Sources) -> dict[str, str]:
     """Return the wavelengths, float64 Å in vacuum, of every kind of spectrum."""
-    datasets = {
-        kind: sources.desi["spectrum_lambda" if kind == COMBINED else f"{kind}_lambda"] for kind in sources.kinds
-    }
+    datasets = {}
+    if sources.desi is not None:
+        desi = sources.desi.group
+        datasets = {kind: desi["spectrum_lambda" if kind == COMBINED else f"{kind}_lambda"] for kind in sources.kinds}
     if sources.hetdex is not None:
         datasets[HETDEX] = sources.hetdex.group["spectrum_lambda_vacuum"]
     return {kind: encode(dataset[:].astype(np.float64)) for kind, dataset in datasets.items()}
@@ -241,7 +296,7 @@ def _columns(group: h5py.Group) -> list[list[str]]:
     ]
 
 
-def _shown(group: h5py.Group, rows: slice) -> list[list[str]]:
+def _shown(group: h5py.Group, rows: slice | list[int]) -> list[list[str]]:
     """Return the columns of a group as text, row by row; what is null or no number is empty."""
     columns = []
     for item in _items(group).values():
@@ -263,28 +318,38 @@ def files(sources: Sources, number: int) -> dict[str, Json]:
     -------
     dict
         ``spectra``: ``sources``, of each the combined spectrum (``data``: float32 flux and ivar; ``mask``: `runs`),
-        ``csv`` and ``desi``, its columns as text; ``hetdex``, by CSV row the spectra of every shot (``data``: float32
-        flux and error); ``images``, by CSV row a PNG.
-        ``arms``: ``sources``, of each a spectrum per arm.
+        ``csv`` and ``desi``, its columns as text, of what is not HETDEX's alone; ``hetdex``, by CSV row the spectra of
+        every shot (``data``: float32 flux and error); ``images``, by CSV row a PNG.
+        ``arms``: ``sources``, of each a spectrum per arm, or none.
     """
-    rows = slice(number * ROWS_PER_FILE, min((number + 1) * ROWS_PER_FILE, sources.n))
-    csv, desi = _shown(sources.csv, rows), _shown(sources.desi, rows)
-    of_rows: list[Json] = [{"csv": c, "desi": d} for c, d in zip(csv, desi, strict=True)]
-    if COMBINED in sources.kinds:
-        for source, spectrum in zip(of_rows, _spectra(sources.desi, "spectrum", rows), strict=True):
-            source.update(spectrum)
+    start, stop, n = number * ROWS_PER_FILE, min((number + 1) * ROWS_PER_FILE, sources.n), sources.n_desi
+    alone = sources.alone[max(0, start - n) : max(0, stop - n)]
+    of_rows: list[Json] = []
+    of_arms: list[Json] = []
+    rows_wanted: list[int] = []
+    if sources.desi is not None and start < n:
+        rows, desi = slice(start, min(stop, n)), sources.desi.group
+        rows_wanted += sources.desi.csv["row"][rows].tolist()
+        shown = zip(_shown(sources.desi.csv, rows), _shown(desi, rows), strict=True)
+        of_rows = [{"csv": csv, "desi": columns} for csv, columns in shown]
+        if COMBINED in sources.kinds:
+            for source, spectrum in zip(of_rows, _spectra(desi, "spectrum", rows), strict=True):
+                source.update(spectrum)
+        arms = zip(*(_spectra(desi, arm, rows) for arm in sources.arms), strict=True)
+        of_arms = [dict(zip(sources.arms, of_row, strict=True)) for of_row in arms]
+    if sources.hetdex is not None and alone:
+        rows_wanted += sources.hetdex.csv["row"][alone].tolist()
+        of_rows += [{"csv": csv} for csv in _shown(sources.hetdex.csv, alone)]
+        of_arms += [{} for _ in alone]
     made: Json = {"sources": of_rows}
-    wanted = sorted(set(sources.csv["row"][rows].tolist()))
+    wanted = sorted(set(rows_wanted))
     if sources.hetdex is not None:
         found = sources.hetdex.rows
         made["hetdex"] = {str(row): _hetdex(sources.hetdex.group, found[row]) for row in wanted if row in found}
     if sources.images is not None:
         found = sources.images.rows
         made["images"] = {str(row): _picture(sources.images.group, found[row]) for row in wanted if row in found}
-    if not sources.arms:
-        return {"spectra": made}
-    arms = zip(*(_spectra(sources.desi, arm, rows) for arm in sources.arms), strict=True)
-    return {"spectra": made, "arms": {"sources": [dict(zip(sources.arms, of_row, strict=True)) for of_row in arms]}}
+    return {"spectra": made, "arms": {"sources": of_arms}} if sources.arms else {"spectra": made}
 
 
 def _spectra(desi: h5py.Group, prefix: str, rows: slice) -> list[Json]:

@@ -26,13 +26,13 @@ STYLE = "browser.css"
 BOKEH = ("bokeh", "bokeh-api")
 
 
-def write_page(crossmatch: Path, out: Path, *, hetdex: Path | None = None, images: Path | None = None) -> int:
+def write_page(crossmatch: Path | None, out: Path, *, hetdex: Path | None = None, images: Path | None = None) -> int:
     """Write a page, its spectra, and the assets if they are not there; return the number of sources.
 
     Parameters
     ----------
     crossmatch
-        ``crossmatch_desi.hdf5``.
+        ``crossmatch_desi.hdf5``, where there is one.
     out
         The page. Spectra go to the directory of its name without ``.html``, assets to ``assets`` beside it.
     hetdex, images

@@ -298,6 +298,52 @@ def test_hetdex_is_drawn_over_it(page, files, desi):
     check_plot(page, desi, 1)
 
 
+def test_what_hetdex_alone_has_is_shown_as_well(chromium, tmp_path):
+    files = write_files(tmp_path / "in", 5, arms=True, alone=3)
+    with h5py.File(files.hetdex) as file:
+        rows, flux = file["chandra/row"][:].tolist(), file["hetdex/spectrum_flux"][:]
+    for name, desi in (("healpix=1702.html", files.desi), ("healpix=1703.html", None)):
+        write_page(desi, tmp_path / name, hetdex=files.hetdex, images=files.images)
+        page = Page(chromium, tmp_path / name)
+        page.settle()
+        page.write("jump_text", "20" + page.keys.ENTER)  # a CSV row
+        k = page.settle()
+        assert k == (7 if desi else rows.index(20) - 1)  # the first one was seen twice
+        assert page.get("targetid").text == "CSV row 20"
+        assert "20" in page.get("columns").text.split("\n")
+        assert np.array_equal(page.drawn("hetdex_0", "y").astype("f4"), flux[rows.index(20)], equal_nan=True)
+        assert page.js("return skyharvest.plot.legend.items.length") == 1
+        low, high = page.js("return [skyharvest.plot.y.start, skyharvest.plot.y.end]")
+        mine = flux[rows.index(20)].astype(float)
+        assert low < np.nanmedian(mine) < high
+        assert np.nanmax(mine) < high  # its line
+        page.get("smoothing").send_keys(page.keys.ARROW_RIGHT * 4)
+        good, gauss = np.isfinite(mine), np.exp(-0.5 * (np.arange(-8, 9) / 2) ** 2)
+        sums, weights = (np.convolve(values, gauss, "same") for values in (np.where(good, mine, 0), good.astype(float)))
+        smooth = page.drawn("hetdex_0", "y")
+        near = weights > 1e-6
+        np.testing.assert_allclose(smooth[near], sums[near] / weights[near], rtol=1e-9)
+        assert page.get("picture").is_displayed()
+        assert page.js("return location.hash") == "#20"
+        assert not page.get("message").is_displayed()
+        page.get("tab_desi").click()
+        assert page.get("columns").text == ""
+        page.get("hetdex").click()
+        page.js("await new Promise((r) => setTimeout(r, 50))", wait=True)
+        assert "tick the box" in page.get("message").text
+        page.get("hetdex").click()
+        if desi:
+            assert len(page.drawn("flux_combined", "y")) == 0
+            page.js("document.querySelector('input[value=arms]').click()")
+            page.press("p")
+            assert page.settle() == 6
+            page.js("return document.querySelector('th[data-key=targetid] button')").click()
+            assert page.js("return skyharvest.sources.shown.slice(5)") == [5, 6, 7]  # without one: at the end
+        linked = Page(chromium, tmp_path / name, hash_="#20")
+        assert linked.settle() == k
+        assert linked.errors() == []
+
+
 def test_arms_are_the_native_ones(page, desi):
     page.js("document.querySelector('input[value=arms]').click()")
     page.js("while (skyharvest.current().series.length !== 3) await new Promise((r) => setTimeout(r, 5))", wait=True)

@@ -211,6 +211,59 @@ def test_redshifts_that_are_no_numbers_are_none(tmp_path):
     assert [value is None for value in table["zerr"]] == [False, False, True]
 
 
+def test_rows_that_hetdex_alone_has_come_last(tmp_path):
+    files = write_files(tmp_path / "in", 12, arms=True, alone=7)
+    out = tmp_path / "healpix=1702.html"
+    assert write_page(files.desi, out, hetdex=files.hetdex, images=files.images) == 19
+    data, made = contents(out)
+    _, arms = contents(out, "arms")
+    table = data["table"]
+    with h5py.File(files.desi) as desi, h5py.File(files.hetdex) as hetdex:
+        covered = desi["chandra/row"][:].tolist()
+        rows = hetdex["chandra/row"][:].tolist()
+        alone = sorted(set(rows) - set(covered))
+        assert len(alone) == 7
+        assert table["row"] == covered + alone
+        assert table["targetid"] == [*map(str, desi["desi/targetid"][:].tolist()), *[""] * 7]
+        assert {len(values) for values in table.values()} == {19}
+        assert table["z"][12:] == [None] * 7
+        assert table["spectype"][12:] == [""] * 7
+        assert table["n_hetdex"][12:] == [rows.count(row) for row in alone]
+        assert table["n_images"][12:] == [1] * 7
+        sources = [source for content in made for source in content["sources"]]
+        assert [len(content["sources"]) for content in made] == [16, 3]
+        assert ["data" in source for source in sources] == [True] * 12 + [False] * 7
+        of_arms = [source for content in arms for source in content["sources"]]
+        assert [list(source) for source in of_arms] == [["b", "r", "z"]] * 12 + [[]] * 7
+        for k, row in enumerate(alone, 12):
+            j = rows.index(row)
+            assert [table["ra"][k], table["dec"][k]] == [hetdex["hetdex/ra"][j], hetdex["hetdex/dec"][j]]
+            shown = dict(zip([name for name, _ in data["csv_columns"]], sources[k]["csv"], strict=True))
+            assert shown["row"] == str(row)
+            assert shown["name"] == hetdex["chandra/name"][j].decode()
+            spectra = made[k // 16]["hetdex"][str(row)]
+            assert [one["shotid"] for one in spectra] == [
+                str(hetdex["hetdex/shotid"][i]) for i, other in enumerate(rows) if other == row
+            ]
+            both = np.concatenate([hetdex["hetdex/spectrum_flux"][j], hetdex["hetdex/spectrum_error"][j]])
+            assert decode(spectra[0]["data"], "<f4").tobytes() == both.tobytes()
+            assert str(row) in made[k // 16]["images"]
+
+
+def test_a_pixel_that_hetdex_alone_has_has_a_page(tmp_path):
+    files = write_files(tmp_path / "in", 3, alone=2)
+    out = tmp_path / "healpix=1702.html"
+    with h5py.File(files.hetdex) as file:
+        rows = sorted(set(file["chandra/row"][:].tolist()))
+    assert write_page(None, out, hetdex=files.hetdex) == len(rows) == 3
+    data, made = contents(out)
+    assert data["table"]["row"] == rows
+    assert data["attributes"]["healpix"] == 1702
+    assert data["releases"] == {"HETDEX": "pdr1"}
+    assert list(data["grids"]) == ["hetdex"]
+    assert sorted(map(int, made[0]["hetdex"])) == rows
+
+
 # --- Lines -----------------------------------------------------------------------------------------------------------
 
 
@@ -363,6 +416,8 @@ def test_files_of_other_pixels_and_kinds_are_refused(files, tmp_path):
         file.attrs["healpix"] = 1703
     with pytest.raises(InputError, match=r"1703.*1702"):
         write_page(files.desi, out, hetdex=other.hetdex)
+    with pytest.raises(InputError, match=r"DESI's file of the pixel, HETDEX's, or both"):
+        write_page(None, out, images=files.images)
     with pytest.raises(MalformedFile, match="no group /desi"):
         write_page(files.hetdex, out)
     with pytest.raises(MalformedFile, match="no group /legacysurvey"):
@@ -382,8 +437,8 @@ def test_files_of_other_pixels_and_kinds_are_refused(files, tmp_path):
 
 def test_the_program(files, tmp_path, capsys):
     out = tmp_path / "healpix=1702.html"
-    paths = ["--crossmatch", str(files.desi), "--hetdex", str(files.hetdex), "--images", str(files.images)]
+    paths = ["--desi", str(files.desi), "--hetdex", str(files.hetdex), "--images", str(files.images)]
     assert cli.run(browse.main, browse.build_parser(), [*paths, "--out", str(out)]) == 0
     assert len(_Page(out).data["table"]["targetid"]) == N
-    assert cli.run(browse.main, browse.build_parser(), ["--crossmatch", "gone.hdf5", "--out", str(out)]) == 1
+    assert cli.run(browse.main, browse.build_parser(), ["--desi", "gone.hdf5", "--out", str(out)]) == 1
     assert "gone.hdf5" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`snakemake browse` in the demo: a page for every pixel, and HETDEX's spectra on those that have some."""
+"""`snakemake browse` in the demo: a page for every pixel, with DESI's spectra and HETDEX's."""
 
 import json
 from pathlib import Path
@@ -28,15 +28,18 @@ def test_every_pixel_has_a_page(demo, report):
     for name, path in found.items():
         page = data(report / f"{name}.html")
         with h5py.File(path) as file:
-            assert [int(one) for one in page["table"]["targetid"]] == file["desi/targetid"][:].tolist()
+            targetid, covered = file["desi/targetid"][:].tolist(), file["chandra/row"][:].tolist()
         assert all((report / name / file).exists() for files in page["files"].values() for file in files)
         hetdex = demo / RESULTS / "hetdex_crossmatches" / name / "crossmatch_hetdex.hdf5"
         assert ("hetdex" in page["grids"]) == hetdex.exists()
         if hetdex.exists():
             with h5py.File(hetdex) as file:
                 rows = file["chandra/row"][:].tolist()
+            alone = sorted(set(rows) - set(covered))
+            assert page["table"]["row"] == covered + alone
             assert page["table"]["n_hetdex"] == [rows.count(row) for row in page["table"]["row"]]
             n_hetdex += sum(page["table"]["n_hetdex"])
+        assert [one for one in page["table"]["targetid"] if one] == [str(one) for one in targetid]
     assert n_hetdex > 0
     again = next(report.glob("healpix=*.html"))
     assert again.stat().st_size < 100_000  # the spectra are beside it

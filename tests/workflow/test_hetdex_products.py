@@ -1,6 +1,7 @@
 """Maps, catalogued sources, raw detections and pictures of HETDEX, by Snakemake from a server, against the truth."""
 
 import csv
+import json
 import math
 import sqlite3
 from pathlib import Path
@@ -127,6 +128,28 @@ def test_a_line_map_has_the_lines_flux_at_the_sources_place(made, truth):
                 pulls.append((found - expected) / math.hypot(*(weights * error)[inside]))
     assert len(pulls) >= 3
     assert np.abs(pulls).max() < 4
+
+
+def test_without_desi_there_are_pages_all_the_same(made, run):
+    directory, _, _ = made
+    done = run(directory, "browse", "--configfile", "my.yaml")
+    assert done.status == 0, done.output
+    pages = sorted((directory / "results/report").glob("healpix=*.html"))
+    found = sorted((directory / "results/hetdex_crossmatches").glob("healpix=*/crossmatch_hetdex.hdf5"))
+    assert [page.stem for page in pages] == [path.parent.name for path in found]
+    for page, path in zip(pages, found, strict=True):
+        table = json.loads(page.read_text().partition('id="data">')[2].partition("</script>")[0])["table"]
+        with h5py.File(path) as file:
+            rows = file["chandra/row"][:].tolist()
+        assert table["row"] == sorted(set(rows))
+        assert table["n_hetdex"] == [rows.count(row) for row in table["row"]]
+    (directory / "images.yaml").write_text(
+        "targets: {csv: targets.csv, ra: RA_DESI, dec: DEC_DESI}\ndesi: {enabled: false}\n"
+        "legacysurvey: {enabled: true, archive: .}\nresults: images\n"
+    )
+    done = run(directory, "browse", "--configfile", "images.yaml")
+    assert done.status != 0
+    assert "set `desi: enabled: true`" in done.output
 
 
 def test_catalogued_sources_and_their_detections_come_with_their_spectra(made, truth, archive):

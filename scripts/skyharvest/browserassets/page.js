@@ -19,6 +19,7 @@
 
   const firstOf = new Map(); // TARGETID → the source that #TARGETID shows: the primary, else the first
   for (let i = 0; i < table.targetid.length; i++) {
+    if (!table.targetid[i]) continue; // DESI has no spectrum of it
     const known = firstOf.get(table.targetid[i]);
     if (known === undefined || (table.primary && table.primary[i] && !table.primary[known])) firstOf.set(table.targetid[i], i);
   }
@@ -30,7 +31,10 @@
 
   const longName = (i) =>
     [table.targetid[i], table.survey?.[i] ?? "", table.program?.[i] ?? "", table.row[i]].map(encodeURIComponent).join("/");
-  const permalink = (i) => (firstOf.get(table.targetid[i]) === i ? table.targetid[i] : longName(i));
+  const permalink = (i) => {
+    if (!table.targetid[i]) return String(table.row[i]);
+    return firstOf.get(table.targetid[i]) === i ? table.targetid[i] : longName(i);
+  };
 
   function find(text) {
     const name = text.trim().replace(/^#/, "");
@@ -53,9 +57,14 @@
     const within = i % page.rows_per_file;
     if (mode() === "arms") {
       const arms = (await load("arms", i)).sources[within];
-      return Promise.all(page.arms.map(async (arm) => series(arm, arms[arm])));
+      return Promise.all(Object.entries(arms).map(([arm, spectrum]) => series(arm, spectrum)));
     }
     return record.data ? [await series("combined", record)] : [];
+  }
+
+  function without(i) {
+    return table.n_hetdex?.[i] ? "Of this source there are HETDEX spectra: tick the box."
+      : "The crossmatch file has no spectra, only the columns of its sources.";
   }
 
   async function series(kind, { data, mask }) {
@@ -83,7 +92,7 @@
       const record = file.sources[i % page.rows_per_file];
       const [drawn, hetdex] = await Promise.all([spectraOf(i, record), hetdexOf(i, file)]);
       if (wanted !== i) return; // another one has been picked since
-      say(drawn.length ? "" : "The crossmatch file has no spectra, only the columns of its sources.");
+      say(drawn.length || hetdex.length ? "" : without(i));
       shown = { source: i, series: drawn, hetdex, record, file };
       heading(i);
       address(i);
@@ -131,18 +140,18 @@
   const measured = (i) => (known(table.z?.[i]) ? table.z[i] : 0);
 
   function heading(i) {
-    get("targetid").textContent = table.targetid[i];
+    get("targetid").textContent = table.targetid[i] || `CSV row ${table.row[i]}`;
     get("permalink").href = `#${permalink(i)}`;
     const facts = [];
     if (known(table.z?.[i])) {
       const error = table.zerr?.[i];
       facts.push(["z", known(error) && error > 0 ? `${table.z[i].toFixed(5)} ± ${error.toPrecision(1)}` : table.z[i].toFixed(5)]);
-    } else if (table.z) facts.push(["z", "none"]);
+    } else if (table.z && table.targetid[i]) facts.push(["z", "none"]);
     if (known(table.spectype?.[i])) facts.push(["type", [table.spectype[i], table.subtype?.[i]].filter(known).join(" ")]);
-    if (table.zwarn) facts.push(["ZWARN", String(table.zwarn[i]), table.zwarn[i] !== 0]);
+    if (known(table.zwarn?.[i])) facts.push(["ZWARN", String(table.zwarn[i]), table.zwarn[i] !== 0]);
     if (known(table.deltachi2?.[i])) facts.push(["Δχ²", table.deltachi2[i].toFixed(1)]);
     if (known(table.program?.[i])) facts.push(["coadd", `${table.survey?.[i] ?? ""} ${table.program[i]}`.trim()]);
-    facts.push(["CSV row", String(table.row[i])]);
+    facts.push(table.targetid[i] ? ["CSV row", String(table.row[i])] : ["DESI", "no spectrum"]);
     if (known(table.separation_arcsec?.[i])) facts.push(["separation", `${table.separation_arcsec[i].toFixed(2)}″`]);
     if (known(table.ra[i])) facts.push(["RA, Dec", `${table.ra[i].toFixed(6)}, ${table.dec[i].toFixed(6)}`]);
     get("facts").replaceChildren(...facts.map(([name, value, warning]) => {
@@ -178,8 +187,8 @@
 
   function details() {
     if (!shown) return;
-    const columns = tab === "csv" ? page.csv_columns : page.desi_columns;
-    const values = shown.record[tab];
+    const values = shown.record[tab] ?? [];
+    const columns = (tab === "csv" ? page.csv_columns : page.desi_columns).slice(0, values.length);
     get("columns").replaceChildren(...columns.flatMap(([name, unit], k) => {
       const term = document.createElement("dt");
       term.textContent = name;
@@ -304,7 +313,7 @@
   function introduce() {
     const { attributes } = page;
     const about = [`NSIDE ${attributes.nside ?? 16} ${attributes.ordering ?? ""}`.trim()];
-    if (attributes.release) about.push(`DESI ${attributes.release}`);
+    for (const [survey, release] of Object.entries(page.releases)) about.push(`${survey} ${release}`);
     if (attributes.created) about.push(`made ${String(attributes.created).slice(0, 10)}`);
     get("about").textContent = about.join(" · ");
     get("tab_csv").textContent = `CSV (${page.name})`;
@@ -321,7 +330,8 @@
     }
     introduce();
     const kinds = [...(page.grids.combined ? ["combined"] : []), ...page.arms];
-    plot = new skyharvest.Plot(get("plot"), page.lines, kinds, read);
+    const shots = Math.max(0, ...(table.n_hetdex ?? []));
+    plot = new skyharvest.Plot(get("plot"), page.lines, kinds, shots, read);
     skyharvest.plot = plot;
     sources = new skyharvest.Table(get("list"), table, pick, place);
     skyharvest.sources = sources;

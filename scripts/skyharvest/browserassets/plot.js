@@ -6,7 +6,6 @@
   const FAINT = { combined: "#a9bccd", b: "#a8c4e2", r: "#dfb4b1", z: "#c4b4d6" };
   const NAMES = { combined: "DESI", b: "DESI b", r: "DESI r", z: "DESI z" };
   const SHOTS = ["#c8691a", "#9a7a12", "#b5487c", "#4f7f2a"]; // of HETDEX
-  const HETDEX = [...SHOTS, ...SHOTS]; // as many spectra at once
   const MARKERS = { emission: "#1c7c63", absorption: "#9a5b13" };
   const ALPHA = [0.7, 0.4, 0.25]; // of markers, by rank
   const INK = "#46525f";
@@ -14,10 +13,12 @@
   const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
   skyharvest.Plot = class {
-    // `lines`: of each kind [label, rest wavelength, rank]; `moved` is called with the wavelength under the pointer.
-    constructor(element, lines, kinds, moved) {
+    // `lines`: of each kind [label, rest wavelength, rank]; `shots`: the most HETDEX spectra of a source; `moved` is
+    // called with the wavelength under the pointer.
+    constructor(element, lines, kinds, shots, moved) {
       this.lines = lines;
       this.kinds = kinds;
+      this.shots = shots;
       this.z = 0;
       this.marked = { emission: true, absorption: true };
       this.series = [];
@@ -75,7 +76,8 @@
           x: { field: "x" }, y: { field: "y" }, source: part.smooth, line_color: COLORS[kind], line_width: 1.4,
         }), `smooth_${kind}`);
       }
-      this.hetdex = HETDEX.map((color, k) => {
+      this.hetdex = Array.from({ length: this.shots }, (_, k) => {
+        const color = SHOTS[k % SHOTS.length];
         const data = source({ x: [], y: [] });
         const band = source({ x: [], low: [], high: [] });
         const bandRenderer = named(figure.varea({
@@ -141,21 +143,21 @@
     // `series`: [{kind, wave, flux, ivar, mask}]; `hetdex`: [{name, wave, flux, error}].
     draw(series, hetdex, sigma) {
       this.series = series.map((one) => ({ ...one, good: skyharvest.goodPixels(one.flux, one.ivar, one.mask) }));
-      this.spectra = hetdex;
+      this.spectra = hetdex.map((one) => {
+        const ivar = Float64Array.from(one.error, (error) => 1 / error ** 2);
+        return { ...one, ivar, good: skyharvest.goodPixels(one.flux, ivar, []) };
+      });
       const gaps = this.series.map(({ wave, good }) => skyharvest.gaps(wave, good));
       this.masked.data = { left: gaps.flatMap(({ left }) => left), right: gaps.flatMap(({ right }) => right) };
-      for (const [k, { data, band }] of this.hetdex.entries()) {
-        const spectrum = hetdex[k];
-        data.data = { x: spectrum?.wave ?? [], y: spectrum?.flux ?? [] };
-        band.data = spectrum ? skyharvest.band(spectrum.wave, spectrum.flux, spectrum.error) : { x: [], low: [], high: [] };
-      }
       this.#smooth(sigma);
+      this.#drawShots(sigma);
       this.#list();
       this.fit();
     }
 
     smoothBy(sigma) {
       this.#smooth(sigma);
+      if (!this.series.length) this.#drawShots(sigma);
       this.#bands();
     }
 
@@ -177,6 +179,22 @@
         part.drawnOf = one;
         part.smooth.data = sigma > 0 ? { x: one.wave, y: one.smoothed.mean } : empty;
         part.fluxRenderer.glyph.line_color = sigma > 0 ? FAINT[kind] : COLORS[kind];
+      }
+    }
+
+    // HETDEX's spectra are smoothed where they are alone: over DESI's they show what was measured.
+    #drawShots(sigma) {
+      for (const [k, { data, band }] of this.hetdex.entries()) {
+        const one = this.spectra[k];
+        if (!one) {
+          data.data = { x: [], y: [] };
+          band.data = { x: [], low: [], high: [] };
+          continue;
+        }
+        const { mean, error } = sigma > 0 && !this.series.length
+          ? skyharvest.smooth(one.flux, one.ivar, one.good, sigma) : { mean: one.flux, error: one.error };
+        data.data = { x: one.wave, y: mean };
+        band.data = skyharvest.band(one.wave, mean, error);
       }
     }
 
@@ -205,7 +223,7 @@
         const { smoothRenderer, fluxRenderer, bandRenderer } = this.parts[kind];
         return of(NAMES[kind], [smoothRenderer, fluxRenderer, bandRenderer]);
       });
-      for (const [k, { name }] of this.spectra.slice(0, HETDEX.length).entries()) {
+      for (const [k, { name }] of this.spectra.entries()) {
         items.push(of(name, [this.hetdex[k].renderer, this.hetdex[k].bandRenderer]));
       }
       for (const item of items) for (const renderer of item.renderers) renderer.visible = true;
@@ -223,7 +241,9 @@
         ...this.series.map((one) => ({
           values: one.smoothed.mean.filter((_, i) => one.good[i]), share: 0.003, lines: skyharvest.significant(one),
         })),
-        ...this.spectra.map(({ flux }) => ({ values: flux, share: 0.02, lines: [] })),
+        ...this.spectra.map((one) => ({
+          values: one.flux, share: 0.02, lines: this.series.length ? [] : skyharvest.significant(one),
+        })),
       ]);
       this.x.setv({ start: x0, end: x1, reset_start: x0, reset_end: x1 });
       this.y.setv({ start: y0, end: y1, reset_start: y0, reset_end: y1 });
