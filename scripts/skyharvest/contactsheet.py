@@ -1,8 +1,7 @@
 """Contact sheets: all cutouts of an assembled ``crossmatch_legacysurvey.hdf5`` in one PNG, for people who look.
 
-Colours are those of Lupton et al. 2004 (PASP 116, 133). One stretch serves the whole sheet, so that what is brighter
-on it is brighter on the sky: the noise of the sky, in the median of the cutouts, becomes `NOISE_LEVELS` grey levels,
-and what has no light at all is `SKY_SIGMA` times as bright. North is up (+y) and East left (-x), as in the cutouts.
+One stretch serves the whole sheet, so that what is brighter on it is brighter on the sky. North is up (+y) and East
+left (-x), as in the cutouts.
 """
 
 import math
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from skyharvest import store
 from skyharvest.atomic import atomic_path
+from skyharvest.cutoutcolors import lupton, shown_bands, shown_planes, sky_noise
 from skyharvest.errors import InputError, MalformedFile
 
 if TYPE_CHECKING:
@@ -29,13 +29,6 @@ Pixels = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 Color = tuple[int, ...]
 
-WHITE = {"g": 0.55, "r": 1.0, "i": 1.3, "z": 1.65}
-"""Flux (nanomaggy, relative to r) of what looks white: about a galaxy's of g−r = 0.65, r−i = 0.3, r−z = 0.55."""
-BY_WAVELENGTH = ("g", "r", "i", "z", "W1", "W2", "W3", "W4")
-Q = 5.5  # Lupton's softening: bright sources keep their structure, faint ones are seen
-CHROMA = 0.8  # of the colours; all of it is gaudy
-WHITE_SIGMA = 300.0  # where colours have faded by half, as of an overexposed star
-NOISE_LEVELS, SKY_SIGMA = 18.0, 1.8
 SAMPLE = 40  # cutouts that the noise is measured on
 MAGNITUDE_ARCSEC = 1.5  # radius of the aperture whose magnitude is shown, or the nearest that there is
 SCALES_ARCSEC = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -107,19 +100,6 @@ def grid(n: int, thumbnail: int = 160) -> Grid:
         if max(made.width, made.height) <= MAX_SIDE or thumbnail == LEAST_THUMBNAIL:
             return made
         thumbnail = max(int(thumbnail * 0.9), LEAST_THUMBNAIL)
-
-
-def shown_bands(bands: Sequence[str]) -> list[str]:
-    """Return which bands are red, green and blue: i, r, g, or else z, r, g, or else what there is.
-
-    Three; or two, for red and blue, whose mean is green; or one, for grey; or none.
-    """
-    for wanted in (["i", "r", "g"], ["z", "r", "g"]):
-        if set(wanted) <= set(bands):
-            return wanted
-    known = [band for band in BY_WAVELENGTH if band in bands]
-    by_wavelength = [*known, *(band for band in bands if band not in known)]
-    return by_wavelength[:3][::-1]
 
 
 def make_sheet(
@@ -224,11 +204,8 @@ class _Cutouts:
 
     def planes(self, k: int, side: int) -> tuple[list[Array], list[str]]:
         """Return thumbnails of the bands that are red, green and blue, North up, and the names of missing bands."""
-        image = self._image[k][:, ::-1]
-        image[image == 0] = np.nan  # the survey's value for no exposure, which compression leaves exact
-        having = [band for band, plane in zip(self.bands, image, strict=True) if np.isfinite(plane).any()]
-        planes = [_resize(image[self.bands.index(band)] / WHITE.get(band, 1.0), side) for band in shown_bands(having)]
-        return planes, [band for band in self.bands if band not in having]
+        planes, having = shown_planes(self._image[k][:, ::-1], self.bands)
+        return [_resize(plane, side) for plane in planes], [band for band in self.bands if band not in having]
 
     def place(self, k: int, side: int) -> tuple[float, float]:
         """Return where the source is on the thumbnail: pixels from its left and its top edge."""
@@ -261,40 +238,16 @@ def _resize(plane: Array, side: int) -> Array:
 
 
 def _sky_noise(cutouts: _Cutouts, side: int) -> float:
-    """Return the noise of the sheet's sky, in units of its planes: the median of cutouts and bands.
-
-    From what lies below the median, where no sources are.
-    """
-    found = []
-    for k in np.unique(np.linspace(0, cutouts.n - 1, SAMPLE).astype(int)) if cutouts.n else ():
-        for plane in cutouts.planes(int(k), side)[0]:
-            low, middle = np.percentile(plane[np.isfinite(plane)], [15.87, 50])
-            found.append(float(middle - low))
-    noise = float(np.median(found)) if found else 0.0
-    return noise if noise > 0 else 0.01
+    """Return the noise of the sheet's sky, in units of its planes: of some cutouts."""
+    shown = np.unique(np.linspace(0, cutouts.n - 1, SAMPLE).astype(int)) if cutouts.n else ()
+    return sky_noise([plane for k in shown for plane in cutouts.planes(int(k), side)[0]])
 
 
 def _render(planes: Sequence[Array], noise: float, side: int) -> Pixels:
     """Return the picture (side, side, 3) of one to three planes, from red to blue; of none, all hatched."""
-    from astropy.visualization import ManualInterval, make_lupton_rgb  # noqa: PLC0415
-
     rows, columns = np.indices((side, side))
-    picture = np.where(((rows + columns) % 9 < 1)[..., None], HATCH, NOTHING).astype(np.uint8)
-    if not planes:
-        return picture
-    red, blue = planes[0], planes[-1]
-    stack = np.stack([red, planes[1] if len(planes) == 3 else (red + blue) / 2, blue]).astype(np.float64)
-    finite = np.isfinite(stack)
-    n_finite = finite.sum(axis=0)
-    mean = np.where(finite, stack, 0).sum(axis=0) / np.maximum(n_finite, 1)
-    stack = np.where(finite, stack, mean)  # grey rather than a colour that is not there
-    mean = stack.mean(axis=0)
-    stack = mean + (stack - mean) * CHROMA / (1 + np.maximum(mean, 0) / (WHITE_SIGMA * noise))
-    stretch = 255 * 0.1 * Q / math.asinh(0.1 * Q) * noise / NOISE_LEVELS  # Lupton's curve is this steep at its foot
-    black = -SKY_SIGMA * noise
-    stack = np.maximum(stack, 0.999 * black)  # at no intensity at all there is no colour
-    drawn = make_lupton_rgb(*stack, interval=ManualInterval(black, None), stretch=stretch, Q=Q)
-    return np.asarray(np.where((n_finite > 0)[..., None], drawn, picture), np.uint8)
+    hatched = np.where(((rows + columns) % 9 < 1)[..., None], HATCH, NOTHING).astype(np.uint8)
+    return lupton(planes, noise, hatched) if planes else hatched
 
 
 class _Pen:

@@ -330,7 +330,8 @@ def test_pictures_use_the_bands_that_there_are():
     assert (shown[-10:] == NO_DATA).all()
     assert (shown[:-10] != NO_DATA).any(axis=2).all()
     assert (pixels(np.full((2, 8, 8), np.nan, "f4"), ["g", "r"]) == NO_DATA).all()
-    assert pixels(np.zeros((3, 8, 8), "f4"), ["g", "r", "z"]).max() < 60  # without noise
+    assert (pixels(np.zeros((3, 8, 8), "f4"), ["g", "r", "z"]) == NO_DATA).all()  # no exposure
+    assert pixels(np.full((3, 8, 8), 1e-6, "f4"), ["g", "r", "z"]).max() < 60  # without noise
 
 
 def test_of_two_cutouts_the_fuller_one_is_shown(tmp_path):
