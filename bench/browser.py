@@ -22,6 +22,7 @@ from lib.measure import MB
 from lib.report import Row
 
 sys.path.insert(0, str(ROOT / "tests"))
+from skyharvest.browserdata import ROWS_PER_FILE
 from small_pages import Files, write_files
 
 N = 500
@@ -168,10 +169,11 @@ def main() -> None:
         Row("peak memory to make it", f"{measure.median(made, lambda one: one.peak_bytes) / MB:,.0f} MB"),
     ]
     notes = f"""
-A page of {n} DESI spectra, combined and by arms, a third of them with a HETDEX spectrum and an image: {size:.0f} MB, of
-which {at_once:.1f} MB are read before the first spectrum. In headless Chromium, without a graphics card, 1366 x 768
-pixels; until two frames have been drawn. "Other" is one Bokeh document with the combined spectra alone, as
-`bokeh.embed.file_html` makes it, and shows a spectrum and its error band.
+A page of {n} DESI spectra, combined and by arms, a third of them with a HETDEX spectrum and an image: {size:.0f} MB.
+{at_once:.1f} MB of that is the page itself; the rest is read {ROWS_PER_FILE} sources at a time. In headless Chromium,
+without a graphics card, 1366 x 768 pixels; until two frames have been drawn. "Other" is one Bokeh document with the
+combined spectra alone, as `bokeh.embed.file_html` makes it, and draws a spectrum and its error band: no lines, masks,
+table or image.
 """
     report.write_section("browser", "The spectrum browser", report.comparison(rows) + "\n" + notes)
 
