@@ -524,7 +524,7 @@ def test_without_hats_import_a_person_is_told_what_to_do(results, tmp_path, monk
 
 def test_the_exports_are_targets_of_snakemake(tmp_path, importer):
     wanted = ["export_fits", "export_mmu", "export_hats"]
-    how = ["--config", "hetdex={enabled: false}"]
+    how = ["--config", "hetdex={enabled: false}", "legacysurvey={enabled: false}"]
     done = snakemake(tmp_path, *wanted, *how, timeout=550)
     assert done.status == 0, done.output
     results = tmp_path / "results" / "demo"

@@ -172,7 +172,7 @@ def test_the_run_of_the_demo_is_shown_without_being_asked_for(demo):
 )
 def test_make_status_shows_the_run_that_is_asked_for(arguments, shown):
     recipe = subprocess.run(
-        ["make", "--no-print-directory", "-n", "status", *arguments],
+        ["make", "--no-print-directory", "-n", "status", "ARGS=", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
