@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,11 @@ def test_what_the_project_asks_for_is_in_the_lock(lock, requirements):
         version = versions.get(canonicalize_name(requirement.name))
         assert version, f"{requirement} is not in {lock}: run `make lock`"
         assert requirement.specifier.contains(version), f"{lock} has {version}, not {requirement}: run `make lock`"
+        for extra in requirement.extras:
+            others = map(Requirement, metadata.requires(requirement.name) or [])
+            of_extra = {canonicalize_name(one.name) for one in others if one.marker and extra in str(one.marker)}
+            assert of_extra
+            assert of_extra <= set(versions), f"{lock} lacks {of_extra - set(versions)}: run `make lock`"
 
 
 @pytest.mark.parametrize("env", ENVS, ids=lambda path: path.stem)
