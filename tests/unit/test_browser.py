@@ -417,6 +417,11 @@ def test_files_of_other_pixels_and_kinds_are_refused(files, tmp_path):
         file.attrs["healpix"] = 1703
     with pytest.raises(InputError, match=r"1703.*1702"):
         write_page(files.desi, out, hetdex=other.hetdex)
+    with h5py.File(other.hetdex, "r+") as file:
+        file.attrs["healpix"] = 1702
+        del file["chandra/counts"]
+    with pytest.raises(InputError, match="different columns of the CSV file"):
+        write_page(files.desi, out, hetdex=other.hetdex)
     with pytest.raises(InputError, match=r"DESI's file of the pixel, HETDEX's, or both"):
         write_page(None, out, images=files.images)
     with pytest.raises(MalformedFile, match="no group /desi"):

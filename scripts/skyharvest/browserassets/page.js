@@ -317,6 +317,7 @@
     if (attributes.created) about.push(`made ${String(attributes.created).slice(0, 10)}`);
     get("about").textContent = about.join(" · ");
     get("tab_csv").textContent = `CSV (${page.name})`;
+    get("tab_desi").hidden = !page.desi_columns.length;
     get("modes").hidden = !(page.arms.length && page.grids.combined);
     if (page.arms.length && !page.grids.combined) document.querySelector("input[name=mode][value=arms]").checked = true;
     get("hetdex_choice").hidden = !page.grids.hetdex;
