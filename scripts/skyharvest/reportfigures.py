@@ -73,6 +73,7 @@ def draw_separations(nearest: Floats, radius: float, report_radius: float) -> Fi
         axes.hist(values, edges.tolist(), color=colour, label=f"{len(values):,} {label}")
     if len(known) > 1000:
         axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(bottom=0.6)  # a bar of one row is seen
     else:
         axes.yaxis.set_major_locator(whole_numbers())
     axes.axvline(radius, color=INK, linewidth=1.2)
