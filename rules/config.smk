@@ -131,13 +131,16 @@ if not COPY_FIRST:
 
 
 def asked_for(_wildcards=None):
-    """Return the files that the config asks for.
+    """Return the files that the config asks for; a report that has been made is kept up to date.
 
     None of them may be one that only a plan tells: while one checkpoint is awaited, Snakemake starts jobs that await
     another without what that adds to their input.
     """
     ledgers = [f"{RESULTS}/{survey}/{name}" for survey in releases(config) for name in ("ledger.csv", "summary.json")]
-    return [*ledgers, *hetdex_products(), *viewer_pictures()] if ledgers else rules.prepare_targets.output
+    if not ledgers:
+        return rules.prepare_targets.output
+    kept = rules.write_report.output if Path(REPORT, "index.html").exists() else []
+    return [*ledgers, *hetdex_products(), *viewer_pictures(), *kept]
 
 
 def planned(_wildcards=None):
