@@ -86,8 +86,7 @@ lock: $(UV)
 	$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
 	$(COMPILE) $(ARGS) --output-file requirements-dev.lock --constraint requirements.lock \
 		--group test --group lint --group docs --group peers pyproject.toml
-	printf '%s\n' 'hats-import>=0.11' 'h5py>=3.16' 'numpy>=2.4,<2.5' 'pyarrow>=26' 'pandas>=3' 'scipy<1.18' \
-		'astropy>=8.0,<9' 'pyyaml>=6' 'bokeh<3.10' 'deprecated<3' | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-hats.lock -
+	$(COMPILE) $(ARGS) --no-annotate --output-file requirements-hats.lock --group pyproject.toml:hats
 	echo uv | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-uv.lock -
 
 clean:
