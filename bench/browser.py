@@ -5,12 +5,9 @@ chromedriver (Debian: apt install chromium chromium-driver).
 """
 
 import argparse
-import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from lib.measure import MB
 from lib.report import Row
 
 sys.path.insert(0, str(ROOT / "tests"))
+import headless
 from skyharvest.browserdata import ROWS_PER_FILE
 from small_pages import Files, write_files
 
@@ -78,29 +76,6 @@ def write_document(files: Files, out: Path) -> None:
     out.write_text(file_html(plot, INLINE, "spectra"), encoding="utf-8")
 
 
-@contextmanager
-def chromium(folder: Path) -> Iterator[Any]:
-    """Return a driver of a headless Chromium of a laptop's size, as the tests use it."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    if None in programs.values():
-        sys.exit("bench/browser.py needs chromium and chromedriver: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(programs["chromium"])
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={folder}"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(programs["chromedriver"]))
-    try:
-        driver.set_script_timeout(300)
-        driver.set_page_load_timeout(300)
-        driver.set_window_size(1366, 768)
-        yield driver
-    finally:
-        driver.quit()
-
-
 def seconds(driver: Any, code: str, *arguments: Any) -> float:
     """Return the seconds that a script in the page says it took."""
     done = "const done = arguments[arguments.length - 1];"
@@ -118,6 +93,8 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=7, help="times that a page is opened")
     options.add_argument("--sources", type=int, default=N, help="on the page (default: %(default)s)")
     given = options.parse_args()
+    if reason := headless.missing():
+        sys.exit(f"bench/browser.py: {reason}")
     n = given.sources
     chance = np.random.default_rng(5)
     with tempfile.TemporaryDirectory(prefix="skyharvest-bench-") as folder:
@@ -129,7 +106,10 @@ def main() -> None:
         made = [measure.run([*program, *beside]) for _ in range(3)]
         write_document(files, document)
         opened: dict[str, list[float]] = {"ours": [], "other": []}
-        with chromium(data / "profile") as driver:
+        with headless.chromium(data / "profile") as driver:
+            driver.set_script_timeout(300)
+            driver.set_page_load_timeout(300)
+            driver.set_window_size(1366, 768)
             for _ in range(given.runs):
                 for name, path, code in (("other", document, OPEN_OTHER), ("ours", page, OPEN_OURS)):
                     driver.get("about:blank")

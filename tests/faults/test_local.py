@@ -20,7 +20,6 @@ from workflow import prepared, settings
 
 LOCAL = "local"
 ROWS = 216  # 116 of the CSV, 100 spectra
-PIX = 27246
 
 
 def is_sound(found: Comparison) -> bool:

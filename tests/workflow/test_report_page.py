@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import headless
 from skyharvest.reportnames import caption, figures
 
 RESULTS = "results/demo"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 SIZES = [(1366, 768), (390, 844)]
 SURVEYS = ["desi", "hetdex", "legacysurvey"]
 
@@ -25,18 +24,11 @@ def page(demo: Path, run) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("there is no chromium and chromedriver: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+def browser(tmp_path_factory: pytest.TempPathFactory):
+    if reason := headless.missing():
+        pytest.skip(reason)
+    with headless.chromium(tmp_path_factory.mktemp("chromium"), "performance") as driver:
+        yield driver
 
 
 def show(browser, page: Path, width: int, height: int, scheme: str = "light") -> None:
