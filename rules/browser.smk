@@ -5,8 +5,8 @@ rule browse_pixel:
     input:
         unpack(of_same_pixel),
     output:
-        spectra=directory(f"{RESULTS}/report/healpix={{pix16}}"),
-        page=f"{RESULTS}/report/healpix={{pix16}}.html",
+        spectra=directory(f"{REPORT}/healpix={{pix16}}"),
+        page=f"{REPORT}/healpix={{pix16}}.html",
     log:
         f"{LOGS}/browse/{{pix16}}.log",
     conda:

@@ -14,7 +14,7 @@ from skyharvest.csvfile import has_rows, has_value
 from skyharvest.csvpath import check_csv_exists, content_digest
 from skyharvest.errors import InputError
 from skyharvest.archive import is_url
-from skyharvest.planned import extracted_path, read_bricks, read_cubes, read_plan, to_read_again
+from skyharvest.planned import by_fibers, extracted_path, read_bricks, read_cubes, read_plan, to_read_again
 from skyharvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_legacy_release, load_release
 from skyharvest.reportnames import SURVEYS as REPORTED, TITLES, figures
 from skyharvest.survey import DEMO, DESI, HETDEX, LEGACYSURVEY, SURVEYS, releases
@@ -378,4 +378,4 @@ def all_pages(_wildcards):
     # Before there are jobs that ask for this plan: Snakemake would start them without what it adds.
     if config["legacysurvey"]["enabled"]:
         planned_bricks()
-    return [f"{RESULTS}/report/healpix={pix16}.html" for pix16 in sorted(pixels)]
+    return [f"{REPORT}/healpix={pix16}.html" for pix16 in sorted(pixels)]

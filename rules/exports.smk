@@ -46,9 +46,7 @@ rule export_mmu_pixel:
     input:
         # A pixel of fibers: those of targets in its neighbours may lie in it, too.
         crossmatches=lambda wildcards: [
-            crossmatch_file(pix16)
-            for pix16, pixels in planned().searched.items()
-            if any(pix64 >> 4 == int(wildcards.pix16) for pix64 in pixels)
+            crossmatch_file(pix16) for pix16 in by_fibers(planned()).get(int(wildcards.pix16), [])
         ],
     output:
         MMU_FILE,
@@ -70,9 +68,7 @@ rule export_mmu_pixel:
 
 rule export_mmu:
     input:
-        lambda wildcards: expand(
-            MMU_FILE, pix16=sorted({pix64 >> 4 for pixels in planned().searched.values() for pix64 in pixels})
-        ),
+        lambda wildcards: expand(MMU_FILE, pix16=sorted(by_fibers(planned()))),
     localrule: True
 
 

@@ -88,7 +88,10 @@ class Planned:
             unit = self._unit_of(line)
             self.searched[int(line["pix16"])].append(unit)
             self.digest[unit] = line["digest"]
-        self.batch, self.batches = _batches(self.files, self.searched)
+        self.batch, self.batches = self._batched()
+
+    def _batched(self) -> tuple[dict[Unit, str], dict[str, list[Unit]]]:
+        return _batches(self.files, self.searched)
 
     def _add(self, unit: Unit, line: Mapping[str, str]) -> None:
         self.files[unit].append(self._kind_of(line))
@@ -154,10 +157,8 @@ class PlannedCubes(Planned):
 
     unit, file = "cube", "cube"
 
-    def __init__(self, plan: Path) -> None:
-        super().__init__(plan)
-        self.batch = {cube: str(cube) for cube in self.files}
-        self.batches = {str(cube): [cube] for cube in self.files}
+    def _batched(self) -> tuple[dict[Unit, str], dict[str, list[Unit]]]:
+        return {cube: str(cube) for cube in self.files}, {str(cube): [cube] for cube in self.files}
 
     def _unit_of(self, line: Mapping[str, str]) -> Unit:
         return f"{line['shotid']}_{line['ifuslot']}"
@@ -235,6 +236,16 @@ def read_bricks(path: str) -> PlannedBricks:
 @lru_cache(maxsize=4)
 def _read(survey: Callable[[Path], P], path: str, _modified_ns: int) -> P:
     return survey(Path(path))
+
+
+@lru_cache(maxsize=1)
+def by_fibers(plan: Planned) -> dict[int, list[int]]:
+    """Return pix16 of fibers → pix16 of targets whose match circles reach into it, in the order of DESI's plan."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for pix16, pixels in plan.searched.items():
+        for of_fibers in {int(pix64) >> 4 for pix64 in pixels}:
+            found[of_fibers].append(pix16)
+    return dict(found)
 
 
 @cache
