@@ -388,6 +388,7 @@ def _picture(group: h5py.Group, rows: Sequence[int]) -> Json:
 
 
 def _text(values: Array) -> list[str]:
+    """Return strings as `store.text` does, but what is no UTF-8 is shown all the same."""
     return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values.tolist()]
 
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
 Color = tuple[int, ...]
 
 SAMPLE = 40  # cutouts that the noise is measured on

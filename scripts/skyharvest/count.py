@@ -195,8 +195,7 @@ def _csv_positions(file: h5py.File, path: Path) -> tuple[Ints, Floats, Floats]:
     for group in file.values():
         if not {"ra_column", "dec_column"} <= set(group.attrs) or "row" not in group:
             continue
-        # A column whose name cannot be a link's has its own name in an attribute.
-        columns = {item.attrs.get("column", link): item for link, item in group.items()}
+        columns = store.columns(group)
         names = [group.attrs["ra_column"], group.attrs["dec_column"]]
         if not set(names) <= set(columns):
             raise MalformedFile(f"{path}: {group.name} lacks {' or '.join(names)}; found {', '.join(columns)}")

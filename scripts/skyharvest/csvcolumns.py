@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skyharvest import arrow, store
-from skyharvest.errors import InputError
+from skyharvest.errors import InputError, MalformedFile
 
 OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
 
@@ -57,6 +57,19 @@ def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
         raise InputError(f"column {name!r} of the CSV holds {found!r}, expected numbers, or empty cells")
     numbers = values.astype(np.float64)
     return numbers if null is None else np.where(values == null, np.nan, numbers)
+
+
+def csv_group(file: h5py.File, name: str) -> h5py.Group:
+    """Return the group of the CSV's columns of an assembled file.
+
+    Raises
+    ------
+    MalformedFile
+        If the file has none of this name; says what it has.
+    """
+    if name not in file:
+        raise MalformedFile(f"{file.filename} has no group {name!r} of the CSV's columns; it has {', '.join(file)}")
+    return file[name]
 
 
 def _names(table: pa.Table) -> dict[str, str]:

@@ -166,10 +166,6 @@ def _added(file: h5py.File, coadd: Ints, row: Ints, separation: Array, rows: Seq
     }
 
 
-def _columns(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    return {str(item.attrs.get("column", link)): item for link, item in group.items()}
-
-
 def _table(pieces: Sequence[Piece], name: str) -> dict[str, Array]:
     """Return the columns of a table of all files, (n, …) each; TARGETID first, as DESI has it."""
     having = [piece for piece in pieces if name in piece.file and len(piece.take)]
@@ -177,7 +173,8 @@ def _table(pieces: Sequence[Piece], name: str) -> dict[str, Array]:
     if not having:
         return {"TARGETID": np.zeros(0, np.int64)} if name == "fibermap" else {}
     tables = [
-        {column: values[:][piece.take] for column, values in _columns(piece.file[name]).items()} for piece in having
+        {column: values[:][piece.take] for column, values in store.columns(piece.file[name]).items()}
+        for piece in having
     ]
     stacked = stack_columns(tables, [len(piece.take) for piece in having])
     return {"TARGETID": stacked["TARGETID"]} | stacked
@@ -198,7 +195,7 @@ def _redshifts(pieces: Sequence[Piece], targetid: Ints) -> dict[str, Array]:
 def _units(files: Sequence[h5py.File]) -> dict[str, str]:
     units = {"CSV_SEPARATION": "arcsec"}
     for file in files:
-        for name, dataset in _columns(file["fibermap"]).items() if "fibermap" in file else ():
+        for name, dataset in store.columns(file["fibermap"]).items() if "fibermap" in file else ():
             if "unit" in dataset.attrs:
                 units[name] = str(dataset.attrs["unit"])
     return units

@@ -35,7 +35,8 @@ import pyarrow.parquet as pq
 
 from skyharvest import __version__, store
 from skyharvest.assemble import SPECTRA
-from skyharvest.errors import InputError, MalformedFile
+from skyharvest.csvcolumns import csv_group
+from skyharvest.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +140,7 @@ def stage(crossmatch: Path, part: Path, *, name: str = "chandra") -> int:
         If the file has no combined spectra.
     """
     with store.reading(crossmatch) as file:
-        if name not in file:
-            raise MalformedFile(f"{crossmatch} has no group {name!r} of the CSV's columns; it has {', '.join(file)}")
+        csv = csv_group(file, name)
         if "spectrum_flux" not in file["desi"]:
             raise InputError(f"{crossmatch} has no combined spectra: set desi.spectra.combine to true and run again")
         n = len(file["desi/targetid"])
@@ -148,7 +148,7 @@ def stage(crossmatch: Path, part: Path, *, name: str = "chandra") -> int:
             return 0
         columns = {link: item for link, item in file["desi"].items() if link not in SPECTRA}
         arrays = {link: _column(item) for link, item in columns.items()}
-        arrays |= {f"{name}_{item.attrs.get('column', link)}": _column(item) for link, item in file[name].items()}
+        arrays |= {f"{name}_{column}": _column(item) for column, item in store.columns(csv).items()}
         table = pa.table({key: arrays[key] for key in dict.fromkeys(["ra", "dec", *arrays])})
         writer = None
         try:

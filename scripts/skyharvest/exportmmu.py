@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest import assemble, provenance, store
+from skyharvest.csvcolumns import csv_group
 from skyharvest.desi import N_COMBINED, primary, stack_columns
 from skyharvest.errors import InputError, MalformedFile
 
@@ -102,8 +103,7 @@ def export_mmu(
 
 
 def _check(file: h5py.File, name: str) -> None:
-    if name not in file:
-        raise MalformedFile(f"{file.filename} has no group {name!r} of the CSV's columns; it has {', '.join(file)}")
+    csv_group(file, name)
     for kind, setting in (("flux", "combine"), ("lsf_sigma", "lsf")):
         if f"spectrum_{kind}" not in file["desi"]:
             raise InputError(

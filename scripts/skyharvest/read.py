@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest import store
+from skyharvest.desi import ARMS
 from skyharvest.errors import InputError, MalformedFile
 
 Array = npt.NDArray[Any]
@@ -36,7 +37,6 @@ Rows = int | slice | Sequence[int] | npt.NDArray[Any] | None
 
 SURVEYS = ("desi", "hetdex", "legacysurvey")
 WIDE = 100  # numbers a row: what has more is a spectrum or an image, and no column of a table
-ARMS = ("b", "r", "z")
 
 # What is not row by row: the name of the axis that it gives the values of. (``wavelength`` is that in vacuum.)
 _AXES = {
@@ -204,7 +204,7 @@ class Crossmatch:
 
     def _of_csv(self) -> dict[str, h5py.Dataset]:
         """Return the CSV's columns by the names that they have in the CSV."""
-        return {str(item.attrs.get("column", name)): item for name, item in self._opened()[self.csv].items()}
+        return store.columns(self._opened()[self.csv])
 
     def _opened(self) -> h5py.File:
         if not self._file:

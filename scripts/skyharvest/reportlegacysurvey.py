@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyharvest import store
 from skyharvest.progress import counted
 from skyharvest.reporthistograms import draw_bands, draw_magnitudes, nearest_radius, shares
 from skyharvest.reportledger import per_pixel
@@ -18,7 +19,7 @@ def legacysurvey(harvest: Harvested) -> Section:
     """Return the Legacy Surveys' section."""
     section = common(harvest)
     columns = harvest.columns
-    bands = [name.decode() if isinstance(name, bytes) else str(name) for name in columns.constants.get("band", ())]
+    bands = store.text(columns.constants.get("band", np.zeros(0, "S1")))
     coverage, magnitude = columns.values["coverage"], columns.values["aperture_magnitude"]
     there = bool(bands) and coverage.ndim == 2 and len(coverage) > 0
     said = "No cutout."
@@ -52,9 +53,8 @@ def legacysurvey(harvest: Harvested) -> Section:
 
 def _contact_sheet(harvest: Harvested) -> list[Picture]:
     """Return the contact sheet of the pixel with most cutouts, if there is one."""
-    directory = harvest.results / "legacysurvey_crossmatches"
     for pixel in per_pixel(harvest.rows):
-        path = directory / f"healpix={pixel.pix16}" / "contact_sheet.png"
+        path = harvest.crossmatch(pixel.pix16).with_name("contact_sheet.png")
         if path.exists():
             png = _scaled(path)
             alt = f"Contact sheet of the {counted(pixel.spectra, 'cutout')} in pixel {pixel.pix16}."

@@ -30,12 +30,15 @@ class Harvested:
 
     Attributes
     ----------
+    crossmatches
+        Directory of the assembled files.
     files
         The journal's lines of the plan's files.
     """
 
     name: str
     results: Path
+    crossmatches: Path
     config: Mapping[str, Any]
     rows: Rows
     summary: dict[str, Any]
@@ -44,6 +47,10 @@ class Harvested:
     journal: Read
     files: list[Any]
     columns: Columns
+
+    def crossmatch(self, pix16: int) -> Path:
+        """Return where the assembled file of an NSIDE=16 pixel stands."""
+        return self.survey.crossmatch(self.crossmatches, pix16)
 
     @property
     def report(self) -> Path:
@@ -74,8 +81,8 @@ def read_harvest(name: str, results: Path, config: Mapping[str, Any]) -> Harvest
     rows, summary = read_ledger(root / "ledger.csv"), read_summary(root / "summary.json")
     plan = survey.read_plan(str(root / "plan.csv"))
     journal = read_journal(results / "logs" / f"extract_{name}.csv")
-    directory = results / f"{name}_crossmatches"
-    paths = [survey.crossmatch(directory, pix16) for pix16 in plan.searched]
+    crossmatches = results / f"{name}_crossmatches"
+    paths = [survey.crossmatch(crossmatches, pix16) for pix16 in plan.searched]
     wanted = {
         "desi": (reportcolumns.DESI, ()),
         "hetdex": (reportcolumns.HETDEX, ()),
@@ -85,6 +92,7 @@ def read_harvest(name: str, results: Path, config: Mapping[str, Any]) -> Harvest
     return Harvested(
         name=name,
         results=results,
+        crossmatches=crossmatches,
         config=config,
         rows=rows,
         summary=summary,
@@ -165,8 +173,7 @@ def pixel_table(harvest: Harvested) -> Table:
     pixels = per_pixel(harvest.rows)
     lines = []
     for pixel in pixels[:SHOWN_PIXELS]:
-        directory = harvest.results / f"{harvest.name}_crossmatches"
-        file = directory / f"healpix={pixel.pix16}" / f"crossmatch_{harvest.name}.hdf5"
+        file = harvest.crossmatch(pixel.pix16)
         browser = f"healpix={pixel.pix16}.html"
         lines.append(
             [

@@ -169,6 +169,11 @@ def read_table(group: h5py.Group, rows: Any = slice(None)) -> dict[str, Array]:
     return {name: item[rows] for name, item in group.items() if isinstance(item, h5py.Dataset)}
 
 
+def columns(group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """Return the datasets of a group by their columns' own names, which those of links may not be: `write_column`."""
+    return {str(item.attrs.get("column", link)): item for link, item in group.items()}
+
+
 def text(values: Array) -> list[str]:
     """Return HDF5 strings (bytes, fixed or variable length) as ``str``."""
     return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in values]
