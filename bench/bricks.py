@@ -22,7 +22,7 @@ from lib.report import Row
 from lib.webserver import Asked, nginx, webserver
 
 PYTHON = sys.executable
-EXTRACT = ROOT / "scripts" / "extract_legacysurvey.py"
+EXTRACT = ROOT / "scripts" / "legacysurvey" / "extract_legacysurvey.py"
 CUTOUTS = Path(__file__).with_name("lib") / "cutouts.py"
 BRICK = "south_1499p020"  # of lib/big_brick.py, which this process does not import: see measure.Run.peak_bytes
 CUTOUT = 160  # pixels

@@ -20,7 +20,7 @@ from lib.report import Row
 
 sys.path.insert(0, str(ROOT / "tests"))
 import headless
-from skyharvest.browserdata import ROWS_PER_FILE
+from skyharvest.browser.data import ROWS_PER_FILE
 from small_pages import Files, write_files
 
 N = 500
@@ -101,7 +101,7 @@ def main() -> None:
         data = Path(folder)
         files = write_files(data / "in", n, arms=True)
         page, document = data / "healpix=1702.html", data / "document.html"
-        program = [sys.executable, ROOT / "scripts/browse.py", "--desi", files.desi]
+        program = [sys.executable, ROOT / "scripts/run/browse.py", "--desi", files.desi]
         beside = ["--hetdex", files.hetdex, "--images", files.images, "--out", page]
         made = [measure.run([*program, *beside]) for _ in range(3)]
         write_document(files, document)

@@ -22,11 +22,11 @@ from lib.measure import MB, Run, median, shown_seconds
 from lib.proxy import Counts, proxy
 from lib.report import Row
 from lib.webserver import Asked, nginx, webserver
-from skyharvest.releases import load_release
+from skyharvest.harvest.releases import load_release
 
 PYTHON = sys.executable
 READERS = Path(__file__).with_name("lib") / "readers.py"
-EXTRACT = ROOT / "scripts" / "extract_desi.py"
+EXTRACT = ROOT / "scripts" / "desi" / "extract_desi.py"
 EXTRACT_COADD = ROOT / "scripts" / "extract_desi_coadd.py"
 PIX64 = 27258  # of lib/big_coadd.py, which this process does not import: see measure.Run.peak_bytes
 COADD = load_release("dr1").coadd("main", "dark", PIX64)

@@ -13,7 +13,7 @@ from astropy.coordinates import SkyCoord, search_around_sky
 
 from lib import report
 from lib.report import Row
-from skyharvest.match import within_radius
+from skyharvest.sky.matching import within_radius
 
 Floats = npt.NDArray[np.float64]
 Pairs = npt.NDArray[np.int64]

@@ -32,13 +32,13 @@ import numpy as np
 import yaml
 
 from lib import ROOT, report
-from skyharvest.fitsrows import HDU, FitsFile
-from skyharvest.releases import load_release
-from skyharvest.simulate import columns
-from skyharvest.simulate.coadd import observe, write_coadd, write_redrock
-from skyharvest.simulate.release import write_tilepix
-from skyharvest.simulate.sources import draw_sources
-from skyharvest.source import LocalFile
+from skyharvest.formats.byte_source import LocalFile
+from skyharvest.formats.fits_rows import HDU, FitsFile
+from skyharvest.harvest.releases import load_release
+from skyharvest.simulate.desi import columns
+from skyharvest.simulate.desi.coadd import observe, write_coadd, write_redrock
+from skyharvest.simulate.desi.release import write_tilepix
+from skyharvest.simulate.desi.sources import draw_sources
 
 REAL = ROOT.parent / "shared" / "real"
 RELEASE = load_release("dr1")

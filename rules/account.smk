@@ -25,7 +25,7 @@ rule account_desi:
         extracted=EXTRACTED,
         assembled=CROSSMATCHES,
     shell:
-        f"{RUN}/account.py "
+        f"{RUN}/run/account.py "
         "--survey {params.survey} --extracted {params.extracted:q} --crossmatches {params.assembled:q} "
         "--targets {input.targets:q} --rejected {input.rejected:q} "
         "--plan-targets {input.plan_targets:q} --name {params.name} --release {params.release} "

@@ -17,7 +17,7 @@ rule browse_pixel:
     params:
         files=lambda wildcards, input: " ".join(f"--{name} {shlex.quote(str(file))}" for name, file in input.items()),
     shell:
-        f"{RUN}/browse.py " "{params.files} --out {output.page:q} 2> {log:q}"
+        f"{RUN}/run/browse.py " "{params.files} --out {output.page:q} 2> {log:q}"
 
 
 rule browse:

@@ -8,16 +8,16 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from skyharvest.config import digest, validate
-from skyharvest.configchecks import FROM_CATALOGUE
-from skyharvest.csvfile import has_rows, has_value
-from skyharvest.csvpath import check_csv_exists, content_digest
-from skyharvest.errors import InputError
-from skyharvest.archive import is_url
-from skyharvest.planned import by_fibers, extracted_path, read_bricks, read_cubes, read_plan, to_read_again
-from skyharvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_legacy_release, load_release
-from skyharvest.reportnames import SURVEYS as REPORTED, TITLES, figures
-from skyharvest.survey import DEMO, DESI, HETDEX, LEGACYSURVEY, SURVEYS, releases
+from skyharvest.config.load import digest, validate
+from skyharvest.config.check import FROM_CATALOGUE
+from skyharvest.core.csv_file import has_rows, has_value
+from skyharvest.targets.csv_path import check_csv_exists, content_digest
+from skyharvest.core.errors import InputError
+from skyharvest.archive.archive import is_url
+from skyharvest.harvest.plan import by_fibers, extracted_path, read_bricks, read_cubes, read_plan, to_read_again
+from skyharvest.harvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_legacy_release, load_release
+from skyharvest.report.names import SURVEYS as REPORTED, TITLES, figures
+from skyharvest.harvest.survey import DEMO, DESI, HETDEX, LEGACYSURVEY, SURVEYS, releases
 
 try:
     config = validate(config)

@@ -31,7 +31,7 @@ rule simulate_hetdex:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     shell:
-        f"{RUN}/simulate_hetdex.py " f"--csv {{input.csv:q}} --out {DEMO}/hetdex " "2> {log:q}"
+        f"{RUN}/demo/simulate_hetdex.py " f"--csv {{input.csv:q}} --out {DEMO}/hetdex " "2> {log:q}"
 
 
 rule simulate_legacysurvey:
@@ -49,4 +49,4 @@ rule simulate_legacysurvey:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     shell:
-        f"{RUN}/simulate_legacysurvey.py " f"--csv {{input.csv:q}} --out {DEMO}/legacysurvey " "2> {log:q}"
+        f"{RUN}/demo/simulate_legacysurvey.py " f"--csv {{input.csv:q}} --out {DEMO}/legacysurvey " "2> {log:q}"

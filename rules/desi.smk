@@ -27,7 +27,7 @@ rule fetch_tilepix:
         release=RELEASE.name,
         archive=lambda wildcards: LIST_ARCHIVE,
     shell:
-        f"{RUN}/fetch_tilepix.py " "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
+        f"{RUN}/desi/fetch_tilepix.py " "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
 
 
 checkpoint plan_desi:
@@ -56,7 +56,7 @@ checkpoint plan_desi:
             else ""
         ),
     shell:
-        f"{RUN}/plan_desi.py "
+        f"{RUN}/desi/plan_desi.py "
         "--targets {input.targets:q} {params.targetid} --tilepix {input.tilepix:q} "
         f"--archive {shlex.quote(LIST_ARCHIVE)} "
         "--release {params.release} --surveys {params.surveys} --programs {params.programs} "
@@ -93,7 +93,7 @@ rule extract_desi:
         options=EXTRACT_OPTIONS,
         list=lambda wildcards, output: f"--list {shlex.quote(str(output))}",
     shell:
-        f"{RUN}/extract_desi.py --archive {shlex.quote(ARCHIVE)} --server-notes {SERVER_NOTES} "
+        f"{RUN}/desi/extract_desi.py --archive {shlex.quote(ARCHIVE)} --server-notes {SERVER_NOTES} "
         "--connections {resources.archive} --release {params.release} --targets {input.targets:q} {params.pixels} "
         f"{{params.options}} {DOWNLOAD} {CAUTION} {journal_options('desi')} --extracted {EXTRACTED} {{params.list}} 2> {{log:q}}"
 
@@ -135,7 +135,7 @@ rule assemble_desi:
             arms=config["desi"]["spectra"]["arms"],
         ),
     shell:
-        f"{RUN}/assemble_desi.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/desi/assemble_desi.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
         "--name {params.name} --release {params.release} --radius {params.radius} "
         "{params.flags} --out {output:q} 2> {log:q}"

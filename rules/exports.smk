@@ -31,7 +31,7 @@ rule export_fits_pixel:
         release=RELEASE.name,
         redrock=lambda wildcards, output: f"--redrock {shlex.quote(output.redrock)}" if WITH_REDROCK else "",
     shell:
-        f"{RUN}/export_fits.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/export/export_fits.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
         "--release {params.release} {params.redrock} --out {output.coadd:q} 2> {log:q}"
 
@@ -61,7 +61,7 @@ rule export_mmu_pixel:
         name=config["targets"]["name"],
         release=RELEASE.name,
     shell:
-        f"{RUN}/export_mmu.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/export/export_mmu.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --crossmatches {input.crossmatches:q} "
         "--name {params.name} --release {params.release} --out {output:q} 2> {log:q}"
 
@@ -90,6 +90,6 @@ rule export_hats:
         name=config["targets"]["name"],
         release=RELEASE.name,
     shell:
-        f"{RUN_HATS}/export_hats.py "
+        f"{RUN_HATS}/export/export_hats.py "
         "--plan {input.plan:q} --crossmatches {params.crossmatches:q} "
         "--name {params.name} --release {params.release} --out {output:q} 2> {log:q}"

@@ -23,7 +23,7 @@ rule fetch_hetdex_index:
         release=CUBES.name,
         archive=lambda wildcards: CUBE_ARCHIVE,
     shell:
-        f"{RUN}/fetch_hetdex_index.py "
+        f"{RUN}/hetdex/fetch_hetdex_index.py "
         "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
 
 
@@ -58,7 +58,7 @@ checkpoint plan_hetdex:
             else ""
         ),
     shell:
-        f"{RUN}/plan_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} "
+        f"{RUN}/hetdex/plan_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} "
         "--targets {input.targets:q} --index {input.index:q} --release {params.release} {params.options} {params.line} "
         "--out-dir $(dirname {output.plan:q}) 2> {log:q}"
 
@@ -86,7 +86,7 @@ rule extract_hetdex:
         digest=lambda wildcards: planned_cubes().digest[cube_of(wildcards)],
         options=HETDEX_OPTIONS,
     shell:
-        f"{RUN}/extract_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} --server-notes {SERVER_NOTES} "
+        f"{RUN}/hetdex/extract_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} --server-notes {SERVER_NOTES} "
         "--release {params.release} --cube {wildcards.shotid}_{wildcards.ifuslot} --targets {input.targets:q} --cubes {input.cubes:q} "
         f"{{params.options}} --download {shlex.quote(f'{RESULTS}/hetdex/downloads')} --known {shlex.quote(CUBES.index())} {journal_options('hetdex')} "
         "--out {output.spectra:q} --list {output.list:q} 2> {log:q}"
@@ -115,7 +115,7 @@ rule assemble_hetdex:
         radius=config["hetdex"]["aperture_radius_arcsec"],
         fits=lambda wildcards, output: f"--fits {shlex.quote(output.maps)}" if MAPS_AS_FITS else "",
     shell:
-        f"{RUN}/assemble_hetdex.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/hetdex/assemble_hetdex.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --plan-targets {input.plan_targets:q} "
         "--plan-cubes {input.plan_cubes:q} --extracted {input.extracted:q} "
         "--name {params.name} --release {params.release} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"

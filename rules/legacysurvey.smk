@@ -23,7 +23,7 @@ rule fetch_legacysurvey_bricks:
         release=BRICKS.name,
         archive=lambda wildcards: BRICK_ARCHIVE,
     shell:
-        f"{RUN}/fetch_legacysurvey_bricks.py "
+        f"{RUN}/legacysurvey/fetch_legacysurvey_bricks.py "
         "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
 
 
@@ -49,7 +49,7 @@ checkpoint plan_legacysurvey:
         options=BRICK_OPTIONS,
         transfer=config["legacysurvey"]["transfer"],
     shell:
-        f"{RUN}/plan_legacysurvey.py --archive {shlex.quote(BRICK_ARCHIVE)} "
+        f"{RUN}/legacysurvey/plan_legacysurvey.py --archive {shlex.quote(BRICK_ARCHIVE)} "
         "--targets {input.targets:q} --bricks {input.bricks:q} --release {params.release} {params.options} "
         "--transfer {params.transfer} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
 
@@ -78,7 +78,7 @@ rule extract_legacysurvey:
         options=BRICK_OPTIONS,
         list=lambda wildcards, output: f"--list {shlex.quote(str(output))}",
     shell:
-        f"{RUN}/extract_legacysurvey.py --archive {shlex.quote(BRICK_ARCHIVE)} --server-notes {SERVER_NOTES} "
+        f"{RUN}/legacysurvey/extract_legacysurvey.py --archive {shlex.quote(BRICK_ARCHIVE)} --server-notes {SERVER_NOTES} "
         "--connections {resources.bricks} --release {params.release} --brick {params.names} "
         "--targets {input.targets:q} --bricks {input.bricks:q} {params.options} "
         f"{BRICK_DOWNLOAD} {BRICK_CAUTION} {journal_options('legacysurvey')} --extracted {BRICK_EXTRACTED} "
@@ -120,7 +120,7 @@ rule assemble_legacysurvey:
         ],
         sheet=lambda wildcards, output: f"--contact-sheet {shlex.quote(output.sheet)}" if CONTACT_SHEET else "",
     shell:
-        f"{RUN}/assemble_legacysurvey.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/legacysurvey/assemble_legacysurvey.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
         "--radii {params.radii} --name {params.name} --release {params.release} {params.sheet} "
         "--out {output.crossmatch:q} 2> {log:q}"
@@ -166,7 +166,7 @@ rule fetch_viewer:
         options=VIEWER_OPTIONS,
         ledgers=lambda wildcards, input: " ".join(f"--ledgers {shlex.quote(ledger)}" for ledger in input.ledgers),
     shell:
-        f"{RUN}/fetch_viewer.py "
+        f"{RUN}/legacysurvey/fetch_viewer.py "
         "--targets {input.targets:q} {params.options} {params.ledgers} --out-dir $(dirname {output:q}) 2> {log:q}"
 
 

@@ -20,7 +20,7 @@ rule write_report:
         config=json.dumps(config),
         figures=lambda wildcards, output: Path(output.page).with_name("figures"),
     shell:
-        f"{RUN}/report.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/run/report.py --config-hash {CONFIG_HASH} "
         "--config {params.config:q} --out {output.page:q} --figures {params.figures:q} 2> {log:q}"
 
 

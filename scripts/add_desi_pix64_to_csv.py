@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from skyharvest import cli
-from skyharvest.targets import Names, add_pix64, count_kinds
+from skyharvest.core import cli
+from skyharvest.targets.table import Names, add_pix64, count_kinds
 
 MAX_SHOWN = 10
 

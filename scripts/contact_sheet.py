@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from skyharvest import cli
-from skyharvest.contactsheet import make_sheet
+from skyharvest.core import cli
+from skyharvest.surveys.legacysurvey.contact_sheet import make_sheet
 
 
 def build_parser() -> argparse.ArgumentParser:

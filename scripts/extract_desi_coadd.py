@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skyharvest import cli, extract_options
-from skyharvest.extract import Positions, extract
+from skyharvest.core import cli
+from skyharvest.surveys.desi import extract_options
+from skyharvest.surveys.desi.extract import Positions, extract
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,7 +52,7 @@ def load_positions(options: argparse.Namespace) -> Positions:
 
         table = pq.read_table(path, columns=["row", "ra", "dec"])
     else:
-        from skyharvest.targets import read_targets  # noqa: PLC0415
+        from skyharvest.targets.table import read_targets  # noqa: PLC0415
 
         table = read_targets(path, ra=options.ra, dec=options.dec).table
     return Positions(*(np.asarray(table.column(name).to_numpy()) for name in ("row", "ra", "dec")))

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from skyharvest import cli
-from skyharvest.archive import Archive
-from skyharvest.elixer import MISSING, fetch_pictures, write_addresses
-from skyharvest.hetdexdetections import read_detectids
-from skyharvest.releases import load_hetdex_release
+from skyharvest.archive.archive import Archive
+from skyharvest.core import cli
+from skyharvest.harvest.releases import load_hetdex_release
+from skyharvest.surveys.hetdex.detections import read_detectids
+from skyharvest.surveys.hetdex.elixer import MISSING, fetch_pictures, write_addresses
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,14 +5,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from skyharvest import cli
-from skyharvest.archive import Archive
-from skyharvest.hetdexdetections import (
-    SCAN_LIMIT,
-    fetch_detections,
-    read_detectids,
-)
-from skyharvest.releases import load_hetdex_release
+from skyharvest.archive.archive import Archive
+from skyharvest.core import cli
+from skyharvest.harvest.releases import load_hetdex_release
+from skyharvest.surveys.hetdex.detections import SCAN_LIMIT, fetch_detections, read_detectids
 
 
 def build_parser() -> argparse.ArgumentParser:

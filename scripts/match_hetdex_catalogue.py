@@ -7,17 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from skyharvest import arrow, cli
-from skyharvest.archive import Archive
-from skyharvest.errors import InputError
-from skyharvest.hetdexcatalogue import (
-    VERSION,
-    find_version,
-    match_catalogue,
-    read_spectra,
-    write_catalogue,
-)
-from skyharvest.releases import load_hetdex_release
+from skyharvest.archive.archive import Archive
+from skyharvest.core import cli
+from skyharvest.core.errors import InputError
+from skyharvest.formats import arrow
+from skyharvest.harvest.releases import load_hetdex_release
+from skyharvest.surveys.hetdex.catalogue import VERSION, find_version, match_catalogue, read_spectra, write_catalogue
 
 
 def build_parser() -> argparse.ArgumentParser:

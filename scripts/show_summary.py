@@ -5,10 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from skyharvest import cli
-from skyharvest.errors import InputError
-from skyharvest.ledger import show
-from skyharvest.survey import SURVEYS
+from skyharvest.core import cli
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.ledger import show
+from skyharvest.harvest.survey import SURVEYS
 
 
 def build_parser() -> argparse.ArgumentParser:

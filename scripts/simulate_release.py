@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from skyharvest import cli
+from skyharvest.core import cli
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write the release."""
-    from skyharvest.simulate.release import simulate  # noqa: PLC0415 (--help need not wait for it)
+    from skyharvest.simulate.desi.release import simulate  # noqa: PLC0415 (--help need not wait for it)
 
     simulate(options.out, options.seed)
 

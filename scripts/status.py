@@ -6,14 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from skyharvest import cli, runs
-from skyharvest.config import validate
-from skyharvest.errors import InputError
-from skyharvest.releases import GLOBUS, expand_user, load_release
-from skyharvest.status import gather
-from skyharvest.statustable import show
-from skyharvest.survey import DEMO, SURVEYS, releases
-from skyharvest.yamlfile import read_yaml
+from skyharvest.config.load import validate
+from skyharvest.core import cli
+from skyharvest.core.errors import InputError
+from skyharvest.core.yaml_file import read_yaml
+from skyharvest.harvest import run_record
+from skyharvest.harvest.releases import GLOBUS, expand_user, load_release
+from skyharvest.harvest.survey import DEMO, SURVEYS, releases
+from skyharvest.run.status import gather
+from skyharvest.run.status_table import show
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config"
 
@@ -40,9 +41,9 @@ def main(options: argparse.Namespace) -> None:
         results: Path = options.results
     else:
         config, results = find(options.configfile)
-    recorded = runs.load(results / "logs")
+    recorded = run_record.load(results / "logs")
     if recorded is None and not config:
-        raise InputError(f"{results / 'logs' / runs.RECORD} does not exist: give the run's --configfile instead")
+        raise InputError(f"{results / 'logs' / run_record.RECORD} does not exist: give the run's --configfile instead")
     asked = recorded or from_config(config)
     directory = Path(recorded.directory) if recorded and Path(recorded.directory).is_dir() else Path.cwd()
     names = [name for name in SURVEYS if name in asked.releases] or list(SURVEYS)[:1]
@@ -56,13 +57,13 @@ def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
     for path in [configfile] if configfile else [CONFIGS / "demo.yaml", CONFIGS / "config.yaml"]:
         config = read_yaml(path)
         results = expand_user(str(config.get("results") or "results"))
-        run = runs.load(results / "logs")
+        run = run_record.load(results / "logs")
         found.append((run.started if run else 0.0, config, results))
     _, config, results = max(found, key=lambda one: one[0])
     return config, results
 
 
-def from_config(given: dict[str, Any]) -> runs.Run:
+def from_config(given: dict[str, Any]) -> run_record.Run:
     """Return what a run of a configuration would record."""
     config = validate(given)
     release = load_release(config["desi"]["release"])
@@ -70,7 +71,7 @@ def from_config(given: dict[str, Any]) -> runs.Run:
     simulated = config["targets"]["csv"].startswith(f"{DEMO}/") or (
         not copied and release.root(config["desi"]["archive"]) == DEMO
     )
-    return runs.Run(releases(config), simulated, copied)
+    return run_record.Run(releases(config), simulated, copied)
 
 
 if __name__ == "__main__":

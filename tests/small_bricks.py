@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 
-from skyharvest.brickindex import BRICK_DTYPE
+from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
 
 SIDE = 0.25  # degrees
 FIRST = -90 - SIDE / 2  # Dec of the first row's edge: it reaches beyond the pole

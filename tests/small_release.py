@@ -8,18 +8,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from astropy.io import fits
 
-from skyharvest.archive import Archive
-from skyharvest.assemble import Layout, assemble
-from skyharvest.desi import Arm
-from skyharvest.extract import Positions, Wanted, extract
-from skyharvest.plan import targets_of_pixel
-from skyharvest.planned import extracted_path, read_plan
-from skyharvest.releases import load_release
-from skyharvest.simulate.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
-from skyharvest.simulate.release import write_tilepix
+from skyharvest.archive.archive import Archive
+from skyharvest.harvest.plan import extracted_path, read_plan
+from skyharvest.harvest.releases import load_release
+from skyharvest.harvest.survey import DESI
+from skyharvest.simulate.desi.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
+from skyharvest.simulate.desi.release import write_tilepix
+from skyharvest.simulate.desi.sources import draw_sources
 from skyharvest.simulate.sha256sum import write_sha256sum
-from skyharvest.simulate.sources import draw_sources
-from skyharvest.survey import DESI
+from skyharvest.surveys.desi.assemble import Layout, assemble
+from skyharvest.surveys.desi.coadd import Arm
+from skyharvest.surveys.desi.extract import Positions, Wanted, extract
+from skyharvest.surveys.desi.plan import targets_of_pixel
 
 RELEASE = load_release("demo")
 ARMS = ("b", "r", "z")
@@ -117,8 +117,8 @@ def harvest(
     targetid: str | None = None,
 ) -> None:
     """Do all that the workflow does before accounting, with the files where it puts them."""
-    from skyharvest.plan import make_plan, read_tilepix, write_plan
-    from skyharvest.targets import read_targets, write_targets
+    from skyharvest.surveys.desi.plan import make_plan, read_tilepix, write_plan
+    from skyharvest.targets.table import read_targets, write_targets
 
     write_targets(read_targets(csv, targetid=targetid), results / "targets")
     table = pq.read_table(results / "targets" / "targets.parquet")

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from lib import ROOT  # noqa: F401 (finds skyharvest)
-from skyharvest.brickindex import BRICK_DTYPE
-from skyharvest.brickplan import make_plan, write_plan
-from skyharvest.releases import load_legacy_release
-from skyharvest.simulate.bricks import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick
+from skyharvest.harvest.releases import load_legacy_release
+from skyharvest.simulate.legacysurvey import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
+from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
+from skyharvest.surveys.legacysurvey.plan import make_plan, write_plan
 
 RELEASE = load_legacy_release("dr10")
 REGION, BRICKNAME = "south", "1499p020"

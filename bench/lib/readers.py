@@ -86,9 +86,9 @@ def ours_combined(where: str, targetids: list[int]) -> str:
     import numpy as np
 
     import lib  # noqa: F401 (finds skyharvest)
-    from skyharvest.archive import Archive
-    from skyharvest.desi import Coadd, combine_cameras, lsf_sigma
-    from skyharvest.match import equal_ids
+    from skyharvest.archive.archive import Archive
+    from skyharvest.sky.matching import equal_ids
+    from skyharvest.surveys.desi.coadd import Coadd, combine_cameras, lsf_sigma
 
     with Archive(str(Path(where).parent)) as archive, archive.open(Path(where).name) as source:
         coadd = Coadd(source)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib import ROOT
-from skyharvest.atomic import atomic_path
+from skyharvest.core.atomic import atomic_path
 
 RESULTS = ROOT / "bench" / "results.md"
 HEAD = """# Benchmarks

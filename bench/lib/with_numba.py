@@ -12,7 +12,10 @@ import numpy as np  # noqa: E402
 
 @numba.njit
 def combine(flux, ivar, mask, starts, total_flux, total_ivar, total_mask, times):  # type: ignore[no-untyped-def]
-    """Do what `skyharvest.desi.combine_cameras` does once the arms' places are known; the result in ``total_*``."""
+    """Do what `combine_cameras` of `skyharvest.surveys.desi.coadd` does once the arms' places are known.
+
+    The result is in ``total_*``.
+    """
     for arm in range(len(starts)):
         for pixel in range(starts[arm], starts[arm] + flux[arm].shape[1]):
             times[pixel] += 1

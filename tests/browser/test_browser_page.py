@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from browser.conftest import SIZES
-from skyharvest.browserlines import KINDS
-from skyharvest.browserpage import write_page
+from skyharvest.browser.page import write_page
+from skyharvest.sky.spectral_lines import KINDS
 from small_pages import ARM_WAVE, write_files
 
 N = 40

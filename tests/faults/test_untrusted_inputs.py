@@ -19,18 +19,19 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skyharvest import extract, ledger
-from skyharvest.archive import Archive
-from skyharvest.config import validate
-from skyharvest.desi import Coadd
-from skyharvest.errors import InputError, MalformedFile
-from skyharvest.extract import Positions, Wanted
-from skyharvest.fitsrows import FitsFile
-from skyharvest.httpclient import Response, TryAgain, _retry_after_s, parse_content_range
-from skyharvest.httpsource import split_parts
-from skyharvest.plan import make_plan, read_tilepix
-from skyharvest.source import LocalFile
-from skyharvest.targets import read_targets, write_targets
+from skyharvest.archive.archive import Archive
+from skyharvest.archive.http.client import Response, TryAgain, _retry_after_s, parse_content_range
+from skyharvest.archive.http.file import split_parts
+from skyharvest.config.load import validate
+from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats.byte_source import LocalFile
+from skyharvest.formats.fits_rows import FitsFile
+from skyharvest.harvest import ledger
+from skyharvest.surveys.desi import extract
+from skyharvest.surveys.desi.coadd import Coadd
+from skyharvest.surveys.desi.extract import Positions, Wanted
+from skyharvest.surveys.desi.plan import make_plan, read_tilepix
+from skyharvest.targets.table import read_targets, write_targets
 from small_release import RELEASE, Layout, edit, harvest, inside, near, path_of, simulated, write, write_list
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -439,7 +440,7 @@ def test_yaml_tags_run_nothing(tmp_path, text):
     from snakemake.common.configfile import load_configfile
     from snakemake_interface_common.exceptions import WorkflowError
 
-    from skyharvest.releases import load_registry, load_release
+    from skyharvest.harvest.releases import load_registry, load_release
 
     path = tmp_path / "my.yaml"
     path.write_text(f"targets: {{csv: {text}}}\n")

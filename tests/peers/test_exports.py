@@ -16,13 +16,13 @@ from astropy.coordinates import angular_separation
 from astropy.io import fits
 
 from running import ROOT, snakemake
-from skyharvest.assemble import Layout, assemble
-from skyharvest.errors import InputError, MalformedFile
-from skyharvest.exportfits import NODATA, export_fits
-from skyharvest.exporthats import export_hats
-from skyharvest.exportmmu import export_mmu
-from skyharvest.planned import extracted_path, read_plan
-from skyharvest.survey import DESI
+from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.export.fits import NODATA, export_fits
+from skyharvest.export.hats import export_hats
+from skyharvest.export.mmu import export_mmu
+from skyharvest.harvest.plan import extracted_path, read_plan
+from skyharvest.harvest.survey import DESI
+from skyharvest.surveys.desi.assemble import Layout, assemble
 from small_release import ARCSEC, ARMS, harvest, inside, near, simulated, write, write_list
 
 pytestmark = pytest.mark.peers
@@ -456,7 +456,7 @@ def importer():
 def hats(results, importer, tmp_path_factory):
     pytest.importorskip("lsdb")
     out = tmp_path_factory.mktemp("hats") / "export_hats"
-    command = [importer, str(ROOT / "scripts" / "export_hats.py"), "--release", "demo", "--out", str(out)]
+    command = [importer, str(ROOT / "scripts" / "export" / "export_hats.py"), "--release", "demo", "--out", str(out)]
     command += ["--plan", str(results / "desi" / "plan.csv"), "--crossmatches", str(results / "desi_crossmatches")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from skyharvest.config import load_schema
+from skyharvest.config.load import load_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -82,7 +82,7 @@ def imported(path, seen):
     """Return the top-level names that a program imports anywhere, or a module of the library when it is imported."""
     names = set()
     tree = ast.parse(path.read_text())
-    for node in ast.walk(tree) if path.parent == SCRIPTS else tree.body:
+    for node in ast.walk(tree) if not path.is_relative_to(SCRIPTS / "skyharvest") else tree.body:
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -99,10 +99,10 @@ def imported(path, seen):
 
 def programs_and_environments():
     """Yield, for every rule: its name, the programs of its shell lines, and its conda environment."""
-    for rules in sorted((ROOT / "rules").glob("*.smk")):
+    for rules in sorted((ROOT / "rules").rglob("*.smk")):
         for text in re.split(r"^(?=(?:rule|checkpoint) )", rules.read_text(), flags=re.MULTILINE)[1:]:
             env = re.search(r'conda:\s*"\.\./envs/(\w+)\.yaml"', text)
-            yield text.split(":")[0], re.findall(r"\b\w+\.py\b", text), env and env[1]
+            yield text.split(":")[0], re.findall(r"\{RUN\w*\}/([\w/]+\.py)\b", text), env and env[1]
 
 
 def test_rules_import_only_what_their_environment_has():

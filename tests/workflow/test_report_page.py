@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import headless
-from skyharvest.reportnames import caption, figures
+from skyharvest.report.names import caption, figures
 
 RESULTS = "results/demo"
 SIZES = [(1366, 768), (390, 844)]

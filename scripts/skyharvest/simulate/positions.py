@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from skyharvest.errors import InputError
+from skyharvest.core.errors import InputError
 
 
 def read_positions(path: Path) -> tuple[dict[str, int], dict[int, tuple[float, float]]]:

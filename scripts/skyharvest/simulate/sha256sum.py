@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from skyharvest.atomic import atomic_path
+from skyharvest.core.atomic import atomic_path
 
 
 def write_sha256sum(path: Path, files: Iterable[Path]) -> None:

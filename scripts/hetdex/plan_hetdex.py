@@ -1,0 +1,56 @@
+"""Decide which HETDEX cubes to read for which targets."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
+
+from skyharvest.archive.archive import Archive
+from skyharvest.core import cli
+from skyharvest.harvest.releases import load_hetdex_release
+from skyharvest.surveys.hetdex.index import cached_index
+from skyharvest.surveys.hetdex.maps import line_wave
+from skyharvest.surveys.hetdex.plan import make_plan, summary, write_plan
+from skyharvest.targets.csv_columns import number_column
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
+    made.add_argument(
+        "--index", type=Path, required=True, help="from fetch_hetdex_index.py; fetched again if it is damaged"
+    )
+    made.add_argument("--release", required=True, help="a key of config/releases.yaml, of HETDEX, such as pdr1")
+    made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds ifu-index.fits")
+    made.add_argument("--min-flag", type=float, help="leave out cubes whose flag is smaller; 0 to 1 (all good)")
+    made.add_argument("--fields", nargs="+", metavar="FIELD", help="fields to use, such as dex-spring; else all")
+    made.add_argument("--wavelength", metavar="COLUMN", help="of the CSV: where the maps' line is observed, Å in air")
+    made.add_argument("--redshift", metavar="COLUMN", help="of the CSV, for maps of --line")
+    made.add_argument("--line", help="its name, such as LyA or OII, or its rest wavelength, Å in vacuum")
+    made.add_argument("--out-dir", type=Path, required=True, help="where plan.csv goes")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Plan, and show the table of what will be read."""
+    release = load_hetdex_release(options.release)
+    root = release.root(options.archive)
+    with Archive(root) as archive:
+        index = cached_index(archive, release, options.index)
+    table = pq.read_table(options.targets)
+    targets = {name: table.column(name).to_numpy() for name in ("row", "ra", "dec", "pix16")}
+    if options.wavelength is not None:
+        targets["wave"] = number_column(table, options.wavelength)
+    elif options.redshift is not None:
+        targets["wave"] = line_wave(number_column(table, options.redshift), options.line or "")
+    plan = make_plan(index, targets, min_flag=options.min_flag, fields=options.fields)
+    write_plan(plan, options.out_dir, release, root)
+    print(summary(plan, root))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

@@ -1,0 +1,89 @@
+"""Fetch cutouts and PSFs from the Legacy Surveys' viewer, politely: one request at a time, at the pace it allows."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
+
+from skyharvest.archive.archive import is_url
+from skyharvest.core import cli
+from skyharvest.core.errors import InputError
+from skyharvest.surveys.legacysurvey.viewer.layers import FORMATS, MOST_PIXELS, VIEWER, Wanted
+from skyharvest.surveys.legacysurvey.viewer.pictures import (
+    DATABASE,
+    TABLE,
+    URLS,
+    WAITING,
+    fetch_cutouts,
+    make_queue,
+    rows_with_spectra,
+    write_table,
+    write_urls,
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
+    made.add_argument("--viewer", default=VIEWER, metavar="URL", help="its address")
+    made.add_argument("--layers", nargs="+", default=[], metavar="LAYER", help="of cutouts, such as ls-dr9-model")
+    made.add_argument("--psf-layers", nargs="+", default=[], metavar="LAYER", help="of PSFs, such as ls-dr10")
+    made.add_argument(
+        "--formats", nargs="+", default=["jpg"], metavar="FORMAT", help=f"of cutouts: {' '.join(FORMATS)}"
+    )
+    made.add_argument("--size", type=int, default=160, help=f"pixels of a cutout's side, at most {MOST_PIXELS}")
+    made.add_argument("--pixscale", type=float, help="arcsec per pixel; else the layer's own")
+    made.add_argument("--bands", help="such as grz; else the layer's own")
+    made.add_argument(
+        "--subimage", action="store_true", help="FITS on the coadds' own pixels, with inverse variances, not resampled"
+    )
+    made.add_argument(
+        "--ledgers",
+        nargs="*",
+        action="extend",
+        type=Path,
+        default=[],
+        metavar="LEDGER.csv",
+        help="sources that are matched come first",
+    )
+    made.add_argument("--out-dir", type=Path, required=True, help=f"where the files, {URLS} and {TABLE} go")
+    made.add_argument(
+        "--pace", type=Path, metavar="JSON", help="a file to remember in how fast the viewer may be asked"
+    )
+    made.add_argument("--list-only", action="store_true", help=f"write {URLS} and {TABLE}, and ask for nothing")
+    made.add_argument("--again", action="store_true", help="ask again for what was recorded as absent or wrong")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """List, and fetch what is not there yet."""
+    if not is_url(options.viewer):
+        raise InputError(f"--viewer {options.viewer}: expected an address such as {VIEWER}")
+    wanted = Wanted(
+        layers=tuple(options.layers),
+        psf_layers=tuple(options.psf_layers),
+        formats=tuple(options.formats),
+        size=options.size,
+        pixscale=options.pixscale,
+        bands=options.bands,
+        subimage=options.subimage,
+    )
+    table = pq.read_table(options.targets, columns=["row", "ra", "dec", "pix16"])
+    targets = {name: table.column(name).to_numpy() for name in table.column_names}
+    queue = make_queue(targets, wanted, rows_with_spectra(options.ledgers))
+    write_urls(options.out_dir / URLS, options.viewer, queue)
+    if options.list_only:
+        status = write_table(options.out_dir / TABLE, queue, options.out_dir / DATABASE)
+        cli.log.info("%s: %d files, %d of them not asked for yet", options.out_dir / URLS, len(queue), status[WAITING])
+        return
+    made = fetch_cutouts(options.viewer, queue, options.out_dir, pace=options.pace, again=options.again)
+    cli.log.info("%d new files, %.1f MB, %d requests", made.n_new, made.n_bytes / 1e6, made.n_requests)
+    cli.log.info("%s: %s", options.out_dir / TABLE, ", ".join(f"{n} {status}" for status, n in made.status.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

@@ -1,0 +1,61 @@
+"""Decide which bricks of the Legacy Surveys to read for which targets."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
+
+from skyharvest.archive.archive import Archive
+from skyharvest.core import cli
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.releases import load_legacy_release
+from skyharvest.surveys.legacysurvey.bricks import cached_bricks
+from skyharvest.surveys.legacysurvey.plan import FILE_BYTES, make_plan, summary, write_plan
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    made = cli.parser(__doc__ or "")
+    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
+    made.add_argument(
+        "--bricks",
+        type=Path,
+        required=True,
+        metavar="BRICKS.npy",
+        help="from fetch_legacysurvey_bricks.py; fetched again if it is damaged",
+    )
+    made.add_argument("--release", required=True, help="a key of config/releases.yaml, of the Legacy Surveys: dr10")
+    made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds dr10/")
+    made.add_argument("--size", type=int, default=160, metavar="PIXELS", help="side of a cutout")
+    made.add_argument("--bands", nargs="+", metavar="BAND", help="bands to use; else all of the release")
+    made.add_argument(
+        "--products", nargs="+", choices=FILE_BYTES, default=["image", "invvar", "maskbits"], help="what to cut out"
+    )
+    made.add_argument("--transfer", choices=("rows", "files"), default="rows", help="move tiles, or whole files")
+    made.add_argument("--out-dir", type=Path, required=True, help="where plan.csv goes")
+    return made
+
+
+def main(options: argparse.Namespace) -> None:
+    """Plan, and show the table of what will be read."""
+    release = load_legacy_release(options.release)
+    bands = options.bands or release.bands
+    for band in bands:
+        if band not in release.bands:
+            has = ", ".join(release.bands)
+            raise InputError(f"release {release.name} has no band {band!r}; it has {has}: correct legacysurvey.bands")
+    root = release.root(options.archive)
+    with Archive(root) as archive:
+        bricks = cached_bricks(archive, release, options.bricks)
+    table = pq.read_table(options.targets, columns=["row", "ra", "dec", "pix16"])
+    targets = {name: table.column(name).to_numpy() for name in table.column_names}
+    plan = make_plan(bricks, targets, size=options.size, bands=bands, products=options.products)
+    write_plan(plan, options.out_dir, release, root, transfer=options.transfer)
+    print(summary(plan, root, transfer=options.transfer))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

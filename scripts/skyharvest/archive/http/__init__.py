@@ -1,0 +1,1 @@
+"""HTTP(S): one patient client, and files behind URLs."""

@@ -1,0 +1,299 @@
+"""Files behind URLs, read by byte ranges: in as few round trips as the server allows.
+
+Many ranges go out in one request, or else as requests in a row on every connection, or one by one; the last resort is a
+copy of the whole file. See `skyharvest.archive.http.client` for how it is found out what a server can do.
+
+Source: RFC 9110 §14 (range requests, ``multipart/byteranges``).
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from skyharvest.archive.http.client import (
+    MULTI,
+    SERIAL,
+    SINGLE,
+    WHOLE,
+    HttpClient,
+    Response,
+    TryAgain,
+    Unable,
+    parse_content_range,
+    total_length,
+)
+from skyharvest.archive.http.pipelining import DEPTH, Headers
+from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable
+from skyharvest.formats.byte_source import LocalFile, Range, Source, cut, merge, too_short
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+RANGES_PER_REQUEST = 180  # Apache takes 200
+HEADER_BYTES = 3800  # of a Range header: servers take 4 to 8 kB of one header line
+PART_OVERHEAD = 300  # bytes of a part's own headers, at most
+MULTI_GAP = 512  # bytes that cost less than the headers of one more part
+SINGLE_GAP = 1024  # ditto, of one more request and its answer
+
+
+class HttpFile(Source):
+    """A file behind a URL, read with range requests.
+
+    Parameters
+    ----------
+    url
+        Its address.
+    client
+        The connections to use.
+    """
+
+    def __init__(self, url: str, client: HttpClient) -> None:
+        self.name = url
+        self._client = client
+        self._size: int | None = None
+        self._version: str | None = None  # ETag or Last-Modified: all parts must be of one version
+        self._copy: LocalFile | None = None  # of a server that does no ranges
+
+    @property
+    def gap(self) -> int:
+        """Next to nothing, except for one request at a time: then what a round trip is worth."""
+        return {SINGLE: SINGLE_GAP, SERIAL: self._client.single_gap()}.get(self._way() or MULTI, MULTI_GAP)
+
+    def _read(self, ranges: Sequence[Range]) -> list[bytes]:
+        blocks: list[tuple[int, bytes]] = []
+        wanted = list(ranges)
+        if len(wanted) > 1 and self._way() in (None, MULTI):
+            requests = _requests(wanted)
+            try:
+                blocks += self._read_multi(requests[0])
+                for parts in self._in_parallel(self._read_multi, requests[1:] if self._way() == MULTI else []):
+                    blocks += parts
+            except Unable as unable:
+                self._client.servers.learn(self.name, unable.way)
+            found = cut(ranges, sorted(blocks))
+            wanted = [span for span, part in zip(ranges, found, strict=True) if part is None]
+        if wanted:
+            merged = merge(wanted, self.gap)
+            try:
+                blocks += zip([start for start, _ in merged], self._read_single(merged), strict=True)
+            except Unable as unable:
+                self._client.servers.learn(self.name, unable.way)
+                blocks += zip([start for start, _ in merged], self._whole().read(merged), strict=True)
+        found = cut(ranges, sorted(blocks))
+        return [part for part in found if part is not None]
+
+    def _way(self) -> str | None:
+        return self._client.servers.get(self.name)
+
+    def _read_single(self, ranges: Sequence[Range]) -> list[bytes]:
+        """Read ranges with a request each, in parallel over the connections."""
+        if self._copy is not None or self._way() == WHOLE:
+            return self._whole().read(ranges)
+        if self._way() != SINGLE:
+            return self._in_parallel(lambda span: self._read_one(*span)[0], ranges)
+        share = -(-len(ranges) // self._client.connections)
+        shares = [ranges[k : k + share] for k in range(0, len(ranges), share)]
+        return [data for some in self._in_parallel(self._read_in_a_row, shares) for data in some]
+
+    def _read_in_a_row(self, ranges: Sequence[Range]) -> list[bytes]:
+        """Read ranges over one connection, without waiting for an answer before the next request."""
+        found: list[bytes] = []
+        while len(found) < len(ranges):
+            left = ranges[len(found) :]
+            if len(left) > 1 and self._way() == SINGLE:
+                for headers, data in self._client.in_a_row(self.name, left[:DEPTH]):
+                    self._check_version(headers, total_length(headers))
+                    found.append(data)
+                if len(found) > len(ranges) - len(left):
+                    continue
+            found.append(self._read_one(*left[0])[0])
+        return found
+
+    def _in_parallel(self, ask: Callable[[A], T], questions: Sequence[A]) -> list[T]:
+        """Return the answers to questions, asked over all connections at once, in order."""
+        if len(questions) <= 1 or self._client.connections == 1:
+            return [ask(question) for question in questions]
+        with ThreadPoolExecutor(self._client.connections) as threads:
+            return list(threads.map(ask, questions))
+
+    def _read_one(self, start: int, stop: int, *, clip: bool = False) -> tuple[bytes, int | None]:
+        """Read one range, and return it with the file's length. With ``clip`` the file may end before it does."""
+
+        def consume(response: Response) -> tuple[bytes, int | None]:
+            if response.status == 416:
+                total = total_length(response.headers)
+                if clip and start == 0 and total in (0, None):
+                    return b"", 0
+                raise too_short(self.name, total, stop)
+            if response.status == 200:
+                length = response.content_length()
+                if length is not None and start == 0 and length <= stop:  # the whole file is what was asked for
+                    self._check_version(response.headers, length)
+                    if length < stop and not clip:
+                        raise too_short(self.name, length, stop)
+                    data = response.exactly(length)
+                    response.finish()
+                    return data, length
+                if not self._client.ignores_ranges():
+                    raise TryAgain("the server sent the whole file instead of a range")
+                raise Unable(WHOLE)
+            span = response.content_range()
+            short = span is not None and span[1] < stop and span[1] == span[2]
+            if span is None or span[0] != start or (span[1] != stop and not short):
+                raise TryAgain(
+                    f"asked for bytes {start}-{stop - 1}, the server sent {response.headers.get('Content-Range')}"
+                )
+            self._check_version(response.headers, span[2])
+            if short and not clip:
+                raise too_short(self.name, span[2], stop)
+            data = response.exactly(span[1] - start)
+            response.finish()
+            return data, span[2]
+
+        return self._client.get(self.name, {"Range": f"bytes={start}-{stop - 1}"}, consume)
+
+    def _read_multi(self, ranges: Sequence[Range]) -> list[tuple[int, bytes]]:
+        """Read many ranges with one request; return what came, (start, bytes), which may be less."""
+        most = sum(stop - start + PART_OVERHEAD for start, stop in ranges) + PART_OVERHEAD
+
+        def consume(response: Response) -> list[tuple[int, bytes]]:
+            if response.status == 416:
+                raise too_short(self.name, total_length(response.headers), ranges[-1][1])
+            if response.status == 200:
+                raise Unable(SINGLE)  # the whole file is on its way: hang up, and ask for one range at a time
+            span = response.content_range()
+            if span is not None:  # one range for many: they were joined, or only one was served
+                if span[1] - span[0] > 2 * most:
+                    raise Unable(SINGLE)
+                self._check_version(response.headers, span[2])
+                parts = [(span[0], response.exactly(span[1] - span[0]))]
+                response.finish()
+                if cut(ranges, parts).count(None):
+                    self._client.servers.learn(self.name, SINGLE)
+                return parts
+            length = response.content_length()
+            if length is not None and length > most + len(ranges) * PART_OVERHEAD:
+                raise Unable(SINGLE)
+            body = response.exactly(length) if length is not None else response.read(2 * most)
+            response.finish()
+            parts = []
+            for first, data, total in split_parts(body, response.headers.get("Content-Type", "")):
+                self._check_version(response.headers, total)
+                parts.append((first, data))
+            self._client.servers.learn(self.name, MULTI)
+            return parts
+
+        spans = ",".join(f"{start}-{stop - 1}" for start, stop in ranges)
+        return self._client.get(self.name, {"Range": f"bytes={spans}"}, consume)
+
+    def _check_version(self, headers: Headers, total: int | None) -> None:
+        version = headers.get("ETag") or headers.get("Last-Modified")
+        changed = (self._size is not None and total is not None and total != self._size) or (
+            self._version is not None and version is not None and version != self._version
+        )
+        if changed:
+            raise ArchiveUnavailable(f"{self.name} changed on the server while it was read; run again")
+        self._size = total if total is not None else self._size
+        self._version = version or self._version
+
+    def _whole(self) -> LocalFile:
+        """Return a copy of the file, fetched once, for a server that does no ranges; it is gone when closed."""
+        if self._copy is None:
+            handle, name = tempfile.mkstemp(prefix="skyharvest-", suffix=".fits")
+            os.close(handle)
+            try:
+                self._size = self._client.fetch(self.name, Path(name))
+                self._copy = LocalFile(Path(name))
+                self._copy.name = self.name
+            finally:
+                os.unlink(name)  # noqa: PTH108 (stays readable while open, and vanishes with the process)
+        return self._copy
+
+    def head(self, length: int) -> bytes:
+        """Return the first ``length`` bytes, or the whole file if it is shorter."""
+        if self._way() != WHOLE:
+            try:
+                data, size = self._read_one(0, length, clip=True)
+                self._size = size if size is not None else self._size
+                return data
+            except Unable as unable:
+                self._client.servers.learn(self.name, unable.way)
+        return self._whole().head(length)
+
+    def size(self) -> int:
+        """Return the file's length in bytes, by asking for its first byte where no answer has told it yet."""
+        if self._size is None:
+            self.head(1)
+        if self._size is None:
+            raise ArchiveRefused(f"{self.name}: the server does not tell the file's length")
+        return self._size
+
+    def close(self) -> None:
+        """Drop the copy, if there is one; the connections are the client's, for the next file."""
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+
+
+def _requests(ranges: Sequence[Range]) -> list[list[Range]]:
+    """Divide ranges into requests that servers take."""
+    requests: list[list[Range]] = [[]]
+    length = 0
+    for start, stop in ranges:
+        text = len(f"{start}-{stop - 1},")
+        if requests[-1] and (len(requests[-1]) == RANGES_PER_REQUEST or length + text > HEADER_BYTES):
+            requests.append([])
+            length = 0
+        requests[-1].append((start, stop))
+        length += text
+    return requests
+
+
+def split_parts(body: bytes, content_type: str) -> list[tuple[int, bytes, int | None]]:
+    """Take a ``multipart/byteranges`` body apart (RFC 9110 §14.6).
+
+    The parts are binary: their lengths come from their Content-Range, never from looking for the boundary in them.
+
+    Returns
+    -------
+    list of (start, bytes, total)
+
+    Raises
+    ------
+    TryAgain
+        If the body is not that.
+    """
+    kind, _, parameters = content_type.partition(";")
+    name, _, boundary = parameters.strip().partition("=")
+    boundary = boundary.split(";")[0].strip().strip('"')
+    if kind.strip().lower() != "multipart/byteranges" or name.strip().lower() != "boundary" or not boundary:
+        raise TryAgain(f"an answer in parts without Content-Range or boundary ({content_type!r})")
+    delimiter = b"--" + boundary.encode("latin-1")
+    parts: list[tuple[int, bytes, int | None]] = []
+    position = body.find(delimiter)
+    while position >= 0:
+        position += len(delimiter)
+        if body[position : position + 2] == b"--":
+            return parts
+        headers_end = body.find(b"\r\n\r\n", position)
+        if headers_end < 0:
+            break
+        span = None
+        for line in body[position:headers_end].split(b"\r\n"):
+            key, _, value = line.partition(b":")
+            if key.strip().lower() == b"content-range":
+                span = parse_content_range(value.decode("latin-1"))
+        if span is None:
+            break
+        start = headers_end + 4
+        data = body[start : start + span[1] - span[0]]
+        if len(data) < span[1] - span[0] or body[start + len(data) :][:2] != b"\r\n":
+            break
+        parts.append((span[0], data, span[2]))
+        position = start + len(data) + 2
+        if body[position : position + len(delimiter)] != delimiter:
+            break
+    raise TryAgain("the answer in parts is broken")

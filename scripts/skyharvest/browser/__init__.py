@@ -1,0 +1,1 @@
+"""Pages to look at the spectra of a pixel with."""

@@ -1,0 +1,1 @@
+"""The configuration: loaded, filled in, checked."""

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, files that appear whole, provenance, the command line."""

@@ -1,0 +1,1 @@
+"""The spectra in formats of others."""

@@ -1,0 +1,325 @@
+"""Write the spectra of one NSIDE=16 pixel as DESI writes a coadd: a FITS file that desispec and specutils read.
+
+It holds every spectrum of the pixel's targets once, bit for bit as in the extracted files and thus in DESI's coadds:
+
+==========================================  ===================================================================
+``FIBERMAP``                                every column of DESI's, then those below
+``B_WAVELENGTH``                            (npix,) float64 Å, vacuum; ditto ``R_`` and ``Z_``
+``B_FLUX``, ``B_IVAR``                      (n, npix) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹ and its inverse square
+``B_MASK``                                  (n, npix) int32, or uint32 (BZERO) if one of the coadds has that
+``B_RESOLUTION``                            (n, ndiag, npix) float32; not there if it was not extracted
+``SCORES``                                  every column of DESI's, row by row
+==========================================  ===================================================================
+
+The dark, bright and backup spectra of a target are rows with the same TARGETID, as in what desispec's own
+``read_spectra_parallel`` puts together from several coadds: FIBERMAP says which coadd a row is from.
+
+==========================  ===================================================================================
+``SURVEY, PROGRAM``         such as ``main``, ``dark``
+``HEALPIX``                 NSIDE=64 pixel of the coadd
+``CSV_ROW``                 0-based row of the CSV that it matches; the nearest one, if there are several
+``CSV_SEPARATION``          distance to that row's position, arcsec
+``CSV_ROWS``                all that it matches in this pixel, nearest first: ``12,345``
+==========================  ===================================================================================
+
+What takes rows with one TARGETID for one target (``desispec.coaddition.coadd``, redrock) is to be given one program at
+a time: ``spectra[spectra.fibermap["PROGRAM"] == "dark"]``.
+
+There is no EXP_FIBERMAP. Redrock's fits are in a file of their own, ``redrock-…``, where ``read_spectra`` looks for
+them (``return_redshifts=True``); its REDSHIFTS has the same rows. An arm that no coadd has is left out; where a file
+lacks an arm that another has, its flux and ivar are 0 and its mask is desispec's NODATA.
+
+Sources: desidatamodel.readthedocs.io, coadd-SURVEY-PROGRAM-PIXNUM; desispec 0.70, ``desispec.io.spectra``.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.core import provenance
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.errors import MalformedFile
+from skyharvest.formats import arrow, hdf5
+from skyharvest.surveys.desi.coadd import ARMS, stack_columns
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+BLOCK = 2880  # bytes
+BATCH_ROWS = 128  # of the widest image: 16 MB
+BITPIX = {"f4": -32, "f8": -64, "i2": 16, "i4": 32, "u4": 32}
+NODATA = 1 << 8  # desispec.maskbits.specmask
+UNITS = {
+    "wavelength": "Angstrom",
+    "flux": "10**-17 erg/(s cm2 Angstrom)",
+    "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2",
+}
+
+
+@dataclass
+class Piece:
+    """The spectra of one extracted file.
+
+    Attributes
+    ----------
+    take : (k,) int64
+        A row of the extracted file for each of its spectra, rising.
+    added
+        FIBERMAP's own columns of this module, (k,) each.
+    """
+
+    file: h5py.File
+    take: Ints
+    added: dict[str, Array]
+
+
+def export_fits(
+    pix16: int,
+    targets: Path,
+    extracted: Sequence[Path],
+    out: Path,
+    *,
+    redrock: Path | None = None,
+    attributes: Mapping[str, str | float] | None = None,
+) -> int:
+    """Write one NSIDE=16 pixel and return its number of spectra.
+
+    Parameters
+    ----------
+    pix16
+        The pixel (NESTED) of the CSV's positions.
+    targets
+        ``targets.parquet``.
+    extracted
+        Extracted files of every NSIDE=64 pixel that was searched for the pixel's targets.
+    out
+        ``coadd-….fits``. A pixel whose targets matched nothing has tables and images without rows.
+    redrock
+        ``redrock-….fits`` in the same directory, if wanted.
+    attributes
+        Cards of the primary header, beside pixel and provenance.
+
+    Raises
+    ------
+    MalformedFile
+        If an extracted file is torn, or does not go with the others. The message says to remove it.
+    """
+    from astropy.io import fits  # noqa: PLC0415 (0.8 s)
+
+    rows = arrow.to_numpy(arrow.rows_where(targets, "pix16", pix16).column("row"))[0]
+    with ExitStack() as opened:
+        files = [opened.enter_context(hdf5.reading(path, check=True)) for path in extracted]
+        pieces = [_piece(file, rows) for file in files]
+        fibermap = _table(pieces, "fibermap")
+        for name in [name for piece in pieces[:1] for name in piece.added]:
+            fibermap[name] = np.concatenate([piece.added[name] for piece in pieces])
+        scores = _table(pieces, "scores")
+        redshifts = _redshifts(pieces, fibermap["TARGETID"]) if redrock is not None else {}
+        n = sum(len(piece.take) for piece in pieces)
+        with atomic_path(out) as temporary, temporary.open("wb") as stream:
+            primary = fits.PrimaryHDU(header=_primary(pix16, pieces, fibermap, attributes or {}))
+            fits.HDUList([primary, _table_hdu("FIBERMAP", fibermap, _units(files))]).writeto(stream, checksum=True)
+            for arm in ARMS:
+                _write_arm(stream, arm, files, pieces)
+            _append_table(stream, _table_hdu("SCORES", scores or {"TARGETID": fibermap["TARGETID"]}, {}))
+        if redrock is not None:
+            with atomic_path(redrock) as temporary, temporary.open("wb") as stream:
+                hdu = _table_hdu("REDSHIFTS", redshifts, {})
+                fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream, checksum=True)
+    return n
+
+
+def _piece(file: h5py.File, rows: Ints) -> Piece:
+    """Find the spectra of an extracted file that match these CSV rows; each is there once, in the file's order."""
+    row, coadd = file["row"][:], file["coadd"][:].astype(np.int64)
+    inside = np.flatnonzero(np.isin(row, rows))
+    if not len(inside):
+        return Piece(file, inside, _added(file, coadd[inside], row[inside], np.zeros(0), []))
+    targetid, separation = file["targetid"][:][inside], file["separation_arcsec"][:][inside]
+    _, first, of_spectrum = np.unique(
+        np.stack([coadd[inside], targetid]), axis=1, return_index=True, return_inverse=True
+    )
+    by_place = np.argsort(first)
+    spectrum = np.argsort(by_place)[of_spectrum.ravel()]
+    first = first[by_place]
+    nearest_first = np.lexsort((row[inside], separation, spectrum))
+    groups = np.split(nearest_first, np.cumsum(np.bincount(spectrum))[:-1])
+    nearest = np.array([group[0] for group in groups])
+    matched = [",".join(str(row[inside[pair]]) for pair in group) for group in groups]
+    take = inside[first]
+    return Piece(file, take, _added(file, coadd[take], row[inside[nearest]], separation[nearest], matched))
+
+
+def _added(file: h5py.File, coadd: Ints, row: Ints, separation: Array, rows: Sequence[str]) -> dict[str, Array]:
+    made = {name.upper(): np.array(hdf5.text(file[f"coadds/{name}"][:]), "S")[coadd] for name in ("survey", "program")}
+    return made | {
+        "HEALPIX": file["coadds/pix64"][:][coadd].astype(np.int32),
+        "CSV_ROW": row,
+        "CSV_SEPARATION": separation,
+        "CSV_ROWS": np.array(rows, "S"),
+    }
+
+
+def _table(pieces: Sequence[Piece], name: str) -> dict[str, Array]:
+    """Return the columns of a table of all files, (n, …) each; TARGETID first, as DESI has it."""
+    having = [piece for piece in pieces if name in piece.file and len(piece.take)]
+    having = having or [piece for piece in pieces if name in piece.file]  # without rows: their columns all the same
+    if not having:
+        return {"TARGETID": np.zeros(0, np.int64)} if name == "fibermap" else {}
+    tables = [
+        {column: values[:][piece.take] for column, values in hdf5.columns(piece.file[name]).items()} for piece in having
+    ]
+    stacked = stack_columns(tables, [len(piece.take) for piece in having])
+    return {"TARGETID": stacked["TARGETID"]} | stacked
+
+
+def _redshifts(pieces: Sequence[Piece], targetid: Ints) -> dict[str, Array]:
+    for piece in pieces:
+        if len(piece.take) and "redshifts" not in piece.file:
+            raise MalformedFile(
+                f"{piece.file.filename} has no redshifts: it was extracted with `redshifts: false`; remove it, the "
+                "next run makes it anew"
+            )
+    redshifts = _table(pieces, "redshifts") or {"TARGETID": targetid}
+    assert np.array_equal(redshifts["TARGETID"], targetid)
+    return redshifts
+
+
+def _units(files: Sequence[h5py.File]) -> dict[str, str]:
+    units = {"CSV_SEPARATION": "arcsec"}
+    for file in files:
+        for name, dataset in hdf5.columns(file["fibermap"]).items() if "fibermap" in file else ():
+            if "unit" in dataset.attrs:
+                units[name] = str(dataset.attrs["unit"])
+    return units
+
+
+def _primary(
+    pix16: int, pieces: Sequence[Piece], fibermap: Mapping[str, Array], attributes: Mapping[str, str | float]
+) -> Any:
+    from astropy.io import fits  # noqa: PLC0415
+
+    header = fits.Header()
+    header.extend([("SPGRP", "healpix"), ("SPGRPVAL", pix16), ("HPXPIXEL", pix16), ("HPXNSIDE", 16), ("HPXNEST", True)])
+    for name in ("SURVEY", "PROGRAM"):
+        found = np.unique(fibermap.get(name, np.zeros(0, "S1")))
+        if len(found) == 1:
+            header[name] = found[0].decode()
+    header["LONGSTRN"] = "OGIP 1.0"
+    header.extend(list(attributes.items()))
+    made = provenance.attributes()
+    header["CREATOR"] = f"{made['workflow']} {made['workflow_version']}"
+    header["GITHASH"] = made["git_commit"]
+    header["DATE"] = made["created"].removesuffix("+00:00")
+    coadds = [hdf5.text(piece.file["coadds/path"][:])[k] for piece in pieces for k in _coadds_of(piece)]
+    # specutils tells coadds from spectra by INFIL000.
+    for k, name in enumerate(coadds[:1000] or ["none"]):
+        header[f"INFIL{k:03d}"] = name.rpartition("/")[2]
+    return header
+
+
+def _coadds_of(piece: Piece) -> list[int]:
+    return sorted(set(piece.file["coadd"][:][piece.take].tolist()))
+
+
+def _table_hdu(name: str, columns: Mapping[str, Array], units: Mapping[str, str]) -> Any:
+    from astropy.io import fits  # noqa: PLC0415
+
+    fields = [(column, values.dtype, values.shape[1:]) for column, values in columns.items()]
+    table = np.zeros(len(columns["TARGETID"]), fields)
+    for column, values in columns.items():
+        table[column] = values
+    hdu = fits.BinTableHDU(table, name=name)
+    for i, column in enumerate(columns, 1):
+        if column in units:
+            hdu.header.set(f"TUNIT{i}", units[column], after=f"TFORM{i}")
+    return hdu
+
+
+def _append_table(stream: BinaryIO, hdu: Any) -> None:
+    from astropy.io import fits  # noqa: PLC0415
+
+    written = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(written, checksum=True)
+    stream.write(written.getbuffer()[BLOCK:])
+
+
+def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], pieces: Sequence[Piece]) -> None:
+    """Append the images of an arm, a batch of rows at a time."""
+    # Where nothing matched, files tell the arm's shapes all the same, if a coadd was read at all.
+    with_rows = [piece.file for piece in pieces if len(piece.take) and arm in piece.file]
+    models = with_rows or [file for file in files if arm in file]
+    if not models:
+        return
+    wave = models[0][arm]["wavelength"][:]
+    for file in models:
+        if not np.array_equal(file[arm]["wavelength"][:], wave):
+            raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {models[0].filename}")
+        if ("resolution" in file[arm]) != ("resolution" in models[0][arm]):
+            raise MalformedFile(
+                f"{file.filename} and {models[0].filename}: only one has {arm}/resolution; remove the one that has "
+                "none, the next run makes it anew"
+            )
+    _append_image(stream, f"{arm}_wavelength", wave.shape, wave.dtype, [wave], unit=UNITS["wavelength"])
+    n = sum(len(piece.take) for piece in pieces)
+    for kind in ("flux", "ivar", "mask", "resolution"):
+        native = [file[arm][kind] for file in models if kind in file[arm]]
+        if not native:
+            continue
+        shape = max(dataset.shape[1:] for dataset in native)
+        dtype = np.result_type(*(dataset.dtype for dataset in native))
+        if kind == "mask" and dtype != np.int32:
+            dtype = np.dtype(np.uint32)  # of int32 and uint32 together, extraction makes int64
+        batches = _batches(pieces, arm, kind, shape, dtype)
+        _append_image(stream, f"{arm}_{kind}", (n, *shape), dtype, batches, unit=UNITS.get(kind, ""))
+
+
+def _batches(
+    pieces: Sequence[Piece], arm: str, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Iterator[Array]:
+    for piece in pieces:
+        for start in range(0, len(piece.take), BATCH_ROWS):
+            take = piece.take[start : start + BATCH_ROWS]
+            values = np.full((len(take), *shape), NODATA if kind == "mask" else 0, dtype)
+            if arm in piece.file:
+                dataset = piece.file[arm][kind]
+                pad = (shape[0] - dataset.shape[1]) // 2  # other widths of the resolution
+                values[:, pad : pad + dataset.shape[1]] = dataset[take].astype(dtype)
+            yield values
+
+
+def _append_image(
+    stream: BinaryIO, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], batches: Iterable[Array], *, unit: str
+) -> None:
+    """Append an image extension, whose rows come in batches."""
+    from astropy.io import fits  # noqa: PLC0415
+
+    header = fits.Header(
+        [
+            ("XTENSION", "IMAGE", "Image extension"),
+            ("BITPIX", BITPIX[dtype.str[1:]]),
+            ("NAXIS", len(shape)),
+            *((f"NAXIS{i}", length) for i, length in enumerate(reversed(shape), 1)),
+            ("PCOUNT", 0),
+            ("GCOUNT", 1),
+            *([("BSCALE", 1), ("BZERO", 1 << 31)] if dtype.kind == "u" else []),
+        ]
+    )
+    header["EXTNAME"] = name.upper()
+    if unit:
+        header["BUNIT"] = unit
+    stream.write(header.tostring().encode("ascii"))
+    n_bytes = 0
+    for batch in batches:
+        # FITS has no unsigned integers: stored minus 2³¹, which flips the top bit.
+        stored = batch ^ np.uint32(1 << 31) if dtype.kind == "u" else batch
+        n_bytes += stream.write(stored.astype(dtype.newbyteorder(">")).tobytes())
+    assert n_bytes == np.prod(shape) * dtype.itemsize
+    stream.write(b"\0" * (-n_bytes % BLOCK))

@@ -1,0 +1,173 @@
+"""Write the spectra that lie in one NSIDE=16 pixel in the flat HDF5 layout of the Multimodal Universe.
+
+Its DESI loader and its ``cross_match_datasets`` read these files unchanged. n targets, ordered by TARGETID:
+
+=========================================  ====================================================================
+``object_id``                              (n,) int64, TARGETID
+``ra, dec``                                (n,) float64 of the fiber (TARGET_RA, TARGET_DEC), degrees
+``healpix``                                (n,) int64, NSIDE=16 NESTED pixel of the fiber: the file's
+``spectrum_flux``, ``spectrum_ivar``       (n, 7781) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹ and its inverse square
+``spectrum_mask``                          (n, 7781) bool, True = bad: a mask bit is set, or ivar < 10⁻⁶
+``spectrum_lsf_sigma``                     (n, 7781) float32, pixels of 0.8 Å
+``spectrum_lambda``                        (n, 7781) float32 Å, vacuum; the same in every row
+``Z, ZERR, ZWARN``                         (n,) redrock's; NaN, NaN and -1 where there is none
+``EBV, FLUX_*, FLUX_IVAR_*, FIBERFLUX_*``  (n,) FIBERMAP's, nanomaggy, ditto ``FIBERTOTFLUX_*``; * is G, R, Z. NaN where
+                                           the release has no such column
+``TARGETID, SURVEY, PROGRAM, HEALPIX``     (n,) which coadd (NSIDE=64) the spectrum is from
+``CSV_ROW, CSV_SEPARATION``                (n,) 0-based row of the CSV, the nearest one; distance to it, arcsec
+all other columns of ``/desi``             (n,) in upper case
+=========================================  ====================================================================
+
+Two things differ from the assembled files, because the Multimodal Universe needs ids that are there once, and pairs
+what has the same ``healpix``. A target is one row: of its spectra (dark, bright; for two CSV rows) the one that DESI's
+rule chooses, see `skyharvest.surveys.desi.coadd.primary`. And it lies in the file of its fiber's pixel, which for a
+source at an edge is not that of the CSV's position. Nothing else is left out: the Multimodal Universe's own sample
+has only OBJTYPE
+``TGT`` and COADD_FIBERSTATUS 0, which can be chosen by these columns.
+
+Source: github.com/MultimodalUniverse/MultimodalUniverse, scripts/desi (desi.py, build_parent_sample.py), mmu/utils.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.core import provenance
+from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.surveys.desi import assemble
+from skyharvest.surveys.desi.coadd import N_COMBINED, primary, stack_columns
+from skyharvest.targets.csv_columns import csv_group
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+BATCH_ROWS = 256  # spectra held at once: 40 MB
+FAINTEST_IVAR = 1e-6  # build_parent_sample.py
+SPECTRA: dict[str, Any] = {"flux": np.float32, "ivar": np.float32, "mask": np.bool_, "lsf_sigma": np.float32}
+FLUXES = [f"{kind}_{band}" for kind in ("FLUX", "FLUX_IVAR", "FIBERFLUX", "FIBERTOTFLUX") for band in "GRZ"]
+NUMBERS: dict[str, Any] = {"Z": np.float64, "ZERR": np.float64} | dict.fromkeys(["EBV", *FLUXES], np.float32)
+"""What the loader reads as float32."""
+RENAMED = {"pix64": "HEALPIX", "separation_arcsec": "CSV_SEPARATION"}
+LEFT_OUT = ("ra", "dec", "primary")  # primary: of a CSV row
+
+
+def export_mmu(
+    pix16: int,
+    crossmatches: Sequence[Path],
+    out: Path,
+    *,
+    name: str = "chandra",
+    attributes: Mapping[str, Any] | None = None,
+) -> int:
+    """Write one NSIDE=16 pixel and return its number of targets.
+
+    Parameters
+    ----------
+    pix16
+        The pixel (NESTED) of the fibers.
+    crossmatches
+        Every ``crossmatch_desi.hdf5`` with rows of a coadd in that pixel: also those of neighbouring pixels, whose
+        sources' fibers may lie across the edge.
+    out
+        The file to write.
+    name
+        Group of the CSV's columns.
+    attributes
+        Root attributes beside the provenance.
+
+    Raises
+    ------
+    InputError
+        If the files have no combined spectra, or no line-spread function.
+    """
+    with ExitStack() as opened:
+        files = [opened.enter_context(hdf5.reading(path)) for path in crossmatches]
+        for file in files:
+            _check(file, name)
+        takes = [np.flatnonzero(file["desi/pix64"][:] >> 4 == pix16) for file in files]
+        columns = stack_columns(
+            [_columns(file, name, take) for file, take in zip(files, takes, strict=True)], map(len, takes)
+        )
+        source = np.repeat(np.arange(len(files)), [len(take) for take in takes])
+        chosen = _choose(columns)
+        source, take = source[chosen], np.concatenate(takes)[chosen]
+        with hdf5.create(out) as made:
+            made.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED", **(attributes or {})})
+            made.attrs.update(provenance.attributes())
+            _write_columns(made, {key: values[chosen] for key, values in columns.items()}, pix16)
+            _write_spectra(made, files, source, take)
+    return len(chosen)
+
+
+def _check(file: h5py.File, name: str) -> None:
+    csv_group(file, name)
+    for kind, setting in (("flux", "combine"), ("lsf_sigma", "lsf")):
+        if f"spectrum_{kind}" not in file["desi"]:
+            raise InputError(
+                f"{file.filename} has no spectrum_{kind}, which the Multimodal Universe needs: set "
+                f"desi.spectra.{setting} to true and run again"
+            )
+    n_pixels = len(file["desi/spectrum_lambda"])
+    if n_pixels != N_COMBINED:
+        raise MalformedFile(
+            f"{file.filename}: its spectra have {n_pixels} pixels; the Multimodal Universe's have {N_COMBINED}"
+        )
+
+
+def _columns(file: h5py.File, name: str, take: Ints) -> dict[str, Array]:
+    desi = file["desi"]
+    made = {"ra": desi["ra"][:][take], "dec": desi["dec"][:][take], "CSV_ROW": file[name]["row"][:][take]}
+    for link, item in desi.items():
+        if link not in LEFT_OUT and link not in assemble.SPECTRA:
+            column = str(item.attrs.get("column", link))
+            made[RENAMED.get(link, column.upper())] = item[:][take]
+    for key, dtype in NUMBERS.items():
+        made.setdefault(key, np.full(len(take), np.nan, dtype))
+    made.setdefault("ZWARN", np.full(len(take), -1, np.int64))
+    return made
+
+
+def _choose(columns: Mapping[str, Array]) -> Ints:
+    """Return one row for each TARGETID, rising: DESI's choice, and of its pairs with CSV rows the nearest."""
+    nearest_first = np.argsort(columns["CSV_SEPARATION"], kind="stable")
+    depth = columns.get("TSNR2_LRG")
+    best = primary(
+        columns["TARGETID"][nearest_first],
+        columns["ZWARN"][nearest_first],
+        None if depth is None else depth[nearest_first],
+    )
+    chosen = nearest_first[best]
+    return np.asarray(chosen[np.argsort(columns["TARGETID"][chosen])], np.int64)
+
+
+def _write_columns(made: h5py.File, columns: Mapping[str, Array], pix16: int) -> None:
+    targetid = columns["TARGETID"]
+    hdf5.write_column(made, "object_id", targetid.astype(np.int64))
+    hdf5.write_column(made, "healpix", np.full(len(targetid), pix16, np.int64))
+    hdf5.write_table(made, columns, {"ra": "deg", "dec": "deg", "CSV_SEPARATION": "arcsec"})
+
+
+def _write_spectra(made: h5py.File, files: Sequence[h5py.File], source: Ints, take: Ints) -> None:
+    n = len(take)
+    datasets = {
+        kind: hdf5.spectra_dataset(made, f"spectrum_{kind}", n, (N_COMBINED,), dtype, compressed=True)
+        for kind, dtype in (SPECTRA | {"lambda": np.float32}).items()
+    }
+    for k, file in enumerate(files):
+        desi, mine = file["desi"], np.flatnonzero(source == k)
+        mine = mine[np.argsort(take[mine])]  # HDF5 reads increasing selections only
+        wave = desi["spectrum_lambda"][:].astype(np.float32)
+        for start in range(0, len(mine), BATCH_ROWS):
+            places = mine[start : start + BATCH_ROWS]
+            spectra = {kind: desi[f"spectrum_{kind}"][take[places]] for kind in SPECTRA}
+            spectra["mask"] = (spectra["mask"] != 0) | (spectra["ivar"] < FAINTEST_IVAR)
+            for i, place in enumerate(places):
+                datasets["lambda"][place] = wave
+                for kind, values in spectra.items():
+                    datasets[kind][place] = values[i]

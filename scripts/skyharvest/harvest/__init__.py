@@ -1,0 +1,1 @@
+"""What the harvests of all surveys share: description, plan, extraction, ledger, journal."""

@@ -1,0 +1,245 @@
+"""What became of every row of the CSV, each exactly once.
+
+====================  ==================================================================================
+``matched``           at least one spectrum, or an image
+``no_fiber``          at least one coadd was searched, none has a fiber within the match radius
+``no_spectrum``       at least one cube was searched, none has usable voxels around the position
+``no_image``          its brick's images were read, none has data around the position
+``coadd_unreadable``  none could be searched; one or more are there, but malformed on two readings
+``coadd_absent``      none could be searched: the release lists them, the archive has none of them
+``not_covered``       no coadd of the release touches the row's match circle; no cube is near; it is in no brick
+``rejected``          the row has no usable position; the reason is in ``targets/rejected.csv``
+====================  ==================================================================================
+
+(``cube_unreadable``, ``cube_absent``, ``brick_unreadable`` and ``brick_absent`` ditto.)
+"""
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.csv_file import write_rows
+from skyharvest.core.errors import MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.harvest.plan import Unit
+from skyharvest.harvest.survey import DESI, SURVEYS, Survey
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass
+class Ledger:
+    """The ledger's columns, all of the length of the CSV, and what was noticed on the way.
+
+    Attributes
+    ----------
+    survey
+        Whose.
+    status : (n,) str
+    n_spectra, n_within, pix64, missing : (n,) int64
+        ``pix64`` is -1 for rejected rows.
+    nearest_arcsec : (n,) float64
+        Of the fibers within the report radius, or of the centres of the cubes; NaN where there is none.
+    files
+        Number of coadds or cubes by status.
+    unreadable
+        ``coadd`` (or ``cube``) and ``reason`` of each malformed one.
+    """
+
+    survey: Survey
+    status: npt.NDArray[np.str_]
+    n_spectra: Ints
+    nearest_arcsec: npt.NDArray[np.float64]
+    n_within: Ints
+    pix64: Ints
+    missing: Ints
+    files: Counter[str] = field(default_factory=Counter)
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+
+
+def account(
+    *,
+    targets: Path,
+    rejected: Path,
+    plan_targets: Path,
+    extracted: Path,
+    crossmatches: Path,
+    name: str,
+    survey: Survey = DESI,
+) -> Ledger:
+    """Follow every CSV row through the files of a finished run.
+
+    Parameters
+    ----------
+    targets, rejected, plan_targets
+        ``targets.parquet``, ``rejected.csv``, ``plan_targets.npy``.
+    extracted, crossmatches
+        The directories ``desi/extracted`` and ``desi_crossmatches``.
+    name
+        The HDF5 group with the CSV's columns.
+    survey
+        Whose they are.
+
+    Raises
+    ------
+    MalformedFile
+        If the files do not agree with one another: a row missing or there twice, an extracted file of another plan,
+        other numbers of spectra in the assembled files than in the extracted ones.
+    """
+    accepted = pq.read_table(targets, columns=["row", "pix16", "pix64"])
+    row = accepted.column("row").to_numpy()
+    refused = _rejected_rows(rejected)
+    n = int((accepted.schema.metadata or {})[b"n_rows"])
+    if not np.array_equal(np.sort(np.concatenate([row, refused])), np.arange(n)):
+        raise MalformedFile(
+            f"{targets} and {rejected} together do not hold every one of {n} CSV rows once: run `snakemake targets`"
+        )
+
+    made = Ledger(
+        survey,
+        status=np.full(n, "not_covered", f"U{max(map(len, survey.statuses))}"),
+        n_spectra=np.zeros(n, np.int64),
+        nearest_arcsec=np.full(n, np.inf),
+        n_within=np.zeros(n, np.int64),
+        pix64=np.full(n, -1, np.int64),
+        missing=np.zeros(n, np.int64),
+    )
+    made.pix64[row] = accepted.column("pix64").to_numpy()
+    searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
+    for unit, planned in _by_unit(np.load(plan_targets, allow_pickle=False), survey):
+        with hdf5.reading(survey.path(extracted, unit)) as file:
+            found = {key: values[:] for key, values in file["targets"].items()}
+            files = {key: values[:] for key, values in file[f"{survey.file}s"].items()}
+        at = found["row"]
+        if not np.array_equal(at, planned):
+            raise MalformedFile(
+                f"{survey.path(extracted, unit)} was made for another plan: remove it, the next run makes it anew"
+            )
+        made.n_spectra[at] += found["n_spectra"]
+        made.n_within[at] += found[survey.count]
+        made.nearest_arcsec[at] = np.fmin(made.nearest_arcsec[at], found["nearest_arcsec"])
+        status = hdf5.text(files["status"])
+        for counter, what in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
+            counter[at] += status.count(what)
+        made.files.update(status)
+        for path, state, reason in zip(hdf5.text(files["path"]), status, hdf5.text(files["reason"]), strict=True):
+            if state == "unreadable":
+                made.unreadable.append({survey.file: path, "reason": reason})
+    made.missing = absent + unreadable
+    made.nearest_arcsec[np.isinf(made.nearest_arcsec)] = np.nan
+
+    made.status[absent > 0] = f"{survey.file}_absent"
+    made.status[unreadable > 0] = f"{survey.file}_unreadable"
+    made.status[searched > 0] = survey.nothing
+    made.status[made.n_spectra > 0] = "matched"
+    made.status[refused] = "rejected"
+    _check_assembled(
+        made,
+        row,
+        accepted.column("pix16").to_numpy(),
+        planned=searched + made.missing > 0,
+        crossmatches=crossmatches,
+        name=name,
+    )
+    return made
+
+
+def _rejected_rows(rejected: Path) -> Ints:
+    limit = csv.field_size_limit(sys.maxsize)  # a row may be there because a cell of it is huge
+    try:
+        with rejected.open(newline="", encoding="utf-8") as stream:
+            return np.array([int(line["row"]) for line in csv.DictReader(stream)], np.int64)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _by_unit(plan: npt.NDArray[Any], survey: Survey) -> Iterator[tuple[Unit, Ints]]:
+    """Yield each unit of the plan with the CSV rows that it is searched for."""
+    units, starts = np.unique(survey.units(plan), return_index=True)
+    # Of an empty plan np.split still makes one part.
+    yield from zip(units.tolist(), np.split(plan["row"], starts[1:]), strict=False)
+
+
+def _check_assembled(
+    made: Ledger, row: Ints, pix16: Ints, *, planned: npt.NDArray[np.bool_], crossmatches: Path, name: str
+) -> None:
+    """Compare the spectra that the assembled files hold with those that were extracted, CSV row by CSV row."""
+    assembled = np.zeros(len(made.status), np.int64)
+    for pixel in np.unique(pix16[planned[row]]).tolist():
+        with hdf5.reading(made.survey.crossmatch(crossmatches, pixel)) as file:
+            np.add.at(assembled, file[f"{name}/row"][:], 1)
+    wrong = np.flatnonzero(assembled != made.n_spectra)
+    if len(wrong):
+        raise MalformedFile(
+            f"{crossmatches}: CSV row {wrong[0]} has {assembled[wrong[0]]} spectra in the assembled files and "
+            f"{made.n_spectra[wrong[0]]} in the extracted ones ({len(wrong)} rows differ): remove the assembled files "
+            "of this run, the next run makes them anew"
+        )
+
+
+def write_ledger(made: Ledger, path: Path) -> None:
+    """Write ``ledger.csv``: a line per CSV row, in order. What does not apply is empty."""
+    nearest = [f"{value:.5f}" if np.isfinite(value) else "" for value in made.nearest_arcsec.tolist()]
+    pixels = [str(pixel) if pixel >= 0 else "" for pixel in made.pix64.tolist()]
+    lines = zip(
+        range(len(made.status)),
+        made.status.tolist(),
+        made.n_spectra.tolist(),
+        nearest,
+        made.n_within.tolist(),
+        pixels,
+        made.missing.tolist(),
+        strict=True,
+    )
+    write_rows(path, made.survey.columns, lines)
+
+
+def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the totals; those by status add up to the CSV's rows, which is asserted."""
+    counts = Counter(made.status.tolist())
+    statuses, counted = made.survey.statuses, made.survey.counted
+    assert set(counts) <= set(statuses)
+    assert sum(counts.values()) == len(made.status)
+    return {
+        "survey": made.survey.name,
+        **about,
+        "rows": len(made.status),
+        "status": {status: counts[status] for status in statuses},
+        made.survey.made: int(made.n_spectra.sum()),
+        counted: {state: made.files[state] for state in ("read", "absent", "unreadable")},
+        f"unreadable_{counted}": made.unreadable,
+    }
+
+
+def write_summary(summary: Mapping[str, Any], path: Path) -> None:
+    """Write ``summary.json``."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def show(summary: Mapping[str, Any]) -> str:
+    """Return the summary as the table that a run ends with."""
+    rows, survey = summary["rows"], SURVEYS[summary["survey"]]
+    file, counted = survey.file, survey.counted
+    lines = [f"{summary['survey']:<18}{'rows':>9}{'share':>9}"]
+    for status, count in summary["status"].items():
+        lines.append(f"{status:<18}{count:>9,}{count / rows if rows else 0:>9.1%}")
+    lines += [
+        f"{'all CSV rows':<18}{rows:>9,}",
+        "",
+        f"{survey.made:<18}{summary[survey.made]:>9,}",
+        *(f"{f'{counted} {state}':<18}{count:>9,}" for state, count in summary[counted].items()),
+    ]
+    for bad in summary[f"unreadable_{counted}"]:
+        lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
+    return "\n".join(lines)

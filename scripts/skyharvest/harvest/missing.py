@@ -1,0 +1,64 @@
+"""What a run that failed has not brought, and what an earlier run said that is not so any more.
+
+``desi/missing.csv`` is there from a failed run to the next that succeeds; a line per NSIDE=64 pixel (HETDEX: per cube):
+
+``unit, n_targets, files, reason``
+    Targets that it is searched for; its files as ``survey/program``, separated by spaces; why the last attempt failed,
+    empty if there was none.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skyharvest.core.csv_file import write_rows
+from skyharvest.harvest.journal import read_journal
+from skyharvest.harvest.plan import Plan, Unit
+
+COLUMNS = ("unit", "n_targets", "files", "reason")
+SHOWN = 20
+
+Missing = tuple[Unit, int, str, str]
+"""`COLUMNS`."""
+
+
+def find_missing(plan: Plan, extracted: Path, journal: Path) -> list[Missing]:
+    """Return what of a plan has not been extracted.
+
+    Parameters
+    ----------
+    plan
+        What is to be read.
+    extracted
+        The survey's directory ``extracted``.
+    journal
+        See `skyharvest.harvest.journal`.
+    """
+    failed = read_journal(journal).failed
+    found: list[Missing] = []
+    for unit in plan.unmade(extracted, failed):
+        files = " ".join(f"{survey}/{program}" for survey, program in plan.files[unit])
+        found.append((unit, plan.n_targets[unit], files, failed[unit].message if unit in failed else ""))
+    return found
+
+
+def write_missing(path: Path, missing: Sequence[Missing]) -> None:
+    """Write ``missing.csv``."""
+    write_rows(path, COLUMNS, missing)
+
+
+def show(missing: Sequence[Missing], plan: Plan, path: Path) -> str:
+    """Return what a failed run ends with."""
+    lines = [
+        f"{len(missing)} of {len(plan.files)} {plan.unit}s are missing; there is no ledger until they are there. The "
+        f"next run tries them again. They are listed in {path}:"
+    ]
+    lines += [f"  {unit} ({files}): {reason or 'not tried'}" for unit, _, files, reason in missing[:SHOWN]]
+    if len(missing) > SHOWN:
+        lines.append(f"  and {len(missing) - SHOWN} more")
+    return "\n".join(lines)
+
+
+def set_aside(path: Path) -> None:
+    """Rename what an earlier run has said, such as ``ledger.csv`` to ``ledger.previous.csv``: it is to be made anew."""
+    if path.exists():
+        path.replace(path.with_suffix(f".previous{path.suffix}"))

@@ -1,0 +1,1 @@
+"""What a run has made, read back and counted."""

@@ -1,0 +1,241 @@
+"""How many CSV rows have a spectrum within a radius, counted from the HDF5 files alone.
+
+A check of everything before it: distances are computed anew from positions, by other means than
+`skyharvest.sky.matching`;
+``separation_arcsec``, the plan and the ledger are not looked at. Reads ``healpix=N/crossmatch_*.hdf5`` (N: NSIDE=16,
+NESTED) in two layouts: that of `skyharvest.surveys.desi.assemble`, and an older one, in which ``/desi`` has the
+fibers' positions as
+``edr_sv3_ra`` and ``edr_sv3_dec`` and which is counted against the CSV.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats import hdf5
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+POSITIONS = (("ra", "dec"), ("edr_sv3_ra", "edr_sv3_dec"))
+"""Names of the fibers' positions in ``/desi``: today's, and the older layout's."""
+
+BLOCK_ROWS = 512  # CSV rows compared with all spectra of a pixel at once
+_FOLDER = re.compile(r"healpix=(\d+)")
+
+
+@dataclass(frozen=True)
+class Count:
+    """Of one pixel, or of all.
+
+    Attributes
+    ----------
+    csv_rows
+        CSV rows looked at: with a CSV all whose position is in the pixel, without one those that the files hold.
+    with_spectrum
+        Those with a spectrum within the radius.
+    spectra
+        Rows of ``/desi``.
+    """
+
+    csv_rows: int = 0
+    with_spectrum: int = 0
+    spectra: int = 0
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(
+            self.csv_rows + other.csv_rows, self.with_spectrum + other.with_spectrum, self.spectra + other.spectra
+        )
+
+
+def find_files(root: Path, healpix: int | None = None) -> dict[int, list[Path]]:
+    """Return the files of each pixel, or of one.
+
+    Raises
+    ------
+    InputError
+        If there is no such directory, or there are no files in it.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root} is not a directory: give the one that holds healpix=*/ with --hdf5-root")
+    found: dict[int, list[Path]] = defaultdict(list)
+    for path in sorted(root.glob("healpix=*/crossmatch_*.hdf5")):
+        folder = _FOLDER.fullmatch(path.parent.name)
+        if folder:
+            found[int(folder[1])].append(path)
+    if not found:
+        raise InputError(f"{root} holds no healpix=*/crossmatch_*.hdf5: has the run finished, and is it the right one?")
+    if healpix is None:
+        return dict(sorted(found.items()))
+    if healpix not in found:
+        raise InputError(
+            f"{root} holds no healpix={healpix}/crossmatch_*.hdf5; it has {len(found)} pixels from {min(found)} to "
+            f"{max(found)} (NSIDE=16, NESTED)"
+        )
+    return {healpix: found[healpix]}
+
+
+def count_files(files: Mapping[int, Sequence[Path]], max_arcsec: float) -> dict[int, Count]:
+    """Count by the CSV's columns that the files hold: a CSV row and the spectrum beside it.
+
+    Parameters
+    ----------
+    files
+        From `find_files`.
+    max_arcsec
+        The radius; a distance equal to it counts.
+
+    Returns
+    -------
+    dict
+        Pixel → `Count`.
+
+    Raises
+    ------
+    MalformedFile
+        If a file is torn, or lacks positions. The message names the file.
+    """
+    counts = {}
+    for pixel, paths in files.items():
+        rows, near, spectra = [], [], 0
+        for path in paths:
+            with _reading(path) as file:
+                ra, dec = fiber_positions(file, path)
+                row, csv_ra, csv_dec = _csv_positions(file, path)
+            lengths = [len(values) for values in (row, csv_ra, csv_dec)]
+            if lengths != [len(ra)] * 3:
+                raise MalformedFile(
+                    f"{path}: /desi has {len(ra)} rows, the CSV's row, RA and Dec have {', '.join(map(str, lengths))}"
+                )
+            rows.append(row)
+            near.append(_arcsec(_unit(csv_ra, csv_dec), _unit(ra, dec)) <= max_arcsec)
+            spectra += len(ra)
+        row = np.concatenate(rows)
+        counts[pixel] = Count(len(np.unique(row)), len(np.unique(row[np.concatenate(near)])), spectra)
+    return counts
+
+
+def count_csv(
+    files: Mapping[int, Sequence[Path]], pixel: Ints, ra: Floats, dec: Floats, max_arcsec: float
+) -> dict[int, Count]:
+    """Count by the positions of a CSV: each row against every spectrum in the files of its pixel.
+
+    Parameters
+    ----------
+    files
+        From `find_files`.
+    pixel : (n,) int64
+        NSIDE=16 NESTED pixel of each CSV row.
+    ra, dec : (n,) float64, degrees
+    max_arcsec
+        The radius; a distance equal to it counts.
+
+    Returns
+    -------
+    dict
+        Pixel → `Count`, for the pixels of ``files``.
+
+    Raises
+    ------
+    MalformedFile
+        If a file is torn, or lacks positions. The message names the file.
+    """
+    counts = {}
+    for number, paths in files.items():
+        fibers = []
+        for path in paths:
+            with _reading(path) as file:
+                fibers.append(_unit(*fiber_positions(file, path)))
+        spectra = np.concatenate(fibers)
+        mine = np.flatnonzero(pixel == number)
+        with_spectrum = 0
+        for start in range(0, len(mine), BLOCK_ROWS):
+            block = mine[start : start + BLOCK_ROWS]
+            near = _arcsec(_unit(ra[block], dec[block])[:, None], spectra[None]) <= max_arcsec
+            with_spectrum += int(near.any(axis=1).sum())
+        counts[number] = Count(len(mine), with_spectrum, len(spectra))
+    return counts
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
+    """Open a file; that a part of it cannot be read is a `MalformedFile`, too."""
+    with hdf5.reading(path) as file:
+        try:
+            yield file
+        except (OSError, RuntimeError) as error:
+            raise MalformedFile(f"{path} is damaged ({error}): remove it, the next run makes it anew") from error
+
+
+def fiber_positions(file: h5py.File, path: Path) -> tuple[Floats, Floats]:
+    """Return RA and Dec (degrees) of the spectra, from either layout."""
+    group = file.get("desi")
+    if not isinstance(group, h5py.Group):
+        raise MalformedFile(f"{path}: no group /desi; found {', '.join(file) or 'nothing'}")
+    for names in POSITIONS:
+        if all(isinstance(group.get(name), h5py.Dataset) for name in names):
+            ra, dec = (np.asarray(group[name][:], np.float64) for name in names)
+            if ra.shape != dec.shape or ra.ndim != 1:
+                raise MalformedFile(f"{path}: /desi/{names[0]} has shape {ra.shape}, /desi/{names[1]} {dec.shape}")
+            return ra, dec
+    expected = " or ".join(", ".join(names) for names in POSITIONS)
+    raise MalformedFile(f"{path}: /desi has no positions: expected {expected}; found {', '.join(group) or 'nothing'}")
+
+
+def _csv_positions(file: h5py.File, path: Path) -> tuple[Ints, Floats, Floats]:
+    """Return CSV row, RA and Dec (degrees) from the group with the CSV's columns."""
+    for group in file.values():
+        if not {"ra_column", "dec_column"} <= set(group.attrs) or "row" not in group:
+            continue
+        columns = hdf5.columns(group)
+        names = [group.attrs["ra_column"], group.attrs["dec_column"]]
+        if not set(names) <= set(columns):
+            raise MalformedFile(f"{path}: {group.name} lacks {' or '.join(names)}; found {', '.join(columns)}")
+        ra, dec = (_numbers(columns[name][:]) for name in names)
+        return np.asarray(group["row"][:], np.int64), ra, dec
+    raise MalformedFile(
+        f"{path}: no group with the CSV's columns (`row`, and attributes ra_column and dec_column), as in the older "
+        "layout: give the CSV with --csv"
+    )
+
+
+def _numbers(values: Array) -> Floats:
+    return np.array(hdf5.text(values), np.float64) if values.dtype.kind in "OS" else values.astype(np.float64)
+
+
+def _unit(ra: Floats, dec: Floats) -> Floats:
+    """Return unit vectors (n, 3) to positions in degrees."""
+    ra, dec = np.radians(ra), np.radians(dec)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def _arcsec(one: Floats, other: Floats) -> Floats:
+    """Return the angle between unit vectors from the length of their chord: exact where it is small."""
+    chord = np.sqrt(sum((one[..., k] - other[..., k]) ** 2 for k in range(3)))
+    return np.asarray(np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))) * 3600)
+
+
+def show(counts: Mapping[int, Count], elsewhere: int | None = None) -> str:
+    """Return the table; ``elsewhere`` is how many rows of the CSV lie in pixels without a file."""
+    lines = [_line("healpix", "csv_rows", "with_spectrum", "spectra")]
+    lines += [_line(pixel, of.csv_rows, of.with_spectrum, of.spectra) for pixel, of in counts.items()]
+    total = sum(counts.values(), Count(elsewhere or 0))
+    if elsewhere is not None:
+        lines.append(_line("no file", elsewhere, 0, 0))
+    lines.append(_line("all", total.csv_rows, total.with_spectrum, total.spectra))
+    return "\n".join(lines)
+
+
+def _line(*cells: str | int) -> str:
+    first, *rest = (cell if isinstance(cell, str) else str(cell) for cell in cells)
+    return f"{first:<9}" + "".join(f"{cell:>15}" for cell in rest)

@@ -1,0 +1,83 @@
+"""The report's section on bytes and time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skyharvest.harvest.progress import counted
+from skyharvest.report import files, job_times
+from skyharvest.report.figures import clock, draw_moved, draw_time, size
+from skyharvest.report.names import SURVEYS as NAMES
+from skyharvest.report.page import Section, Table, number, text
+from skyharvest.report.survey import Harvested, picture
+
+NOTHING = "there is nothing to show"
+RATE = 20e6  # bytes/s, of a link to the archive: an assumption, and said to be
+
+
+def costs(harvests: Sequence[Harvested], logs: Path) -> Section:
+    """Return the section on bytes and time."""
+    section = Section("costs", "Bytes and time")
+    moved = [files.moved(one.survey, one.files, one.journal) for one in harvests]
+    timed = job_times.read_steps(logs)
+    total = sum(one.bytes for one in moved)
+    section.facts = [
+        ("moved over the network", size(total)),
+        ("requests", f"{sum(one.requests for one in moved):,}"),
+        ("time of all jobs", clock(sum(step.seconds for step in timed))),
+    ]
+    said = "; ".join(
+        f"{NAMES[one.survey]}: {size(one.bytes)} moved"
+        + (f", whole files {'about ' if one.estimated else ''}{size(one.whole_bytes)}" if one.whole_bytes else "")
+        for one in moved
+    )
+    section.pictures.append(picture("run", "moved", draw_moved(moved, NAMES), f"Bars: {said or NOTHING}."))
+    said = "; ".join(f"{step.rule}: {clock(step.seconds)} in {counted(step.jobs, 'job')}" for step in timed)
+    section.pictures.append(picture("run", "time", draw_time(timed), f"Bars: {said or NOTHING}."))
+    lines = []
+    for one in moved:
+        whole = one.whole_bytes or 0
+        about = "about " if one.estimated else ""
+        lines.append(
+            [
+                text(NAMES[one.survey]),
+                number(one.files),
+                number(one.requests),
+                number(one.bytes, size(one.bytes)),
+                number(whole, about + size(whole)) if whole else number(0, "–"),
+                number(whole / one.bytes, f"{whole / one.bytes:,.1f} ×") if whole and one.bytes else number(0, "–"),
+                number(one.seconds, clock(one.seconds)),
+                number(whole / RATE, about + clock(whole / RATE)) if whole else number(0, "–"),
+            ]
+        )
+    heads = [
+        "survey",
+        "files read",
+        "requests",
+        "moved",
+        "whole files",
+        "whole ÷ moved",
+        "time of reading",
+        f"whole files at {RATE / 1e6:.0f} MB/s",
+    ]
+    note = (
+        "The time of reading is added up over jobs, which may run at once. The last column is the size of the whole "
+        f"files over an assumed {RATE / 1e6:.0f} MB/s, for comparison."
+    )
+    section.tables = [Table("What was read", heads, lines, note), _time_table(timed)]
+    return section
+
+
+def _time_table(timed: Sequence[job_times.Step]) -> Table:
+    lines = [
+        [
+            text(step.rule),
+            number(step.jobs),
+            *(
+                number(value, clock(value))
+                for value in (step.seconds, step.seconds / step.jobs, step.longest, step.span)
+            ),
+        ]
+        for step in timed
+    ]
+    heads = ["step", "jobs", "all jobs", "mean", "longest", "first start to last end"]
+    return Table("Jobs of each step", heads, lines)

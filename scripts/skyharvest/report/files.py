@@ -1,0 +1,172 @@
+"""The report's numbers about the archive's files: which are absent or failed, where they would be, what moved.
+
+From the plan and the journal; where the journal does not add up to the summary, from the extracted files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.harvest.journal import Line, Read
+from skyharvest.harvest.plan import Kind, Plan, Unit
+from skyharvest.harvest.releases import GLOBUS, load_hetdex_release, load_legacy_release, load_release
+from skyharvest.harvest.survey import DESI, HETDEX, Survey
+
+ROW_BYTES = 447_000
+"""Of a coadd, for each of its fibers: three arms of together 7,958 pixels, with FLUX, IVAR, MASK and 11 diagonals of
+RESOLUTION in 32 bits, are 445,648 bytes; FIBERMAP, SCORES and EXP_FIBERMAP make up the rest. The DR1 coadd of 1,500
+fibers that this was compared with has 446,700."""
+HEADER_BYTES = 130_000
+"""Of a coadd: 18 headers and the wavelengths."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file that the plan names and that has not been searched: ``absent`` or ``unreadable``, and why."""
+
+    address: str
+    status: str
+    n_targets: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What reading a survey's files took.
+
+    Attributes
+    ----------
+    bytes, requests
+        Over the network, in all attempts; 0 where the archive is a directory.
+    seconds
+        Of reading, over all jobs together.
+    files
+        Number of files that were read.
+    whole_bytes
+        What these files have as a whole, None where that is not known.
+    estimated
+        Whether that is an estimate: `ROW_BYTES` for each fiber.
+    """
+
+    survey: str
+    bytes: int
+    requests: int
+    seconds: float
+    files: int
+    whole_bytes: int | None
+    estimated: bool
+
+
+def read_files(survey: Survey, plan: Plan, journal: Read, summary: Mapping[str, Any], extracted: Path) -> list[Line]:
+    """Return what is known of each file of the plan, in its order.
+
+    Parameters
+    ----------
+    summary
+        Its counts of files are trusted; the journal is if it says the same.
+    extracted
+        The survey's directory ``extracted``.
+    """
+    planned = [(unit, *kind) for unit, kinds in plan.files.items() for kind in kinds]
+    found = [journal.files[file] for file in planned if file in journal.files]
+    states = [line.status for line in found]
+    if survey.counted != f"{survey.file}s":  # of a brick's many files the summary counts each
+        agree = len(found) == len(planned)
+    else:
+        agree = all(states.count(s) == n for s, n in summary[survey.counted].items())
+    if agree:
+        return found
+    return [
+        line for unit, kinds in plan.files.items() for line in _of_extracted(survey, extracted, unit, kinds, journal)
+    ]
+
+
+def _of_extracted(survey: Survey, extracted: Path, unit: Unit, kinds: list[Kind], journal: Read) -> list[Line]:
+    """Return what an extracted file says of its sources; without one, what the journal says."""
+    try:
+        with hdf5.reading(survey.path(extracted, unit)) as file:
+            group = file[f"{survey.file}s"]
+            states, reasons = hdf5.text(group["status"][:]), hdf5.text(group["reason"][:])
+            if "status" in file.attrs:  # the best of a brick's files
+                states, reasons = [str(file.attrs["status"])], [next(filter(None, reasons), "")]
+            of_kind = (
+                list(zip(hdf5.text(group["survey"][:]), hdf5.text(group["program"][:]), strict=True))
+                if "survey" in group
+                else list(kinds)
+            )
+            counts = group["n_fibers"][:].tolist() if "n_fibers" in group else [0] * len(states)
+    except (OSError, KeyError, MalformedFile):
+        return [journal.files[unit, *kind] for kind in kinds if (unit, *kind) in journal.files]
+    return [
+        Line(0.0, unit, *kind, state, n_searched=n, message=reason)
+        for kind, state, n, reason in zip(of_kind, states, counts, reasons, strict=True)
+    ]
+
+
+def missing_files(
+    survey: Survey, files: list[Line], plan: Plan, summary: Mapping[str, Any], config: Mapping[str, Any]
+) -> list[Missing]:
+    """Return the files that were not searched, with their addresses; those with most targets first."""
+    reasons = {bad[survey.file]: bad["reason"] for bad in summary[f"unreadable_{survey.counted}"]}
+    root, path_of = _addresses(survey, config)
+    made = []
+    for line in files:
+        if line.status == "read":
+            continue
+        path = path_of(line)
+        reason = reasons.get(path) or line.message or "listed by the release, not in the archive"
+        made.append(Missing(f"{root}/{path}" if root else path, line.status, plan.n_targets[line.unit], reason))
+    return sorted(made, key=lambda one: (one.status != "unreadable", -one.n_targets, one.address))
+
+
+def _addresses(survey: Survey, config: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the root of a survey's archive ("" if it has none), and what gives a file's path below it."""
+    section = config[survey.name]
+    if survey is DESI:
+        release = load_release(section["release"])
+        root = section["globus"]["local"] if section["archive"] == GLOBUS else _root(release, section["archive"])
+        return root, lambda line: release.coadd(line.survey, line.program, int(line.unit))
+    if survey is HETDEX:
+        cubes = load_hetdex_release(section["release"])
+
+        def cube(line: Line) -> str:
+            shotid, _, ifuslot = str(line.unit).partition("_")
+            return cubes.cube(int(shotid), ifuslot)
+
+        return _root(cubes, section["archive"]), cube
+    bricks = load_legacy_release(section["release"])
+
+    def directory(line: Line) -> str:
+        region, _, brickname = str(line.unit).partition("_")
+        return bricks.checksums(region, brickname).rpartition("/")[0]
+
+    return _root(bricks, section["archive"]), directory
+
+
+def _root(release: Any, archive: str) -> str:
+    try:
+        return str(release.root(archive))
+    except InputError:
+        return ""
+
+
+def moved(survey: Survey, files: list[Line], journal: Read) -> Moved:
+    """Return what reading took, and what whole files would have taken."""
+    read = [line for line in files if line.status == "read"]
+    whole: int | None = None
+    if survey is DESI:
+        whole = sum(HEADER_BYTES + ROW_BYTES * line.n_searched for line in read)
+    elif survey is HETDEX and journal.bytes:  # cubes are compressed: they are fetched whole
+        whole = journal.bytes
+    return Moved(
+        survey.name,
+        journal.bytes,
+        journal.requests,
+        sum(line.seconds for line in journal.lines),
+        len(read),
+        whole,
+        survey is DESI,
+    )

@@ -1,0 +1,168 @@
+"""The report's numbers that come from a ledger and its summary: steps, separations, pixels.
+
+Works for every survey whose ledger has the columns of `skyharvest.harvest.survey.Survey.columns`, whatever its files
+are called: statuses are told apart by the ends of their names.
+"""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.core.errors import MalformedFile
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+NOT_SEARCHED = ("rejected", "not_covered")  # statuses of rows that the plan does not have
+LOST_BEFORE = ("matched", *NOT_SEARCHED)
+NSIDE = 16  # of the assembled files; pixels of the ledger are of NSIDE 64
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A ledger's columns, a row per CSV row.
+
+    Attributes
+    ----------
+    status : (n,) str
+    n_spectra : (n,) int64
+    nearest_arcsec : (n,) float64
+        NaN where there is none.
+    pix16 : (n,) int64
+        NSIDE=16 NESTED; -1 for rejected rows.
+    """
+
+    status: npt.NDArray[np.str_]
+    n_spectra: Ints
+    nearest_arcsec: Floats
+    pix16: Ints
+
+    @property
+    def covered(self) -> npt.NDArray[np.bool_]:
+        """Whether the release has a file for the row's position, there or not, (n,)."""
+        return ~np.isin(self.status, NOT_SEARCHED)
+
+    @property
+    def accepted(self) -> npt.NDArray[np.bool_]:
+        """Whether the row has a usable position, (n,)."""
+        return self.pix16 >= 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the way from the CSV to spectra: how many rows reached it, and how many did not, by status."""
+
+    name: str
+    reached: int
+    lost: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Pixel:
+    """An NSIDE=16 pixel: its CSV rows, those with a spectrum, and their spectra."""
+
+    pix16: int
+    targets: int
+    covered: int
+    matched: int
+    spectra: int
+
+
+def read_ledger(path: Path) -> Rows:
+    """Read ``ledger.csv``.
+
+    Raises
+    ------
+    MalformedFile
+        If it lacks a column, or a cell is no number.
+    """
+    with path.open(newline="", encoding="utf-8") as stream:
+        lines = csv.reader(stream)
+        header = next(lines, [])
+        columns = dict(zip(header, zip(*lines, strict=True), strict=False))
+    if header and not columns:
+        columns = dict.fromkeys(header, ())
+    try:
+        pix64 = np.array([int(cell) if cell else -1 for cell in columns["pix64"]], np.int64)
+        return Rows(
+            status=np.array(columns["status"], str),
+            n_spectra=np.array(columns["n_spectra" if "n_spectra" in columns else "n_images"], np.int64),
+            nearest_arcsec=np.array([cell or "nan" for cell in columns["nearest_arcsec"]], np.float64),
+            pix16=np.where(pix64 >= 0, pix64 >> 4, -1),
+        )
+    except (KeyError, ValueError) as error:
+        raise MalformedFile(f"{path} is not a ledger ({error}): remove it, the next run makes it anew") from error
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read ``summary.json``.
+
+    Raises
+    ------
+    MalformedFile
+        If it is not what `skyharvest.harvest.ledger.summarise` writes.
+    """
+    try:
+        made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if sum(made["status"].values()) != made["rows"]:
+            raise ValueError("its statuses do not add up to its rows")
+        return made
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise MalformedFile(f"{path} is not a summary ({error}): remove it, the next run makes it anew") from error
+
+
+def steps(summary: Mapping[str, Any]) -> list[Step]:
+    """Return the steps from the CSV's rows to those with a spectrum, with what each has lost of the one before.
+
+    Parameters
+    ----------
+    summary
+        From `read_summary`.
+    """
+    count: dict[str, int] = dict(summary["status"])
+    missing = {name: n for name, n in count.items() if name.endswith(("_absent", "_unreadable"))}
+    nothing = {name: n for name, n in count.items() if name not in missing and name not in LOST_BEFORE}
+    left = int(summary["rows"])
+    made = [Step("rows of the CSV", left, {})]
+    for name, lost in (
+        ("with a usable position", {"rejected": count["rejected"]}),
+        ("where the release has data", {"not_covered": count["not_covered"]}),
+        ("that could be searched", missing),
+        ("with an image" if summary["survey"] == "legacysurvey" else "with a spectrum", nothing),
+    ):
+        left -= sum(lost.values())
+        made.append(Step(name, left, lost))
+    return made
+
+
+def per_pixel(rows: Rows) -> list[Pixel]:
+    """Return the NSIDE=16 pixels with a CSV row in them, those with most spectra first."""
+    at = rows.accepted
+    pix16, index = np.unique(rows.pix16[at], return_inverse=True)
+    n = len(pix16)
+    covered, matched = rows.covered[at], rows.status[at] == "matched"
+    counts = np.stack(
+        [
+            np.bincount(index, minlength=n),
+            np.bincount(index[covered], minlength=n),
+            np.bincount(index[matched], minlength=n),
+            np.bincount(index, weights=rows.n_spectra[at], minlength=n).astype(np.int64),
+        ]
+    )
+    order = np.lexsort((pix16, -counts[0], -counts[3]))
+    return [Pixel(int(pix16[k]), *counts[:, k].tolist()) for k in order]
+
+
+def sky_density(rows: Rows) -> dict[bool, tuple[Ints, Ints]]:
+    """Return covered or not → NSIDE=16 pixels and the number of CSV rows in them, (m,) each."""
+    made = {}
+    for covered in (True, False):
+        pixels = rows.pix16[rows.accepted & (rows.covered == covered)]
+        made[covered] = tuple(np.unique(pixels, return_counts=True))
+    return made  # type: ignore[return-value]

@@ -1,0 +1,42 @@
+"""The report's figures by name, for the rule that makes them: no heavy imports here.
+
+A figure is ``{survey}_{kind}.svg``; ``run`` stands for what is not of one survey. The caption of a kind is
+``report/{kind}.rst``: plain text, which the page and Snakemake's own report show alike.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+CAPTIONS = Path(__file__).resolve().parents[3] / "report"
+
+SURVEYS = {"desi": "DESI", "hetdex": "HETDEX", "legacysurvey": "Legacy Surveys"}
+RUN = "run"
+KINDS = {
+    "desi": ("steps", "sky", "separations", "redshifts", "signal", "pixels"),
+    "hetdex": ("steps", "sky", "epochs"),
+    "legacysurvey": ("steps", "sky", "bands", "magnitudes"),
+    RUN: ("moved", "time"),
+}
+TITLES = {
+    "steps": "What became of the rows",
+    "sky": "On the sky",
+    "separations": "Separations",
+    "redshifts": "Redshifts",
+    "signal": "Signal-to-noise ratio",
+    "pixels": "Busiest pixels",
+    "epochs": "Epochs",
+    "bands": "Bands",
+    "magnitudes": "Magnitudes",
+    "moved": "Bytes moved",
+    "time": "Time by step",
+}
+
+
+def figures(surveys: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (survey, kind) of each figure of a report on these surveys, in the page's order."""
+    return [(survey, kind) for survey in (*surveys, RUN) for kind in KINDS[survey]]
+
+
+def caption(kind: str) -> str:
+    """Return the caption of a kind of figure."""
+    return " ".join((CAPTIONS / f"{kind}.rst").read_text(encoding="utf-8").split())

@@ -1,0 +1,147 @@
+"""The report's page: what it is made of, and one HTML file that needs no other.
+
+The template and its style and script are in ``assets/``; the figures stand in the page as data URLs.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from skyharvest.core.atomic import atomic_path
+from skyharvest.report.names import TITLES, caption
+
+ASSETS = Path(__file__).with_name("assets")
+MIME = {"svg": "image/svg+xml", "png": "image/png"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: what it shows, the number that it is sorted by, where it leads."""
+
+    text: str
+    value: float | None = None
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its caption; ``note`` says what has been left out. Columns of numbers stand to the right."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Whether each column holds numbers."""
+        return [all(row[k].value is not None for row in self.rows) for k in range(len(self.columns))]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: its name in files, its kind (`skyharvest.report.names`), what it says in words, and its content.
+
+    Attributes
+    ----------
+    content
+        SVG of the light scheme, as it goes to a file; or PNG.
+    shown
+        The same for the page.
+    title, text
+        Heading and caption; those of the kind unless given.
+    """
+
+    name: str
+    kind: str
+    alt: str
+    content: bytes
+    shown: bytes
+    suffix: str = "svg"
+    title: str = ""
+    text: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The figure's heading."""
+        return self.title or TITLES[self.kind]
+
+    @property
+    def caption(self) -> str:
+        """The figure's caption."""
+        return self.text or caption(self.kind)
+
+    @property
+    def url(self) -> str:
+        """The figure as a data URL."""
+        return f"data:{MIME[self.suffix]};base64,{base64.b64encode(self.shown).decode()}"
+
+
+@dataclass
+class Section:
+    """A section: facts (name, value), warnings, figures, tables, and text as it is (such as a configuration)."""
+
+    id: str
+    title: str
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page: its title, what stands under it, the first figures that a reader wants, and its sections."""
+
+    title: str
+    about: str
+    facts: Sequence[tuple[str, str]]
+    sections: Sequence[Section]
+
+
+def text(value: str, link: str = "") -> Cell:
+    """Return a cell of text."""
+    return Cell(value, None, link)
+
+
+def number(value: float, shown: str = "", link: str = "") -> Cell:
+    """Return a cell with a number."""
+    return Cell(shown or f"{value:,}", value, link)
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 (0.1 s that parse time saves)
+
+    templates = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return templates.get_template("page.html.j2").render(page=page, style=style, script=script, made=made)
+
+
+def write(page: Page, out: Path, figures: Path) -> None:
+    """Write the page, and each figure to a file of its own.
+
+    Parameters
+    ----------
+    out
+        ``index.html``.
+    figures
+        Directory for ``{name}.svg`` or ``.png``.
+    """
+    for section in page.sections:
+        for picture in section.pictures:
+            with atomic_path(figures / f"{picture.name}.{picture.suffix}") as temporary:
+                temporary.write_bytes(picture.content)
+    html = render(page)
+    with atomic_path(out) as temporary:
+        temporary.write_text(html, encoding="utf-8")

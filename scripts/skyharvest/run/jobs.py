@@ -1,0 +1,192 @@
+"""What has become of Snakemake's jobs, as far as files tell: their outputs, their logs, and its notes on them.
+
+===============  ==================================================================================
+``waiting``      not begun: something that it reads is not there yet
+``ready``        not begun: all that it reads is there
+``running``      begun by a run that is alive, or still at work though its run is not
+``done``         its files are there
+``failed``       its log ends with an error (while a run is alive: if that run has tried it)
+``interrupted``  begun and cut off: it was killed, or its machine went down
+===============  ==================================================================================
+
+Snakemake's notes are ``.snakemake/incomplete``, with a file for each output of a job that has begun and not ended,
+named after it in base 64 (in pieces, if that is long; see snakemake/persistence/file.py), and ``.snakemake/locks``.
+"""
+
+import contextlib
+import json
+import os
+from base64 import urlsafe_b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyharvest.core.cli import COMMAND, DONE
+
+WAITING, READY, RUNNING, ENDED, FAILED, INTERRUPTED = "waiting", "ready", "running", "done", "failed", "interrupted"
+
+SAME_S = 2.0  # some file systems keep times in whole seconds
+LOG_END = 1 << 16  # bytes of a log that are looked at
+MESSAGE_LENGTH = 600
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Snakemake's note that a job has begun: when, and whether it was handed to a cluster, to begin later."""
+
+    time: float
+    submitted: bool
+
+
+@dataclass(frozen=True)
+class Error:
+    """A job that failed: when, why, and the command that repeats it."""
+
+    time: float
+    job: str
+    message: str
+    log: Path
+    command: str
+
+
+class Jobs:
+    """The jobs of a working directory.
+
+    Parameters
+    ----------
+    directory
+        Where Snakemake runs, with ``.snakemake``.
+    alive
+        Whether a run goes on; None where that cannot be known, which is taken for yes.
+    since
+        When that run began, by the clock of its file system; seconds since 1970.
+    """
+
+    def __init__(self, directory: Path, alive: bool | None, since: float) -> None:
+        self._alive = alive is not False
+        self._since = since - SAME_S if self._alive else 0.0
+        self._begun = _begun(directory)
+        self._held = _held()
+        self.errors: list[Error] = []
+
+    def state(self, name: str, outputs: Sequence[Path], log: Path, *, ready: bool) -> str:
+        """Return a job's state, and keep its error if it failed.
+
+        Parameters
+        ----------
+        name
+            For the error.
+        outputs, log
+            Its files and its log: real paths, without links.
+        ready
+            Whether all that it reads is there.
+        """
+        not_begun = READY if ready else WAITING
+        notes = [self._begun[path] for path in outputs if path in self._begun]
+        if str(log) in self._held:
+            return RUNNING
+        if notes:
+            return self._noted(max(notes, key=lambda note: note.time), log, not_begun)
+        if all(path.exists() for path in outputs):
+            return ENDED
+        if _changed(log) < max(self._since, 1.0):
+            return not_begun
+        return self._tried(name, log, not_begun)
+
+    def _noted(self, begun: Begun, log: Path, not_begun: str) -> str:
+        """Return the state of a job that has begun, by Snakemake's note."""
+        if not self._alive:
+            return INTERRUPTED
+        if begun.time < self._since:
+            return not_begun  # cut off in an earlier run, and this one comes to it
+        waits = begun.submitted and _changed(log) < begun.time - SAME_S  # in the cluster's queue
+        return not_begun if waits else RUNNING
+
+    def _tried(self, name: str, log: Path, not_begun: str) -> str:
+        """Return the state of a job that has been tried, and has left nothing but its log."""
+        command, last = read_log(log)
+        if last == DONE:
+            return not_begun  # what it made was removed
+        if last is None and not self._alive:
+            return INTERRUPTED
+        message = last or "ended without a word: was it killed, for memory or time?"
+        self.errors.append(Error(_changed(log), name, message, log, command))
+        return FAILED
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _begun(directory: Path) -> dict[Path, Begun]:
+    root = directory / ".snakemake" / "incomplete"
+    found = {}
+    for folder, _, names in os.walk(root):
+        pieces = Path(folder).relative_to(root).parts
+        for name in names:
+            note = Path(folder, name)
+            with contextlib.suppress(OSError, ValueError):  # ended just now; or not one of them
+                output = urlsafe_b64decode("".join(piece.removeprefix("@") for piece in (*pieces, name))).decode()
+                text = note.read_text(encoding="utf-8")
+                submitted = bool(json.loads(text).get("external_jobid")) if text else False
+                found[in_directory(directory, output)] = Begun(note.stat().st_mtime, submitted)
+    return found
+
+
+def _held() -> set[str]:
+    """Return the files that this user's processes on this host have as their stderr: the logs of jobs at work."""
+    held = set()
+    with contextlib.suppress(OSError):
+        for pid in os.listdir("/proc"):  # noqa: PTH208 (hundreds of names, no need for paths)
+            with contextlib.suppress(OSError):
+                held.add(os.readlink(f"/proc/{pid}/fd/2"))  # noqa: PTH115
+    return held
+
+
+def in_directory(directory: Path, path: str | Path) -> Path:
+    """Return the real path of one that is relative to a directory, or absolute."""
+    return (directory / path).resolve()
+
+
+def is_locked(directory: Path, below: Path) -> bool:
+    """Tell whether a run has left a lock on files below a directory (a real path): the next one will not start."""
+    for lock in (directory / ".snakemake" / "locks").glob("*.output.lock"):
+        with contextlib.suppress(OSError, ValueError):
+            paths = lock.read_text(encoding="utf-8").splitlines()
+            if any(in_directory(directory, path).is_relative_to(below) for path in paths):
+                return True
+    return False
+
+
+def read_log(log: Path) -> tuple[str, str | None]:
+    """Return the command of a job's log, and how the log ends: `DONE`, an error's message, or None if it breaks off.
+
+    See `skyharvest.core.cli.run`, which writes the one and the other.
+    """
+    try:
+        with log.open("rb") as stream:
+            first = stream.readline().decode("utf-8", "replace")
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - LOG_END))
+            lines = stream.read().decode("utf-8", "replace").rstrip().split("\n")
+    except OSError:
+        return "", None
+    _, found, command = first.partition(COMMAND)
+    return command.strip() if found else "", _ending(lines)
+
+
+def _ending(lines: Sequence[str]) -> str | None:
+    last = lines[-1]
+    if last.endswith(f" INFO {DONE}"):
+        return DONE
+    errors = [k for k, line in enumerate(lines) if line.startswith("error: ")]
+    if errors:
+        message = "\n".join(lines[errors[-1] :]).removeprefix("error: ")
+        return message if len(message) <= MESSAGE_LENGTH else f"{message[: MESSAGE_LENGTH - 1]}…"
+    if ": error: " in last:  # argparse's
+        return last.partition(": error: ")[2]
+    if any(line.startswith("Traceback ") for line in lines) and not last.startswith((" ", "KeyboardInterrupt")):
+        return last
+    return None

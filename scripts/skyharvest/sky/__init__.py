@@ -1,0 +1,1 @@
+"""The sky: HEALPix pixels, matching of positions, spectral lines."""

@@ -1,0 +1,1 @@
+"""The surveys that can be harvested, a package each."""

@@ -1,0 +1,1 @@
+"""DESI: spectra out of coadds."""

@@ -1,0 +1,315 @@
+"""Put the extracted rows of one NSIDE=16 pixel into one file, with combined spectra and the CSV's columns.
+
+Layout of ``crossmatch_desi.hdf5`` (n rows, a row per (CSV row, spectrum) pair, ordered by CSV row; row i of one group
+belongs to row i of the other):
+
+=========================================  ====================================================================
+``/desi/targetid, ra, dec``                of the fiber (TARGET_RA, TARGET_DEC), degrees
+``/desi/survey, program, pix64``           the coadd that the spectrum is from
+``/desi/separation_arcsec, primary``       distance to the CSV's position; DESI's choice among a CSV row's spectra
+``/desi/z, zerr, zwarn, spectype, subtype, deltachi2``  redrock's; zwarn -1 and z NaN where the archive has no redrock
+``/desi/<fibermap and scores column>``     every column of FIBERMAP and SCORES in lower case, but for names of this list
+``/desi/spectrum_lambda``                  (7781,) float64 Å, vacuum, 0.8 Å
+``/desi/spectrum_flux, spectrum_ivar``     (n, 7781) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹ and its inverse square
+``/desi/spectrum_mask``                    (n, 7781) int32, 0 = good
+``/desi/spectrum_lsf_sigma``               (n, 7781) float32, pixels of 0.8 Å
+``/desi/{b,r,z}_{flux,…}``                 with ``spectra: {arms: true}``: the native arms
+``/<name>/row``, ``/<name>/*``             the CSV row, and every CSV column
+=========================================  ====================================================================
+
+A pixel whose targets matched nothing has the same datasets with n = 0.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.core import provenance
+from skyharvest.core.errors import MalformedFile
+from skyharvest.formats import arrow, hdf5
+from skyharvest.surveys.desi.coadd import ARMS, COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
+from skyharvest.targets.csv_columns import write_csv_columns
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+BATCH_ROWS = 64  # spectra combined at once: about 100 MB of float64 work space
+REDSHIFT_TYPES = {"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "SPECTYPE": "S6", "SUBTYPE": "S20", "DELTACHI2": "f8"}
+SPECTRA = {f"spectrum_{kind}" for kind in ("lambda", "flux", "ivar", "mask", "lsf_sigma")} | {
+    f"{arm}_{kind}" for arm in ARMS for kind in ("lambda", "flux", "ivar", "mask", "resolution")
+}
+FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
+IVAR_UNIT = "10**+34 (s2 cm4 Angstrom2) / erg2"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an assembled file holds: the configuration's ``targets: name`` and ``spectra``."""
+
+    name: str = "chandra"
+    combine: bool = True
+    lsf: bool = True
+    arms: bool = False
+    redshifts: bool = True
+
+
+@dataclass
+class Piece:
+    """The rows of one extracted file that belong to the pixel.
+
+    Attributes
+    ----------
+    take : (k,) int64
+        Rows of the extracted file.
+    place : (k,) int64
+        Their rows in the assembled file.
+    """
+
+    file: h5py.File
+    take: Ints
+    row: Ints
+    place: Ints
+
+
+def assemble(
+    pix16: int, targets: Path, extracted: Sequence[Path], out: Path, *, layout: Layout, attributes: Mapping[str, Any]
+) -> int:
+    """Assemble one NSIDE=16 pixel and return its number of rows.
+
+    Parameters
+    ----------
+    pix16
+        The pixel (NESTED) of the CSV's positions.
+    targets
+        ``targets.parquet``.
+    extracted
+        Extracted files of every NSIDE=64 pixel that was searched for the pixel's targets.
+    out
+        The file to write.
+    layout
+        What goes in.
+    attributes
+        Root attributes beside the pixel and the provenance: release, specprod, radius …
+
+    Raises
+    ------
+    MalformedFile
+        If an extracted file is torn. The message says to remove it.
+    """
+    table = arrow.rows_where(targets, "pix16", pix16)
+    rows = arrow.to_numpy(table.column("row"))[0]
+    with ExitStack() as opened:
+        files = [opened.enter_context(hdf5.reading(path, check=True)) for path in extracted]
+        pieces = _pieces(files, rows)
+        n = sum(len(piece.take) for piece in pieces)
+        csv_row = np.zeros(n, np.int64)
+        for piece in pieces:
+            csv_row[piece.place] = piece.row
+        with hdf5.create(out) as file:
+            file.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED"})
+            file.attrs.update(attributes)
+            file.attrs.update(provenance.attributes())
+            desi = file.create_group("desi")
+            _write_columns(desi, pieces, csv_row, layout)
+            _write_spectra(desi, pieces, n, layout)
+            write_csv_columns(file.create_group(layout.name), table, np.searchsorted(rows, csv_row))
+    return n
+
+
+def _pieces(files: Sequence[h5py.File], rows: Ints) -> list[Piece]:
+    pieces = []
+    for file in files:
+        row = file["row"][:]
+        take = np.flatnonzero(np.isin(row, rows))
+        pieces.append(Piece(file, take, row[take], np.zeros(0, np.int64)))
+    # By CSV row; within it in the order of the files and of their rows.
+    order = np.argsort(np.concatenate([piece.row for piece in pieces]), kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    start = 0
+    for piece in pieces:
+        piece.place = place[start : start + len(piece.take)]
+        start += len(piece.take)
+    return pieces
+
+
+def _gather(pieces: Sequence[Piece], group: str) -> dict[str, Array]:
+    """Return the columns of a group of all extracted files, in the assembled order."""
+    having = [piece for piece in pieces if group in piece.file]
+    tables = [hdf5.read_table(piece.file[group]) for piece in having]
+    tables = [{name: values[piece.take] for name, values in t.items()} for piece, t in zip(having, tables, strict=True)]
+    with_rows = [(t, len(p.take)) for p, t in zip(having, tables, strict=True) if len(p.take)]
+    if not with_rows:
+        return tables[0] if tables else {}
+    stacked = stack_columns([t for t, _ in with_rows], [n for _, n in with_rows])
+    place = np.concatenate([piece.place for piece in having if len(piece.take)])
+    assert np.array_equal(np.sort(place), np.arange(len(place)))
+    order = np.argsort(place)
+    return {name: values[order] for name, values in stacked.items()}
+
+
+def _write_columns(desi: h5py.Group, pieces: Sequence[Piece], csv_row: Ints, layout: Layout) -> None:
+    n = len(csv_row)
+    if layout.redshifts:
+        for piece in pieces:
+            if len(piece.take) and "redshifts" not in piece.file:
+                raise MalformedFile(
+                    f"{piece.file.filename} has no redshifts: it was extracted with `redshifts: false`; remove it, the "
+                    "next run makes it anew"
+                )
+    fibermap, scores = _gather(pieces, "fibermap"), _gather(pieces, "scores")
+    redshifts = _gather(pieces, "redshifts") if layout.redshifts else {}
+    empty = {"TARGETID": "i8", "TARGET_RA": "f8", "TARGET_DEC": "f8"}
+    core = {name: fibermap.pop(name, np.zeros(0, dtype)) for name, dtype in empty.items()}
+    for aligned in (scores, redshifts):
+        assert len(aligned.get("TARGETID", core["TARGETID"])) == n
+        assert np.array_equal(aligned.pop("TARGETID", core["TARGETID"]), core["TARGETID"])
+    coadd = _coadd_columns(pieces)
+    separation = _at_places(pieces, lambda piece: piece.file["separation_arcsec"][:][piece.take], np.float64)
+    redrock = {name: redshifts.get(name, np.zeros(n, dtype)) for name, dtype in REDSHIFT_TYPES.items()}
+    units = _units(pieces)
+    hdf5.write_column(desi, "targetid", core["TARGETID"])
+    hdf5.write_column(desi, "ra", core["TARGET_RA"], unit="deg")
+    hdf5.write_column(desi, "dec", core["TARGET_DEC"], unit="deg")
+    for name, values in coadd.items():
+        hdf5.write_column(desi, name, values)
+    hdf5.write_column(desi, "separation_arcsec", separation, unit="arcsec")
+    zwarn = redrock["ZWARN"] if layout.redshifts else None
+    hdf5.write_column(desi, "primary", primary(csv_row, zwarn, scores.get("TSNR2_LRG")))
+    if layout.redshifts:
+        hdf5.write_table(desi, {name.lower(): values for name, values in redrock.items()})
+    more: dict[str, Array] = {}
+    for name, values in (fibermap | scores).items():
+        if name.lower() not in desi and name.lower() not in SPECTRA:
+            more[hdf5.safe_name(name.lower(), more)] = values  # that two differ by their case alone loses neither
+    hdf5.write_table(desi, more, units)
+
+
+def _units(pieces: Sequence[Piece]) -> dict[str, str]:
+    units: dict[str, str] = {}
+    for piece in pieces:
+        for name, dataset in piece.file.get("fibermap", {}).items():
+            if "unit" in dataset.attrs:
+                units[name.lower()] = str(dataset.attrs["unit"])
+    return units
+
+
+def _at_places(pieces: Sequence[Piece], read: Any, dtype: Any) -> Array:
+    parts = [read(piece) for piece in pieces if len(piece.take)]
+    if not parts:
+        return np.zeros(0, dtype)
+    values = np.concatenate(parts)
+    placed = np.empty_like(values)
+    placed[np.concatenate([piece.place for piece in pieces])] = values
+    return placed
+
+
+def _coadd_columns(pieces: Sequence[Piece]) -> dict[str, Array]:
+    def of(name: str) -> Any:
+        def read(piece: Piece) -> Array:
+            values = piece.file[f"coadds/{name}"][:]
+            if name != "pix64":
+                values = np.array(hdf5.text(values)).astype("S")
+            return np.asarray(values[piece.file["coadd"][:][piece.take]])
+
+        return read
+
+    types = {"survey": "S1", "program": "S1", "pix64": np.int64}
+    return {name: _at_places(pieces, of(name), dtype) for name, dtype in types.items()}
+
+
+def _batches(pieces: Sequence[Piece], *, resolution: bool) -> Iterator[tuple[Ints, dict[str, Arm]]]:
+    """Yield the native spectra, some rows at a time, with their places (rising) in the assembled file."""
+    for piece in pieces:
+        for start in range(0, len(piece.take), BATCH_ROWS):
+            take = piece.take[start : start + BATCH_ROWS]
+            place = piece.place[start : start + BATCH_ROWS]
+            by = np.argsort(place)
+            arms = {}
+            for arm in ARMS:
+                group = piece.file[arm]
+                if resolution and "resolution" not in group:
+                    raise MalformedFile(
+                        f"{piece.file.filename} has no {arm}/resolution: it was extracted with `lsf: false`; "
+                        "remove it, the next run makes it anew"
+                    )
+                kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
+                # HDF5 reads increasing selections only; duplicates (one fiber, two CSV rows) are separate rows.
+                arms[arm] = Arm(group["wavelength"][:], **{kind: group[kind][take][by] for kind in kinds})
+            yield place[by], arms
+
+
+def _write_spectra(desi: h5py.Group, pieces: Sequence[Piece], n: int, layout: Layout) -> None:
+    if not (layout.combine or layout.arms):
+        return
+    # Where nothing matched, files tell the arms' shapes all the same, if a coadd was read at all.
+    files = [piece.file for piece in pieces if len(piece.take)]
+    _check_grids(files)
+    files = files or [piece.file for piece in pieces if ARMS[0] in piece.file]
+    made: dict[str, h5py.Dataset] = {}
+    if layout.combine:
+        wave = _combined_wave(files[0]) if files else COMBINED_WAVE
+        hdf5.write_column(desi, "spectrum_lambda", wave, unit="Angstrom", medium="vacuum")
+        columns: list[tuple[str, Any, dict[str, str]]] = [
+            ("flux", np.float32, {"unit": FLUX_UNIT}),
+            ("ivar", np.float32, {"unit": IVAR_UNIT}),
+            ("mask", np.int32, {}),
+        ]
+        if layout.lsf:
+            columns.append(("lsf_sigma", np.float32, {"unit": "pixel of 0.8 Angstrom"}))
+        for kind, dtype, unit in columns:
+            name = f"spectrum_{kind}"
+            made[name] = hdf5.spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
+    if layout.arms and files:
+        made |= _arm_datasets(desi, files, n, resolution=layout.lsf)
+    for place, arms in _batches(pieces, resolution=layout.lsf):
+        if layout.combine:
+            _, flux, ivar, mask = combine_cameras(arms)
+            made["spectrum_flux"][place] = flux.astype(np.float32)
+            made["spectrum_ivar"][place] = ivar.astype(np.float32)
+            made["spectrum_mask"][place] = mask
+            if layout.lsf:
+                made["spectrum_lsf_sigma"][place] = lsf_sigma(arms)
+        if layout.arms:
+            for arm, native in arms.items():
+                for kind in ("flux", "ivar", "mask"):
+                    made[f"{arm}_{kind}"][place] = getattr(native, kind)
+                if native.resolution is not None:
+                    dataset, n_diagonals = made[f"{arm}_resolution"], native.resolution.shape[1]
+                    pad = (dataset.shape[1] - n_diagonals) // 2
+                    dataset[place, pad : pad + n_diagonals] = native.resolution
+
+
+def _check_grids(files: Sequence[h5py.File]) -> None:
+    for file in files:
+        for arm in ARMS:
+            if not np.array_equal(file[arm]["wavelength"][:], files[0][arm]["wavelength"][:]):
+                raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {files[0].filename}")
+
+
+def _combined_wave(file: h5py.File) -> npt.NDArray[np.float64]:
+    arms = {arm: Arm(file[arm]["wavelength"][:], *[np.zeros((0, len(file[arm]["wavelength"])))] * 3) for arm in ARMS}
+    return combine_cameras(arms)[0]
+
+
+def _arm_datasets(desi: h5py.Group, files: Sequence[h5py.File], n: int, *, resolution: bool) -> dict[str, h5py.Dataset]:
+    """Make the datasets of the native arms, wide enough for every file's."""
+    made = {}
+    for arm in ARMS:
+        wave = files[0][arm]["wavelength"][:]
+        hdf5.write_column(desi, f"{arm}_lambda", wave, unit="Angstrom", medium="vacuum")
+        for kind, unit in (("flux", FLUX_UNIT), ("ivar", IVAR_UNIT), ("mask", ""), ("resolution", "")):
+            native = [file[arm][kind] for file in files if kind in file[arm]]
+            if not native or (kind == "resolution" and not resolution):
+                continue
+            name, attributes = f"{arm}_{kind}", {"unit": unit} if unit else {}
+            shape = max(dataset.shape[1:] for dataset in native)
+            dtype = np.result_type(*(dataset.dtype for dataset in native))
+            made[name] = hdf5.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
+    return made

@@ -1,0 +1,469 @@
+"""Take out of a few coadds the rows that match a few targets, and write them as they are.
+
+Layout of an extracted file (n matched rows, ordered by coadd, then CSV row, then distance; a CSV row that matches two
+spectra has two rows, a spectrum that two CSV rows match is there twice):
+
+=========================================  ====================================================================
+``row``, ``separation_arcsec``             (n,) CSV row and great-circle distance; absent without targets
+``targetid``, ``ra``, ``dec``              (n,) of the fiber, degrees
+``coadd``                                  (n,) index into ``coadds``
+``fibermap/*``, ``scores/*``               (n,) every column, under its own name
+``redshifts/*``                            (n,) every column of redrock's REDSHIFTS, aligned by TARGETID
+``b|r|z/wavelength``                       (npix,) Å
+``b|r|z/flux, ivar, mask``                 (n, npix) bit for bit as in the coadd
+``b|r|z/resolution``                       (n, ndiag, npix) ditto
+``coadds/path, survey, program, pix64``    one per coadd asked for, whether it was there or not
+``coadds/status, reason, n_fibers``        ``read``, ``absent`` or ``unreadable``, and why
+``coadds/redrock``                         ``read``, ``absent`` or ``not read``
+``targets/row``                            every target of the pixel
+``targets/n_spectra, nearest_arcsec``      matches; distance to the nearest fiber within the report radius or NaN
+``targets/n_within_report_radius``         fibers within the report radius
+attribute ``request``                      digest of the targets and options that it was made for
+=========================================  ====================================================================
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest import __version__
+from skyharvest.archive.archive import Archive, Cost, is_url
+from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.harvest.releases import parse_coadd_name, redrock_beside
+from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
+from skyharvest.surveys.desi.coadd import ARMS, Coadd, read_redshifts, stack_columns
+from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+FORMAT = "skyharvest extracted DESI coadds 1"
+BATCH_ROWS = 128  # spectra held at once: 57 MB with their resolution
+SECOND_READING_S = 1.0  # between a malformed reading and the second one
+NO_REDROCK = {"Z": np.nan, "ZERR": np.nan, "ZWARN": -1, "SPECTYPE": b"", "SUBTYPE": b"", "DELTACHI2": np.nan}
+
+
+@dataclass
+class Positions:
+    """Targets to look for.
+
+    Attributes
+    ----------
+    row : (n,) int64, CSV row
+    ra, dec : (n,) float64, degrees
+    targetid : (n,) int64 or None
+        When given, a match is equality of TARGETID, not nearness.
+    """
+
+    row: Ints
+    ra: Floats
+    dec: Floats
+    targetid: Ints | None = None
+
+    @classmethod
+    def of_pixel(cls, plan_targets: Path, pix64: int) -> Self:
+        """Read a pixel's targets from ``plan_targets.npy``."""
+        rows = targets_of_pixel(plan_targets, pix64)
+        by_id = len(rows) > 0 and bool((rows["targetid"] != NO_TARGETID).all())
+        return cls(rows["row"], rows["ra"], rows["dec"], rows["targetid"] if by_id else None)
+
+
+@dataclass
+class Selection:
+    """What of one coadd is wanted; its small tables already at the chosen rows.
+
+    Attributes
+    ----------
+    status
+        ``read``, ``absent`` or ``unreadable``.
+    target, fiber : (n,) int64
+        Index of the target and row of the coadd, pair by pair.
+    cost
+        What reading it took.
+    """
+
+    path: str
+    status: str = "read"
+    reason: str = ""
+    redrock: str = "not read"
+    n_fibers: int = 0
+    coadd: Coadd | None = None
+    wavelength: dict[str, Floats] = field(default_factory=dict)
+    target: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    fiber: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    separation_arcsec: Floats = field(default_factory=lambda: np.zeros(0))
+    near_target: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    near_arcsec: Floats = field(default_factory=lambda: np.zeros(0))
+    fibermap: dict[str, Array] = field(default_factory=dict)
+    scores: dict[str, Array] = field(default_factory=dict)
+    redshifts: dict[str, Array] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to extract: see the options of ``scripts/extract_desi_coadd.py``.
+
+    ``check_absence`` is called before a file is recorded as absent, and raises if that is not to be believed.
+    """
+
+    targets: Positions | None = None
+    radius_arcsec: float = 1.0
+    report_radius_arcsec: float = 3.0
+    resolution: bool = True
+    redshifts: bool = True
+    record_missing: bool = False
+    check_absence: Callable[[], None] | None = None
+
+    def digest(self, coadds: Sequence[str]) -> str:
+        """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
+        made = hashlib.blake2b(digest_size=16)
+        how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts, *coadds)
+        made.update(repr(how).encode())
+        if self.targets is not None:
+            for column in (self.targets.row, self.targets.ra, self.targets.dec, self.targets.targetid):
+                made.update(b"none" if column is None else np.ascontiguousarray(column).tobytes())
+        return made.hexdigest()
+
+
+def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) -> list[Selection]:
+    """Extract the matched rows of some coadds into one file.
+
+    Parameters
+    ----------
+    archive
+        Where the coadds are.
+    coadds
+        Paths relative to the archive's root (or full paths or URLs). Recorded as given, so that the same file comes
+        out of every transport.
+    out
+        The HDF5 file to write; its layout is the module's.
+    wanted
+        Targets, radii, and what to read. With ``record_missing`` a coadd that is absent, or malformed on two readings,
+        is recorded with the reason and the others are still used; without it that is an error.
+
+    Returns
+    -------
+    list of Selection
+        One per coadd, in order.
+
+    Raises
+    ------
+    ArchiveUnavailable, ArchiveRefused
+        Never recorded: the pixel fails, and the next run tries again.
+    Absent, MalformedFile
+        Without ``record_missing``.
+    """
+    failed: set[str] = set()
+    bad: dict[str, MalformedFile] = {}
+    costs = {path: Cost() for path in coadds}
+    while True:
+        with ExitStack() as opened:
+            selections = []
+            for path in coadds:
+                with archive.metered(costs[path]):
+                    selections.append(_select(archive, path, wanted, bad.get(path), opened))
+                selections[-1].cost = costs[path]
+            try:
+                with hdf5.create(out, sealed=True) as file:
+                    _write(file, selections, wanted, archive)
+                return selections
+            except _Misfit as torn:
+                # Read once more, then go on without.
+                if torn.path in failed:
+                    if not wanted.record_missing:
+                        raise torn.error from None
+                    log.warning("unreadable: %s", torn.error)
+                    bad[torn.path] = torn.error
+                else:
+                    failed.add(torn.path)
+                    log.warning("%s; reading it once more", torn.error)
+                    time.sleep(SECOND_READING_S)
+
+
+class _Misfit(Exception):
+    """A coadd whose headers were fine, but not its spectra, or that does not go with the pixel's others."""
+
+    def __init__(self, path: str, error: MalformedFile) -> None:
+        super().__init__(path)
+        self.path = path
+        self.error = error
+
+
+def _select(
+    archive: Archive, path: str, wanted: Wanted, malformed: MalformedFile | None, opened: ExitStack
+) -> Selection:
+    if malformed is not None:
+        return Selection(path, "unreadable", _reason(archive, path, malformed))
+    try:
+        try:
+            return _read_tables(archive, path, wanted, opened)
+        except MalformedFile as first:
+            log.warning("%s; reading it once more", first)
+            time.sleep(SECOND_READING_S)
+            return _read_tables(archive, path, wanted, opened)
+    except Absent as error:
+        if not wanted.record_missing:
+            raise
+        if wanted.check_absence:
+            wanted.check_absence()
+        log.info("absent: %s", error)
+        return Selection(path, "absent", "not in the archive")
+    except MalformedFile as error:
+        if not wanted.record_missing:
+            raise
+        log.warning("unreadable: %s", error)
+        return Selection(path, "unreadable", _reason(archive, path, error))
+
+
+def _reason(archive: Archive, path: str, error: MalformedFile) -> str:
+    """Return the error's message without the archive's root: the record must not depend on the transport."""
+    root = archive.root if is_url(archive.root) else str(Path(archive.root))  # as paths are shown: without // and ./
+    reason = str(error).replace(archive.location(path), path)
+    return reason if root == "." else reason.replace(f"{root}/", "")
+
+
+def _read_tables(archive: Archive, path: str, wanted: Wanted, opened: ExitStack) -> Selection:
+    coadd = Coadd(opened.enter_context(archive.open(path)), resolution=wanted.resolution)
+    fibermap, scores, wavelength = coadd.small_tables()
+    chosen = Selection(path, coadd=coadd, wavelength=wavelength, n_fibers=coadd.n_rows)
+    if wanted.targets is None:
+        chosen.fiber = np.arange(coadd.n_rows)
+    else:
+        _match(chosen, wanted.targets, fibermap, wanted)
+    chosen.fibermap = {name: values[chosen.fiber] for name, values in fibermap.items()}
+    chosen.scores = {name: values[chosen.fiber] for name, values in scores.items()}
+    if wanted.redshifts:
+        _add_redshifts(chosen, archive, wanted)
+    log.info("%s: %d fibers, %d matched rows", path, coadd.n_rows, len(chosen.fiber))
+    return chosen
+
+
+def _match(chosen: Selection, targets: Positions, fibermap: dict[str, Array], wanted: Wanted) -> None:
+    reach = max(wanted.radius_arcsec, wanted.report_radius_arcsec)
+    target, fiber, separation = within_radius(
+        targets.ra, targets.dec, fibermap["TARGET_RA"], fibermap["TARGET_DEC"], reach
+    )
+    chosen.near_target, chosen.near_arcsec = target, separation
+    if targets.targetid is None:
+        inside = separation <= wanted.radius_arcsec
+        chosen.target, chosen.fiber, chosen.separation_arcsec = target[inside], fiber[inside], separation[inside]
+        return
+    chosen.target, chosen.fiber = equal_ids(targets.targetid, fibermap["TARGETID"])
+    chosen.separation_arcsec = 3600 * separation_deg(
+        targets.ra[chosen.target],
+        targets.dec[chosen.target],
+        fibermap["TARGET_RA"][chosen.fiber],
+        fibermap["TARGET_DEC"][chosen.fiber],
+    )
+
+
+def _add_redshifts(chosen: Selection, archive: Archive, wanted: Wanted) -> None:
+    if len(chosen.fiber) == 0:
+        return  # nothing to align; the file need not be read
+    targetid = chosen.fibermap["TARGETID"]
+    try:
+        with archive.open(redrock_beside(chosen.path)) as source:
+            chosen.redshifts = read_redshifts(source, targetid, chosen.n_fibers)
+        chosen.redrock = "read"
+    except Absent as error:
+        if wanted.check_absence:
+            wanted.check_absence()
+        log.warning("the coadd's spectra are kept without redshifts: %s", error)
+        chosen.redrock = "absent"
+        chosen.redshifts = {"TARGETID": targetid} | {
+            name: np.full(len(targetid), value) for name, value in NO_REDROCK.items()
+        }
+
+
+def absence_check(archive: Archive, known: str) -> Callable[[], None]:
+    """Return a check that an archive still has a file that it is known to have.
+
+    An archive that is moved, unmounted or in maintenance says of every file that it is not there; none of that is to be
+    recorded.
+
+    Parameters
+    ----------
+    archive
+        Where coadds are absent.
+    known
+        Path relative to its root, such as that of the release's list of coadds.
+
+    Returns
+    -------
+    callable
+        Raises `ArchiveUnavailable` if that file is absent, too; asks once, if it is there.
+    """
+
+    @cache
+    def check() -> None:
+        try:
+            with archive.open(known) as source:
+                source.head(1)
+        except Absent as error:
+            raise ArchiveUnavailable(
+                f"{error}, which the release has: the archive seems to be moved, unmounted or in maintenance, and what "
+                "it says to be absent is not recorded. Run again when it is back, or correct the `archive` setting"
+            ) from None
+
+    return check
+
+
+def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted, archive: Archive) -> None:
+    file.attrs["format"] = FORMAT
+    file.attrs["request"] = wanted.digest([chosen.path for chosen in selections])
+    file.attrs["skyharvest_version"] = __version__
+    lengths = [len(chosen.fiber) for chosen in selections]
+    _write_coadds(file.create_group("coadds"), selections)
+    coadd = np.repeat(np.arange(len(selections)), lengths)
+    hdf5.write_column(file, "coadd", coadd.astype(np.int32))
+    if wanted.targets is not None:
+        _write_targets(file, selections, wanted.targets)
+        file.attrs["radius_arcsec"] = wanted.radius_arcsec
+        file.attrs["report_radius_arcsec"] = wanted.report_radius_arcsec
+    read = [chosen for chosen in selections if chosen.coadd is not None]
+    n_of_read = [len(chosen.fiber) for chosen in read]
+    fibermap = _stack(read, [chosen.fibermap for chosen in read], n_of_read)
+    if not fibermap:
+        return
+    units: dict[str, str] = {}
+    for chosen in read:
+        assert chosen.coadd is not None
+        units |= {column.name: column.unit for column in chosen.coadd.fibermap_hdu.columns.values()}
+    for name, column, unit in (
+        ("targetid", "TARGETID", None),
+        ("ra", "TARGET_RA", "deg"),
+        ("dec", "TARGET_DEC", "deg"),
+    ):
+        hdf5.write_column(file, name, fibermap[column], unit=unit)
+    hdf5.write_table(file.create_group("fibermap"), fibermap, units)
+    hdf5.write_table(file.create_group("scores"), _stack(read, [chosen.scores for chosen in read], n_of_read))
+    if wanted.redshifts:
+        with_matches = [chosen for chosen in read if len(chosen.fiber)]
+        redshifts = _stack(
+            with_matches,
+            [chosen.redshifts for chosen in with_matches],
+            [len(chosen.fiber) for chosen in with_matches],
+        )
+        assert not redshifts or np.array_equal(redshifts["TARGETID"], fibermap["TARGETID"])
+        hdf5.write_table(file.create_group("redshifts"), redshifts)
+    _write_arms(file, read, archive)
+
+
+def _stack(read: Sequence[Selection], tables: Sequence[dict[str, Array]], lengths: Sequence[int]) -> dict[str, Array]:
+    """Stack the coadds' tables; the first one that does not go with those before it is not what it should be."""
+    try:
+        return stack_columns(tables, lengths)
+    except MalformedFile:
+        for k, chosen in enumerate(read):
+            try:
+                stack_columns(tables[: k + 1], lengths[: k + 1])
+            except MalformedFile as error:
+                raise _Misfit(chosen.path, MalformedFile(f"{chosen.path}: {error}")) from error
+        raise
+
+
+def _write_coadds(group: h5py.Group, selections: Sequence[Selection]) -> None:
+    named = [parse_coadd_name(chosen.path) or _from_header(chosen.coadd) for chosen in selections]
+    columns = {
+        "path": [chosen.path for chosen in selections],
+        "survey": [survey for survey, _, _ in named],
+        "program": [program for _, program, _ in named],
+        "pix64": np.array([pix for _, _, pix in named], np.int64),
+        "status": [chosen.status for chosen in selections],
+        "reason": [chosen.reason for chosen in selections],
+        "redrock": [chosen.redrock for chosen in selections],
+        "n_fibers": np.array([chosen.n_fibers for chosen in selections], np.int64),
+    }
+    hdf5.write_table(group, {name: np.asarray(values) for name, values in columns.items()})
+
+
+def _from_header(coadd: Coadd | None) -> tuple[str, str, int]:
+    """Return survey, program and pixel of a coadd whose name does not tell them."""
+    header = coadd.fits.hdus[0].header if coadd is not None else {}
+    pixel = header.get("HPXPIXEL")
+    pixel = pixel if isinstance(pixel, int) and 0 <= pixel < 2**63 else -1
+    return str(header.get("SURVEY") or ""), str(header.get("PROGRAM") or ""), pixel
+
+
+def _write_targets(file: h5py.File, selections: Sequence[Selection], targets: Positions) -> None:
+    target = np.concatenate([chosen.target for chosen in selections])
+    hdf5.write_column(file, "row", targets.row[target])
+    separation = np.concatenate([chosen.separation_arcsec for chosen in selections])
+    hdf5.write_column(file, "separation_arcsec", separation, unit="arcsec")
+    near = np.concatenate([chosen.near_target for chosen in selections])
+    nearest = np.full(len(targets.row), np.inf)
+    np.minimum.at(nearest, near, np.concatenate([chosen.near_arcsec for chosen in selections]))
+    hdf5.write_table(
+        file.create_group("targets"),
+        {
+            "row": targets.row,
+            "n_spectra": np.bincount(target, minlength=len(targets.row)),
+            "nearest_arcsec": np.where(np.isfinite(nearest), nearest, np.nan),
+            "n_within_report_radius": np.bincount(near, minlength=len(targets.row)),
+        },
+        {"nearest_arcsec": "arcsec"},
+    )
+
+
+def _write_arms(file: h5py.File, read: Sequence[Selection], archive: Archive) -> None:
+    """Copy the spectra, a batch of rows at a time, into datasets of their final length."""
+    n = sum(len(chosen.fiber) for chosen in read)
+    datasets = {arm: _arm_datasets(file.create_group(arm), arm, read, n) for arm in ARMS}
+    begin = 0
+    for chosen in read:
+        assert chosen.coadd is not None
+        for start in range(0, len(chosen.fiber), BATCH_ROWS):
+            rows = chosen.fiber[start : start + BATCH_ROWS]
+            try:
+                with archive.metered(chosen.cost):
+                    arms = chosen.coadd.read_arms(rows, chosen.wavelength)
+            except MalformedFile as error:
+                raise _Misfit(chosen.path, error) from error
+            place = slice(begin, begin + len(rows))
+            for arm, images in arms.items():
+                for kind, dataset in datasets[arm].items():
+                    values = getattr(images, kind)
+                    if kind == "resolution":
+                        pad = (dataset.shape[1] - values.shape[1]) // 2
+                        dataset[place, pad : pad + values.shape[1]] = values
+                    else:
+                        dataset[place] = values
+            begin += len(rows)
+    assert begin == n
+
+
+def _arm_datasets(group: h5py.Group, arm: str, read: Sequence[Selection], n: int) -> dict[str, h5py.Dataset]:
+    wave = read[0].wavelength[arm]
+    for chosen in read:
+        if not np.array_equal(chosen.wavelength[arm], wave):
+            error = MalformedFile(f"{chosen.path}: its {arm} wavelengths differ from those of {read[0].path}")
+            raise _Misfit(chosen.path, error)
+    hdf5.write_column(group, "wavelength", wave, unit="Angstrom")
+    coadds = [chosen.coadd for chosen in read if chosen.coadd is not None]
+    units = {"flux": "10**-17 erg/(s cm2 Angstrom)", "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2"}
+    datasets = {}
+    for kind in coadds[0].kinds:
+        dtype = np.result_type(*(coadd.dtype(arm, kind) for coadd in coadds))
+        shape: tuple[int, ...] = (len(wave),)
+        if kind == "resolution":
+            # Other numbers of diagonals are padded with zeros on both sides: the same matrix.
+            shape = (max(coadd.n_diagonals[arm] for coadd in coadds), len(wave))
+        datasets[kind] = hdf5.spectra_dataset(group, kind, n, shape, dtype, compressed=False)
+        if kind in units:
+            datasets[kind].attrs["unit"] = units[kind]
+    return datasets

@@ -1,0 +1,1 @@
+"""Coadds of DESI, copied by Globus."""

@@ -1,0 +1,267 @@
+"""Which coadds to read for which targets: the release's list of coadds joined with the pixels that targets touch."""
+
+import hashlib
+import logging
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.archive.archive import Archive
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.csv_file import write_columns
+from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats.fits_rows import FitsFile
+from skyharvest.formats.npy_rows import write_array
+from skyharvest.harvest.releases import Release
+
+log = logging.getLogger(__name__)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+TARGET_DTYPE = np.dtype([("pix64", "i8"), ("row", "i8"), ("ra", "f8"), ("dec", "f8"), ("targetid", "i8")])
+"""A row per (pixel to search, target) pair, sorted by pixel, then CSV row; ``ra``, ``dec`` in degrees; ``targetid`` is
+-1 where targets are matched by position. Jobs find their few targets in it by bisection, without reading the rest."""
+
+NO_TARGETID = -1
+NAME = re.compile(rb"[a-z0-9]+")  # of a survey or program: it becomes part of paths
+PIX16_SHIFT = 4  # an NSIDE=16 pixel holds 4² = 16 NSIDE=64 pixels: NESTED numbers differ by 4 bits
+
+
+@dataclass(frozen=True)
+class Coadds:
+    """The coadds of a release, as its ``tilepix.fits`` lists them (which is more than exist).
+
+    Attributes
+    ----------
+    survey, program : (n,) str
+    pix64 : (n,) int64
+    """
+
+    survey: npt.NDArray[np.str_]
+    program: npt.NDArray[np.str_]
+    pix64: Ints
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to read.
+
+    Attributes
+    ----------
+    coadds
+        One per line of ``plan.csv``.
+    n_targets : (len(coadds),) int64
+        Targets whose match circle touches the coadd's pixel.
+    targets : structured array of `TARGET_DTYPE`
+    n_accepted, n_covered
+        Targets in all, and those with at least one coadd.
+    pix16 : (len(targets),) int64
+        NSIDE=16 pixel of each target's own position.
+    """
+
+    coadds: Coadds
+    n_targets: Ints
+    targets: npt.NDArray[Any]
+    pix16: Ints
+    n_accepted: int
+    n_covered: int
+
+
+def read_tilepix(path: Path, nside: int) -> Coadds:
+    """Read and check a release's list of coadds.
+
+    Parameters
+    ----------
+    path
+        ``tilepix.fits``: a table with SURVEY, PROGRAM, HEALPIX, a row per (tile, petal, pixel); NSIDE and ordering of
+        HEALPIX in the header cards HPXNSIDE and HPXNEST.
+    nside
+        What the release's registry entry says.
+
+    Returns
+    -------
+    Coadds
+        Each once. Rows whose SURVEY or PROGRAM is no name (lower-case letters and digits) are left out, with a warning.
+
+    Raises
+    ------
+    MalformedFile
+        If it is not that: an HTML page, another table, another pixel scheme.
+    """
+    with Archive(str(path.parent)).open(path.name) as source:
+        fits = FitsFile(source)
+        tables = [hdu for hdu in fits.hdus if hdu.is_table]
+        if not tables:
+            raise MalformedFile(f"{path}: no binary table, expected columns SURVEY, PROGRAM, HEALPIX")
+        hdu = next((table for table in tables if table.name == "TILEPIX"), tables[0])
+        found = (hdu.header.get("HPXNSIDE"), hdu.header.get("HPXNEST"))
+        if found != (nside, True):
+            raise MalformedFile(f"{hdu}: HPXNSIDE, HPXNEST are {found}, expected ({nside}, True)")
+        hdu.check_scalars({"SURVEY": "S", "PROGRAM": "S", "HEALPIX": "iu"})
+        table = hdu.table(fits.read([(hdu, None)])[0], ("SURVEY", "PROGRAM", "HEALPIX"))
+    wrong = ~(_are_names(table["SURVEY"]) & _are_names(table["PROGRAM"]))
+    if wrong.any():
+        log.warning(
+            "%s: %d of %d rows are left out, as survey %r, program %r: expected lower-case letters and digits",
+            *(hdu, wrong.sum(), len(wrong), table["SURVEY"][wrong][0], table["PROGRAM"][wrong][0]),
+        )
+        table = {name: values[~wrong] for name, values in table.items()}
+    coadds = np.unique(np.rec.fromarrays([table["SURVEY"], table["PROGRAM"], table["HEALPIX"].astype(np.int64)]))
+    pix64 = np.asarray(coadds["f2"])
+    if len(pix64) and not (pix64.min() >= 0 and pix64.max() < 12 * nside**2):
+        raise MalformedFile(f"{hdu}: HEALPIX holds {pix64.min()} to {pix64.max()}, expected 0 to {12 * nside**2 - 1}")
+    return Coadds(np.asarray(coadds["f0"]).astype(str), np.asarray(coadds["f1"]).astype(str), pix64)
+
+
+def _are_names(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
+    return np.isin(values, [value for value in np.unique(values).tolist() if NAME.fullmatch(value)])
+
+
+def fetch_tilepix(archive: Archive, release: Release, cache: Path) -> Coadds:
+    """Fetch ``tilepix.fits`` into ``cache``, which keeps its old content unless what arrives is what it should be."""
+    with atomic_path(cache) as temporary:
+        length = archive.fetch(release.tilepix(), temporary)
+        coadds = read_tilepix(temporary, release.nside)
+    log.info("%s: %d bytes, %d coadds", archive.location(release.tilepix()), length, len(coadds.pix64))
+    return coadds
+
+
+def cached_tilepix(archive: Archive, release: Release, cache: Path) -> Coadds:
+    """Read the cached ``tilepix.fits``; if it is not what it should be, say so and fetch it again."""
+    try:
+        return read_tilepix(cache, release.nside)
+    except MalformedFile as error:
+        log.warning("the cached list of coadds is no good: %s; fetching it again", error)
+        return fetch_tilepix(archive, release, cache)
+
+
+def make_plan(
+    listed: Coadds,
+    targets: dict[str, npt.NDArray[Any]],
+    *,
+    nside: int,
+    surveys: Sequence[str],
+    programs: Sequence[str],
+    radius_arcsec: float,
+) -> Plan:
+    """Join targets and coadds: every coadd of a pixel that a target's match circle touches.
+
+    Parameters
+    ----------
+    listed
+        From `read_tilepix`.
+    targets
+        Columns ``row``, ``ra``, ``dec``, ``pix16`` and optionally ``targetid``.
+    nside, surveys, programs, radius_arcsec
+        The release's pixels, which coadds to use, and the match radius.
+
+    Raises
+    ------
+    InputError
+        If the release has no coadd of the surveys and programs asked for.
+    """
+    from skyharvest.sky.healpix import touched_pixels  # noqa: PLC0415 (healpy: 2.3 s that readers of a plan need not spend)
+
+    wanted = np.isin(listed.survey, surveys) & np.isin(listed.program, programs)
+    if not wanted.any():
+        there = sorted({f"{s}/{p}" for s, p in zip(listed.survey.tolist(), listed.program.tolist(), strict=True)})
+        raise InputError(
+            f"the release lists no coadd of surveys {list(surveys)} and programs {list(programs)}; it has "
+            f"{', '.join(there)}: correct desi.surveys and desi.programs"
+        )
+    for name in surveys:
+        for kind in programs:
+            if not ((listed.survey == name) & (listed.program == kind)).any():
+                log.warning("the release lists no coadd of %s/%s", name, kind)
+    survey, program, pix64 = listed.survey[wanted], listed.program[wanted], listed.pix64[wanted]
+
+    index, pixel = touched_pixels(nside, targets["ra"], targets["dec"], radius_arcsec)
+    covered = np.isin(pixel, pix64)
+    index, pixel = index[covered], pixel[covered]
+    order = np.lexsort((targets["row"][index], pixel))
+    index, pixel = index[order], pixel[order]
+    pairs = np.empty(len(index), TARGET_DTYPE)
+    pairs["pix64"] = pixel
+    for column in ("row", "ra", "dec"):
+        pairs[column] = targets[column][index]
+    pairs["targetid"] = targets["targetid"][index] if "targetid" in targets else NO_TARGETID
+
+    counts = dict(zip(*(array.tolist() for array in np.unique(pixel, return_counts=True)), strict=True))
+    used = np.isin(pix64, pixel)
+    rank = np.array(
+        [surveys.index(s) * len(programs) + programs.index(p) for s, p in zip(survey, program, strict=True)]
+    )
+    by = np.flatnonzero(used)[np.lexsort((rank[used], pix64[used]))]
+    return Plan(
+        Coadds(survey[by], program[by], pix64[by]),
+        np.array([counts[pix] for pix in pix64[by].tolist()], np.int64),
+        pairs,
+        targets["pix16"][index],
+        len(targets["row"]),
+        len(np.unique(index)),
+    )
+
+
+def write_plan(plan: Plan, directory: Path) -> None:
+    """Write ``plan.csv``, ``plan_pixels.csv`` and ``plan_targets.npy``.
+
+    ``plan.csv`` has a row per coadd: ``survey,program,pix64,pix16,n_targets`` (pix16: the NSIDE=16 pixel that holds
+    pix64). ``plan_pixels.csv`` has a row per pair of an NSIDE=16 pixel of targets and an NSIDE=64 pixel to search for
+    them: ``pix16,pix64,n_targets,digest``; near an edge the one need not hold the other. The digest is of all targets
+    of pix64, so that a pixel is extracted again only when its own targets have changed. ``plan_targets.npy``:
+    `TARGET_DTYPE`.
+    """
+    pix64 = plan.coadds.pix64
+    columns = (plan.coadds.survey, plan.coadds.program, pix64, pix64 >> PIX16_SHIFT, plan.n_targets)
+    write_columns(directory / "plan.csv", ("survey", "program", "pix64", "pix16", "n_targets"), columns)
+    pairs, counts = np.unique(np.stack([plan.pix16, plan.targets["pix64"]], axis=1), axis=0, return_counts=True)
+    edges = np.searchsorted(plan.targets["pix64"], np.stack([pairs[:, 1], pairs[:, 1] + 1]))
+    digests = np.array([_digest(plan.targets[first:last]) for first, last in edges.T.tolist()])
+    write_columns(
+        directory / "plan_pixels.csv",
+        ("pix16", "pix64", "n_targets", "digest"),
+        (pairs[:, 0], pairs[:, 1], counts, digests),
+    )
+    write_array(directory / "plan_targets.npy", plan.targets)
+
+
+def _digest(targets: npt.NDArray[Any]) -> str:
+    return hashlib.blake2b(targets.tobytes(), digest_size=8).hexdigest()
+
+
+def targets_of_pixel(path: Path, pix64: int) -> npt.NDArray[Any]:
+    """Return the rows of ``plan_targets.npy`` for one pixel, reading little more than those."""
+    pairs = np.load(path, mmap_mode="r", allow_pickle=False)
+    if pairs.dtype != TARGET_DTYPE:
+        raise MalformedFile(
+            f"{path}: its columns are {pairs.dtype}, expected {TARGET_DTYPE}: run `snakemake plan` again"
+        )
+    first, last = (bisect_left(pairs, pixel, key=lambda pair: pair["pix64"]) for pixel in (pix64, pix64 + 1))
+    return np.array(pairs[first:last])
+
+
+def summary(plan: Plan) -> str:
+    """Return the table that `snakemake plan` shows: coverage, and coadds per survey and program."""
+    lines = [
+        f"targets           {plan.n_accepted:>9,}",
+        f"  covered         {plan.n_covered:>9,}",
+        f"  not covered     {plan.n_accepted - plan.n_covered:>9,}",
+        f"pixels to search  {len(np.unique(plan.coadds.pix64)):>9,}",
+        f"coadds to read    {len(plan.coadds.pix64):>9,}",
+        "",
+        f"{'survey':<10}{'program':<10}{'coadds':>9}{'targets':>10}",
+    ]
+    kinds = list(dict.fromkeys(zip(plan.coadds.survey.tolist(), plan.coadds.program.tolist(), strict=True)))
+    for survey, program in sorted(kinds):
+        chosen = (plan.coadds.survey == survey) & (plan.coadds.program == program)
+        inside = np.isin(plan.targets["pix64"], plan.coadds.pix64[chosen])
+        n_targets = len(np.unique(plan.targets["row"][inside]))
+        lines.append(f"{survey:<10}{program:<10}{chosen.sum():>9,}{n_targets:>10,}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""HETDEX: spectra out of IFU cubes, and its own catalogue and detections."""

@@ -1,0 +1,319 @@
+"""HETDEX's source catalogue (HPSC2): the rows and spectra of its sources near given positions.
+
+Source of the format: Mentuch Cooper et al. 2026, HETDEX Public Data Release 1, Table 5. Below
+``hetdex_source_catalog_2/``, with a version such as ``v1.5`` in the names:
+
+``hetdex_sc2_{version}.fits``
+    A binary table, a row per source and observation: ``RA``, ``DEC`` (float32: good to 0.06″), ``source_id`` (unique
+    per observation; ``source_name`` is shared), and so on. Bad values are -999.0 and ``n/a``.
+``hetdex_sc2_spec_{version}.fits``
+    The same table, and images ``SPEC``, ``SPEC_ERR`` of shape (1036, N), 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹, and ``WAVELENGTH``,
+    (1036,) Å in air. The values of a spectrum lie N × 4 bytes apart.
+
+Layout of the file that is made (n rows, a row per (CSV row, source) pair; by CSV row, then separation):
+
+=====================================  ====================================================================
+``row``, ``separation_arcsec``         (n,) the CSV row, and its distance to the source
+``catalogue_row``                      (n,) of the table, from 0
+``RA``, ``DEC``, ``source_id``, …      (n,) every column of the catalogue; bad values are NaN, or empty
+``spectrum_flux, spectrum_error``      (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
+``spectrum_lambda``                    (1036,) Å, air
+=====================================  ====================================================================
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.archive.archive import Archive, is_url
+from skyharvest.core import provenance
+from skyharvest.core.errors import Absent, InputError, MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.formats.fits_rows import HDU, IMAGE_TYPES, FitsFile
+from skyharvest.harvest.releases import HetdexRelease
+from skyharvest.sky.matching import within_radius
+from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR
+from skyharvest.surveys.hetdex.extract import FLUX_UNIT
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
+
+VERSION = "v1.5"  # the newest one when this was written: a server's directory is not listed
+FORMAT = "skyharvest HETDEX source catalogue 1"
+
+NEEDED = {"RA": "f", "DEC": "f", "source_id": "iu"}
+BAD_NUMBER, BAD_TEXT = -999.0, b"n/a"
+PIECE = 1 << 24  # bytes of the table held at once
+RANGES_AT_ONCE = 20_000  # of spectra that lie across the file's rows
+
+_VERSION = re.compile(r"v[0-9]+(\.[0-9]+)*")
+
+
+@dataclass
+class Matched:
+    """Sources near targets.
+
+    Attributes
+    ----------
+    row : (n,) int64
+        CSV row.
+    source : (n,) int64
+        Row of the catalogue, from 0.
+    separation_arcsec : (n,) float64
+    columns
+        Every column of the catalogue, (n,) each, as stored; bad values are NaN, or empty.
+    units
+        Of the columns that have one.
+    n_sources
+        Rows of the catalogue in all.
+    """
+
+    row: Ints
+    source: Ints
+    separation_arcsec: Floats
+    columns: dict[str, Array]
+    units: dict[str, str]
+    n_sources: int
+
+
+@dataclass
+class SourceSpectra:
+    """Spectra of the catalogue.
+
+    Attributes
+    ----------
+    flux, error : (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
+    wave : (1036,) float64 Å, air
+    """
+
+    flux: Float32s
+    error: Float32s
+    wave: Floats
+
+
+def find_version(archive: Archive, release: HetdexRelease, default: str = VERSION) -> str:
+    """Return the newest version of the catalogue in a directory; ``default`` for a server, which is not listed.
+
+    Parameters
+    ----------
+    archive
+        Where the catalogue is.
+    release
+        Says where on it.
+
+    Raises
+    ------
+    InputError
+        If the directory has no catalogue.
+    """
+    location = archive.location(release.catalogue("{version}"))
+    if is_url(location):
+        return default
+    before, after = Path(location).name.split("{version}", 1)
+    directory = Path(location).parent
+    names = [path.name for path in directory.glob("*")] if directory.is_dir() else []
+    versions = [
+        name[len(before) : len(name) - len(after)]
+        for name in names
+        if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
+    ]
+    numbered = [version for version in versions if _VERSION.fullmatch(version)]
+    if not numbered:
+        raise InputError(f"{directory} has no {before}v*{after}, HETDEX's source catalogue: correct the archive's root")
+    return max(numbered, key=lambda version: [int(number) for number in version[1:].split(".")])
+
+
+def match_catalogue(archive: Archive, path: str, targets: Mapping[str, Array], radius_arcsec: float) -> Matched:
+    """Find the sources near each target. The table is read once, piece by piece.
+
+    Parameters
+    ----------
+    archive
+        Where the catalogue is.
+    path
+        Of the table, relative to the archive's root.
+    targets
+        ``row`` int64, ``ra``, ``dec`` float64 in degrees; (m,) each.
+    radius_arcsec
+        A distance equal to it counts.
+
+    Raises
+    ------
+    InputError
+        If the archive has no such file: the version is wrong.
+    MalformedFile
+        If it holds no table with the columns `NEEDED`.
+    """
+    ra, dec = (np.asarray(targets[name], np.float64) for name in ("ra", "dec"))
+    i: list[Ints] = []
+    j: list[Ints] = []
+    separation: list[Floats] = []
+    kept: dict[int, bytes] = {}  # matched rows of the table, as they are stored
+    with _opened(archive, path) as fits:
+        hdu = _table_of(fits)
+        n_bytes = hdu.row_bytes
+        n_at_once = max(1, PIECE // n_bytes)
+        for first in range(0, hdu.n_rows, n_at_once):
+            start = hdu.data_start + first * n_bytes
+            stop = hdu.data_start + min(first + n_at_once, hdu.n_rows) * n_bytes
+            data = fits.source.read([(start, stop)])[0]
+            found = within_radius(ra, dec, *_positions(hdu, data), radius_arcsec)
+            i.append(found[0])
+            j.append(found[1] + first)
+            separation.append(found[2])
+            for k in np.unique(found[1]).tolist():
+                kept[first + k] = data[k * n_bytes : (k + 1) * n_bytes]
+            log.info("%s: %d of %d rows, %d near a target", hdu, first + len(data) // n_bytes, hdu.n_rows, len(kept))
+    rows = np.asarray(targets["row"], np.int64)[_joined(i, np.int64)]
+    sources, distance = _joined(j, np.int64), _joined(separation, np.float64)
+    order = np.lexsort((sources, distance, rows))
+    rows, sources, distance = rows[order], sources[order], distance[order]
+    known = np.array(list(kept), np.int64)  # the table was read in order
+    table = hdu.table(b"".join(kept.values()))
+    at = np.searchsorted(known, sources)
+    columns = {name: _without_bad(values)[at] for name, values in table.items()}
+    units = {name: column.unit for name, column in hdu.columns.items() if column.unit}
+    return Matched(rows, sources, distance, columns, units, hdu.n_rows)
+
+
+@contextmanager
+def _opened(archive: Archive, path: str) -> Iterator[FitsFile]:
+    try:
+        with archive.open(path) as source:
+            yield FitsFile(source)
+    except Absent as error:
+        raise InputError(
+            f"{error}: the names of HETDEX's source catalogue change with its version; say which one is there with "
+            "--catalogue-version"
+        ) from error
+
+
+def _table_of(fits: FitsFile) -> HDU:
+    """Return the first table with a source's position."""
+    tables = [hdu for hdu in fits.hdus if hdu.is_table]
+    if not tables:
+        raise MalformedFile(f"{fits.name}: no binary table, expected columns {', '.join(NEEDED)}")
+    hdu = next((table for table in tables if "RA" in table.columns), tables[0])
+    hdu.check_scalars(NEEDED)
+    return hdu
+
+
+def _positions(hdu: HDU, data: bytes) -> tuple[Floats, Floats]:
+    """Return RA and Dec, NaN where they are none."""
+    found = hdu.table(data, ("RA", "DEC"))
+    ra, dec = (_without_bad(found[name]).astype(np.float64) for name in ("RA", "DEC"))
+    return ra, dec
+
+
+def _without_bad(values: Array) -> Array:
+    if values.dtype.kind == "f":
+        return np.where(values == BAD_NUMBER, values.dtype.type(np.nan), values)
+    if values.dtype.kind == "S":
+        return np.where(values == BAD_TEXT, b"", values).astype(values.dtype)
+    return values
+
+
+def _joined(parts: list[Any], kind: Any) -> Array:
+    return np.concatenate([np.zeros(0, kind), *parts])
+
+
+def read_spectra(archive: Archive, path: str, matched: Matched) -> SourceSpectra:
+    """Read the spectra of matched sources, and little more than those.
+
+    Parameters
+    ----------
+    archive
+        Where the catalogue is.
+    path
+        Of the file with spectra, relative to the archive's root.
+    matched
+        From `match_catalogue`, of the same version.
+
+    Raises
+    ------
+    MalformedFile
+        If the file's rows are not those of the catalogue, or its images have other shapes.
+    """
+    if not len(matched.source):
+        return SourceSpectra(np.zeros((0, N_WAVE), np.float32), np.zeros((0, N_WAVE), np.float32), WAVE_AIR)
+    sources, first, at = np.unique(matched.source, return_index=True, return_inverse=True)
+    with _opened(archive, path) as fits:
+        _check_rows(fits, sources, matched.columns["source_id"][first], matched.n_sources)
+        flux, error = (_read_image(fits, fits[name], sources, matched.n_sources)[at] for name in ("SPEC", "SPEC_ERR"))
+        wavelength = fits["WAVELENGTH"]
+        if wavelength.shape != (N_WAVE,):
+            raise MalformedFile(f"{wavelength}: its shape is {wavelength.shape}, expected ({N_WAVE},)")
+        wave = wavelength.image(fits.read([(wavelength, None)])[0]).astype(np.float64)
+    return SourceSpectra(flux, error, wave)
+
+
+def _check_rows(fits: FitsFile, sources: Ints, source_id: Array, n_sources: int) -> None:
+    """Check that the rows of the file with spectra are those of the catalogue."""
+    hdu = _table_of(fits)
+    if hdu.n_rows != n_sources:
+        raise MalformedFile(
+            f"{hdu} has {hdu.n_rows:,} rows, the catalogue {n_sources:,}: they are not of the same version"
+        )
+    there = hdu.table(fits.read([(hdu, sources)])[0], ("source_id",))["source_id"]
+    if not np.array_equal(there, source_id):
+        k = int(np.argmax(there != source_id))
+        raise MalformedFile(
+            f"{hdu}: row {sources[k]} is source_id {there[k]}, the catalogue says {source_id[k]}: they are not of the "
+            "same version"
+        )
+
+
+def _read_image(fits: FitsFile, hdu: HDU, sources: Ints, n_sources: int) -> Float32s:
+    """Return the spectra, (len(sources), 1036), of sorted rows of the catalogue."""
+    floating = not hdu.is_table and hdu.header.get("BITPIX") in (-32, -64)
+    if not floating or hdu.shape not in ((N_WAVE, n_sources), (n_sources, N_WAVE)):
+        found = "a table" if hdu.is_table else f"BITPIX {hdu.header.get('BITPIX')} of shape {hdu.shape}"
+        raise MalformedFile(f"{hdu}: found {found}, expected floats of shape ({N_WAVE}, {n_sources})")
+    if hdu.shape[0] != N_WAVE:
+        return hdu.image(fits.read([(hdu, sources)])[0]).astype(np.float32)
+    item = hdu.row_bytes // n_sources
+    values = np.empty((N_WAVE, len(sources)), np.float32)
+    n_at_once = max(1, RANGES_AT_ONCE // len(sources))
+    begins = hdu.data_start + item * sources
+    for first in range(0, N_WAVE, n_at_once):
+        planes = np.arange(first, min(first + n_at_once, N_WAVE))
+        starts = (begins + hdu.row_bytes * planes[:, None]).ravel().tolist()
+        data = b"".join(fits.source.read([(start, start + item) for start in starts]))
+        stored = np.frombuffer(data, IMAGE_TYPES[-8 * item])
+        values[planes] = stored.reshape(len(planes), len(sources))
+        log.info("%s: %d of %d wavelengths of %d sources", hdu, planes[-1] + 1, N_WAVE, len(sources))
+    return values.T
+
+
+def write_catalogue(out: Path, matched: Matched, spectra: SourceSpectra, attributes: Mapping[str, Any]) -> None:
+    """Write the HDF5 file; its layout is the module's.
+
+    Parameters
+    ----------
+    attributes
+        Of the root, beside the format and the provenance.
+    """
+    n = len(matched.row)
+    with hdf5.create(out) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs.update(attributes)
+        file.attrs.update(provenance.attributes())
+        hdf5.write_column(file, "row", matched.row)
+        hdf5.write_column(file, "separation_arcsec", matched.separation_arcsec, unit="arcsec")
+        hdf5.write_column(file, "catalogue_row", matched.source)
+        hdf5.write_column(file, "spectrum_lambda", spectra.wave, unit="Angstrom", medium="air")
+        for name, values in (("spectrum_flux", spectra.flux), ("spectrum_error", spectra.error)):
+            dataset = hdf5.spectra_dataset(file, name, n, (N_WAVE,), np.float32, compressed=True, unit=FLUX_UNIT)
+            dataset[:] = values
+        hdf5.write_table(file, matched.columns, matched.units)

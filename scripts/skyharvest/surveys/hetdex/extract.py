@@ -1,0 +1,220 @@
+"""Take the spectra of a few targets out of one HETDEX cube.
+
+Layout of an extracted file (n spectra, by CSV row):
+
+=====================================  ====================================================================
+``row``, ``ra``, ``dec``               (n,) CSV row and its position, degrees
+``x``, ``y``                           (n,) float64 spaxels of the cube, 0-based
+``separation_arcsec``                  (n,) from the cube's centre
+``spectrum_flux, spectrum_error``      (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
+``spectrum_coverage``                  (n, 1036) float32, share of the aperture with good voxels
+``optimal_flux, optimal_error``        (n, 1036) ditto, weighted with the point-spread function; if asked for
+``maps/…``                             (n, size, size) images, if asked for: `skyharvest.surveys.hetdex.maps.write_maps`
+``targets/row``                        (m,) every target of the cube
+``targets/n_spectra``                  (m,) 1 where it has a spectrum
+``targets/nearest_arcsec``             (m,) from the cube's centre
+``targets/n_cubes``                    (m,) 1
+``cubes/path, status, reason``         (1,) ``read``, ``absent`` or ``unreadable``, and why
+=====================================  ====================================================================
+
+A target has a spectrum if some wavelength of it has enough coverage.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest import __version__
+from skyharvest.archive.archive import Archive, is_url
+from skyharvest.archive.download import downloaded
+from skyharvest.core.errors import Absent, MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.surveys.hetdex.cube import Masking, Psf, Spectra, extract_spectra, reach, read_cube
+from skyharvest.surveys.hetdex.maps import Maps, MapsWanted, make_maps, write_maps
+
+if TYPE_CHECKING:
+    import h5py
+
+log = logging.getLogger(__name__)
+
+FORMAT = "skyharvest extracted HETDEX cube 1"
+SECOND_READING_S = 1.0  # between a malformed reading and the second one
+FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
+
+
+@dataclass(frozen=True)
+class WantedSpectra:
+    """What to extract.
+
+    Attributes
+    ----------
+    radius_arcsec
+        Of the aperture.
+    min_coverage
+        Where less of the aperture has good voxels there is no flux.
+    masking
+        Which voxels are good.
+    optimal
+        ``gaussian`` or ``moffat``: a spectrum weighted with this point-spread function as well.
+    fwhm_arcsec
+        Of the point-spread function: the cube's ``fwhm_virus``.
+    maps
+        The maps to make of each source with a spectrum, if any.
+    check_absence
+        Called before a cube is recorded as absent; raises if that is not to be believed.
+    """
+
+    radius_arcsec: float = 3.5
+    min_coverage: float = 0.2
+    masking: Masking = field(default_factory=Masking)
+    optimal: str | None = None
+    fwhm_arcsec: float = float("nan")
+    maps: MapsWanted | None = None
+    check_absence: Callable[[], None] | None = None
+
+    @property
+    def psf(self) -> Psf | None:
+        """The point-spread function, if it is known and asked for."""
+        if self.optimal is None or not np.isfinite(self.fwhm_arcsec) or self.fwhm_arcsec <= 0:
+            return None
+        return Psf(self.optimal, self.fwhm_arcsec)
+
+
+@dataclass
+class Extracted:
+    """What became of a cube.
+
+    Attributes
+    ----------
+    status
+        ``read``, ``absent`` or ``unreadable``.
+    rows
+        CSV rows with a spectrum.
+    """
+
+    status: str
+    reason: str = ""
+    rows: tuple[int, ...] = ()
+
+
+def extract_cube(
+    archive: Archive, path: str, targets: npt.NDArray[Any], out: Path, *, wanted: WantedSpectra, scratch: Path
+) -> Extracted:
+    """Extract the spectra of a cube's targets into one file.
+
+    Parameters
+    ----------
+    archive
+        Where the cube is. From a server it is downloaded, verified, read, and removed.
+    path
+        Relative to the archive's root.
+    targets
+        The cube's rows of ``plan_targets.npy``.
+    out
+        The HDF5 file to write; its layout is the module's.
+    wanted
+        Aperture, masks and so on.
+    scratch
+        Where to download to.
+
+    Raises
+    ------
+    ArchiveUnavailable, ArchiveRefused
+        Never recorded: the cube fails, and the next run tries again.
+    """
+    made = Extracted("read")
+    found: _Found | None = None
+    try:
+        try:
+            found = _read(archive, path, targets, wanted, scratch)
+        except MalformedFile as first:
+            log.warning("%s; reading it once more", first)
+            time.sleep(SECOND_READING_S)
+            found = _read(archive, path, targets, wanted, scratch)
+    except Absent as error:
+        if wanted.check_absence:
+            wanted.check_absence()
+        log.info("absent: %s", error)
+        made.status, made.reason = "absent", "not in the archive"
+    except MalformedFile as error:
+        log.warning("unreadable: %s", error)
+        made.status, made.reason = "unreadable", str(error)
+    if found is not None:
+        made.rows = tuple(targets["row"][found.has_spectrum].tolist())
+    with hdf5.create(out, sealed=True) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["skyharvest_version"] = __version__
+        _write(file, path, targets, found, made)
+    return made
+
+
+@dataclass
+class _Found:
+    """What a cube holds: spectra of all its targets, and maps of those that have one."""
+
+    spectra: Spectra
+    has_spectrum: npt.NDArray[np.bool_]
+    maps: Maps | None = None
+
+
+def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: WantedSpectra, scratch: Path) -> _Found:
+    def read(place: Archive) -> _Found:
+        with place.open(path):
+            pass  # says if it is absent, or was wrong twice
+        near = (targets["ra"], targets["dec"])
+        far = max(reach(wanted.radius_arcsec, wanted.psf), wanted.maps.reach_arcsec if wanted.maps else 0.0)
+        cube = read_cube(Path(place.location(path)), path, near=near, reach_arcsec=far)
+        spectra = extract_spectra(
+            cube,
+            targets["ra"],
+            targets["dec"],
+            radius_arcsec=wanted.radius_arcsec,
+            masking=wanted.masking,
+            min_coverage=wanted.min_coverage,
+            psf=wanted.psf,
+        )
+        made = _Found(spectra, spectra.on_cube & np.isfinite(spectra.flux).any(axis=1))
+        if wanted.maps is not None:
+            ra, dec, wave = (targets[name][made.has_spectrum] for name in ("ra", "dec", "wave"))
+            made.maps = make_maps(cube, ra, dec, wave, wanted.maps, masking=wanted.masking)
+        return made
+
+    if not is_url(archive.location(path)):
+        return read(archive)
+    with downloaded(archive, [([path], "")], scratch) as local:
+        return read(local)
+
+
+def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], of_cube: _Found | None, made: Extracted) -> None:
+    cubes = file.create_group("cubes")
+    for name, text in (("path", path), ("status", made.status), ("reason", made.reason)):
+        hdf5.write_column(cubes, name, np.array([text], object))
+    found = np.isin(targets["row"], made.rows)
+    of_target = file.create_group("targets")
+    hdf5.write_column(of_target, "row", targets["row"])
+    hdf5.write_column(of_target, "n_spectra", found.astype(np.int64))
+    hdf5.write_column(of_target, "nearest_arcsec", targets["separation_arcsec"], unit="arcsec")
+    hdf5.write_column(of_target, "n_cubes", np.ones(len(targets), np.int64))
+    for name, unit in (("row", None), ("ra", "deg"), ("dec", "deg"), ("separation_arcsec", "arcsec")):
+        hdf5.write_column(file, name, targets[name][found], unit=unit)
+    if of_cube is None:
+        return
+    spectra = of_cube.spectra
+    for name in ("x", "y"):
+        hdf5.write_column(file, name, getattr(spectra, name)[found], unit="spaxel")
+    kinds = {"spectrum_flux": spectra.flux, "spectrum_error": spectra.error, "spectrum_coverage": spectra.coverage}
+    if spectra.optimal_flux is not None and spectra.optimal_error is not None:
+        kinds |= {"optimal_flux": spectra.optimal_flux, "optimal_error": spectra.optimal_error}
+    for name, values in kinds.items():
+        attributes = {"unit": FLUX_UNIT} if "coverage" not in name else {}
+        shape = values.shape[1:]
+        dataset = hdf5.spectra_dataset(file, name, len(made.rows), shape, np.float32, compressed=False, **attributes)
+        dataset[:] = values[found]
+    if of_cube.maps is not None:
+        write_maps(file.create_group("maps"), of_cube.maps)

@@ -1,0 +1,159 @@
+"""The table of all cubes of a HETDEX release, ``ifu-index.fits``: read, checked, fetched.
+
+Source of the format: HETDEX Public Data Release 1, the table of the IFU index's columns.
+"""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.archive.archive import Archive
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.errors import MalformedFile
+from skyharvest.formats.fits_rows import HDU, FitsFile
+from skyharvest.harvest.releases import HetdexRelease
+
+log = logging.getLogger(__name__)
+
+Index = npt.NDArray[Any]
+"""Structured array of `CUBE_DTYPE`, a row per cube, sorted by shotid, then ifuslot, without duplicates."""
+
+NEEDED = ("shotid", "ifuslot", "ra_cen", "dec_cen", "flag")
+CUBE_DTYPE = np.dtype(
+    [
+        ("shotid", "i8"),
+        ("ifuslot", "S3"),
+        ("ra_cen", "f8"),
+        ("dec_cen", "f8"),
+        ("flag", "f4"),
+        ("flag_badamp", "f4"),
+        ("flag_badfib", "f4"),
+        ("flag_meteor", "f4"),
+        ("flag_satellite", "f4"),
+        ("flag_shot", "f4"),
+        ("flag_throughput", "f4"),
+        ("fwhm_virus", "f4"),
+        ("response_4540", "f4"),
+        ("fluxlimit_4600", "f4"),
+        ("exptime", "f4"),
+        ("mjd", "f8"),
+        ("pa", "f8"),
+        ("field", "S16"),
+    ]
+)
+"""What is taken from the index. shotid: YYYYMMDDNNN; ifuslot: three digits; ra_cen, dec_cen: the cube's centre, ICRS
+degrees (float32 in PDR1: up to 0.06″ off); flag, flag_*: the fraction that is unaffected, 1 is good; fwhm_virus: the
+seeing, arcsec; exptime: s; mjd: days; pa: of the tracker, degrees. All but the `NEEDED` may be NaN or empty."""
+
+SHOTIDS = (10_000_000_000, 99_999_999_999)  # 11 digits: it becomes part of paths
+SLOT = re.compile(rb"[0-9]{1,3}")  # so does this, as three digits
+
+
+def read_index(path: Path) -> Index:
+    """Read and check a release's table of cubes.
+
+    Parameters
+    ----------
+    path
+        ``ifu-index.fits``: a binary table with the columns `NEEDED`; ifuslot is text or a whole number.
+
+    Returns
+    -------
+    (n,) structured array of `CUBE_DTYPE`
+        Sorted by shotid, then ifuslot, each cube once. Rows without a shotid, ifuslot or position that can be one are
+        left out, with a warning. Columns that the table lacks are NaN, or empty text.
+
+    Raises
+    ------
+    MalformedFile
+        If it is not that: an HTML page, another table, no row that can be used.
+    """
+    with Archive(str(path.parent)).open(path.name) as source:
+        fits = FitsFile(source)
+        tables = [hdu for hdu in fits.hdus if hdu.is_table]
+        if not tables:
+            raise MalformedFile(f"{path}: no binary table, expected columns {', '.join(NEEDED)}")
+        hdu = next((table for table in tables if "shotid" in table.columns), tables[0])
+        slot = "S" if _holds(hdu, "ifuslot", "S") else "iu"
+        hdu.check_scalars({"shotid": "iu", "ifuslot": slot, "ra_cen": "f", "dec_cen": "f", "flag": "f"})
+        names = CUBE_DTYPE.names or ()
+        there = [name for name in names if name in NEEDED or _holds(hdu, name, "S" if name == "field" else "fiu")]
+        table = hdu.table(fits.read([(hdu, None)])[0], there)
+    if len(there) < len(names):
+        lacking = ", ".join(name for name in names if name not in there)
+        log.warning("%s: no usable column %s: left empty in the results", hdu, lacking)
+    cubes = np.empty(len(table["shotid"]), CUBE_DTYPE)
+    for name in names:
+        lacks = b"" if name == "field" else np.nan
+        cubes[name] = lacks if name not in there else _slots(table[name]) if name == "ifuslot" else table[name]
+    return _once(hdu, _usable(hdu, cubes, table["ifuslot"]))
+
+
+def _holds(hdu: HDU, name: str, kinds: str) -> bool:
+    """Tell whether a table has a column of one value a row, of one of these kinds."""
+    column = hdu.columns.get(name)
+    if column is None or column.dtype is None or column.dtype.shape:
+        return False
+    return column.dtype.kind in kinds and not column.is_logical
+
+
+def _slots(values: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
+    """Return each ifuslot as three digits, or as nothing where it is no number of so many."""
+    found, which = np.unique(values, return_inverse=True)
+    texts = [value.strip() if isinstance(value, bytes) else b"%d" % value for value in found.tolist()]
+    return np.array([text.zfill(3) if SLOT.fullmatch(text) else b"" for text in texts], "S3")[which]
+
+
+def _usable(hdu: HDU, cubes: Index, ifuslot: npt.NDArray[Any]) -> Index:
+    """Return the rows that name a cube and a place on the sky; warn of the others."""
+    first, last = SHOTIDS
+    good = (cubes["shotid"] >= first) & (cubes["shotid"] <= last) & (cubes["ifuslot"] != b"")
+    good &= (cubes["ra_cen"] >= 0) & (cubes["ra_cen"] <= 360) & (np.abs(cubes["dec_cen"]) <= 90)
+    if good.all():
+        return cubes
+    n_bad, example = int((~good).sum()), int(np.argmin(good))
+    row = cubes[example]
+    found = (
+        f"such as row {example}: shotid {row['shotid']}, ifuslot {ifuslot[example].item()!r}, at {row['ra_cen']}, "
+        f"{row['dec_cen']}: expected 11 and up to 3 digits, and a position in degrees"
+    )
+    if n_bad == len(cubes):
+        raise MalformedFile(f"{hdu}: none of its {n_bad} rows can be used, {found}")
+    log.warning("%s: %d of %d rows are left out, %s", hdu, n_bad, len(cubes), found)
+    return np.asarray(cubes[good])
+
+
+def _once(hdu: HDU, cubes: Index) -> Index:
+    """Return the cubes in order, the first row of each."""
+    cubes = cubes[np.lexsort((cubes["ifuslot"], cubes["shotid"]))]
+    again = (cubes["shotid"][1:] == cubes["shotid"][:-1]) & (cubes["ifuslot"][1:] == cubes["ifuslot"][:-1])
+    if not again.any():
+        return cubes
+    example = cubes[1:][again][0]
+    log.warning(
+        "%s: %d rows are left out, as they list a cube once more, such as %s_%s",
+        *(hdu, again.sum(), example["shotid"], example["ifuslot"].decode()),
+    )
+    return np.asarray(cubes[np.concatenate([[True], ~again])])
+
+
+def fetch_index(archive: Archive, release: HetdexRelease, cache: Path) -> Index:
+    """Fetch ``ifu-index.fits`` into ``cache``, which keeps its old content unless what arrives is what it should be."""
+    with atomic_path(cache) as temporary:
+        length = archive.fetch(release.index(), temporary)
+        cubes = read_index(temporary)
+    log.info("%s: %d bytes, %d cubes", archive.location(release.index()), length, len(cubes))
+    return cubes
+
+
+def cached_index(archive: Archive, release: HetdexRelease, cache: Path) -> Index:
+    """Read the cached ``ifu-index.fits``; if it is not what it should be, say so and fetch it again."""
+    try:
+        return read_index(cache)
+    except MalformedFile as error:
+        log.warning("the cached table of cubes is no good: %s; fetching it again", error)
+        return fetch_index(archive, release, cache)

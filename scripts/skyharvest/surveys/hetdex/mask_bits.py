@@ -1,0 +1,66 @@
+"""Bits of the masks of HETDEX's cubes, by name. Light: the configuration is checked with it at parse time.
+
+Source: HETDEX Public Data Release 1, the table of mask bits. 0 is good; a voxel may have several.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+from skyharvest.core.errors import InputError
+
+MASK_BITS: dict[str, int] = {
+    "MAIN": 1,
+    "FTF": 2,
+    "CHI2FIB": 4,
+    "BADPIX": 8,
+    "BADAMP": 16,
+    "LARGEGAL": 32,
+    "METEOR": 64,
+    "BADSHOT": 128,
+    "THROUGHPUT": 256,
+    "BADFIB": 512,
+    "SAT": 1024,
+    "BADCAL": 2048,
+    "PIXMASK": 4096,
+    "BADDET": 8192,
+}
+
+KNOWN = sum(MASK_BITS.values())
+ANY = -1
+"""Every bit, known or not."""
+
+
+def mask_bits(names: str | int | Sequence[str | int]) -> int:
+    """Return the bits that are named, as one number.
+
+    Parameters
+    ----------
+    names
+        A name of `MASK_BITS` in any case, a number (also as text), which may be a sum of bits, or a list of these.
+        ``any`` and ``all`` are every bit.
+
+    Returns
+    -------
+    int
+        The bits, 0 for an empty list; `ANY` for every bit.
+
+    Raises
+    ------
+    InputError
+        If a name or number is no bit; says which is nearest.
+    """
+    if not isinstance(names, str | int):
+        bits = 0
+        for name in names:
+            bits |= mask_bits(name)
+        return bits
+    word = str(names).strip().upper()
+    if word in ("ANY", "ALL"):
+        return ANY
+    if word in MASK_BITS:
+        return MASK_BITS[word]
+    if word.isascii() and word.isdigit() and len(word) <= len(str(KNOWN)) and 0 < int(word) <= KNOWN:
+        return int(word)
+    found = difflib.get_close_matches(word, MASK_BITS, n=1)
+    near = f"did you mean {found[0]!r}?" if found else f"expected any, {', '.join(MASK_BITS)}, or 1 to {KNOWN}"
+    raise InputError(f"{names!r} is no bit of a mask; {near}")

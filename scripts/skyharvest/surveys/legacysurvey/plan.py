@@ -1,0 +1,434 @@
+"""Which bricks of the Legacy Surveys to read for which targets: each target's own, and those that its cutout runs into.
+
+A *cutout* is ``size`` pixels square, on the pixels of the target's home brick, which is the one whose box holds it. The
+images are larger than their boxes: a cutout runs off the home brick's only near an edge.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skyharvest.archive.archive import is_url
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.csv_file import write_columns
+from skyharvest.core.errors import InputError
+from skyharvest.formats.npy_rows import rows_where, write_array
+from skyharvest.formats.tiled_image import PIXEL_ARCSEC
+from skyharvest.harvest.releases import LegacyRelease
+from skyharvest.sky.matching import equal_ids, within_radius
+from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE, Bricks, home_bricks
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+TARGET_DTYPE = np.dtype([("region", "S5"), ("brickname", "S8"), ("row", "i8"), ("ra", "f8"), ("dec", "f8")])
+"""A row per target in a brick, sorted by region, brickname, CSV row; ``ra``, ``dec`` in degrees. Jobs find their
+targets in it by bisection."""
+
+IMAGE_DTYPE = np.dtype([("home", "S8"), *((name, BRICK_DTYPE[name]) for name in BRICK_DTYPE.names or ())])
+"""A row per brick that the job of the brick ``home``, of the same region, may read: first ``home`` itself, then its
+neighbours by name. Sorted by region, home. ``bands`` are those of them that are wanted."""
+
+LEAST_LARGER, MOST_LARGER = 0.048, 165.0
+"""An image's side beyond that of its box, as a share of it and in pixels: both are of 3600 and 0.25° / 0.262″ = 3435.1.
+Of smaller bricks, such as simulated ones, an image may have any side between these."""
+SLACK = 1.0  # pixels: of roundings
+LARGEST = 3600  # pixels: side of a cutout; a brick's image is as large
+TILE = 100  # pixels: side of a compressed image's tile
+FILE_BYTES = {
+    "image": 10_000_000,
+    "model": 2_750_000,
+    "blobmodel": 2_750_000,
+    "invvar": 10_500_000,
+    "chi2": 9_000_000,
+    "depth": 4_000_000,
+    "galdepth": 4_000_000,
+    "psfsize": 4_000_000,
+    "nexp": 200_000,
+    "maskbits": 500_000,
+}
+"""Of a file of 3600×3600 pixels, about. image, model, invvar: what ``get_compression_string`` in legacypipe
+(py/legacypipe/survey.py) notes of its settings; chi2: 5.4 bits a pixel, the entropy of unit noise in steps of 0.1; the
+others are estimates."""
+HEADER_BYTES = 52_000  # header, and table of 1,296 tiles with two descriptors, scale and zero
+FILE_TILES = 36 * 36
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to read.
+
+    Attributes
+    ----------
+    bricks : structured array of `skyharvest.surveys.legacysurvey.bricks.BRICK_DTYPE`
+        Home bricks, one per line of ``plan.csv``, sorted by region, then brickname; ``bands`` are those of them that
+        are wanted.
+    n_targets : (len(bricks),) int64
+        Targets in each brick's box.
+    targets : structured array of `TARGET_DTYPE`
+    images : structured array of `IMAGE_DTYPE`
+    needed : (n, 2) int64
+        NSIDE=16 pixel of targets, number of a brick that it needs; sorted.
+    n_accepted, n_covered, n_without_band
+        Targets in all, those with a home brick, and those in bricks that have none of the bands.
+    size, bands, products
+        As given to `make_plan`.
+    """
+
+    bricks: Bricks
+    n_targets: Ints
+    targets: npt.NDArray[Any]
+    images: npt.NDArray[Any]
+    needed: Ints
+    n_accepted: int
+    n_covered: int
+    n_without_band: int
+    size: int
+    bands: tuple[str, ...]
+    products: tuple[str, ...]
+
+
+def make_plan(
+    bricks: Bricks,
+    targets: dict[str, npt.NDArray[Any]],
+    *,
+    size: int,
+    bands: Sequence[str],
+    products: Sequence[str],
+) -> Plan:
+    """Find each target's home brick, and the neighbours that its cutout may need.
+
+    Parameters
+    ----------
+    bricks
+        Of all regions of the release, from `skyharvest.surveys.legacysurvey.bricks.cached_bricks`.
+    targets
+        Columns ``row``, ``ra``, ``dec``, ``pix16``.
+    size
+        Side of a cutout, in pixels.
+    bands
+        Letters; a brick without any of them is as none.
+    products
+        ``image``, ``invvar``, …; all but ``maskbits`` are one file per band.
+
+    Raises
+    ------
+    InputError
+        If the size is not from 1 to `LARGEST`.
+    """
+    if not 1 <= size <= LARGEST:
+        raise InputError(f"a cutout of {size} pixels: expected 1 to {LARGEST}; correct legacysurvey.size")
+    listed = bricks[np.lexsort((bricks["brickname"], bricks["region"]))]
+    listed["bands"] = _wanted_bands(listed, bands)
+    usable = np.asarray(listed[listed["bands"] != b""])
+    ra, dec = np.asarray(targets["ra"], np.float64), np.asarray(targets["dec"], np.float64)
+    home = home_bricks(usable, ra, dec)
+    target = np.flatnonzero(home >= 0)
+    target = target[np.lexsort((targets["row"][target], home[target]))]
+    used, number, n_targets = np.unique(home[target], return_inverse=True, return_counts=True)
+
+    found = np.empty(len(target), TARGET_DTYPE)
+    for name in ("region", "brickname"):
+        found[name] = usable[name][home[target]]
+    for name in ("row", "ra", "dec"):
+        found[name] = targets[name][target]
+    at, other = neighbours(usable, home[target], ra[target], dec[target], size)
+    pairs = np.stack([np.concatenate([number[at], np.arange(len(used))]), np.concatenate([other, used])], axis=1)
+    return Plan(
+        usable[used],
+        n_targets,
+        found,
+        _images(usable, used, np.unique(pairs, axis=0)),
+        np.unique(np.stack([targets["pix16"][target], number], axis=1), axis=0),
+        len(ra),
+        len(target),
+        int(((home < 0) & (home_bricks(listed, ra, dec) >= 0)).sum()),
+        size,
+        tuple(bands),
+        tuple(products),
+    )
+
+
+def _wanted_bands(bricks: Bricks, bands: Sequence[str]) -> npt.NDArray[np.bytes_]:
+    """Return the letters of the bands that are wanted and there."""
+    letters = np.zeros(len(bricks), "S8")
+    for band in bands:
+        there = np.char.find(bricks["bands"], band.encode()) >= 0
+        letters = np.where(there, np.char.add(letters, band.encode()), letters)
+    return letters
+
+
+def _images(bricks: Bricks, homes: Ints, pairs: Ints) -> npt.NDArray[Any]:
+    """Return the rows of pairs of a number in ``homes`` and a brick; each home brick before its neighbours."""
+    home, brick = pairs.T
+    order = np.lexsort((brick, brick != homes[home], home))
+    images = np.empty(len(pairs), IMAGE_DTYPE)
+    images["home"] = bricks["brickname"][homes[home[order]]]
+    for name in BRICK_DTYPE.names or ():
+        images[name] = bricks[name][brick[order]]
+    return images
+
+
+def image_sides(bricks: Bricks) -> tuple[float, float]:
+    """Return the side, in pixels, that a release's images have at least, and at most, from its tallest box."""
+    box = float((bricks["dec2"] - bricks["dec1"]).max()) * 3600 / PIXEL_ARCSEC
+    return box * (1 + LEAST_LARGER), box + MOST_LARGER
+
+
+def neighbours(bricks: Bricks, home: Ints, ra: Floats, dec: Floats, size: int) -> tuple[Ints, Ints]:
+    """Find the bricks whose image may hold a pixel of a cutout that the home brick's image does not hold.
+
+    Images are taken to be squares around the bricks' centres, North up and East left, on the tangent plane there; the
+    home brick's of the smaller, others of the larger of `image_sides`. Their headers may show later that fewer do.
+
+    Parameters
+    ----------
+    bricks
+        Of all regions; only those of the home brick's count.
+    home : (n,) int64
+        Number of each position's brick.
+    ra, dec : (n,) float64, degrees
+    size
+        Side of the cutout, in pixels.
+
+    Returns
+    -------
+    position, brick : (k,) int64
+        Pairs, without the home bricks.
+    """
+    if len(home) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    least, most = image_sides(bricks)
+    x, y = _on_plane(bricks[home], _unit(ra, dec))
+    # The cutout's outer pixels, relative to the image's centre. It begins size // 2 before the nearest pixel.
+    before, behind = size // 2 + SLACK, size - 1 - size // 2 + SLACK
+    x1, x2, y1, y2 = x - before, x + behind, y - before, y + behind
+    inside = least / 2 - 0.5  # where the last pixel of the home brick has its centre
+    off = np.flatnonzero((x1 < -inside) | (x2 > inside) | (y1 < -inside) | (y2 > inside))
+    at, other = _nearby(bricks, home[off], (most + size) / 2)
+    at = off[at]
+    x1, x2, y1, y2 = x1[at], x2[at], y1[at], y2[at]
+    touched = np.zeros(len(at), bool)
+    for box in (
+        (x1, np.minimum(x2, -inside), y1, y2),
+        (np.maximum(x1, inside), x2, y1, y2),
+        (x1, x2, y1, np.minimum(y2, -inside)),
+        (x1, x2, np.maximum(y1, inside), y2),
+    ):
+        some = np.flatnonzero((box[0] < box[1]) & (box[2] < box[3]))
+        left, right, low, high = (edge[some] for edge in box)
+        corners = [(left, low), (left, high), (right, low), (right, high)]
+        on_sky = [_on_sky(bricks[home[at[some]]], *corner) for corner in corners]
+        # Straight lines stay straight from one tangent plane to another.
+        seen = np.array([_on_plane(bricks[other[some]], place) for place in on_sky])
+        reach = most / 2 + SLACK
+        touched[some] |= ((seen.min(axis=0) <= reach) & (seen.max(axis=0) >= -reach)).all(axis=0)
+    return at[touched], other[touched]
+
+
+def _nearby(bricks: Bricks, home: Ints, reach: float) -> tuple[Ints, Ints]:
+    """Return pairs of a position's number and another brick of its region so near that the cutout may reach it.
+
+    Parameters
+    ----------
+    reach
+        Pixels along an axis from the middle of the cutout to that of the other image.
+    """
+    homes, number = np.unique(home, return_inverse=True)
+    box = (bricks["dec2"] - bricks["dec1"]).max() * 3600 / PIXEL_ARCSEC
+    radius = np.sqrt(2) * (box / 2 + reach + 2 * SLACK) * PIXEL_ARCSEC * 1.01  # the plane is no sphere
+    k, brick, _ = within_radius(bricks["ra"][homes], bricks["dec"][homes], bricks["ra"], bricks["dec"], radius)
+    fit = (brick != homes[k]) & (bricks["region"][brick] == bricks["region"][homes[k]])
+    at, pair = equal_ids(number.astype(np.int64), k[fit])
+    return at, brick[fit][pair]
+
+
+def _unit(ra: Floats, dec: Floats) -> Floats:
+    """Return unit vectors (3, n) of positions in degrees."""
+    ra, dec = np.radians(ra), np.radians(dec)
+    return np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+
+
+def _axes(bricks: Bricks) -> tuple[Floats, Floats, Floats]:
+    """Return unit vectors (3, n) to the bricks' centres, and to the West and North there."""
+    ra, dec = np.radians(bricks["ra"]), np.radians(bricks["dec"])
+    west = np.array([np.sin(ra), -np.cos(ra), np.zeros(len(ra))])
+    north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
+    return _unit(bricks["ra"], bricks["dec"]), west, north
+
+
+def _on_plane(bricks: Bricks, direction: Floats) -> Floats:
+    """Return x, y (2, n), in pixels from the centre, of directions (3, n) on the tangent planes of bricks."""
+    centre, west, north = _axes(bricks)
+    toward = (direction * centre).sum(axis=0)
+    plane = np.array([(direction * west).sum(axis=0), (direction * north).sum(axis=0)]) / toward
+    return np.asarray(np.degrees(plane) * 3600 / PIXEL_ARCSEC)
+
+
+def _on_sky(bricks: Bricks, x: Floats, y: Floats) -> Floats:
+    """Return directions (3, n), of any length: the inverse of `_on_plane`."""
+    centre, west, north = _axes(bricks)
+    return np.asarray(centre + np.radians(PIXEL_ARCSEC / 3600) * (x * west + y * north))
+
+
+def write_plan(plan: Plan, directory: Path, release: LegacyRelease, root: str, *, transfer: str = "rows") -> None:
+    """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_bricks.npy`` and ``urls.txt``.
+
+    ``plan.csv`` has a row per home brick: ``region,brickname,n_targets,bands``. ``plan_pixels.csv`` has a row per pair
+    of an NSIDE=16 pixel of targets and a brick that it needs: ``pix16,region,brickname,digest``. The digest is of all
+    targets of the brick, and of the bricks and bands that may be read for them, so that a brick is read again only when
+    these have changed. ``plan_targets.npy``: `TARGET_DTYPE`. ``plan_bricks.npy``: `IMAGE_DTYPE`. ``urls.txt``: address
+    or path of each file that may be read, once, in the order of ``plan_bricks.npy``.
+
+    Parameters
+    ----------
+    plan, directory
+        What to write, and where to.
+    release, root
+        Say where the files are.
+    transfer
+        ``files`` are verified: then the files of checksums are listed, too.
+    """
+    region, brickname = (plan.bricks[name].astype(str) for name in ("region", "brickname"))
+    write_columns(
+        directory / "plan.csv",
+        ("region", "brickname", "n_targets", "bands"),
+        (region, brickname, plan.n_targets, plan.bricks["bands"].astype(str)),
+    )
+    digests = np.array(list(_digests(plan)), str)
+    pix16, brick = plan.needed.T
+    write_columns(
+        directory / "plan_pixels.csv",
+        ("pix16", "region", "brickname", "digest"),
+        (pix16, region[brick], brickname[brick], digests[brick]),
+    )
+    write_array(directory / "plan_targets.npy", plan.targets)
+    write_array(directory / "plan_bricks.npy", plan.images)
+    with atomic_path(directory / "urls.txt") as temporary, temporary.open("w", encoding="utf-8") as out:
+        out.writelines(f"{root}/{path}\n" for path in _paths(plan, release, with_checksums=transfer == "files"))
+
+
+def _digests(plan: Plan) -> Iterator[str]:
+    """Yield 16 hex digits for each home brick."""
+    firsts = np.flatnonzero(plan.images["home"] == plan.images["brickname"])
+    images = np.split(plan.images[["brickname", "bands"]], firsts[1:])
+    targets = np.split(plan.targets[["row", "ra", "dec"]], np.cumsum(plan.n_targets)[:-1])
+    for of_brick in zip(images, targets, strict=True) if len(plan.bricks) else ():
+        digest = hashlib.blake2b(digest_size=8)
+        for rows in of_brick:
+            for name in rows.dtype.names or ():
+                digest.update(rows[name].tobytes())
+        yield digest.hexdigest()
+
+
+def _paths(plan: Plan, release: LegacyRelease, *, with_checksums: bool) -> Iterator[str]:
+    """Yield the path of each file once."""
+    _, first = np.unique(plan.images[["region", "brickname"]], return_index=True)
+    for image in plan.images[np.sort(first)]:
+        region, brickname = image["region"].decode(), image["brickname"].decode()
+        if with_checksums:
+            yield release.checksums(region, brickname)
+        for product in plan.products:
+            for band in (None,) if product == "maskbits" else image["bands"].decode():
+                yield release.product(region, brickname, product, band)
+
+
+def targets_of_brick(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
+    """Return the rows of ``plan_targets.npy`` for one brick, reading little more than those."""
+    return rows_where(path, TARGET_DTYPE, ("region", "brickname"), (region.encode(), brickname.encode()))
+
+
+def bricks_of_plan(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
+    """Return the rows of ``plan_bricks.npy`` for one home brick: first its own, then its neighbours'.
+
+    Raises
+    ------
+    InputError
+        If the brick is not planned.
+    """
+    found = rows_where(path, IMAGE_DTYPE, ("region", "home"), (region.encode(), brickname.encode()))
+    if len(found) == 0:
+        raise InputError(f"{path}: brick {region}_{brickname} is not in the plan: run `snakemake plan` again")
+    return found
+
+
+def summary(plan: Plan, root: str, *, transfer: str = "rows") -> str:
+    """Return the table that `snakemake plan` shows: coverage, bricks, bytes to move, and bricks by region and band.
+
+    Parameters
+    ----------
+    plan
+        From `make_plan`.
+    root
+        Where the files are read from: nothing moves from a directory.
+    transfer
+        ``rows`` moves the tiles that the cutouts need; ``files`` moves whole files.
+    """
+    n_bricks, n_outside = len(plan.bricks), plan.n_accepted - plan.n_covered
+    if not is_url(root):
+        cost = "none"
+    elif transfer == "files":
+        cost = f"about {_size(_bytes(plan, 1.0))}, none of which is kept"
+    else:
+        cost = f"about {_size(_bytes(plan, _share_of_tiles(plan), HEADER_BYTES))}"
+        cost += f"    (whole files: {_size(_bytes(plan, 1.0))})"
+    lines = [
+        f"targets           {plan.n_accepted:>9,}",
+        f"  covered         {plan.n_covered:>9,}    (in the box of a brick)",
+        f"  not covered     {n_outside:>9,}    ({plan.n_without_band:,} of them in a brick without any of these bands)",
+        f"bricks to read    {n_bricks:>9,}",
+        f"  with neighbours {_n_with_neighbours(plan):>9,}    (for cutouts across an edge)",
+        f"files             {sum(_n_files(plan, product).sum() for product in plan.products):>9,}",
+        f"bytes to move     {cost}",
+        "",
+        f"{'region':<20}{'bricks':>9}{'targets':>10}" + "".join(f"{band:>9}" for band in plan.bands),
+    ]
+    for region in np.unique(plan.bricks["region"]).tolist():
+        here = plan.bricks["region"] == region
+        counts = [(np.char.find(plan.bricks["bands"][here], band.encode()) >= 0).sum() for band in plan.bands]
+        lines.append(
+            f"{region.decode():<20}{here.sum():>9,}{plan.n_targets[here].sum():>10,}"
+            + "".join(f"{count:>9,}" for count in counts)
+        )
+    return "\n".join(lines)
+
+
+def _n_with_neighbours(plan: Plan) -> int:
+    is_neighbour = plan.images["home"] != plan.images["brickname"]
+    return len(np.unique(plan.images[is_neighbour][["region", "home"]]))
+
+
+def _n_files(plan: Plan, product: str) -> Ints:
+    """Return how many files of a product each row of ``plan.images`` has."""
+    n_files = np.char.str_len(plan.images["bands"])
+    return np.ones_like(n_files) if product == "maskbits" else n_files
+
+
+def _share_of_tiles(plan: Plan) -> Floats:
+    """Return which share of its tiles is read of each row of ``plan.images``, for targets that lie anywhere in a brick.
+
+    What a cutout has of a neighbour, it does not have of the home brick.
+    """
+    of_cutout = min(1.0, (1 + (plan.size - 1) / TILE) ** 2 / FILE_TILES)
+    is_home = plan.images["home"] == plan.images["brickname"]
+    share = np.zeros(len(plan.images))
+    share[is_home] = 1 - (1 - of_cutout) ** plan.n_targets
+    return share
+
+
+def _bytes(plan: Plan, share: Floats | float, once: int = 0) -> int:
+    """Return the bytes of a share of each file, and of what is read of it anyhow."""
+    return int(sum((_n_files(plan, name) * (once + share * FILE_BYTES[name])).sum() for name in plan.products))
+
+
+def _size(n_bytes: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes / 1e6:.1f} MB"

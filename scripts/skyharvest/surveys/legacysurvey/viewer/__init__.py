@@ -1,0 +1,1 @@
+"""Pictures from the viewer of the Legacy Surveys."""

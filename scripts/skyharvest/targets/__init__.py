@@ -1,0 +1,1 @@
+"""The targets: the CSV of sky positions, checked and laid out."""

@@ -1,0 +1,81 @@
+"""The CSV's own columns in the assembled files of every survey: the group that ``targets: name`` names."""
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats import arrow, hdf5
+
+OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
+
+
+def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.int64]) -> None:
+    """Write the CSV's own columns, with their types, at some rows of the table of targets.
+
+    Parameters
+    ----------
+    group
+        Where to.
+    table
+        Rows of ``targets.parquet``.
+    index
+        (n,) which of them, row by row of the group.
+    """
+    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    group.attrs.update({key: metadata[key] for key in ("csv", "ra_column", "dec_column") if key in metadata})
+    taken = arrow.take(table, index)
+    hdf5.write_column(group, "row", arrow.to_numpy(taken.column("row"))[0])
+    for original, name in _names(table).items():
+        link = hdf5.safe_name(original if original != "row" else "csv_row", group)
+        values, null = arrow.to_numpy(taken.column(name))
+        hdf5.write_column(group, link, values, column=original if link != original else None, null_value=null)
+
+
+def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """Return a column of the CSV as numbers, (n,) float64; NaN where a cell is empty.
+
+    Parameters
+    ----------
+    table
+        Rows of ``targets.parquet``.
+    name
+        The column's name in the CSV.
+
+    Raises
+    ------
+    InputError
+        If the CSV has no such column, or it holds text.
+    """
+    columns = _names(table)
+    if name not in columns:
+        raise InputError(f"the CSV has no column {name!r}; it has {', '.join(columns)}")
+    values, null = arrow.to_numpy(table.column(columns[name]))
+    if values.dtype.kind not in "fiu":
+        found = next((str(value) for value in values.tolist() if value != ""), "")
+        raise InputError(f"column {name!r} of the CSV holds {found!r}, expected numbers, or empty cells")
+    numbers = values.astype(np.float64)
+    return numbers if null is None else np.where(values == null, np.nan, numbers)
+
+
+def csv_group(file: h5py.File, name: str) -> h5py.Group:
+    """Return the group of the CSV's columns of an assembled file.
+
+    Raises
+    ------
+    MalformedFile
+        If the file has none of this name; says what it has.
+    """
+    if name not in file:
+        raise MalformedFile(f"{file.filename} has no group {name!r} of the CSV's columns; it has {', '.join(file)}")
+    return file[name]
+
+
+def _names(table: pa.Table) -> dict[str, str]:
+    """Return the name in the table of each of the CSV's columns, by its name in the CSV."""
+    return {
+        (field.metadata or {}).get(b"csv_column", field.name.encode()).decode(): field.name
+        for field in table.schema
+        if field.name not in OWN_COLUMNS
+    }

@@ -1,0 +1,89 @@
+"""What a failed run has not brought."""
+
+import csv
+
+import pytest
+
+from skyharvest.harvest.journal import Journal, Line
+from skyharvest.harvest.missing import COLUMNS, find_missing, set_aside, show, write_missing
+from skyharvest.harvest.plan import extracted_path, read_plan, to_read_again
+
+PLAN = """survey,program,pix64,pix16,n_targets
+main,dark,100,6,3
+main,bright,100,6,3
+main,dark,101,6,5
+main,dark,200,12,7
+main,dark,300,18,9
+"""
+PIXELS = "pix16,pix64,n_targets,digest\n6,100,3,a\n6,101,5,b\n12,200,7,c\n18,300,9,d\n"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Batches 6 (100, 101), 12 (200), 18 (300): the second is finished, of the first one pixel, of the third none."""
+    (tmp_path / "plan.csv").write_text(PLAN)
+    (tmp_path / "plan_pixels.csv").write_text(PIXELS)
+    for path in (extracted_path(tmp_path, 100), extracted_path(tmp_path, 200), tmp_path / "batches/12.csv"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def missing(run, *lines: Line):
+    journal = run / "journal.csv"
+    Journal(journal).add(lines)
+    return find_missing(read_plan(str(run / "plan.csv")), run, journal)
+
+
+def failed(pix64: int, why: str) -> Line:
+    return Line(0, pix64, "", "", "failed", message=why)
+
+
+def test_pixels_without_a_list_or_a_file_are_missing(run):
+    found = missing(run, failed(101, "HTTP 503, twice"), failed(200, "long ago"))
+    assert found == [(101, 5, "main/dark", "HTTP 503, twice"), (300, 9, "main/dark", "")]
+
+
+def test_a_file_of_an_earlier_run_does_not_stand_for_a_pixel_that_failed_since(run):
+    assert missing(run, failed(100, "gone"))[0] == (100, 3, "main/dark main/bright", "gone")
+
+
+def test_the_list_and_what_is_shown(run):
+    found = missing(run, failed(101, "a, b"))
+    write_missing(run / "missing.csv", found)
+    with (run / "missing.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert tuple(lines[0]) == COLUMNS
+    assert lines[0] == {"unit": "101", "n_targets": "5", "files": "main/dark", "reason": "a, b"}
+    said = show(found * 30, read_plan(str(run / "plan.csv")), run / "missing.csv")
+    assert said.startswith("60 of 4 pixels are missing; there is no ledger until they are there.")
+    assert "  101 (main/dark): a, b\n  300 (main/dark): not tried\n" in said
+    assert said.endswith("  and 40 more")
+
+
+def test_what_is_set_aside_keeps_its_kind(tmp_path):
+    set_aside(tmp_path / "ledger.csv")
+    (tmp_path / "ledger.csv").write_text("x")
+    set_aside(tmp_path / "ledger.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.previous.csv"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "again", "expected"),
+    [
+        ("0,0,0", ("unreadable", "absent"), False),
+        ("0,1,0", ("unreadable",), True),
+        ("0,1,0", ("absent",), False),
+        ("2,0,0", ("absent",), True),
+        ("0,0,1", ("absent",), True),
+        ("2,1,1", (), False),
+    ],
+)
+def test_batches_to_read_again(tmp_path, counts, again, expected):
+    path = tmp_path / "6.csv"
+    path.write_text(f"pix64,n_spectra,n_read,n_absent,n_unreadable,n_redrock_absent\n7,3,1,0,0,0\n8,3,1,{counts}\n")
+    assert to_read_again(str(path), again) is expected
+
+
+def test_a_batch_that_was_never_read_is_not_read_again(tmp_path):
+    assert not to_read_again(str(tmp_path / "6.csv"), ("unreadable", "absent"))

@@ -1,0 +1,230 @@
+"""Many pixels in one job: each is kept, fails and is resumed by itself."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import extract_desi
+import h5py
+import numpy as np
+import pytest
+
+from skyharvest.archive.archive import Archive
+from skyharvest.archive.download import downloaded
+from skyharvest.core import cli
+from skyharvest.core.errors import ArchiveUnavailable, HarvestError
+from skyharvest.harvest.extracted import COLUMNS
+from skyharvest.harvest.plan import extracted_path
+from skyharvest.surveys.desi import extract
+from skyharvest.surveys.desi.batch import extract_batch, files_of
+from skyharvest.surveys.desi.extract import Wanted
+from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
+from small_release import RELEASE, near, path_of, simulated, write
+
+PIXELS = (27244, 27245, 27246)
+COADDS = {pix64: simulated(4, pix64=pix64, seed=pix64) for pix64 in PIXELS}
+ASKED = {pix64: [path_of(coadd), RELEASE.coadd("main", "backup", pix64)] for pix64, coadd in COADDS.items()}
+WANTED = Wanted(record_missing=True)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(extract, "SECOND_READING_S", 0)
+    for coadd in COADDS.values():
+        write(tmp_path / "archive", coadd)
+    write_targets(tmp_path)
+    return tmp_path
+
+
+def write_targets(root: Path, per_pixel: int = 2) -> None:
+    """Write a plan with positions at the first fibers of every coadd."""
+    pairs = [(pix64, k, *near(COADDS[pix64], k, 0.3), NO_TARGETID) for pix64 in PIXELS for k in range(per_pixel)]
+    table = np.zeros(len(pairs), TARGET_DTYPE)
+    for i, (pix64, k, ra, dec, targetid) in enumerate(pairs):
+        table[i] = tuple(
+            {"pix64": pix64, "row": k, "ra": ra, "dec": dec, "targetid": targetid}[n] for n in table.dtype.names
+        )
+    np.save(root / "plan_targets.npy", table)
+
+
+def run(root: Path, wanted: Wanted = WANTED, pixels=ASKED) -> list[tuple[int, ...]]:
+    with Archive(str(root / "archive")) as archive:
+        return extract_batch(archive, pixels, root / "plan_targets.npy", root / "extracted", wanted)
+
+
+def written(root: Path) -> dict[int, int]:
+    """Return when each file was written."""
+    paths = {pix64: extracted_path(root / "extracted", pix64) for pix64 in PIXELS}
+    return {pix64: path.stat().st_mtime_ns for pix64, path in paths.items() if path.exists()}
+
+
+def changed(root: Path, before: dict[int, int]) -> set[int]:
+    return {pix64 for pix64, when in written(root).items() if before.get(pix64) != when}
+
+
+def test_every_pixel_is_what_it_is_alone(root, tmp_path):
+    assert run(root) == [(pix64, 2, 1, 1, 0, 0) for pix64 in PIXELS]
+    for pix64 in PIXELS:
+        alone = replace(WANTED, targets=extract.Positions.of_pixel(root / "plan_targets.npy", pix64))
+        with Archive(str(root / "archive")) as archive:
+            extract.extract(archive, ASKED[pix64], tmp_path / "alone.hdf5", alone)
+        made = extracted_path(root / "extracted", pix64)
+        assert made.read_bytes() == (tmp_path / "alone.hdf5").read_bytes()
+
+
+def refuse(monkeypatch, pix64: int, error: Exception) -> None:
+    """Let a pixel's coadds fail to open."""
+    real = Archive.open
+
+    def opened(self: Archive, path: str):
+        if f"/{pix64}/" in path:
+            raise error
+        return real(self, path)
+
+    monkeypatch.setattr(Archive, "open", opened)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ArchiveUnavailable("gone for now"), ArchiveUnavailable),
+        (OSError(28, "No space left on device"), HarvestError),
+        (ZeroDivisionError("a bug"), HarvestError),
+    ],
+)
+def test_a_pixel_that_fails_is_the_only_one_to_be_tried_again(root, error, kind):
+    with pytest.MonkeyPatch.context() as patch:
+        refuse(patch, 27245, error)
+        with pytest.raises(kind, match=r"1 of 3 pixels failed, the other 2 are kept.*27245: ") as caught:
+            run(root)
+        assert type(caught.value) is kind
+        assert str(error) in str(caught.value)
+    before = written(root)
+    assert set(before) == {27244, 27246}
+    assert [line[0] for line in run(root)] == list(PIXELS)
+    assert changed(root, before) == {27245}
+
+
+def test_what_was_asked_for_anew_is_read_anew(root):
+    """As by `snakemake --forcerun extract_desi`: nothing is missing."""
+    run(root)
+    before = written(root)
+    run(root)
+    assert changed(root, before) == set(PIXELS)
+
+
+def tear(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def of_another_format(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        del file.attrs["request"]
+
+
+def unreadable(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["coadds/status"][0] = b"unreadable"
+
+
+@pytest.mark.parametrize("spoil", [tear, of_another_format, unreadable, Path.unlink])
+def test_a_file_that_is_not_good_is_made_again(root, spoil):
+    run(root)
+    before = written(root)
+    good = extracted_path(root / "extracted", 27246).read_bytes()
+    spoil(extracted_path(root / "extracted", 27246))
+    run(root)
+    assert extracted_path(root / "extracted", 27246).read_bytes() == good
+    assert changed(root, before) == {27246}
+
+
+def test_what_was_absent_is_asked_for_again_when_that_is_wanted(root):
+    """A pixel's own coadd, or its redrock file; the other pixels are kept."""
+    late = root / "archive" / ASKED[27245][1]
+    redrock = root / "archive" / ASKED[27246][0].replace("coadd-", "redrock-")
+    hidden = redrock.rename(root / "hidden")
+    assert [line[3:] for line in run(root)] == [(1, 0, 0), (1, 0, 0), (1, 0, 1)]
+    hidden.rename(redrock)
+    write(root / "archive", simulated(2, "backup", 27245, at=([10.0, 10.0], [20.0, 20.1])))
+    assert late.exists()
+    before = written(root)
+    extracted_path(root / "extracted", 27244).unlink()
+    assert [line[3:] for line in run(root)] == [(1, 0, 0), (1, 0, 0), (1, 0, 1)]
+    assert changed(root, before) == {27244}
+    with Archive(str(root / "archive")) as archive:
+        lines = extract_batch(
+            archive, ASKED, root / "plan_targets.npy", root / "extracted", WANTED, again=("absent", "unreadable")
+        )
+    assert [line[3:] for line in lines] == [(1, 0, 0), (0, 0, 0), (1, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"radius_arcsec": 0.5}, {"report_radius_arcsec": 4.0}, {"resolution": False}, {"redshifts": False}],
+)
+def test_files_of_another_request_are_not_kept(root, other):
+    run(root)
+    extracted_path(root / "extracted", 27246).unlink()
+    before = written(root)
+    run(root, replace(WANTED, **other))
+    assert changed(root, before) == set(PIXELS)
+
+
+def test_files_for_other_targets_or_coadds_are_not_kept(root):
+    run(root)
+    before = written(root)
+    run(root, pixels=ASKED | {27244: ASKED[27244][:1]})
+    assert changed(root, before) == {27244}
+    write_targets(root, per_pixel=3)
+    before = written(root)
+    assert [line[1] for line in run(root)] == [3, 3, 3]
+    assert changed(root, before) == set(PIXELS)
+
+
+def program(root: Path, *arguments: str) -> int:
+    given = ["--archive", root / "archive", "--release", "demo", "--targets", root / "plan_targets.npy"]
+    given += ["--extracted", root / "extracted", "--list", root / "list.csv", *arguments]
+    return cli.run(extract_desi.main, extract_desi.build_parser(), [str(word) for word in given])
+
+
+def test_whole_files_give_the_same_and_none_is_kept(root):
+    run(root)
+    before = {pix64: extracted_path(root / "extracted", pix64).read_bytes() for pix64 in PIXELS}
+    with Archive(str(root / "archive")) as archive:
+        extract_batch(
+            archive,
+            ASKED,
+            root / "plan_targets.npy",
+            root / "extracted",
+            WANTED,
+            at_hand=lambda coadds: downloaded(archive, files_of(RELEASE, coadds, redshifts=True), root / "downloads"),
+        )
+    assert {pix64: extracted_path(root / "extracted", pix64).read_bytes() for pix64 in PIXELS} == before
+    assert [path for path in (root / "downloads").rglob("*") if path.is_file()] == []
+
+
+def test_the_program_writes_its_list_last(root, capsys):
+    pixels = [word for pix64 in PIXELS for word in ("--pixel", pix64, "main/dark", "main/backup")]
+    with pytest.MonkeyPatch.context() as patch:
+        refuse(patch, 27245, ArchiveUnavailable("gone for now"))
+        assert program(root, *pixels, "--record-missing") == cli.EXIT_TRY_AGAIN
+    assert "27245: gone for now" in capsys.readouterr().err
+    assert not (root / "list.csv").exists()
+    assert program(root, *pixels, "--record-missing") == 0
+    with (root / "list.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    assert [int(line["unit"]) for line in lines] == list(PIXELS)
+    assert {line["n_absent"] for line in lines} == {"1"}
+    assert tuple(lines[0]) == COLUMNS
+
+
+def test_a_plan_of_another_version_says_what_to_do(root, capsys):
+    np.save(root / "plan_targets.npy", np.zeros((2, 3)))
+    assert program(root, "--pixel", "27244", "main/dark") == cli.EXIT_FAILED
+    assert "run `snakemake plan` again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["27244"], ["x", "main/dark"], ["27244", "dark"], ["27244", "main/dark/x"]])
+def test_a_pixel_option_that_is_none_is_refused(root, capsys, words):
+    assert program(root, "--pixel", *words) == cli.EXIT_USAGE
+    assert "expected PIX64 SURVEY/PROGRAM" in capsys.readouterr().err
