@@ -2,7 +2,7 @@
 # which fails says what is missing, and leaves no ledger that says otherwise.
 from snakemake.logging import logger
 
-from skyharvest import missing, runs
+from skyharvest.harvest import missing, run_record
 
 
 def journal_options(survey):
@@ -14,13 +14,13 @@ def journal_options(survey):
 
 onstart:
     # Snakemake locks its working directory, and not the results, which two directories may share.
-    other = runs.load(Path(LOGS))
-    if other is not None and other.directory != str(Path.cwd()) and runs.is_alive(other):
+    other = run_record.load(Path(LOGS))
+    if other is not None and other.directory != str(Path.cwd()) and run_record.is_alive(other):
         raise WorkflowError(
             f"{RESULTS} is being written by another run: process {other.pid}, in {other.directory}. Wait for its end, "
             f"or stop it: kill -INT {other.pid}"
         )
-    runs.begin(
+    run_record.begin(
         Path(LOGS),
         next(iter(log), ""),
         releases=releases(config),
@@ -34,14 +34,14 @@ onstart:
 
 
 onsuccess:
-    runs.end(Path(LOGS), runs.FINISHED)
+    run_record.end(Path(LOGS), run_record.FINISHED)
     for survey in SURVEYS:
         if Path(RESULTS, survey, "ledger.csv").exists():
             Path(RESULTS, survey, "missing.csv").unlink(missing_ok=True)
 
 
 onerror:
-    runs.end(Path(LOGS), runs.FAILED)
+    run_record.end(Path(LOGS), run_record.FAILED)
     for survey in releases(config):
         root = Path(RESULTS, survey)
         if (root / "plan.csv").exists():
