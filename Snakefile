@@ -11,18 +11,16 @@ if not workflow.overwrite_configfiles:
     configfile: Path(workflow.basedir, "config", "demo.yaml")
 
 
-include: "rules/config.smk"
+include: "rules/common.smk"
 include: "rules/status.smk"
 include: "rules/demo.smk"
 include: "rules/targets.smk"
-include: "rules/globus.smk"
-include: "rules/desi.smk"
+include: "rules/harvest/desi.smk"
+include: "rules/harvest/hetdex.smk"
+include: "rules/harvest/legacysurvey.smk"
 include: "rules/account.smk"
-include: "rules/hetdex.smk"
-include: "rules/hetdexproducts.smk"
-include: "rules/legacysurvey.smk"
-include: "rules/exports.smk"
-include: "rules/browser.smk"
+include: "rules/export.smk"
+include: "rules/browse.smk"
 include: "rules/report.smk"
 
 

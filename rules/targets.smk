@@ -25,7 +25,8 @@ rule prepare_targets:
             if config["targets"][key] is not None
         ),
     shell:
-        f"{RUN}/targets/prepare_targets.py " "{input.csv:q} {params.columns} --out-dir $(dirname {output.table:q}) 2> {log:q}"
+        f"{RUN}/targets/prepare_targets.py "
+        "{input.csv:q} {params.columns} --out-dir $(dirname {output.table:q}) 2> {log:q}"
 
 
 rule targets:

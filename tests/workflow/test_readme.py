@@ -59,5 +59,5 @@ def test_every_program_has_help():
         assert (
             f"scripts/{program.name}" in README
             or program.name
-            in "".join(path.read_text() for path in ROOT.glob("rules/*.smk")) + (ROOT / "Makefile").read_text()
+            in "".join(path.read_text() for path in ROOT.glob("rules/**/*.smk")) + (ROOT / "Makefile").read_text()
         )

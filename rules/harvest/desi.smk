@@ -1,6 +1,9 @@
 # DESI: which coadds to read (plan), their matched rows (extract), one file per NSIDE=16 pixel (assemble).
 
 
+include: "globus.smk"
+
+
 wildcard_constraints:
     batch=r"\d+(\+\d+)*",
     pix16=r"\d+",
@@ -18,7 +21,7 @@ rule fetch_tilepix:
     log:
         f"{LOGS}/fetch_tilepix.log",
     conda:
-        "../envs/plan.yaml"
+        "../../envs/plan.yaml"
     resources:
         archive=int(is_url(LIST_ARCHIVE)),
         mem_mb=lambda wildcards, attempt: 500 * attempt,
@@ -27,7 +30,8 @@ rule fetch_tilepix:
         release=RELEASE.name,
         archive=lambda wildcards: LIST_ARCHIVE,
     shell:
-        f"{RUN}/desi/fetch_tilepix.py " "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
+        f"{RUN}/desi/fetch_tilepix.py "
+        "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
 
 
 checkpoint plan_desi:
@@ -41,7 +45,7 @@ checkpoint plan_desi:
     log:
         f"{LOGS}/plan_desi.log",
     conda:
-        "../envs/plan.yaml"
+        "../../envs/plan.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
@@ -80,7 +84,7 @@ rule extract_desi:
     log:
         f"{LOGS}/extract_desi/{{batch}}.log",
     conda:
-        "../envs/extract.yaml"
+        "../../envs/extract.yaml"
     resources:
         archive=CONNECTIONS_PER_JOB,
         disk_mb=DISK_MB,
@@ -119,7 +123,7 @@ rule assemble_desi:
     log:
         f"{LOGS}/assemble_desi/{{pix16}}.log",
     conda:
-        "../envs/assemble.yaml"
+        "../../envs/assemble.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * (800 + sum(n_targets(wildcards)) // 10),
         runtime=lambda wildcards, attempt: attempt * (10 + sum(n_targets(wildcards)) // 50),

@@ -14,7 +14,7 @@ rule fetch_legacysurvey_bricks:
     log:
         f"{LOGS}/fetch_legacysurvey_bricks.log",
     conda:
-        "../envs/plan.yaml"
+        "../../envs/plan.yaml"
     resources:
         bricks=int(is_url(BRICK_ARCHIVE)),
         mem_mb=lambda wildcards, attempt: 800 * attempt,
@@ -40,7 +40,7 @@ checkpoint plan_legacysurvey:
     log:
         f"{LOGS}/plan_legacysurvey.log",
     conda:
-        "../envs/plan.yaml"
+        "../../envs/plan.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
@@ -65,7 +65,7 @@ rule extract_legacysurvey:
     log:
         f"{LOGS}/extract_legacysurvey/{{batch}}.log",
     conda:
-        "../envs/cubes.yaml"
+        "../../envs/cubes.yaml"
     resources:
         bricks=BRICK_CONNECTIONS_PER_JOB,
         disk_mb=BRICK_DISK_MB,
@@ -107,7 +107,7 @@ rule assemble_legacysurvey:
     log:
         f"{LOGS}/assemble_legacysurvey/{{pix16}}.log",
     conda:
-        "../envs/images.yaml"
+        "../../envs/images.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * (900 + int(3 * min(64, n_cutouts(wildcards)) * CUTOUT_MB)),
         runtime=lambda wildcards, attempt: attempt * (10 + n_cutouts(wildcards) // 50),
@@ -126,27 +126,6 @@ rule assemble_legacysurvey:
         "--out {output.crossmatch:q} 2> {log:q}"
 
 
-use rule account_desi as account_legacysurvey with:
-    input:
-        targets=rules.prepare_targets.output.table,
-        rejected=rules.prepare_targets.output.rejected,
-        plan_targets=f"{RESULTS}/legacysurvey/plan_targets.npy",
-        extraction=lambda wildcards: extraction_of(
-            planned_bricks().files, f"{RESULTS}/legacysurvey/ledger.csv", LEGACYSURVEY
-        ),
-        crossmatches=lambda wildcards: [legacysurvey_crossmatch(pix16) for pix16 in planned_bricks().searched],
-    output:
-        ledger=f"{RESULTS}/legacysurvey/ledger.csv",
-        summary=f"{RESULTS}/legacysurvey/summary.json",
-    log:
-        f"{LOGS}/account_legacysurvey.log",
-    params:
-        survey="legacysurvey",
-        release=BRICKS.name,
-        extracted=BRICK_EXTRACTED,
-        assembled=BRICK_CROSSMATCHES,
-
-
 rule fetch_viewer:
     input:
         targets=rules.prepare_targets.output.table,
@@ -158,7 +137,7 @@ rule fetch_viewer:
     log:
         f"{LOGS}/fetch_viewer.log",
     conda:
-        "../envs/plan.yaml"
+        "../../envs/plan.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=lambda wildcards, attempt: attempt * 2880,
@@ -168,10 +147,3 @@ rule fetch_viewer:
     shell:
         f"{RUN}/legacysurvey/fetch_viewer.py "
         "--targets {input.targets:q} {params.options} {params.ledgers} --out-dir $(dirname {output:q}) 2> {log:q}"
-
-
-rule legacysurvey:
-    input:
-        rules.account_legacysurvey.output,
-        viewer_pictures,
-    localrule: True

@@ -11,7 +11,7 @@ rule globus_transfer:
         f"{LOGS}/globus_transfer.log",
     localrule: True
     conda:
-        "../envs/globus.yaml"
+        "../../envs/globus.yaml"
     params:
         release=RELEASE.name,
         destination=[GLOBUS["endpoint"], GLOBUS["path"]],

@@ -1,6 +1,9 @@
 # HETDEX: which cubes to read (plan), the spectra of their targets (extract), one file per NSIDE=16 pixel (assemble).
 
 
+include: "hetdex_products.smk"
+
+
 wildcard_constraints:
     ifuslot=r"\d+",
     shotid=r"\d+",
@@ -14,7 +17,7 @@ rule fetch_hetdex_index:
     log:
         f"{LOGS}/fetch_hetdex_index.log",
     conda:
-        "../envs/plan.yaml"
+        "../../envs/plan.yaml"
     resources:
         cubes=int(is_url(CUBE_ARCHIVE)),
         mem_mb=lambda wildcards, attempt: 500 * attempt,
@@ -40,7 +43,7 @@ checkpoint plan_hetdex:
     log:
         f"{LOGS}/plan_hetdex.log",
     conda:
-        "../envs/plan.yaml"
+        "../../envs/plan.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
@@ -75,7 +78,7 @@ rule extract_hetdex:
     log:
         f"{LOGS}/extract_hetdex/{{shotid}}_{{ifuslot}}.log",
     conda:
-        "../envs/cubes.yaml"
+        "../../envs/cubes.yaml"
     resources:
         cubes=int(is_url(CUBE_ARCHIVE)),
         disk_mb=40 * int(is_url(CUBE_ARCHIVE)),
@@ -105,7 +108,7 @@ rule assemble_hetdex:
     log:
         f"{LOGS}/assemble_hetdex/{{pix16}}.log",
     conda:
-        "../envs/cubes.yaml"
+        "../../envs/cubes.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (800 + 4 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + len(input.extracted) // 50),
@@ -119,29 +122,3 @@ rule assemble_hetdex:
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --plan-targets {input.plan_targets:q} "
         "--plan-cubes {input.plan_cubes:q} --extracted {input.extracted:q} "
         "--name {params.name} --release {params.release} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"
-
-
-use rule account_desi as account_hetdex with:
-    input:
-        targets=rules.prepare_targets.output.table,
-        rejected=rules.prepare_targets.output.rejected,
-        plan_targets=f"{RESULTS}/hetdex/plan_targets.npy",
-        extraction=lambda wildcards: lists_of_cubes(planned_cubes().files),
-        crossmatches=lambda wildcards: [hetdex_crossmatch(pix16) for pix16 in planned_cubes().searched],
-    output:
-        ledger=f"{RESULTS}/hetdex/ledger.csv",
-        summary=f"{RESULTS}/hetdex/summary.json",
-    log:
-        f"{LOGS}/account_hetdex.log",
-    params:
-        survey="hetdex",
-        release=CUBES.name,
-        extracted=HETDEX_EXTRACTED,
-        assembled=HETDEX_CROSSMATCHES,
-
-
-rule hetdex:
-    input:
-        rules.account_hetdex.output,
-        hetdex_products,
-    localrule: True

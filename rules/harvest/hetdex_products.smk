@@ -9,7 +9,7 @@ rule match_hetdex_catalogue:
     log:
         f"{LOGS}/match_hetdex_catalogue.log",
     conda:
-        "../envs/cubes.yaml"
+        "../../envs/cubes.yaml"
     resources:
         cubes=int(is_url(CUBE_ARCHIVE)),
         mem_mb=lambda wildcards, input, attempt: attempt * (1500 + 20 * int(input.size_mb)),
@@ -36,7 +36,7 @@ rule fetch_hetdex_detections:
     log:
         f"{LOGS}/fetch_hetdex_detections.log",
     conda:
-        "../envs/cubes.yaml"
+        "../../envs/cubes.yaml"
     resources:
         cubes=int(is_url(CUBE_ARCHIVE)),
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
@@ -59,7 +59,7 @@ rule fetch_elixer:
     log:
         f"{LOGS}/fetch_elixer.log",
     conda:
-        "../envs/cubes.yaml"
+        "../../envs/cubes.yaml"
     resources:
         cubes=int(is_url(CUBE_ARCHIVE)),
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
