@@ -9,9 +9,10 @@ from typing import Any
 from skyharvest.config.load import validate
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.paths import expand_user
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest import run_record
-from skyharvest.harvest.releases import GLOBUS, expand_user, load_release
+from skyharvest.harvest.releases import GLOBUS, load_release
 from skyharvest.harvest.survey import DEMO, SURVEYS, releases
 from skyharvest.run.status import gather
 from skyharvest.run.status_table import show

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from skyharvest.core.errors import InputError
+from skyharvest.core.paths import expand_user
 from skyharvest.harvest.releases import (
     GLOBUS,
     REGISTRY,
@@ -20,7 +21,6 @@ from skyharvest.harvest.releases import (
     HetdexRelease,
     LegacyRelease,
     Release,
-    expand_user,
     load_registry,
     survey_of,
     wrong_survey,

@@ -16,7 +16,9 @@ import yaml
 
 from skyharvest.config.check import FROM_CATALOGUE, Problem, cross_problems, dotted, show
 from skyharvest.core.errors import InputError
-from skyharvest.harvest.releases import REGISTRY, expand_user, nearest
+from skyharvest.core.paths import expand_user
+from skyharvest.core.words import nearest
+from skyharvest.harvest.releases import REGISTRY
 
 SCHEMA = REGISTRY.parent / "schema" / "config.schema.yaml"
 

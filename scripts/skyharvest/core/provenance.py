@@ -2,17 +2,16 @@
 
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 from skyharvest import __version__
+from skyharvest.core.paths import CHECKOUT
 
 
 def git_commit() -> str:
     """Return the commit of the workflow's checkout (40 hex digits), or ``unknown`` outside of one."""
-    root = Path(__file__).resolve().parents[3]
     try:
         found = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607 (the user's git)
+            ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"],  # noqa: S607 (the user's git)
             capture_output=True,
             text=True,
             timeout=10,

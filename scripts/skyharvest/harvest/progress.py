@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from skyharvest.core.words import counted, duration, megabytes
 from skyharvest.harvest.journal import Line, Read, read_journal
 from skyharvest.harvest.plan import Kind, Plan, Unit, read_plan
 from skyharvest.harvest.run_record import RECORD
@@ -155,27 +156,3 @@ def jobs_at_once(lines: Iterable[Line]) -> float:
 def time_left(seconds: float | None) -> str:
     """Return an estimate in words."""
     return "time left unknown" if seconds is None else f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a person would say them: ``50 s``, ``4 min``, ``3 h 12 min``, ``2 d 5 h``."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{max(whole, 0)} s"
-    minutes = round(whole / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    hours = round(minutes / 60)
-    return f"{hours // 24} d {hours % 24} h"
-
-
-def megabytes(n_bytes: int) -> str:
-    """Return a number of bytes in MB (10⁶)."""
-    return f"{n_bytes / 1e6:,.1f} MB"
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number of things: ``1 error``, ``2 errors``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

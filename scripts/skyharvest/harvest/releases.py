@@ -5,7 +5,6 @@ HETDEX Public Data Release 1, below http://web.corral.tacc.utexas.edu/hetdex/HET
 https://www.legacysurvey.org/dr10/files.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from skyharvest.core.errors import InputError
+from skyharvest.core.paths import CHECKOUT, expand_user
+from skyharvest.core.words import nearest
 from skyharvest.core.yaml_file import read_yaml
 
-REGISTRY = Path(__file__).resolve().parents[3] / "config" / "releases.yaml"
+REGISTRY = CHECKOUT / "config" / "releases.yaml"
 SCHEMA = REGISTRY.parent / "schema" / "releases.schema.yaml"
 TRANSPORTS = ("https", "s3", "local")
 """Names of roots in the registry; any other ``archive`` is itself the path or URL of a mirror."""
@@ -413,17 +414,3 @@ def parse_coadd_name(coadd: str) -> tuple[str, str, int] | None:
     """
     found = _COADD_NAME.fullmatch(coadd.rpartition("/")[2])
     return (found[1], found[2], int(found[3])) if found else None
-
-
-def nearest(word: str, valid: Mapping[str, Any] | list[str]) -> str:
-    """Return ``; did you mean 'x'?``, or a list of all that is valid where nothing is near."""
-    found = difflib.get_close_matches(word.lower(), list(valid), n=1)
-    return f"; did you mean {found[0]!r}?" if found else f"; expected one of: {', '.join(valid)}"
-
-
-def expand_user(path: str) -> Path:
-    """Return the path with a leading ``~`` expanded where there is such a user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from skyharvest.harvest.progress import counted
+from skyharvest.core.words import counted
 from skyharvest.report import files, job_times
 from skyharvest.report.figures import clock, draw_moved, draw_time, size
 from skyharvest.report.names import SURVEYS as NAMES

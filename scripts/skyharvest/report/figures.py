@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from skyharvest.harvest.progress import counted, duration
+from skyharvest.core.words import counted, duration
 from skyharvest.report.files import Moved
 from skyharvest.report.job_times import Step as Timed
 from skyharvest.report.ledger import Floats, Pixel, Step

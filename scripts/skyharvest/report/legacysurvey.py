@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skyharvest.core.words import counted
 from skyharvest.formats import hdf5
-from skyharvest.harvest.progress import counted
 from skyharvest.report.histograms import draw_bands, draw_magnitudes, nearest_radius, shares
 from skyharvest.report.ledger import per_pixel
 from skyharvest.report.page import Picture, Section

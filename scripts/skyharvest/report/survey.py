@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from skyharvest.core.words import counted
 from skyharvest.harvest.journal import Read, read_journal
 from skyharvest.harvest.plan import Plan
-from skyharvest.harvest.progress import counted
 from skyharvest.harvest.survey import SURVEYS, Survey
 from skyharvest.report import columns as reportcolumns
 from skyharvest.report import files as reportfiles

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from skyharvest.core.words import counted, duration, megabytes
 from skyharvest.harvest import run_record
-from skyharvest.harvest.progress import counted, duration, megabytes, time_left
+from skyharvest.harvest.progress import time_left
 from skyharvest.run.status import FILE_STATES, LEFT, STATES, Status
 
 

@@ -22,7 +22,7 @@ from skyharvest.core.errors import HarvestError
 from skyharvest.harvest import journal, progress
 from skyharvest.harvest.journal import COLUMNS, Journal, Line, read_journal
 from skyharvest.harvest.plan import extracted_path, read_plan
-from skyharvest.harvest.progress import Progress, duration, jobs_at_once, progress_line, seconds_left
+from skyharvest.harvest.progress import Progress, jobs_at_once, progress_line, seconds_left
 from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.batch import extract_batch, files_of
 from skyharvest.surveys.desi.extract import Wanted
@@ -323,11 +323,3 @@ def test_what_cannot_be_said_fails_no_job(planned, tmp_path, capsys):
     Progress(tmp_path / "no/logs/journal.csv", plan).unit_done()
     Progress(path, None).unit_done()
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0 s"), (99, "99 s"), (100, "2 min"), (3570, "1 h 0 min"), (11520, "3 h 12 min"), (200_000, "2 d 8 h")],
-)
-def test_durations_are_said_as_people_do(seconds, said):
-    assert duration(seconds) == said

@@ -44,9 +44,9 @@ from skyharvest.archive.http.client import HttpClient, NotThere, Patience, Respo
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError, InputError, MalformedFile
+from skyharvest.core.words import counted, duration
 from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.fits_rows import FitsFile
-from skyharvest.harvest.progress import counted, duration
 from skyharvest.surveys.legacysurvey.viewer.layers import Wanted
 from skyharvest.surveys.legacysurvey.viewer.pace import Clock, Pace
 

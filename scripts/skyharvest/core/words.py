@@ -1,0 +1,35 @@
+"""Numbers and names as messages say them."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things: ``1 error``, ``2 errors``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person would say them: ``50 s``, ``4 min``, ``3 h 12 min``, ``2 d 5 h``."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{max(whole, 0)} s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(minutes / 60)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def megabytes(n_bytes: int) -> str:
+    """Return a number of bytes in MB (10⁶)."""
+    return f"{n_bytes / 1e6:,.1f} MB"
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?``, or a list of all valid words where none is near."""
+    words = list(valid)
+    near = difflib.get_close_matches(word.lower(), words, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; expected one of: {', '.join(words)}"
