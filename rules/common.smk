@@ -17,7 +17,10 @@ from skyharvest.archive.archive import is_url
 from skyharvest.harvest.plan import by_fibers, extracted_path, read_bricks, read_cubes, read_plan, to_read_again
 from skyharvest.harvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_legacy_release, load_release
 from skyharvest.report.names import SURVEYS as REPORTED, TITLES, figures
-from skyharvest.harvest.survey import DEMO, DESI, HETDEX, LEGACYSURVEY, SURVEYS, releases
+from skyharvest.harvest.demo import DEMO
+from skyharvest.surveys import SURVEYS, releases
+
+DESI, HETDEX, LEGACYSURVEY = SURVEYS.values()
 
 try:
     config = validate(config)

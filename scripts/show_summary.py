@@ -8,7 +8,7 @@ from pathlib import Path
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.ledger import show
-from skyharvest.harvest.survey import SURVEYS
+from skyharvest.surveys import SURVEYS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,11 +28,12 @@ def main(options: argparse.Namespace) -> None:
         )
     for survey in found:
         path = results / survey / "summary.json"
-        print(show(json.loads(path.read_text(encoding="utf-8"))) + "\n")
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        print(show(summary, SURVEYS[survey]) + "\n")
     print(f"{'every CSV row':<21}{results}/{{{','.join(found)}}}/ledger.csv")
     print(f"{'rejected rows':<21}{results / 'targets' / 'rejected.csv'}")
     for survey in found:
-        what = f"{survey} {SURVEYS[survey].made}"
+        what = f"{survey} {SURVEYS[survey].product}"
         print(f"{what:<21}{results}/{survey}_crossmatches/healpix=*/crossmatch_{survey}.hdf5")
 
 

@@ -12,10 +12,11 @@ from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest import run_record
+from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.releases import GLOBUS, load_release
-from skyharvest.harvest.survey import DEMO, SURVEYS, releases
 from skyharvest.run.status import gather
 from skyharvest.run.status_table import show
+from skyharvest.surveys import SURVEYS, releases
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config"
 

@@ -11,11 +11,11 @@ from astropy.io import fits
 from skyharvest.archive.archive import Archive
 from skyharvest.harvest.plan import extracted_path, read_plan
 from skyharvest.harvest.releases import load_release
-from skyharvest.harvest.survey import DESI
 from skyharvest.simulate.desi.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.release import write_tilepix
 from skyharvest.simulate.desi.sources import draw_sources
 from skyharvest.simulate.sha256sum import write_sha256sum
+from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
 from skyharvest.surveys.desi.coadd import Arm
 from skyharvest.surveys.desi.extract import Positions, Wanted, extract

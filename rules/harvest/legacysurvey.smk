@@ -130,7 +130,7 @@ rule fetch_viewer:
     input:
         targets=rules.prepare_targets.output.table,
         # Those with a spectrum come first.
-        ledgers=[f"{RESULTS}/{survey}/ledger.csv" for survey in releases(config) if SURVEYS[survey].made == "spectra"],
+        ledgers=[f"{RESULTS}/{survey}/ledger.csv" for survey in releases(config) if SURVEYS[survey].product == "spectra"],
     output:
         # The pictures, and notes on what was asked, are no outputs: Snakemake would remove them before it goes on.
         f"{RESULTS}/legacysurvey/viewer/viewer.csv",

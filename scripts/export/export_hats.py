@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.export.hats import PARTITION_ROWS, export_hats
 from skyharvest.harvest.plan import read_plan
-from skyharvest.harvest.survey import DESI
+from skyharvest.surveys.desi.about import SURVEY as DESI
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,13 +8,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
-from skyharvest.harvest.survey import SURVEYS
+from skyharvest.surveys import NAMES, SURVEYS
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     made = cli.parser(__doc__ or "")
-    made.add_argument("--survey", choices=list(SURVEYS), default="desi", help="whose run it is")
+    made.add_argument("--survey", choices=NAMES, required=True, help="whose run it is")
     made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
     made.add_argument("--rejected", type=Path, required=True, metavar="REJECTED.csv", help="from prepare_targets.py")
     made.add_argument("--plan-targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from the plan")
@@ -41,7 +41,7 @@ def main(options: argparse.Namespace) -> None:
     summary = summarise(made, {"release": options.release})
     write_ledger(made, options.ledger)
     write_summary(summary, options.summary)
-    print(show(summary))
+    print(show(summary, made.survey))
 
 
 if __name__ == "__main__":

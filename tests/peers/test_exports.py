@@ -21,7 +21,7 @@ from skyharvest.export.fits import NODATA, export_fits
 from skyharvest.export.hats import export_hats
 from skyharvest.export.mmu import export_mmu
 from skyharvest.harvest.plan import extracted_path, read_plan
-from skyharvest.harvest.survey import DESI
+from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
 from small_release import ARCSEC, ARMS, harvest, inside, near, simulated, write, write_list
 

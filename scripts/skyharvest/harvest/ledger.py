@@ -32,7 +32,7 @@ from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.plan import Unit
-from skyharvest.harvest.survey import DESI, SURVEYS, Survey
+from skyharvest.harvest.survey import Survey
 
 Ints = npt.NDArray[np.int64]
 
@@ -75,7 +75,7 @@ def account(
     extracted: Path,
     crossmatches: Path,
     name: str,
-    survey: Survey = DESI,
+    survey: Survey,
 ) -> Ledger:
     """Follow every CSV row through the files of a finished run.
 
@@ -126,7 +126,7 @@ def account(
                 f"{survey.path(extracted, unit)} was made for another plan: remove it, the next run makes it anew"
             )
         made.n_spectra[at] += found["n_spectra"]
-        made.n_within[at] += found[survey.count]
+        made.n_within[at] += found[survey.near]
         made.nearest_arcsec[at] = np.fmin(made.nearest_arcsec[at], found["nearest_arcsec"])
         status = hdf5.text(files["status"])
         for counter, what in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
@@ -140,7 +140,7 @@ def account(
 
     made.status[absent > 0] = f"{survey.file}_absent"
     made.status[unreadable > 0] = f"{survey.file}_unreadable"
-    made.status[searched > 0] = survey.nothing
+    made.status[searched > 0] = survey.unmatched
     made.status[made.n_spectra > 0] = "matched"
     made.status[refused] = "rejected"
     _check_assembled(
@@ -207,7 +207,7 @@ def write_ledger(made: Ledger, path: Path) -> None:
 def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the totals; those by status add up to the CSV's rows, which is asserted."""
     counts = Counter(made.status.tolist())
-    statuses, counted = made.survey.statuses, made.survey.counted
+    statuses, counted = made.survey.statuses, made.survey.files
     assert set(counts) <= set(statuses)
     assert sum(counts.values()) == len(made.status)
     return {
@@ -215,7 +215,7 @@ def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
         **about,
         "rows": len(made.status),
         "status": {status: counts[status] for status in statuses},
-        made.survey.made: int(made.n_spectra.sum()),
+        made.survey.product: int(made.n_spectra.sum()),
         counted: {state: made.files[state] for state in ("read", "absent", "unreadable")},
         f"unreadable_{counted}": made.unreadable,
     }
@@ -227,17 +227,16 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> None:
         temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def show(summary: Mapping[str, Any]) -> str:
+def show(summary: Mapping[str, Any], survey: Survey) -> str:
     """Return the summary as the table that a run ends with."""
-    rows, survey = summary["rows"], SURVEYS[summary["survey"]]
-    file, counted = survey.file, survey.counted
+    rows, file, counted = summary["rows"], survey.file, survey.files
     lines = [f"{summary['survey']:<18}{'rows':>9}{'share':>9}"]
     for status, count in summary["status"].items():
         lines.append(f"{status:<18}{count:>9,}{count / rows if rows else 0:>9.1%}")
     lines += [
         f"{'all CSV rows':<18}{rows:>9,}",
         "",
-        f"{survey.made:<18}{summary[survey.made]:>9,}",
+        f"{survey.product:<18}{summary[survey.product]:>9,}",
         *(f"{f'{counted} {state}':<18}{count:>9,}" for state, count in summary[counted].items()),
     ]
     for bad in summary[f"unreadable_{counted}"]:

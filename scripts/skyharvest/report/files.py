@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.journal import Line, Read
 from skyharvest.harvest.plan import Kind, Plan, Unit
-from skyharvest.harvest.releases import GLOBUS, load_hetdex_release, load_legacy_release, load_release
-from skyharvest.harvest.survey import DESI, HETDEX, Survey
+from skyharvest.harvest.survey import Survey
 
 ROW_BYTES = 447_000
 """Of a coadd, for each of its fibers: three arms of together 7,958 pixels, with FLUX, IVAR, MASK and 11 diagonals of
@@ -73,10 +72,10 @@ def read_files(survey: Survey, plan: Plan, journal: Read, summary: Mapping[str, 
     planned = [(unit, *kind) for unit, kinds in plan.files.items() for kind in kinds]
     found = [journal.files[file] for file in planned if file in journal.files]
     states = [line.status for line in found]
-    if survey.counted != f"{survey.file}s":  # of a brick's many files the summary counts each
+    if survey.files != f"{survey.file}s":  # of a brick's many files the summary counts each
         agree = len(found) == len(planned)
     else:
-        agree = all(states.count(s) == n for s, n in summary[survey.counted].items())
+        agree = all(states.count(s) == n for s, n in summary[survey.files].items())
     if agree:
         return found
     return [
@@ -110,56 +109,25 @@ def missing_files(
     survey: Survey, files: list[Line], plan: Plan, summary: Mapping[str, Any], config: Mapping[str, Any]
 ) -> list[Missing]:
     """Return the files that were not searched, with their addresses; those with most targets first."""
-    reasons = {bad[survey.file]: bad["reason"] for bad in summary[f"unreadable_{survey.counted}"]}
-    root, path_of = _addresses(survey, config)
+    reasons = {bad[survey.file]: bad["reason"] for bad in summary[f"unreadable_{survey.files}"]}
+    root, path_of = survey.addresses(config[survey.name])
     made = []
     for line in files:
         if line.status == "read":
             continue
-        path = path_of(line)
+        path = path_of(line.unit, (line.survey, line.program))
         reason = reasons.get(path) or line.message or "listed by the release, not in the archive"
         made.append(Missing(f"{root}/{path}" if root else path, line.status, plan.n_targets[line.unit], reason))
     return sorted(made, key=lambda one: (one.status != "unreadable", -one.n_targets, one.address))
-
-
-def _addresses(survey: Survey, config: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return the root of a survey's archive ("" if it has none), and what gives a file's path below it."""
-    section = config[survey.name]
-    if survey is DESI:
-        release = load_release(section["release"])
-        root = section["globus"]["local"] if section["archive"] == GLOBUS else _root(release, section["archive"])
-        return root, lambda line: release.coadd(line.survey, line.program, int(line.unit))
-    if survey is HETDEX:
-        cubes = load_hetdex_release(section["release"])
-
-        def cube(line: Line) -> str:
-            shotid, _, ifuslot = str(line.unit).partition("_")
-            return cubes.cube(int(shotid), ifuslot)
-
-        return _root(cubes, section["archive"]), cube
-    bricks = load_legacy_release(section["release"])
-
-    def directory(line: Line) -> str:
-        region, _, brickname = str(line.unit).partition("_")
-        return bricks.checksums(region, brickname).rpartition("/")[0]
-
-    return _root(bricks, section["archive"]), directory
-
-
-def _root(release: Any, archive: str) -> str:
-    try:
-        return str(release.root(archive))
-    except InputError:
-        return ""
 
 
 def moved(survey: Survey, files: list[Line], journal: Read) -> Moved:
     """Return what reading took, and what whole files would have taken."""
     read = [line for line in files if line.status == "read"]
     whole: int | None = None
-    if survey is DESI:
+    if survey.name == "desi":
         whole = sum(HEADER_BYTES + ROW_BYTES * line.n_searched for line in read)
-    elif survey is HETDEX and journal.bytes:  # cubes are compressed: they are fetched whole
+    elif survey.name == "hetdex" and journal.bytes:  # cubes are compressed: they are fetched whole
         whole = journal.bytes
     return Moved(
         survey.name,
@@ -168,5 +136,5 @@ def moved(survey: Survey, files: list[Line], journal: Read) -> Moved:
         sum(line.seconds for line in journal.lines),
         len(read),
         whole,
-        survey is DESI,
+        survey.name == "desi",
     )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from skyharvest.core.words import counted
 from skyharvest.harvest.journal import Read, read_journal
 from skyharvest.harvest.plan import Plan
-from skyharvest.harvest.survey import SURVEYS, Survey
+from skyharvest.harvest.survey import Survey
 from skyharvest.report import columns as reportcolumns
 from skyharvest.report import files as reportfiles
 from skyharvest.report.columns import Columns, read_columns
@@ -20,6 +20,7 @@ from skyharvest.report.names import SURVEYS as NAMES
 from skyharvest.report.page import Picture, Section, Table, number, text
 from skyharvest.report.sky import draw_sky
 from skyharvest.report.style import for_page, svg
+from skyharvest.surveys import SURVEYS
 
 SHOWN_FILES = 500
 SHOWN_PIXELS = 20
@@ -120,7 +121,7 @@ def common(harvest: Harvested) -> Section:
         ("release", str(summary.get("release", "unknown"))),
         ("CSV rows", f"{summary['rows']:,}"),
         (steps(summary)[-1].name, f"{status['matched']:,}"),
-        (harvest.survey.made, f"{summary[harvest.survey.made]:,}"),
+        (harvest.survey.product, f"{summary[harvest.survey.product]:,}"),
     ]
     section.warnings = _warnings(harvest)
     way = steps(summary)
@@ -144,7 +145,7 @@ def common(harvest: Harvested) -> Section:
 
 
 def _warnings(harvest: Harvested) -> list[str]:
-    columns, spectra = harvest.columns, harvest.summary[harvest.survey.made]
+    columns, spectra = harvest.columns, harvest.summary[harvest.survey.product]
     made = []
     if columns.bad:
         shown = "; ".join(columns.bad[:3]) + (f"; and {len(columns.bad) - 3} more" if len(columns.bad) > 3 else "")

@@ -20,11 +20,12 @@ import numpy.typing as npt
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest import run_record
+from skyharvest.harvest.demo import DEMO_CSV
 from skyharvest.harvest.journal import Line, read_journal
 from skyharvest.harvest.plan import BRICK, CUBE, Kind, Plan, Unit
 from skyharvest.harvest.progress import seconds_left
 from skyharvest.harvest.run_record import Run
-from skyharvest.harvest.survey import DEMO_CSV, DESI, Survey
+from skyharvest.harvest.survey import Survey
 from skyharvest.run.jobs import ENDED, FAILED, INTERRUPTED, READY, RUNNING, WAITING, Error, Jobs, is_locked, read_log
 
 ABSENT = "absent"
@@ -84,7 +85,7 @@ class Status:
 
 
 def gather(
-    results: Path, directory: Path, asked: Run, recorded: Run | None, survey: Survey = DESI, *, first: bool = True
+    results: Path, directory: Path, asked: Run, recorded: Run | None, survey: Survey, *, first: bool = True
 ) -> Status:
     """Look at a run's files.
 
@@ -137,7 +138,7 @@ class _Look:
                 self.root / name for name in ("plan.csv", "plan_pixels.csv", "plan_targets.npy", *survey.more_plan)
             ]
             self._one(f"plan_{survey.name}", plans, [self.tables[0], listed])
-            self._after_plan(plans, [self.root / "globus_transfer.csv"] if asked.copied and survey is DESI else [])
+            self._after_plan(plans, survey.copy if asked.copied else ())
         self._targets()
         self._totals()
 
@@ -147,9 +148,10 @@ class _Look:
         self.status.jobs[rule] = ("job", Counter({state: 1}))
         return state
 
-    def _after_plan(self, plans: Sequence[Path], copied: Sequence[Path]) -> None:
-        if copied:
-            self._one("globus_transfer", copied, plans[:1])
+    def _after_plan(self, plans: Sequence[Path], copy: tuple[str, str] | tuple[()]) -> None:
+        copied = [self.root / name for name in copy[1:]]
+        for rule in copy[:1]:
+            self._one(rule, copied, plans[:1])
         name = self.survey.name
         planned = self.survey.read_plan(str(plans[0])) if all(path.exists() for path in plans) else None
         self.planned = planned
@@ -203,7 +205,7 @@ class _Look:
         """Return the state of a unit, given that of its job, and what is known of its files if it is done."""
         path = self.survey.path(self.extracted, unit)
         state = ENDED if path.exists() else READY
-        if self.survey is DESI:  # a pixel can be made by itself
+        if self.survey.name == "desi":  # a pixel can be made by itself
             alone = self.logs / "extract_desi" / f"{path.parent.name}-{unit}.log"
             state = self.tracked.state(f"extract_desi_pixel {unit}", [path], alone, ready=True)
         if state == ENDED and (lines := self._lines(path, unit, kinds)):
@@ -242,7 +244,7 @@ class _Look:
             with contextlib.suppress(OSError, ValueError, LookupError):
                 summary = json.loads((self.root / "summary.json").read_text(encoding="utf-8"))
                 self.status.targets = {**summary["status"], TO_DO: 0}
-                self.status.n_spectra = summary[self.survey.made]
+                self.status.n_spectra = summary[self.survey.product]
                 self.status.final = True
                 return
         self.status.n_spectra = sum(line.n_spectra for lines in self.done.values() for line in lines)
@@ -364,7 +366,7 @@ def _status_of_rows(
     matched = [row for lines in done.values() for line in lines for row in line.rows]
     status = np.full(len(rows), f"{survey.file}_absent", "U16")
     status[with_file("unreadable")] = f"{survey.file}_unreadable"
-    status[with_file("read")] = survey.nothing
+    status[with_file("read")] = survey.unmatched
     status[any_unit(unit not in done for unit in units.tolist())] = TO_DO
     status[np.isin(rows, np.array(matched, np.int64))] = "matched"
     return status

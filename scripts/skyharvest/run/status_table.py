@@ -97,7 +97,7 @@ def _show_targets(status: Status) -> list[str]:
 
 def _show_reading(status: Status) -> list[str]:
     moved = f"{megabytes(status.bytes)} over the network, in {counted(status.requests, 'request')}"
-    lines = [f"{status.survey.made:<10}{status.n_spectra:,}", f"{'moved':<10}{moved}"]
+    lines = [f"{status.survey.product:<10}{status.n_spectra:,}", f"{'moved':<10}{moved}"]
     if any(counts[LEFT] for counts in status.files.values()):
         when = ", when it runs again" if status.alive is False else ""
         lines.append(f"{'reading':<10}{time_left(status.seconds_left)}{when}")

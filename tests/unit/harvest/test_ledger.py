@@ -15,8 +15,8 @@ from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
 from skyharvest.harvest.plan import extracted_path
-from skyharvest.harvest.survey import DESI
 from skyharvest.surveys.desi import extract as extracting
+from skyharvest.surveys.desi.about import SURVEY as DESI
 from small_release import ARCSEC, edit, harvest, inside, near, path_of, simulated, write, write_list
 
 READ, ABSENT, BAD, SIDE, FREE = 27258, 27259, 27247, 27256, 27257  # SIDE is beside READ; FREE: not in the release
@@ -100,6 +100,7 @@ def files(results):
         "plan_targets": results / "desi" / "plan_targets.npy",
         "extracted": results / "desi" / "extracted",
         "crossmatches": results / "desi_crossmatches",
+        "survey": DESI,
     }
 
 
@@ -133,7 +134,7 @@ def test_every_row_is_there_once_with_what_became_of_it(finished, tmp_path):
 def test_the_programs_write_and_show_it(finished, tmp_path, capsys):
     command = ["--release", "demo", "--name", "chandra", "--ledger", tmp_path / "desi" / "ledger.csv"]
     command += ["--summary", tmp_path / "desi" / "summary.json"]
-    for name, path in files(finished).items():
+    for name, path in (files(finished) | {"survey": "desi"}).items():
         command += [f"--{name.replace('_', '-')}", path]
     assert cli.run(account_program.main, account_program.build_parser(), [str(word) for word in command]) == 0
     shown = capsys.readouterr().out
@@ -167,7 +168,7 @@ def test_a_run_that_covers_nothing_is_accounted_for(tmp_path):
     harvest(tmp_path / "archive", write_csv(tmp_path / "t.csv", [(10, 80), (20, -80)]), tmp_path / "results")
     summary = summarise(account(**files(tmp_path / "results"), name="chandra"), {})
     assert summary["status"]["not_covered"] == summary["rows"] == 2
-    assert "not_covered" in show(summary)
+    assert "not_covered" in show(summary, DESI)
 
 
 def test_a_rejected_row_may_hold_a_huge_cell(results):

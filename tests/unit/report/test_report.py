@@ -17,7 +17,6 @@ from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.journal import Journal, Line, read_journal
 from skyharvest.harvest.plan import read_plan
-from skyharvest.harvest.survey import DESI
 from skyharvest.report.columns import read_columns
 from skyharvest.report.files import moved, read_files
 from skyharvest.report.histograms import shares
@@ -25,6 +24,7 @@ from skyharvest.report.job_times import read_steps
 from skyharvest.report.ledger import per_pixel, read_ledger, read_summary, sky_density, steps
 from skyharvest.report.names import CAPTIONS, KINDS, TITLES, figures
 from skyharvest.report.sky import CENTRE, levels, mollweide, polygons
+from skyharvest.surveys.desi.about import SURVEY as DESI
 
 # A ledger: status, spectra, distance, NSIDE=64 pixel (16 p to 16 p + 15 are in pixel p of NSIDE=16), missing files.
 LEDGER = [

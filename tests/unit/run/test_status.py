@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,11 @@ from skyharvest.harvest import ledger, run_record
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.plan import extracted_path
 from skyharvest.harvest.run_record import Run
-from skyharvest.harvest.survey import DESI
 from skyharvest.run import jobs
 from skyharvest.run import status as looked
-from skyharvest.run.status import STATES, Status, gather
+from skyharvest.run.status import STATES, Status
 from skyharvest.run.status_table import show
+from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
 
 # pix64 → its coadds' programs; batches 0 (pixels 1, 2), 1 (17) and 0+1 (3); 33 pixels' names are their files'.
@@ -32,6 +33,7 @@ COADDS = {1: ("dark", "bright"), 2: ("dark",), 3: ("dark", "backup"), 17: ("brig
 SEARCHED = [(0, 1), (0, 2), (0, 3), (1, 3), (1, 17)]
 ROWS = {1: (0, 1), 2: (2,), 3: (3, 4), 17: (4, 5)}  # 4 touches two pixels
 BATCHES = {"0": (1, 2), "0+1": (3,), "1": (17,)}
+gather = partial(looked.gather, survey=DESI)
 ASKED = Run({"desi": "dr1"}, simulated=False, copied=False)
 COMMAND = "python scripts/extract_desi.py --archive 'https://a b' --pixel 1 main/dark"
 
@@ -479,6 +481,7 @@ def test_without_a_journal_the_targets_are_those_of_the_ledger(harvested):
         extracted=harvested / "desi/extracted",
         crossmatches=harvested / "desi_crossmatches",
         name="chandra",
+        survey=DESI,
     )
     expected = Counter(made.status.tolist())
     assert len(expected) >= 5

@@ -15,8 +15,8 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.plan import extracted_path
-from skyharvest.harvest.survey import DESI
 from skyharvest.surveys.desi import assemble as module
+from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
 from skyharvest.surveys.desi.coadd import combine_cameras, lsf_sigma
 from small_release import (

@@ -13,8 +13,8 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
 from skyharvest.harvest.plan import cube_path, read_cubes
 from skyharvest.harvest.releases import load_hetdex_release
-from skyharvest.harvest.survey import HETDEX
 from skyharvest.surveys.hetdex import extract as hetdexextract
+from skyharvest.surveys.hetdex.about import SURVEY as HETDEX
 from skyharvest.surveys.hetdex.assemble import assemble_hetdex
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR, Spectra
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
@@ -169,7 +169,7 @@ def test_the_ledger_has_every_csv_row_once(results, tmp_path):
     summary = summarise(made, {"release": "pdr1"})
     assert summary["cubes"] == {"read": 3, "absent": 1, "unreadable": 1}
     assert "MASK is missing" in summary["unreadable_cubes"][0]["reason"]
-    shown = show(summary)
+    shown = show(summary, HETDEX)
     assert "cubes absent" in shown and "unreadable: datacubes/20190301006/" in shown
 
 

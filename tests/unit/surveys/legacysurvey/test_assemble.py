@@ -23,9 +23,9 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
 from skyharvest.harvest.plan import brick_path, read_bricks
 from skyharvest.harvest.releases import load_legacy_release
-from skyharvest.harvest.survey import LEGACYSURVEY
 from skyharvest.simulate.legacysurvey import FWHM, PIXEL, Stars, enclosed, write_brick
 from skyharvest.surveys.legacysurvey import extract as brickextract
+from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
 from skyharvest.surveys.legacysurvey.assemble import assemble_legacysurvey as assemble
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
 from skyharvest.surveys.legacysurvey.contact_sheet import make_sheet
@@ -370,4 +370,4 @@ def test_the_ledger_has_every_csv_row_once(results, tmp_path):
     assert [line["n_images"] for line in lines] == ["1"] * n + ["0"] * 5
     n_bands = [int(line["n_bands"]) for line in lines]
     assert {*n_bands[:n]} == {2, 3} and n_bands[n:] == [0] * 5
-    assert "unreadable" in show(summarise(made, {"release": "demo"}))
+    assert "unreadable" in show(summarise(made, {"release": "demo"}), LEGACYSURVEY)

@@ -1,0 +1,50 @@
+"""DESI: spectra of fibers, co-added by NSIDE=64 pixel, survey and program."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.demo import DEMO, DEMO_CSV
+from skyharvest.harvest.plan import Kind, Unit, batch_list, extracted_path, read_plan
+from skyharvest.harvest.releases import GLOBUS, load_release
+from skyharvest.harvest.survey import Addresses, Survey
+
+
+def addresses(section: Mapping[str, Any]) -> Addresses:
+    """Return where the coadds are; what Globus copies is in a directory of this machine."""
+    release = load_release(section["release"])
+
+    def path(unit: Unit, kind: Kind) -> str:
+        return release.coadd(*kind, int(unit))
+
+    if section["archive"] == GLOBUS:
+        return section["globus"]["local"], path
+    try:
+        return release.root(section["archive"]), path
+    except InputError:
+        return "", path
+
+
+SURVEY = Survey(
+    name="desi",
+    title="DESI",
+    unit="pixel",
+    file="coadd",
+    files="coadds",
+    product="spectra",
+    unmatched="no_fiber",
+    near="n_within_report_radius",
+    unit_columns=("pix64",),
+    read_plan=read_plan,
+    path=extracted_path,
+    listed=batch_list,
+    index="tilepix.fits",
+    index_rule="fetch_tilepix",
+    more_plan=(),
+    copy=("globus_transfer", "globus_transfer.csv"),
+    simulated=(
+        "simulate_release",
+        (DEMO_CSV, f"{DEMO}/truth.hdf5", f"{DEMO}/spectro/redux/demo/healpix/tilepix.fits"),
+    ),
+    addresses=addresses,
+)

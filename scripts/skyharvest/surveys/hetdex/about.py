@@ -1,0 +1,45 @@
+"""HETDEX: spectra around positions in data cubes, a cube for each shot and IFU."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.plan import Kind, Unit, cube_list, cube_path, read_cubes
+from skyharvest.harvest.releases import load_hetdex_release
+from skyharvest.harvest.survey import Addresses, Survey
+
+
+def addresses(section: Mapping[str, Any]) -> Addresses:
+    """Return where the cubes are."""
+    release = load_hetdex_release(section["release"])
+
+    def path(unit: Unit, _kind: Kind) -> str:
+        shotid, _, ifuslot = str(unit).partition("_")
+        return release.cube(int(shotid), ifuslot)
+
+    try:
+        return release.root(section["archive"]), path
+    except InputError:
+        return "", path
+
+
+SURVEY = Survey(
+    name="hetdex",
+    title="HETDEX",
+    unit="cube",
+    file="cube",
+    files="cubes",
+    product="spectra",
+    unmatched="no_spectrum",
+    near="n_cubes",
+    unit_columns=("shotid", "ifuslot"),
+    read_plan=read_cubes,
+    path=cube_path,
+    listed=cube_list,
+    index="ifu-index.fits",
+    index_rule="fetch_hetdex_index",
+    more_plan=("plan_cubes.npy", "urls.txt"),
+    simulated=("simulate_hetdex", (f"{DEMO}/hetdex/truth.hdf5", f"{DEMO}/hetdex/ifu-index.fits")),
+    addresses=addresses,
+)

@@ -1,0 +1,52 @@
+"""The DESI Legacy Imaging Surveys: cutouts of images, which are divided into bricks of the sky."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.plan import Kind, Unit, batch_list, brick_path, read_bricks
+from skyharvest.harvest.releases import load_legacy_release
+from skyharvest.harvest.survey import Addresses, Survey
+
+
+def addresses(section: Mapping[str, Any]) -> Addresses:
+    """Return where the bricks' directories are."""
+    release = load_legacy_release(section["release"])
+
+    def directory(unit: Unit, _kind: Kind) -> str:
+        region, _, brickname = str(unit).partition("_")
+        return release.checksums(region, brickname).rpartition("/")[0]
+
+    try:
+        return release.root(section["archive"]), directory
+    except InputError:
+        return "", directory
+
+
+SURVEY = Survey(
+    name="legacysurvey",
+    title="Legacy Surveys",
+    unit="brick",
+    file="brick",
+    files="files",
+    product="images",
+    unmatched="no_image",
+    near="n_bands",
+    unit_columns=("region", "brickname"),
+    read_plan=read_bricks,
+    path=brick_path,
+    listed=batch_list,
+    index="bricks.npy",
+    index_rule="fetch_legacysurvey_bricks",
+    more_plan=("plan_bricks.npy", "urls.txt"),
+    simulated=(
+        "simulate_legacysurvey",
+        (
+            f"{DEMO}/legacysurvey/truth.hdf5",
+            f"{DEMO}/legacysurvey/north/survey-bricks-demo-north.fits.gz",
+            f"{DEMO}/legacysurvey/south/survey-bricks-demo-south.fits.gz",
+        ),
+    ),
+    addresses=addresses,
+)
