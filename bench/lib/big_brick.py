@@ -14,7 +14,7 @@ import numpy as np
 
 from lib import ROOT  # noqa: F401 (finds skyharvest)
 from skyharvest.harvest.releases import load_legacy_release
-from skyharvest.simulate.legacysurvey import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick
+from skyharvest.simulate.legacysurvey.brick import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
 from skyharvest.surveys.legacysurvey.plan import make_plan, write_plan

@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write the release."""
-    from skyharvest.simulate.hetdex import simulate  # noqa: PLC0415 (--help need not wait for it)
+    from skyharvest.simulate.hetdex.release import simulate  # noqa: PLC0415 (--help need not wait for it)
 
     simulate(options.csv, options.out, options.seed)
 

@@ -16,7 +16,7 @@ from astropy.wcs import WCS
 from PIL import Image
 
 from range_server import serve
-from skyharvest.simulate.legacysurvey import enclosed
+from skyharvest.simulate.legacysurvey.brick import enclosed
 
 RESULTS, RELEASE = "results/demo", "resources/demo/legacysurvey"
 

@@ -18,7 +18,7 @@ from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import listed
 from skyharvest.harvest.journal import read_journal
 from skyharvest.harvest.plan import CUBE
-from skyharvest.simulate.hetdex import PointSources, write_cube
+from skyharvest.simulate.hetdex.cube import PointSources, write_cube
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.hetdex import extract
 from skyharvest.surveys.hetdex.cube import extract_spectra, read_cube

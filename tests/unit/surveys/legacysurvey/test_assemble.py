@@ -23,7 +23,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
 from skyharvest.harvest.plan import brick_path, read_bricks
 from skyharvest.harvest.releases import load_legacy_release
-from skyharvest.simulate.legacysurvey import FWHM, PIXEL, Stars, enclosed, write_brick
+from skyharvest.simulate.legacysurvey.brick import FWHM, PIXEL, Stars, enclosed, write_brick
 from skyharvest.surveys.legacysurvey import extract as brickextract
 from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
 from skyharvest.surveys.legacysurvey.assemble import assemble_legacysurvey as assemble

@@ -24,7 +24,7 @@ from skyharvest.harvest.extracted import listed
 from skyharvest.harvest.journal import read_journal
 from skyharvest.harvest.plan import BRICK
 from skyharvest.harvest.releases import load_legacy_release
-from skyharvest.simulate.legacysurvey import MASKBITS, PIXEL, Stars, write_brick
+from skyharvest.simulate.legacysurvey.brick import MASKBITS, PIXEL, Stars, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.legacysurvey import extract

@@ -1,0 +1,65 @@
+"""The tables of a simulated release's bricks, ``survey-bricks-demo-{region}.fits.gz``."""
+
+import gzip
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from skyharvest.core.atomic import atomic_path
+from skyharvest.simulate.legacysurvey.brick import BANDS, FWHM, Array, inside_box
+from skyharvest.simulate.legacysurvey.layout import SIDE, SIZE, Brick
+from skyharvest.simulate.positions import separation_arcsec
+
+COLUMNS = np.dtype(
+    [
+        ("brickname", "S8"),
+        ("ra", "f8"),
+        ("dec", "f8"),
+        *((f"nexp_{band}", "i2") for band in BANDS),
+        *((f"nexphist_{band}", "i4", (11,)) for band in BANDS),
+        ("nobjs", "i4"),
+        *((f"psfsize_{band}", "f4") for band in BANDS),
+        ("ra1", "f8"),
+        ("ra2", "f8"),
+        ("dec1", "f8"),
+        ("dec2", "f8"),
+        ("area", "f4"),
+        ("survey_primary", "?"),
+    ]
+)
+"""Those of the real tables that matter here."""
+
+_NORTH_DEC = 32.375  # north of it, in the north galactic cap, the northern images count (desitarget)
+_POLE = (192.85948, 27.12825)  # of the Galaxy, ICRS
+
+
+def table_row(brick: Brick, nexp: Mapping[str, Array], n_objects: int) -> Array:
+    """Return a brick's row of its region's table."""
+    row = np.zeros(1, COLUMNS)
+    ra, dec = brick.center
+    row["brickname"], row["ra"], row["dec"], row["nobjs"] = brick.name, ra, dec, n_objects
+    for name, edge in zip(("ra1", "ra2", "dec1", "dec2"), brick.box, strict=True):
+        row[name] = edge
+    row["area"] = (row["ra2"] - row["ra1"]) * SIDE * math.cos(math.radians(dec))
+    inside = inside_box(ra, dec, SIZE, brick.box)
+    for band in brick.bands:
+        row[f"nexp_{band}"] = np.median(nexp[band][inside])
+        row[f"nexphist_{band}"] = np.bincount(np.minimum(nexp[band][inside], 10), minlength=11)
+        row[f"psfsize_{band}"] = FWHM[band]
+    pole_ra, pole_dec = _POLE
+    north = dec > _NORTH_DEC and separation_arcsec((ra, dec), (pole_ra, pole_dec)) < 90 * 3600
+    row["survey_primary"] = north == (brick.region == "north")
+    return row
+
+
+def write_table(path: Path, rows: Array) -> None:
+    """Write ``survey-bricks-demo-{region}.fits.gz``."""
+    import fitsio  # noqa: PLC0415
+
+    with fitsio.FITS("mem://", "rw") as file:
+        file.write(rows)
+        raw = file.read_raw()
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(raw, mtime=0))
