@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import Response, TryAgain, _retry_after_s, parse_content_range
 from skyharvest.archive.http.file import split_parts
+from skyharvest.archive.http.response import Response, TryAgain, parse_content_range, retry_after_s
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.byte_source import LocalFile
@@ -322,7 +322,7 @@ ranges_text = st.from_regex(r"bytes ?[0-9\xb2-]{0,30}-[0-9\xb2]{0,30}/[0-9*\xb2]
     | st.sampled_from(["nan", "-1", "1e999", "Fri, 31 Dec 99999 23:59:59 GMT", "bytes 9-5/10"])
 )
 def test_headers_of_answers_are_numbers_or_nothing(text):
-    wait = _retry_after_s(text)
+    wait = retry_after_s(text)
     assert wait is None or wait >= 0
     span = parse_content_range(text)
     assert span is None or 0 <= span[0] < span[1]
@@ -331,7 +331,7 @@ def test_headers_of_answers_are_numbers_or_nothing(text):
         status = 200
         headers = {"Content-Length": text}  # noqa: RUF012 (nobody changes it)
 
-    length = Response(Raw(), None, OSError).content_length()
+    length = Response(Raw(), OSError, 1.0, lambda _n_bytes, _seconds: None).content_length()
     assert length is None or length >= 0
 
 

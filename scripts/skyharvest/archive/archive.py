@@ -1,12 +1,12 @@
 """Archives: trees of files under a directory or an HTTP(S) address.
 
-This module knows no astronomy. It tells apart what callers must never confuse:
+This module knows no astronomy. Callers must tell these errors apart:
 
 ==========================  ===========================================================================
-`Absent`                    the file is not there: said twice, by two separate requests
-`ArchiveUnavailable`        it could not be read *for now*, although it was tried again with backoff
-`ArchiveRefused`            trying again will not help (401, 403, a bad certificate, no permission)
-`MalformedFile`             it is there, but shorter than was asked for
+`Absent`                    the file does not exist: two separate requests said so
+`ArchiveUnavailable`        it cannot be read now, after several attempts
+`ArchiveRefused`            another attempt will not help (401, 403, a bad certificate, no permission)
+`MalformedFile`             it exists, but it is too short
 ==========================  ===========================================================================
 
 Certificates are always checked. Every connect and every read has a timeout.
@@ -23,12 +23,13 @@ from skyharvest.core.errors import ArchiveUnavailable
 from skyharvest.formats.byte_source import CHUNK, Closable, LocalFile, Source
 
 if TYPE_CHECKING:
-    from skyharvest.archive.http.client import HttpClient, Patience
+    from skyharvest.archive.http.client import HttpClient
+    from skyharvest.archive.http.patience import Patience
 
 
 @dataclass
 class Cost:
-    """What reading took: seconds, and requests and body bytes over the network."""
+    """What reading cost: seconds, requests, and body bytes over the network."""
 
     seconds: float = 0.0
     requests: int = 0
@@ -41,13 +42,13 @@ class Archive(Closable):
     Parameters
     ----------
     root
-        What holds the release's ``spectro/`` (or any other tree).
+        Directory or address of the tree.
     connections
         Open connections to the server, at most.
     patience
-        Retries and timeouts; as the environment asks for unless given.
+        Retries and timeouts; by default those of the environment.
     notes
-        A small file in which the jobs of a run remember what the server can do.
+        File in which the jobs of a run remember what the server can do.
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class Archive(Closable):
 
     @property
     def client(self) -> "HttpClient":
-        """The archive's HTTP connections, made when first needed."""
+        """The archive's HTTP connections, opened when first needed."""
         if self._client is None:
-            from skyharvest.archive.http.client import HttpClient, Patience, Servers  # noqa: PLC0415 (not for local files)
+            from skyharvest.archive.http.client import HttpClient  # noqa: PLC0415 (not for local files)
+            from skyharvest.archive.http.patience import Patience  # noqa: PLC0415
+            from skyharvest.archive.http.servers import Servers  # noqa: PLC0415
 
             self._client = HttpClient(
                 self.connections, self._patience or Patience.from_environment(), Servers(self._notes)
@@ -71,20 +74,20 @@ class Archive(Closable):
         return self._client
 
     def location(self, path: str) -> str:
-        """Return the full path or URL of a file given relative to the root (or already in full)."""
+        """Return the full path or URL of a file; its ``path`` may be relative to the root."""
         if is_url(path) or path.startswith("/"):
             return path
         return f"{self.root}/{path}"
 
     def open(self, path: str) -> Source:
-        """Open a file given by its path relative to the root, or by its own full path or URL.
+        """Open a file by its path relative to the root, or by its full path or URL.
 
         Raises
         ------
         Absent
-            For a local file that is not there; over HTTP that shows at the first read.
+            If a local file does not exist; over HTTP the first read raises it.
         ArchiveUnavailable
-            If the root itself is not there: an unmounted disk must not look like a thousand absent files.
+            If the root does not exist: an unmounted disk must not look like a thousand absent files.
         """
         location = self.location(path)
         if is_url(location):
@@ -98,9 +101,9 @@ class Archive(Closable):
         return LocalFile(Path(location))
 
     def fetch(self, path: str, part: Path, *, note: Path | None = None) -> int:
-        """Copy a whole file to ``part`` and return its length in bytes. Callers give a temporary name.
+        """Copy a whole file to ``part``, a temporary name, and return its length in bytes.
 
-        See `skyharvest.archive.http.client.HttpClient.fetch` for ``note``, which lets an earlier transfer be resumed.
+        With ``note`` an earlier transfer is resumed: see `skyharvest.archive.http.client.HttpClient.fetch`.
         """
         location = self.location(path)
         if is_url(location):
@@ -113,7 +116,7 @@ class Archive(Closable):
 
     @contextmanager
     def metered(self, cost: Cost) -> Iterator[None]:
-        """Add to ``cost`` what the block takes."""
+        """Add the cost of the block to ``cost``."""
         began, before = time.monotonic(), self._traffic()
         try:
             yield
@@ -133,5 +136,5 @@ class Archive(Closable):
 
 
 def is_url(location: str) -> bool:
-    """Tell whether ``location`` is an HTTP(S) address, not a path."""
+    """Return whether ``location`` is an HTTP(S) address, not a path."""
     return location.startswith(("http://", "https://"))

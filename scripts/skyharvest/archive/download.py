@@ -1,4 +1,4 @@
-"""Whole coadds from an archive: resumed where they broke off, verified, and gone as soon as they have been read."""
+"""Whole files from an archive: downloads are resumed and verified, and deleted after they are read."""
 
 import fcntl
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
-from skyharvest.formats.byte_source import CHUNK, LocalFile, Source
+from skyharvest.formats.byte_source import LocalFile, Source
 from skyharvest.formats.fits_rows import FitsFile
 
 log = logging.getLogger(__name__)
@@ -19,44 +19,44 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def downloaded(archive: Archive, wanted: Sequence[tuple[Sequence[str], str]], scratch: Path) -> Iterator[Archive]:
-    """Download files, and give an archive that holds them until the block ends.
+    """Download files, and yield a local archive that holds them until the block ends.
 
-    A file that is wrong twice (see `download`) is `MalformedFile` when it is opened there: permanent, to be recorded.
+    To open a file there that was damaged twice (see `download`) raises `MalformedFile`.
 
     Parameters
     ----------
     archive
-        Where they are.
+        Archive to copy from.
     wanted
-        Paths relative to the archive's root, of one directory, and that of its checksum file ("" where there is none by
-        the release's own rules). Those that the archive does not have are not in the new one either.
+        For each directory: paths of files relative to the archive's root, and the path of the directory's checksum
+        file, "" if the release has none. Files that do not exist are absent from the local archive too.
     scratch
-        The new archive's root. What an interrupted job has left there is used, if it is whole, or resumed.
+        Root of the local archive. Files of an interrupted job there are used, or their download is resumed.
 
     Raises
     ------
     ArchiveUnavailable, ArchiveRefused
-        If a file cannot be had for now, or at all.
+        If a file cannot be fetched now, or at all.
     """
     scratch.mkdir(parents=True, exist_ok=True)
 
-    def fetch(of_directory: tuple[Sequence[str], str]) -> dict[str, MalformedFile]:
-        return download(archive, of_directory[0], scratch, of_directory[1])
+    def fetch(directory: tuple[Sequence[str], str]) -> dict[str, MalformedFile]:
+        return download(archive, directory[0], scratch, directory[1])
 
     try:
         with ThreadPoolExecutor(max(1, archive.connections)) as threads:
             malformed = list(threads.map(fetch, wanted))
-        with _Downloaded(str(scratch), {path: error for wrong in malformed for path, error in wrong.items()}) as local:
+        with _Downloaded(str(scratch), dict(item for errors in malformed for item in errors.items())) as local:
             yield local
     finally:
         for path in (scratch / path for paths, _ in wanted for path in paths):
             path.unlink(missing_ok=True)
-            with suppress(OSError):  # not empty: what broke off is there, to be resumed
+            with suppress(OSError):  # not empty: it holds an unfinished file, to be resumed
                 path.parent.rmdir()
 
 
 class _Downloaded(Archive):
-    """Files that were downloaded, and those that could not be because they are wrong."""
+    """Files that were downloaded, and the errors of damaged ones."""
 
     def __init__(self, root: str, malformed: Mapping[str, MalformedFile]) -> None:
         super().__init__(root)
@@ -74,24 +74,24 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
     Parameters
     ----------
     archive
-        Where they are.
+        Archive to copy from.
     paths
-        Relative to the archive's root. A file that the archive does not have is not written.
+        Relative to the archive's root. A file that does not exist there is not written.
     root
-        Where to write.
+        Directory to write to.
     checksums
         Path, relative to the archive's root, of the directory's ``sha256sum`` file; "" if the release has none. A file
-        that it does not list, or that is in an archive without it, must be FITS of the length that its headers imply.
+        without a checksum must be FITS, of the length that its headers imply.
 
     Returns
     -------
     dict
-        Path → what is wrong with it, for files that were fetched twice and wrong twice; they are not written.
+        Path → error, for files that were damaged each of two times; they are not written.
 
     Raises
     ------
     ArchiveUnavailable, ArchiveRefused
-        If a file cannot be had for now, or at all.
+        If a file cannot be fetched now, or at all.
     """
     malformed = {}
     sums = _read_checksums(archive, checksums) if checksums else {}
@@ -99,7 +99,7 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
         destination = root / path
         destination.parent.mkdir(parents=True, exist_ok=True)
         expected = sums.get(PurePosixPath(path).name)
-        if destination.exists() and _what_is_wrong(destination, expected) is None:
+        if destination.exists() and _damage(destination, expected) is None:
             log.info("%s is there already", destination)
             continue
         try:
@@ -114,20 +114,20 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
 
 
 def _fetch_verified(archive: Archive, path: str, destination: Path, expected: str | None) -> None:
-    part, note = (destination.with_name(f"{destination.name}{end}") for end in (".part", ".version"))
-    with _only_one(part):
+    part, note = (destination.with_name(f"{destination.name}{suffix}") for suffix in (".part", ".version"))
+    with _locked(part):
         for again in (True, False):
             try:
                 archive.fetch(path, part, note=note)
             except Absent:
                 part.unlink()
                 raise
-            wrong = _what_is_wrong(part, expected)
-            if wrong is None:
+            damage = _damage(part, expected)
+            if damage is None:
                 part.rename(destination)
                 return
             os.truncate(part, 0)
-            message = f"{path}: {wrong}"
+            message = f"{path}: {damage}"
             if again:
                 log.warning("%s; fetching it once more", message)
         part.unlink()
@@ -135,8 +135,8 @@ def _fetch_verified(archive: Archive, path: str, destination: Path, expected: st
 
 
 @contextmanager
-def _only_one(part: Path) -> Iterator[None]:
-    """Keep another job from writing the same file."""
+def _locked(part: Path) -> Iterator[None]:
+    """Prevent other jobs from writing the same file."""
     with part.open("ab") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,15 +145,12 @@ def _only_one(part: Path) -> Iterator[None]:
         yield
 
 
-def _what_is_wrong(path: Path, expected: str | None) -> str | None:
-    """Return how a file differs from its checksum, or, if it has none, from the length that its headers imply."""
+def _damage(path: Path, expected: str | None) -> str | None:
+    """Return how a file differs from its checksum or, without one, from the length that its headers imply."""
     if expected is not None:
-        digest = hashlib.sha256()
         with path.open("rb") as stream:
-            while piece := stream.read(CHUNK):
-                digest.update(piece)
-        found = digest.hexdigest()
-        return None if found == expected else f"sha256 is {found}, the archive says {expected}"
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        return None if digest == expected else f"sha256 is {digest}, the archive says {expected}"
     with LocalFile(path) as source:
         source.name = path.name.removesuffix(".part")
         try:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from range_server import Served, serve
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import Absent, ArchiveRefused, ArchiveUnavailable, MalformedFile
 from skyharvest.formats.byte_source import merge
 

@@ -12,7 +12,7 @@ import pytest
 from range_server import serve, tag
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import download, downloaded
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.harvest.releases import load_release
 from skyharvest.surveys.desi.batch import files_of

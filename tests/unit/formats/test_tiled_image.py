@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 
 from range_server import serve
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import ArchiveRefused, HarvestError, MalformedFile
 from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.tiled_image import PRODUCTS, TiledImage

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from range_server import serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import downloaded
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import HarvestError
 from skyharvest.harvest import journal, progress
 from skyharvest.harvest.journal import COLUMNS, Journal, Line, read_journal

@@ -1,7 +1,7 @@
-"""Files behind URLs, read by byte ranges: in as few round trips as the server allows.
+"""Files behind URLs, read by byte ranges in as few round trips as the server allows.
 
-Many ranges go out in one request, or else as requests in a row on every connection, or one by one; the last resort is a
-copy of the whole file. See `skyharvest.archive.http.client` for how it is found out what a server can do.
+Many ranges go out in one request, or else in pipelined requests on every connection, or one by one; the last resort is
+a copy of the whole file. `skyharvest.archive.http.servers` remembers what a server can do.
 
 Source: RFC 9110 §14 (range requests, ``multipart/byteranges``).
 """
@@ -13,19 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from skyharvest.archive.http.client import (
-    MULTI,
-    SERIAL,
-    SINGLE,
-    WHOLE,
-    HttpClient,
-    Response,
-    TryAgain,
-    Unable,
-    parse_content_range,
-    total_length,
-)
-from skyharvest.archive.http.pipelining import DEPTH, Headers
+from skyharvest.archive.http.client import HttpClient
+from skyharvest.archive.http.pipelining import DEPTH
+from skyharvest.archive.http.response import Headers, Response, TryAgain, Unable, parse_content_range, total_length
+from skyharvest.archive.http.servers import MULTI, SERIAL, SINGLE, WHOLE
 from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable
 from skyharvest.formats.byte_source import LocalFile, Range, Source, cut, merge, too_short
 
@@ -35,8 +26,8 @@ T = TypeVar("T")
 RANGES_PER_REQUEST = 180  # Apache takes 200
 HEADER_BYTES = 3800  # of a Range header: servers take 4 to 8 kB of one header line
 PART_OVERHEAD = 300  # bytes of a part's own headers, at most
-MULTI_GAP = 512  # bytes that cost less than the headers of one more part
-SINGLE_GAP = 1024  # ditto, of one more request and its answer
+MULTI_GAP = 512  # bytes: less than the headers of one more part
+SINGLE_GAP = 1024  # bytes: less than the headers of one more request and its answer
 
 
 class HttpFile(Source):
@@ -55,11 +46,11 @@ class HttpFile(Source):
         self._client = client
         self._size: int | None = None
         self._version: str | None = None  # ETag or Last-Modified: all parts must be of one version
-        self._copy: LocalFile | None = None  # of a server that does no ranges
+        self._copy: LocalFile | None = None  # of a server that ignores ranges
 
     @property
     def gap(self) -> int:
-        """Next to nothing, except for one request at a time: then what a round trip is worth."""
+        """Bytes: few, except for a server that takes one request at a time, where a round trip counts."""
         return {SINGLE: SINGLE_GAP, SERIAL: self._client.single_gap()}.get(self._way() or MULTI, MULTI_GAP)
 
     def _read(self, ranges: Sequence[Range]) -> list[bytes]:
@@ -73,8 +64,8 @@ class HttpFile(Source):
                     blocks += parts
             except Unable as unable:
                 self._client.servers.learn(self.name, unable.way)
-            found = cut(ranges, sorted(blocks))
-            wanted = [span for span, part in zip(ranges, found, strict=True) if part is None]
+            parts_read = cut(ranges, sorted(blocks))
+            wanted = [span for span, part in zip(ranges, parts_read, strict=True) if part is None]
         if wanted:
             merged = merge(wanted, self.gap)
             try:
@@ -82,8 +73,7 @@ class HttpFile(Source):
             except Unable as unable:
                 self._client.servers.learn(self.name, unable.way)
                 blocks += zip([start for start, _ in merged], self._whole().read(merged), strict=True)
-        found = cut(ranges, sorted(blocks))
-        return [part for part in found if part is not None]
+        return [part for part in cut(ranges, sorted(blocks)) if part is not None]
 
     def _way(self) -> str | None:
         return self._client.servers.get(self.name)
@@ -96,21 +86,21 @@ class HttpFile(Source):
             return self._in_parallel(lambda span: self._read_one(*span)[0], ranges)
         share = -(-len(ranges) // self._client.connections)
         shares = [ranges[k : k + share] for k in range(0, len(ranges), share)]
-        return [data for some in self._in_parallel(self._read_in_a_row, shares) for data in some]
+        return [data for answers in self._in_parallel(self._read_pipelined, shares) for data in answers]
 
-    def _read_in_a_row(self, ranges: Sequence[Range]) -> list[bytes]:
+    def _read_pipelined(self, ranges: Sequence[Range]) -> list[bytes]:
         """Read ranges over one connection, without waiting for an answer before the next request."""
-        found: list[bytes] = []
-        while len(found) < len(ranges):
-            left = ranges[len(found) :]
-            if len(left) > 1 and self._way() == SINGLE:
-                for headers, data in self._client.in_a_row(self.name, left[:DEPTH]):
+        bodies: list[bytes] = []
+        while len(bodies) < len(ranges):
+            remaining = ranges[len(bodies) :]
+            if len(remaining) > 1 and self._way() == SINGLE:
+                for headers, data in self._client.get_pipelined(self.name, remaining[:DEPTH]):
                     self._check_version(headers, total_length(headers))
-                    found.append(data)
-                if len(found) > len(ranges) - len(left):
+                    bodies.append(data)
+                if len(bodies) > len(ranges) - len(remaining):
                     continue
-            found.append(self._read_one(*left[0])[0])
-        return found
+            bodies.append(self._read_one(*remaining[0])[0])
+        return bodies
 
     def _in_parallel(self, ask: Callable[[A], T], questions: Sequence[A]) -> list[T]:
         """Return the answers to questions, asked over all connections at once, in order."""
@@ -120,7 +110,7 @@ class HttpFile(Source):
             return list(threads.map(ask, questions))
 
     def _read_one(self, start: int, stop: int, *, clip: bool = False) -> tuple[bytes, int | None]:
-        """Read one range, and return it with the file's length. With ``clip`` the file may end before it does."""
+        """Return one range and the file's length. With ``clip`` the file may end before ``stop``."""
 
         def consume(response: Response) -> tuple[bytes, int | None]:
             if response.status == 416:
@@ -130,7 +120,7 @@ class HttpFile(Source):
                 raise too_short(self.name, total, stop)
             if response.status == 200:
                 length = response.content_length()
-                if length is not None and start == 0 and length <= stop:  # the whole file is what was asked for
+                if length is not None and start == 0 and length <= stop:  # the range is the whole file
                     self._check_version(response.headers, length)
                     if length < stop and not clip:
                         raise too_short(self.name, length, stop)
@@ -156,16 +146,16 @@ class HttpFile(Source):
         return self._client.get(self.name, {"Range": f"bytes={start}-{stop - 1}"}, consume)
 
     def _read_multi(self, ranges: Sequence[Range]) -> list[tuple[int, bytes]]:
-        """Read many ranges with one request; return what came, (start, bytes), which may be less."""
+        """Read many ranges with one request; return (start, bytes) of the parts that came, perhaps not all."""
         most = sum(stop - start + PART_OVERHEAD for start, stop in ranges) + PART_OVERHEAD
 
         def consume(response: Response) -> list[tuple[int, bytes]]:
             if response.status == 416:
                 raise too_short(self.name, total_length(response.headers), ranges[-1][1])
             if response.status == 200:
-                raise Unable(SINGLE)  # the whole file is on its way: hang up, and ask for one range at a time
+                raise Unable(SINGLE)  # the whole file is coming: close, and ask for one range at a time
             span = response.content_range()
-            if span is not None:  # one range for many: they were joined, or only one was served
+            if span is not None:  # one range for many: the server joined them, or served only one
                 if span[1] - span[0] > 2 * most:
                     raise Unable(SINGLE)
                 self._check_version(response.headers, span[2])
@@ -200,7 +190,7 @@ class HttpFile(Source):
         self._version = version or self._version
 
     def _whole(self) -> LocalFile:
-        """Return a copy of the file, fetched once, for a server that does no ranges; it is gone when closed."""
+        """Return a temporary copy of the file, fetched once, for a server that ignores ranges."""
         if self._copy is None:
             handle, name = tempfile.mkstemp(prefix="skyharvest-", suffix=".fits")
             os.close(handle)
@@ -209,7 +199,7 @@ class HttpFile(Source):
                 self._copy = LocalFile(Path(name))
                 self._copy.name = self.name
             finally:
-                os.unlink(name)  # noqa: PTH108 (stays readable while open, and vanishes with the process)
+                os.unlink(name)  # noqa: PTH108 (readable while it is open)
         return self._copy
 
     def head(self, length: int) -> bytes:
@@ -224,7 +214,7 @@ class HttpFile(Source):
         return self._whole().head(length)
 
     def size(self) -> int:
-        """Return the file's length in bytes, by asking for its first byte where no answer has told it yet."""
+        """Return the file's length in bytes; if it is not known yet, ask for the first byte."""
         if self._size is None:
             self.head(1)
         if self._size is None:
@@ -232,14 +222,14 @@ class HttpFile(Source):
         return self._size
 
     def close(self) -> None:
-        """Drop the copy, if there is one; the connections are the client's, for the next file."""
+        """Remove the copy, if there is one; the connections stay open for the next file."""
         if self._copy is not None:
             self._copy.close()
             self._copy = None
 
 
 def _requests(ranges: Sequence[Range]) -> list[list[Range]]:
-    """Divide ranges into requests that servers take."""
+    """Divide ranges into requests that servers accept."""
     requests: list[list[Range]] = [[]]
     length = 0
     for start, stop in ranges:
@@ -255,7 +245,7 @@ def _requests(ranges: Sequence[Range]) -> list[list[Range]]:
 def split_parts(body: bytes, content_type: str) -> list[tuple[int, bytes, int | None]]:
     """Take a ``multipart/byteranges`` body apart (RFC 9110 §14.6).
 
-    The parts are binary: their lengths come from their Content-Range, never from looking for the boundary in them.
+    The parts are binary and may contain the boundary: their lengths come from their Content-Range.
 
     Returns
     -------
@@ -264,7 +254,7 @@ def split_parts(body: bytes, content_type: str) -> list[tuple[int, bytes, int | 
     Raises
     ------
     TryAgain
-        If the body is not that.
+        If the body is anything else.
     """
     kind, _, parameters = content_type.partition(";")
     name, _, boundary = parameters.strip().partition("=")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from range_server import serve
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import Patience, TryAgain
 from skyharvest.archive.http.file import split_parts
+from skyharvest.archive.http.patience import Patience
+from skyharvest.archive.http.response import TryAgain
 from skyharvest.core.errors import ArchiveUnavailable, MalformedFile
 
 SIZE = 8_000_000

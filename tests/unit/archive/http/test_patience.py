@@ -7,8 +7,8 @@ import pytest
 
 from range_server import serve
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import PATIENCE_VARIABLE, Patience
 from skyharvest.archive.http.file import HttpFile
+from skyharvest.archive.http.patience import PATIENCE_VARIABLE, Patience
 from skyharvest.core.errors import ArchiveUnavailable, InputError
 from skyharvest.surveys.desi.extract import absence_check
 

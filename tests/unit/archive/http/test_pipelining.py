@@ -1,4 +1,4 @@
-"""Requests in a row: fewer round trips where a server understands, the same bytes where it does not."""
+"""Pipelined requests: fewer round trips where a server supports them, the same bytes where it does not."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from range_server import Served, serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http import pipelining
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import Absent, ArchiveUnavailable
 
 SIZE = 3_000_000

@@ -18,7 +18,7 @@ import extract_desi_coadd
 from range_server import serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import downloaded
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.surveys.desi import extract

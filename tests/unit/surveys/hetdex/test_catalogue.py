@@ -15,7 +15,7 @@ from astropy.io import fits
 import match_hetdex_catalogue
 from range_server import serve
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, InputError, MalformedFile
 from skyharvest.harvest.releases import load_hetdex_release

@@ -14,7 +14,7 @@ import pytest
 import fetch_hetdex_detections
 from range_server import serve
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import Absent, ArchiveUnavailable, InputError, MalformedFile
 from skyharvest.formats import hdf5

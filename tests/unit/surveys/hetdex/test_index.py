@@ -11,7 +11,7 @@ from numpy.lib import recfunctions
 
 from range_server import serve
 from skyharvest.archive.archive import Archive
-from skyharvest.archive.http.client import Patience
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, MalformedFile
 from skyharvest.harvest.releases import load_hetdex_release

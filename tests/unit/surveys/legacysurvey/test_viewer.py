@@ -29,7 +29,8 @@ import pytest
 from astropy.io import fits
 
 import skyharvest.surveys.legacysurvey.viewer.pictures
-from skyharvest.archive.http.client import USER_AGENT, Patience
+from skyharvest.archive.http.client import USER_AGENT
+from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable, InputError
 from skyharvest.surveys.legacysurvey.viewer.layers import LAYERS, PSF_LAYERS, Wanted, layer_problem

@@ -40,7 +40,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from skyharvest.archive.http.client import HttpClient, NotThere, Patience, Response, TryAgain
+from skyharvest.archive.http.client import HttpClient
+from skyharvest.archive.http.patience import Patience
+from skyharvest.archive.http.response import NotThere, Response, TryAgain
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError, InputError, MalformedFile
