@@ -22,7 +22,7 @@ from lib.measure import MB, Run, median, shown_seconds
 from lib.proxy import Counts, proxy
 from lib.report import Row
 from lib.webserver import Asked, nginx, webserver
-from skyharvest.harvest.releases import load_release
+from skyharvest.surveys.desi.release import load_release
 
 PYTHON = sys.executable
 READERS = Path(__file__).with_name("lib") / "readers.py"

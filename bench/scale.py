@@ -34,11 +34,11 @@ import yaml
 from lib import ROOT, report
 from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.fits_rows import HDU, FitsFile
-from skyharvest.harvest.releases import load_release
 from skyharvest.simulate.desi import columns
 from skyharvest.simulate.desi.coadd import observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.release import write_tilepix
 from skyharvest.simulate.desi.sources import draw_sources
+from skyharvest.surveys.desi.release import load_release
 
 REAL = ROOT.parent / "shared" / "real"
 RELEASE = load_release("dr1")

@@ -15,7 +15,9 @@ from skyharvest.targets.csv_path import check_csv_exists, content_digest
 from skyharvest.core.errors import InputError
 from skyharvest.archive.archive import is_url
 from skyharvest.harvest.plan import by_fibers, extracted_path, read_bricks, read_cubes, read_plan, to_read_again
-from skyharvest.harvest.releases import GLOBUS as BY_GLOBUS, load_hetdex_release, load_legacy_release, load_release
+from skyharvest.surveys.desi.release import GLOBUS as BY_GLOBUS, load_release
+from skyharvest.surveys.hetdex.release import load_release as load_hetdex_release
+from skyharvest.surveys.legacysurvey.release import load_release as load_legacy_release
 from skyharvest.report.names import SURVEYS as REPORTED, TITLES, figures
 from skyharvest.harvest.demo import DEMO
 from skyharvest.surveys import SURVEYS, releases

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.detections import read_detectids
 from skyharvest.surveys.hetdex.elixer import MISSING, fetch_pictures, write_addresses
+from skyharvest.surveys.hetdex.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """List, and fetch what is not there yet."""
-    release = load_hetdex_release(options.release)
+    release = load_release(options.release)
     detectids = read_detectids(options.detectids, options.column)
     with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
         path = write_addresses(options.out_dir, archive, release, detectids)

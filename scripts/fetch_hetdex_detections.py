@@ -7,8 +7,8 @@ from pathlib import Path
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.detections import SCAN_LIMIT, fetch_detections, read_detectids
+from skyharvest.surveys.hetdex.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Fetch, and say what became of them."""
-    release = load_hetdex_release(options.release)
+    release = load_release(options.release)
     detectids = read_detectids(options.detectids, options.column)
     with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
         outcome = fetch_detections(

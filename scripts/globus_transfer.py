@@ -9,13 +9,13 @@ from uuid import UUID
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
-from skyharvest.harvest.releases import Release, load_release
 from skyharvest.surveys.desi.globus.client import TOKEN_FILE, connect
 from skyharvest.surveys.desi.globus.collection import Collection, path_problem
 from skyharvest.surveys.desi.globus.files import ABSENT, check_local, read_pixels, read_plan, wanted_files, write_record
 from skyharvest.surveys.desi.globus.state import State, batches
 from skyharvest.surveys.desi.globus.transfer import Pace, Transfer, check_access, check_label, summary
 from skyharvest.surveys.desi.plan import cached_tilepix, fetch_tilepix
+from skyharvest.surveys.desi.release import Release, load_release
 
 
 def build_parser() -> argparse.ArgumentParser:

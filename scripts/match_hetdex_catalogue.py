@@ -11,8 +11,8 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.formats import arrow
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.catalogue import VERSION, find_version, match_catalogue, read_spectra, write_catalogue
+from skyharvest.surveys.hetdex.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> None:
     """Match, read, write, and say how much there is."""
     if not 0 < options.radius <= 60:
         raise InputError(f"--radius {options.radius}: expected arcseconds, more than 0 and at most 60")
-    release = load_hetdex_release(options.release)
+    release = load_release(options.release)
     with pq.ParquetFile(options.targets) as file:
         table = file.read(columns=["row", "ra", "dec"])
     targets = {name: arrow.to_numpy(table.column(name))[0] for name in table.column_names}

@@ -13,10 +13,10 @@ from skyharvest.core.paths import expand_user
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest import run_record
 from skyharvest.harvest.demo import DEMO
-from skyharvest.harvest.releases import GLOBUS, load_release
 from skyharvest.run.status import gather
 from skyharvest.run.status_table import show
 from skyharvest.surveys import SURVEYS, releases
+from skyharvest.surveys.desi.release import GLOBUS, load_release
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config"
 

@@ -10,7 +10,6 @@ from astropy.io import fits
 
 from skyharvest.archive.archive import Archive
 from skyharvest.harvest.plan import extracted_path, read_plan
-from skyharvest.harvest.releases import load_release
 from skyharvest.simulate.desi.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.release import write_tilepix
 from skyharvest.simulate.desi.sources import draw_sources
@@ -20,6 +19,7 @@ from skyharvest.surveys.desi.assemble import Layout, assemble
 from skyharvest.surveys.desi.coadd import Arm
 from skyharvest.surveys.desi.extract import Positions, Wanted, extract
 from skyharvest.surveys.desi.plan import targets_of_pixel
+from skyharvest.surveys.desi.release import load_release
 
 RELEASE = load_release("demo")
 ARMS = ("b", "r", "z")

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from lib import ROOT  # noqa: F401 (finds skyharvest)
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.simulate.legacysurvey.brick import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
 from skyharvest.surveys.legacysurvey.plan import make_plan, write_plan
+from skyharvest.surveys.legacysurvey.release import load_release
 
-RELEASE = load_legacy_release("dr10")
+RELEASE = load_release("dr10")
 REGION, BRICKNAME = "south", "1499p020"
 CENTRE = 149.875, 2.0
 BOX = 149.75, 150.0, 1.875, 2.125

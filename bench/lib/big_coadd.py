@@ -14,10 +14,10 @@ import numpy as np
 import lib  # noqa: F401 (finds skyharvest)
 from skyharvest.archive.archive import Archive
 from skyharvest.formats.fits_rows import FitsFile
-from skyharvest.harvest.releases import load_release, redrock_beside
 from skyharvest.simulate.desi.coadd import observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.sources import draw_sources
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
+from skyharvest.surveys.desi.release import load_release, redrock_beside
 
 PIX64 = 27258
 COADD = load_release("dr1").coadd("main", "dark", PIX64)

@@ -7,8 +7,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
-from skyharvest.harvest.releases import load_release
 from skyharvest.surveys.desi.assemble import Layout, assemble
+from skyharvest.surveys.desi.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -16,10 +16,10 @@ from skyharvest.core.errors import InputError
 from skyharvest.harvest.extracted import write_list
 from skyharvest.harvest.journal import Journal
 from skyharvest.harvest.progress import Progress
-from skyharvest.harvest.releases import Release, load_release
 from skyharvest.surveys.desi import extract_options
 from skyharvest.surveys.desi.batch import extract_batch, files_of
 from skyharvest.surveys.desi.extract import absence_check
+from skyharvest.surveys.desi.release import Release, load_release
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
-from skyharvest.harvest.releases import load_release
 from skyharvest.surveys.desi.plan import cached_tilepix, make_plan, summary, write_plan
+from skyharvest.surveys.desi.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:

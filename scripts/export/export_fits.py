@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.export.fits import export_fits
-from skyharvest.harvest.releases import load_release
+from skyharvest.surveys.desi.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:

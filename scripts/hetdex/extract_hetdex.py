@@ -15,12 +15,12 @@ from skyharvest.harvest.extracted import listed, write_list
 from skyharvest.harvest.journal import FAILED, Journal, Line
 from skyharvest.harvest.plan import CUBE, read_cubes
 from skyharvest.harvest.progress import Progress
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.hetdex.cube import Masking
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
 from skyharvest.surveys.hetdex.maps import MapsWanted
 from skyharvest.surveys.hetdex.plan import cube_of_plan, targets_of_cube
+from skyharvest.surveys.hetdex.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Extract, and note what it took."""
-    release = load_hetdex_release(options.release)
+    release = load_release(options.release)
     shotid, _, ifuslot = options.cube.partition("_")
     if not (shotid.isdecimal() and ifuslot.isdecimal()):
         raise InputError(f"--cube {options.cube}: expected SHOTID_IFUSLOT, such as 20190102009_034")

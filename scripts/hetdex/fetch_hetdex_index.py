@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.index import fetch_index
+from skyharvest.surveys.hetdex.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Fetch and check."""
-    release = load_hetdex_release(options.release)
+    release = load_release(options.release)
     with Archive(release.root(options.archive)) as archive:
         fetch_index(archive, release, options.out)
 

@@ -10,10 +10,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.index import cached_index
 from skyharvest.surveys.hetdex.maps import line_wave
 from skyharvest.surveys.hetdex.plan import make_plan, summary, write_plan
+from skyharvest.surveys.hetdex.release import load_release
 from skyharvest.targets.csv_columns import number_column
 
 
@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Plan, and show the table of what will be read."""
-    release = load_hetdex_release(options.release)
+    release = load_release(options.release)
     root = release.root(options.archive)
     with Archive(root) as archive:
         index = cached_index(archive, release, options.index)

@@ -18,10 +18,10 @@ from skyharvest.harvest.extracted import write_list
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.plan import BRICK, brick_path, read_bricks
 from skyharvest.harvest.progress import Progress
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
 from skyharvest.surveys.legacysurvey.plan import bricks_of_plan, targets_of_brick
+from skyharvest.surveys.legacysurvey.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Cut out the targets of all bricks, and write the list."""
-    release = load_legacy_release(options.release)
+    release = load_release(options.release)
     wanted = WantedCutouts(
         size=options.size,
         bands=tuple(options.bands),

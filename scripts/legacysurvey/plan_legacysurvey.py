@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.surveys.legacysurvey.bricks import cached_bricks
 from skyharvest.surveys.legacysurvey.plan import FILE_BYTES, make_plan, summary, write_plan
+from skyharvest.surveys.legacysurvey.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Plan, and show the table of what will be read."""
-    release = load_legacy_release(options.release)
+    release = load_release(options.release)
     bands = options.bands or release.bands
     for band in bands:
         if band not in release.bands:

@@ -440,7 +440,8 @@ def test_yaml_tags_run_nothing(tmp_path, text):
     from snakemake.common.configfile import load_configfile
     from snakemake_interface_common.exceptions import WorkflowError
 
-    from skyharvest.harvest.releases import load_registry, load_release
+    from skyharvest.harvest.releases import load_registry
+    from skyharvest.surveys.desi.release import load_release
 
     path = tmp_path / "my.yaml"
     path.write_text(f"targets: {{csv: {text}}}\n")

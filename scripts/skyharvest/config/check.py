@@ -13,21 +13,13 @@ from urllib.parse import urlsplit
 
 from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
-from skyharvest.harvest.releases import (
-    GLOBUS,
-    REGISTRY,
-    TRANSPORTS,
-    Archived,
-    HetdexRelease,
-    LegacyRelease,
-    Release,
-    load_registry,
-    survey_of,
-    wrong_survey,
-)
+from skyharvest.harvest.releases import REGISTRY, TRANSPORTS, ArchivedRelease, load_registry, survey_of, wrong_survey
 from skyharvest.sky.emission_lines import rest_wave
 from skyharvest.surveys.desi.globus.collection import path_problem
+from skyharvest.surveys.desi.release import GLOBUS, Release
 from skyharvest.surveys.hetdex.mask_bits import mask_bits
+from skyharvest.surveys.hetdex.release import Release as HetdexRelease
+from skyharvest.surveys.legacysurvey.release import Release as LegacyRelease
 from skyharvest.surveys.legacysurvey.viewer.layers import Wanted
 
 FROM_CATALOGUE = "catalogue"
@@ -141,7 +133,7 @@ def _detections_problems(detectids: str | None, pictures: str | None, *, has_cat
 
 
 def _release_problems(
-    kind: type[Archived], release: str | None, archive: str | None, registry: dict[str, Any]
+    kind: type[ArchivedRelease], release: str | None, archive: str | None, registry: dict[str, Any]
 ) -> Iterator[Problem]:
     """Yield what is wrong with a survey's release and archive, which are None where they are bad in themselves."""
     survey = kind.survey

@@ -14,8 +14,8 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import download, downloaded
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
-from skyharvest.harvest.releases import load_release
 from skyharvest.surveys.desi.batch import files_of
+from skyharvest.surveys.desi.release import load_release
 from small_release import path_of, simulated, write
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.02, connect_s=2, read_s=2)

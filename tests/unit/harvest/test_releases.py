@@ -9,14 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skyharvest.core.errors import InputError
-from skyharvest.harvest.releases import (
-    REGISTRY,
-    load_hetdex_release,
-    load_registry,
-    load_release,
-    parse_coadd_name,
-    redrock_beside,
-)
+from skyharvest.harvest.releases import REGISTRY, load_registry
+from skyharvest.surveys.desi.release import load_release, parse_coadd_name, redrock_beside
+from skyharvest.surveys.hetdex.release import load_release as load_hetdex_release
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real" / "archive"
 

@@ -6,8 +6,8 @@ from typing import Any
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.plan import Kind, Unit, batch_list, extracted_path, read_plan
-from skyharvest.harvest.releases import GLOBUS, load_release
 from skyharvest.harvest.survey import Addresses, Survey
+from skyharvest.surveys.desi.release import GLOBUS, load_release
 
 
 def addresses(section: Mapping[str, Any]) -> Addresses:

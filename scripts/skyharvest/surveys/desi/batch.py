@@ -15,8 +15,8 @@ from skyharvest.harvest.extracted import Listed
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.plan import extracted_path
 from skyharvest.harvest.progress import Progress
-from skyharvest.harvest.releases import Release, parse_coadd_name, redrock_beside
 from skyharvest.surveys.desi.extract import Positions, Selection, Wanted, extract
+from skyharvest.surveys.desi.release import Release, parse_coadd_name, redrock_beside
 
 
 def extract_batch(

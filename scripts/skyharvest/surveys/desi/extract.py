@@ -40,10 +40,10 @@ from skyharvest import __version__
 from skyharvest.archive.archive import Archive, Cost, is_url
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.formats import hdf5
-from skyharvest.harvest.releases import parse_coadd_name, redrock_beside
 from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
 from skyharvest.surveys.desi.coadd import ARMS, Coadd, read_redshifts, stack_columns
 from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
+from skyharvest.surveys.desi.release import parse_coadd_name, redrock_beside
 
 log = logging.getLogger(__name__)
 

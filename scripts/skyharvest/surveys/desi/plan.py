@@ -18,7 +18,7 @@ from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.fits_rows import FitsFile
 from skyharvest.formats.npy_rows import write_array
-from skyharvest.harvest.releases import Release
+from skyharvest.surveys.desi.release import Release
 
 log = logging.getLogger(__name__)
 

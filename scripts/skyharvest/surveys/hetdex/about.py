@@ -6,13 +6,13 @@ from typing import Any
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.plan import Kind, Unit, cube_list, cube_path, read_cubes
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.harvest.survey import Addresses, Survey
+from skyharvest.surveys.hetdex.release import load_release
 
 
 def addresses(section: Mapping[str, Any]) -> Addresses:
     """Return where the cubes are."""
-    release = load_hetdex_release(section["release"])
+    release = load_release(section["release"])
 
     def path(unit: Unit, _kind: Kind) -> str:
         shotid, _, ifuslot = str(unit).partition("_")

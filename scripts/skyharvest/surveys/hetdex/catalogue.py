@@ -37,10 +37,10 @@ from skyharvest.core import provenance
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.fits_rows import HDU, IMAGE_TYPES, FitsFile
-from skyharvest.harvest.releases import HetdexRelease
 from skyharvest.sky.matching import within_radius
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
+from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class SourceSpectra:
     wave: Floats
 
 
-def find_version(archive: Archive, release: HetdexRelease, default: str = VERSION) -> str:
+def find_version(archive: Archive, release: Release, default: str = VERSION) -> str:
     """Return the newest version of the catalogue in a directory; ``default`` for a server, which is not listed.
 
     Parameters

@@ -46,9 +46,9 @@ from skyharvest.core import provenance
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.byte_source import Range, Source
-from skyharvest.harvest.releases import HetdexRelease
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, N_WAVE, WAVE_AIR
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
+from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -358,7 +358,7 @@ def read_correction(archive: Archive, path: str) -> Floats:
 
 def fetch_detections(
     archive: Archive,
-    release: HetdexRelease,
+    release: Release,
     detectids: Sequence[int],
     out: Path,
     *,

@@ -22,7 +22,7 @@ from pathlib import Path
 from skyharvest.archive.archive import Archive, is_url
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import Absent, HarvestError, MalformedFile
-from skyharvest.harvest.releases import HetdexRelease
+from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def database_path(directory: Path, detectid: int) -> Path:
     return directory / f"elixer_{detectid // PER_FILE}.db"
 
 
-def write_addresses(directory: Path, archive: Archive, release: HetdexRelease, detectids: Iterable[int]) -> Path:
+def write_addresses(directory: Path, archive: Archive, release: Release, detectids: Iterable[int]) -> Path:
     """Write ``elixer_addresses.csv``, ``detectid,address``: where each picture should be. Return its path."""
     path = directory / ADDRESSES
     lines = ([detectid, archive.location(release.elixer(detectid))] for detectid in detectids)
@@ -75,7 +75,7 @@ def read_picture(directory: Path, detectid: int) -> bytes | None:
     return None if found is None else bytes(found[0])
 
 
-def fetch_pictures(archive: Archive, release: HetdexRelease, detectids: Iterable[int], directory: Path) -> Fetched:
+def fetch_pictures(archive: Archive, release: Release, detectids: Iterable[int], directory: Path) -> Fetched:
     """Fetch pictures that are not there yet, each kept as soon as it has come.
 
     Parameters
@@ -108,9 +108,7 @@ def fetch_pictures(archive: Archive, release: HetdexRelease, detectids: Iterable
     return made
 
 
-def _fetch_group(
-    archive: Archive, release: HetdexRelease, wanted: Sequence[int], directory: Path, made: Fetched
-) -> None:
+def _fetch_group(archive: Archive, release: Release, wanted: Sequence[int], directory: Path, made: Fetched) -> None:
     """Fetch the pictures of one SQLite file."""
     path = database_path(directory, wanted[0])
     directory.mkdir(parents=True, exist_ok=True)
@@ -137,9 +135,7 @@ def _fetch_group(
     log.info("%s: %d of %d pictures", path, len(wanted) - len(made.missing.keys() & set(wanted)), len(wanted))
 
 
-def _pictures(
-    archive: Archive, release: HetdexRelease, wanted: Sequence[int]
-) -> Iterator[tuple[int, bytes | HarvestError]]:
+def _pictures(archive: Archive, release: Release, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | HarvestError]]:
     """Return each picture, or why there is none, in order. After an error of the archive no more are asked for."""
     if is_url(archive.root):
         _ = archive.client  # made before there are threads

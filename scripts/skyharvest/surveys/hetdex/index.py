@@ -15,7 +15,7 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.fits_rows import HDU, FitsFile
-from skyharvest.harvest.releases import HetdexRelease
+from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def _once(hdu: HDU, cubes: Index) -> Index:
     return np.asarray(cubes[np.concatenate([[True], ~again])])
 
 
-def fetch_index(archive: Archive, release: HetdexRelease, cache: Path) -> Index:
+def fetch_index(archive: Archive, release: Release, cache: Path) -> Index:
     """Fetch ``ifu-index.fits`` into ``cache``, which keeps its old content unless what arrives is what it should be."""
     with atomic_path(cache) as temporary:
         length = archive.fetch(release.index(), temporary)
@@ -150,7 +150,7 @@ def fetch_index(archive: Archive, release: HetdexRelease, cache: Path) -> Index:
     return cubes
 
 
-def cached_index(archive: Archive, release: HetdexRelease, cache: Path) -> Index:
+def cached_index(archive: Archive, release: Release, cache: Path) -> Index:
     """Read the cached ``ifu-index.fits``; if it is not what it should be, say so and fetch it again."""
     try:
         return read_index(cache)

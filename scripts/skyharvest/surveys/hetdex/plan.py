@@ -15,9 +15,9 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
 from skyharvest.formats.npy_rows import rows_where, write_array
-from skyharvest.harvest.releases import HetdexRelease
 from skyharvest.sky.matching import equal_ids, within_radius
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE, Index
+from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def epoch_groups(row: Ints, ra: Floats, dec: Floats, radius_arcsec: float = SAME
     return np.asarray(smallest[group[place]])
 
 
-def write_plan(plan: Plan, directory: Path, release: HetdexRelease, root: str) -> None:
+def write_plan(plan: Plan, directory: Path, release: Release, root: str) -> None:
     """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_cubes.npy`` and ``urls.txt``.
 
     ``plan.csv`` has a row per cube: ``shotid,ifuslot,n_targets,in_2017`` (1 for shots of 2017, else 0).

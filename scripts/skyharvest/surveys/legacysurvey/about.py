@@ -6,13 +6,13 @@ from typing import Any
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.plan import Kind, Unit, batch_list, brick_path, read_bricks
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.harvest.survey import Addresses, Survey
+from skyharvest.surveys.legacysurvey.release import load_release
 
 
 def addresses(section: Mapping[str, Any]) -> Addresses:
     """Return where the bricks' directories are."""
-    release = load_legacy_release(section["release"])
+    release = load_release(section["release"])
 
     def directory(unit: Unit, _kind: Kind) -> str:
         region, _, brickname = str(unit).partition("_")

@@ -21,7 +21,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import CHUNK, LocalFile, Source
 from skyharvest.formats.fits_rows import HDU, FitsFile
 from skyharvest.formats.npy_rows import write_array
-from skyharvest.harvest.releases import LegacyRelease
+from skyharvest.surveys.legacysurvey.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _once(hdu: HDU, bricks: Bricks) -> Bricks:
     return np.asarray(bricks[np.concatenate([[True], ~again])])
 
 
-def fetch_bricks(archive: Archive, release: LegacyRelease, cache: Path) -> Bricks:
+def fetch_bricks(archive: Archive, release: Release, cache: Path) -> Bricks:
     """Fetch the tables of all regions, and keep what is needed of them.
 
     Parameters
@@ -226,7 +226,7 @@ def fetch_bricks(archive: Archive, release: LegacyRelease, cache: Path) -> Brick
     return bricks
 
 
-def cached_bricks(archive: Archive, release: LegacyRelease, cache: Path) -> Bricks:
+def cached_bricks(archive: Archive, release: Release, cache: Path) -> Bricks:
     """Read the bricks that `fetch_bricks` has kept; if the file is not what it should be, say so and fetch again."""
     try:
         bricks = np.load(cache, allow_pickle=False)

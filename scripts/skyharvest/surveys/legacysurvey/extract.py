@@ -50,9 +50,9 @@ from skyharvest.core.errors import Absent, HarvestError, InputError, MalformedFi
 from skyharvest.formats import hdf5
 from skyharvest.formats.tangent_plane import Sky
 from skyharvest.formats.tiled_image import PIXEL_ARCSEC, PRODUCTS, Box, TiledImage
-from skyharvest.harvest.releases import LegacyRelease
 from skyharvest.sky.matching import separation_deg
 from skyharvest.surveys.legacysurvey.plan import LARGEST
+from skyharvest.surveys.legacysurvey.release import Release
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Extracted:
 
 def extract_brick(
     archive: Archive,
-    release: LegacyRelease,
+    release: Release,
     images: npt.NDArray[Any],
     targets: npt.NDArray[Any],
     out: Path,
@@ -218,7 +218,7 @@ def request_of(images: npt.NDArray[Any], targets: npt.NDArray[Any], wanted: Want
 class _Brick:
     """A brick's files: what the plan says is there."""
 
-    def __init__(self, release: LegacyRelease, image: np.void, wanted: WantedCutouts) -> None:
+    def __init__(self, release: Release, image: np.void, wanted: WantedCutouts) -> None:
         region, self.name = image["region"].decode(), image["brickname"].decode()
         self.centre = float(image["ra"]), float(image["dec"])
         has = image["bands"].decode()

@@ -19,9 +19,9 @@ from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
 from skyharvest.formats.npy_rows import rows_where, write_array
 from skyharvest.formats.tiled_image import PIXEL_ARCSEC
-from skyharvest.harvest.releases import LegacyRelease
 from skyharvest.sky.matching import equal_ids, within_radius
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE, Bricks, home_bricks
+from skyharvest.surveys.legacysurvey.release import Release
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -276,7 +276,7 @@ def _on_sky(bricks: Bricks, x: Floats, y: Floats) -> Floats:
     return np.asarray(centre + np.radians(PIXEL_ARCSEC / 3600) * (x * west + y * north))
 
 
-def write_plan(plan: Plan, directory: Path, release: LegacyRelease, root: str, *, transfer: str = "rows") -> None:
+def write_plan(plan: Plan, directory: Path, release: Release, root: str, *, transfer: str = "rows") -> None:
     """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_bricks.npy`` and ``urls.txt``.
 
     ``plan.csv`` has a row per home brick: ``region,brickname,n_targets,bands``. ``plan_pixels.csv`` has a row per pair
@@ -326,7 +326,7 @@ def _digests(plan: Plan) -> Iterator[str]:
         yield digest.hexdigest()
 
 
-def _paths(plan: Plan, release: LegacyRelease, *, with_checksums: bool) -> Iterator[str]:
+def _paths(plan: Plan, release: Release, *, with_checksums: bool) -> Iterator[str]:
     """Yield the path of each file once."""
     _, first = np.unique(plan.images[["region", "brickname"]], return_index=True)
     for image in plan.images[np.sort(first)]:

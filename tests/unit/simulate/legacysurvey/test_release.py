@@ -19,13 +19,13 @@ from photutils.centroids import centroid_2dg, centroid_sources
 from scipy.ndimage import map_coordinates
 
 from skyharvest.core import cli
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.simulate.legacysurvey import release as simulated
 from skyharvest.simulate.legacysurvey.brick import FWHM, SIGMA, enclosed
+from skyharvest.surveys.legacysurvey.release import load_release
 from small_bricks import moffat
 
 BANDS = "griz"
-RELEASE = load_legacy_release("demolegacysurvey")
+RELEASE = load_release("demolegacysurvey")
 MADE = ("image", "invvar", "model", "nexp", "psfsize")
 NPRIMARY, MEDIUM = 1, 2048
 ALLMASK = {"g": 32, "r": 64, "z": 128, "i": 32768}

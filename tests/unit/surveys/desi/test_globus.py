@@ -19,12 +19,12 @@ import globus_transfer
 from globus_service import CLIENT, SECRET, serve
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, InputError
-from skyharvest.harvest.releases import load_release
 from skyharvest.surveys.desi.globus.client import connect
 from skyharvest.surveys.desi.globus.collection import Collection, path_problem
 from skyharvest.surveys.desi.globus.files import read_pixels
 from skyharvest.surveys.desi.globus.state import State
 from skyharvest.surveys.desi.globus.transfer import Pace, Transfer
+from skyharvest.surveys.desi.release import load_release
 
 SCRIPTS = Path(globus_transfer.__file__).parent
 RELEASE = load_release("demo")

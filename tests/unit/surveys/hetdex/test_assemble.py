@@ -12,17 +12,17 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
 from skyharvest.harvest.plan import cube_path, read_cubes
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex import extract as hetdexextract
 from skyharvest.surveys.hetdex.about import SURVEY as HETDEX
 from skyharvest.surveys.hetdex.assemble import assemble_hetdex
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR, Spectra
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
 from skyharvest.surveys.hetdex.plan import make_plan, targets_of_cube, write_plan
+from skyharvest.surveys.hetdex.release import load_release
 from skyharvest.targets.table import read_targets, write_targets
 from small_index import listed, write_index
 
-RELEASE = load_hetdex_release("pdr1")
+RELEASE = load_release("pdr1")
 PIX16 = 1000
 # Shots of 2017, 2019 and 2021 see the source on the edge; 001 is absent, 002 unreadable, 003 sees nothing.
 CUBES = [(20170301004, "034"), (20190301004, "034"), (20190301005, "001"), (20190301006, "002"), (20210301004, "003")]

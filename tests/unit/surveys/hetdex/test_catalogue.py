@@ -18,9 +18,9 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, InputError, MalformedFile
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex import catalogue as hetdexcatalogue
 from skyharvest.surveys.hetdex.catalogue import find_version, match_catalogue, read_spectra, write_catalogue
+from skyharvest.surveys.hetdex.release import load_release
 from small_catalogue import (
     DIRECTORY,
     HPSC2,
@@ -35,7 +35,7 @@ from small_catalogue import (
     write_table,
 )
 
-RELEASE = load_hetdex_release("pdr1")
+RELEASE = load_release("pdr1")
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 
 

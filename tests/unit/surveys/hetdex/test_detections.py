@@ -19,11 +19,11 @@ from skyharvest.core import cli
 from skyharvest.core.errors import Absent, ArchiveUnavailable, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.byte_source import LocalFile
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.detections import fetch_detections, read_correction, read_detectids
+from skyharvest.surveys.hetdex.release import load_release
 from small_detections import DETECTIONS, FACTOR, INDEX, N_WAVE, SPECTRA, Made, random_rows, write_h5
 
-RELEASE = load_hetdex_release("pdr1")
+RELEASE = load_release("pdr1")
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 
 
@@ -300,9 +300,9 @@ from pathlib import Path
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import HarvestError
 from skyharvest.surveys.hetdex.detections import fetch_detections
-from skyharvest.harvest.releases import load_hetdex_release
+from skyharvest.surveys.hetdex.release import load_release
 try:
-    fetch_detections(Archive(sys.argv[1]), load_hetdex_release("pdr1"), [3000000000], Path("none.hdf5"))
+    fetch_detections(Archive(sys.argv[1]), load_release("pdr1"), [3000000000], Path("none.hdf5"))
 except HarvestError as error:
     kept = error
     print("kept")

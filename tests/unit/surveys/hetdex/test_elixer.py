@@ -15,10 +15,10 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable, MalformedFile
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.elixer import database_path, fetch_pictures, read_picture, write_addresses
+from skyharvest.surveys.hetdex.release import load_release
 
-RELEASE = load_hetdex_release("pdr1")
+RELEASE = load_release("pdr1")
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 IDS = [3_002_665_003, 3_002_665_004, 3_002_699_999, 3_002_700_000, 5_090_068_724]
 

@@ -14,11 +14,11 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, MalformedFile
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE, cached_index, fetch_index, read_index
+from skyharvest.surveys.hetdex.release import load_release
 from small_index import PDR1, listed, write_index
 
-RELEASE = load_hetdex_release("pdr1")
+RELEASE = load_release("pdr1")
 SHOTS = [20190405020, 20170103002, 20190405020, 20240731015, 20190405020]
 SLOTS = ["104", "034", "013", "105", "034"]
 ROWS = listed(SHOTS, SLOTS, [0.0, 359.99998, 195.25, 22.5, 270.1], [51.3, -0.25, 90, -90, 66.0])

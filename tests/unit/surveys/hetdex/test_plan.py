@@ -14,7 +14,6 @@ from astropy.io import fits
 
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.harvest.releases import load_hetdex_release
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE, read_index
 from skyharvest.surveys.hetdex.plan import (
     TARGET_DTYPE,
@@ -25,11 +24,12 @@ from skyharvest.surveys.hetdex.plan import (
     targets_of_cube,
     write_plan,
 )
+from skyharvest.surveys.hetdex.release import load_release
 from skyharvest.targets.table import read_targets, write_targets
 from small_index import listed, write_index
 
 REAL = Path(__file__).resolve().parents[4].parent / "shared" / "real" / "hetdex"
-RELEASE = load_hetdex_release("pdr1")
+RELEASE = load_release("pdr1")
 ROOT = RELEASE.root("https")
 REACH, SAME_SOURCE = 37.0, 1.5  # arcsec
 PLACES = [(0.0, 0.3), (359.999, -1.0), (195.2, 51.0), (270.0, 66.0), (10.0, 89.998), (200.0, -90.0), (22.5, 90.0)]

@@ -22,7 +22,6 @@ from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
 from skyharvest.harvest.plan import brick_path, read_bricks
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.simulate.legacysurvey.brick import FWHM, PIXEL, Stars, enclosed, write_brick
 from skyharvest.surveys.legacysurvey import extract as brickextract
 from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
@@ -31,9 +30,10 @@ from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
 from skyharvest.surveys.legacysurvey.contact_sheet import make_sheet
 from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
 from skyharvest.surveys.legacysurvey.plan import bricks_of_plan, make_plan, targets_of_brick, write_plan
+from skyharvest.surveys.legacysurvey.release import load_release
 from skyharvest.targets.table import read_targets, write_targets
 
-RELEASE = load_legacy_release("demolegacysurvey")
+RELEASE = load_release("demolegacysurvey")
 BANDS = "grz"
 IMAGE, OVERLAP, CUTOUT = 440, 40, 60  # pixels
 SIDE = (IMAGE - OVERLAP) * PIXEL / 3600  # degrees

@@ -14,7 +14,6 @@ from range_server import serve
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.surveys.legacysurvey.bricks import (
     BRICK_DTYPE,
     bricks_of,
@@ -25,9 +24,10 @@ from skyharvest.surveys.legacysurvey.bricks import (
     is_north,
     read_brick_table,
 )
+from skyharvest.surveys.legacysurvey.release import load_release
 from small_bricks import FIRST, N_ROWS, SIDE, around, n_columns, row_of, table_of, write_table
 
-DR9, DR10 = load_legacy_release("dr9"), load_legacy_release("dr10")
+DR9, DR10 = load_release("dr9"), load_release("dr10")
 BRICKS = np.concatenate([around(0, 0, 0.5), around(200, 56.7, 0.5), row_of(0), row_of(720)])
 BRICKS = BRICKS[np.argsort(BRICKS["brickname"])]
 

@@ -23,15 +23,15 @@ from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import listed
 from skyharvest.harvest.journal import read_journal
 from skyharvest.harvest.plan import BRICK
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.simulate.legacysurvey.brick import MASKBITS, PIXEL, Stars, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.legacysurvey import extract
 from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
 from skyharvest.surveys.legacysurvey.plan import IMAGE_DTYPE, TARGET_DTYPE
+from skyharvest.surveys.legacysurvey.release import load_release
 
-RELEASE = load_legacy_release("demolegacysurvey")
+RELEASE = load_release("demolegacysurvey")
 KNOWN = RELEASE.bricks("south")
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 PRODUCTS = ("image", "invvar", "maskbits")

@@ -12,7 +12,6 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.harvest.plan import batch_list, brick_path, read_bricks
-from skyharvest.harvest.releases import load_legacy_release
 from skyharvest.surveys.legacysurvey.bricks import fetch_bricks, home_bricks
 from skyharvest.surveys.legacysurvey.plan import (
     IMAGE_DTYPE,
@@ -24,10 +23,11 @@ from skyharvest.surveys.legacysurvey.plan import (
     targets_of_brick,
     write_plan,
 )
+from skyharvest.surveys.legacysurvey.release import load_release
 from skyharvest.targets.table import read_targets, write_targets
 from small_bricks import N_ROWS, around, row_of, table_of, write_table
 
-DR9, DR10 = load_legacy_release("dr9"), load_legacy_release("dr10")
+DR9, DR10 = load_release("dr9"), load_release("dr10")
 ROOT = DR10.root("https")
 PIXEL = 0.262  # arcsec
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.harvest.releases import Release
 from skyharvest.surveys.desi.globus.collection import Collection
+from skyharvest.surveys.desi.release import Release
 
 TRANSFERRED, ABSENT = "transferred", "absent"
 RECORD = ("survey", "program", "pix64", "file", "status")

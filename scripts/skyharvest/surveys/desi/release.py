@@ -1,0 +1,124 @@
+"""DESI's data releases, and the paths of their files: https://desidatamodel.readthedocs.io, DESI_SPECTRO_REDUX."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.releases import TRANSPORTS, ArchivedRelease, load_release_of
+
+GLOBUS = "globus"
+"""The ``archive`` that is first copied, by Globus, to a directory of this machine."""
+
+_COADD_NAME = re.compile(r"coadd-([a-z0-9]+)-([a-z0-9]+)-([0-9]+)\.fits")
+
+
+@dataclass(frozen=True)
+class Release(ArchivedRelease):
+    """A data release of DESI, or one that is laid out like it.
+
+    Attributes
+    ----------
+    specprod
+        Its spectroscopic production, such as ``iron``.
+    nside
+        NSIDE of the HEALPix pixels (NESTED, by TARGET_RA and TARGET_DEC) that its files are divided by.
+    group
+        Pixel ``p`` lies in the directory ``p // group``.
+    paths
+        ``tilepix``, ``coadd``, ``redrock``, ``checksums``.
+    globus
+        ``endpoint`` (UUID of a Globus collection) and ``path`` (on it, of what holds ``spectro/``); or empty.
+    """
+
+    survey: ClassVar[str] = "desi"
+    ways: ClassVar[tuple[str, ...]] = (*TRANSPORTS, GLOBUS)
+    holds: ClassVar[str] = "spectro/"
+    templates: ClassVar[str] = "{specprod} and, but for tilepix, {survey}, {program}, {group} and {pix}"
+
+    specprod: str
+    nside: int
+    group: int
+    globus: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_entry(cls, name: str, entry: dict[str, Any]) -> Self:
+        """Return the release that an entry of the registry describes; each of its paths has been formed once."""
+        release = cls(
+            name=name,
+            specprod=entry["specprod"],
+            nside=entry["pixels"]["nside"],
+            group=entry["pixels"]["group"],
+            roots=entry["roots"],
+            paths=entry["paths"],
+            globus=entry.get("globus", {}),
+        )
+        release.tilepix()
+        for kind in ("coadd", "redrock", "checksums"):
+            release._path(kind, "main", "dark", 0)
+        return release
+
+    def list_root(self, otherwise: str) -> str:
+        """Return the root that ``tilepix.fits`` is read from when the archive itself is not there yet: the first one.
+
+        Parameters
+        ----------
+        otherwise
+            The directory or URL to return for a release without any root.
+        """
+        return next(iter(self.roots.values()), otherwise)
+
+    def tilepix(self) -> str:
+        """Return the path, relative to a root, of the table of tiles, petals and pixels."""
+        return self.paths["tilepix"].format(specprod=self.specprod)
+
+    def coadd(self, survey: str, program: str, pix: int) -> str:
+        """Return the path, relative to a root, of the co-added spectra of a pixel."""
+        return self._path("coadd", survey, program, pix)
+
+    def redrock(self, survey: str, program: str, pix: int) -> str:
+        """Return the path, relative to a root, of the redshifts of a pixel."""
+        return self._path("redrock", survey, program, pix)
+
+    def checksums(self, survey: str, program: str, pix: int) -> str:
+        """Return the path, relative to a root, of the SHA-256 sums of a pixel's directory."""
+        return self._path("checksums", survey, program, pix)
+
+    def _path(self, kind: str, survey: str, program: str, pix: int) -> str:
+        return self.paths[kind].format(
+            specprod=self.specprod, survey=survey, program=program, pix=pix, group=pix // self.group
+        )
+
+
+def load_release(name: str, registry: Path | None = None) -> Release:
+    """Return DESI's release of that name; see `load_release_of`."""
+    return load_release_of(Release, name, registry)
+
+
+def redrock_beside(coadd: str) -> str:
+    """Return the path or URL of the redrock file in the directory of a coadd.
+
+    Raises
+    ------
+    InputError
+        If the file's name does not begin with ``coadd-``.
+    """
+    directory, slash, name = coadd.rpartition("/")
+    if not name.startswith("coadd-"):
+        raise InputError(f"{coadd}: expected a file name like coadd-main-dark-27258.fits, to find its redrock file")
+    return f"{directory}{slash}redrock-{name.removeprefix('coadd-')}"
+
+
+def parse_coadd_name(coadd: str) -> tuple[str, str, int] | None:
+    """Return the survey, program and pixel that a coadd's file name says, or None if it is not named like one.
+
+    Parameters
+    ----------
+    coadd
+        Path or URL, such as ``…/coadd-main-dark-27258.fits``; tiles' coadds (``coadd-0-1000-thru20210517.fits``)
+        give None.
+    """
+    parts = _COADD_NAME.fullmatch(coadd.rpartition("/")[2])
+    return (parts[1], parts[2], int(parts[3])) if parts else None
