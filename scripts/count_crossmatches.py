@@ -34,7 +34,7 @@ def main(options: argparse.Namespace) -> None:
     if options.csv is None:
         print(show(count_files(files, options.max_arcsec)))
         return
-    from skyharvest.targets.table import read_targets  # noqa: PLC0415 (healpy: 2.3 s that are not spent without --csv)
+    from skyharvest.targets.table import read_targets  # noqa: PLC0415 (pyarrow is not imported without --csv)
 
     table = read_targets(options.csv, ra=options.ra, dec=options.dec).table
     pixel, ra, dec = (table.column(name).to_numpy() for name in ("pix16", "ra", "dec"))

@@ -20,7 +20,7 @@ from skyharvest.report.names import SURVEYS
 from skyharvest.report.page import Page, write
 from skyharvest.report.sections import sections
 
-PACKAGES = ("snakemake", "numpy", "h5py", "healpy", "matplotlib", "jinja2")
+PACKAGES = ("snakemake", "numpy", "h5py", "hpgeom", "matplotlib", "jinja2")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -101,7 +101,7 @@ def programs_and_environments():
     """Yield, for every rule: its name, the programs of its shell lines, and its conda environment."""
     for rules in sorted((ROOT / "rules").rglob("*.smk")):
         for text in re.split(r"^(?=(?:rule|checkpoint) )", rules.read_text(), flags=re.MULTILINE)[1:]:
-            env = re.search(r'conda:\s*"\.\./envs/(\w+)\.yaml"', text)
+            env = re.search(r'conda:\s*"(?:\.\./)+envs/(\w+)\.yaml"', text)
             yield text.split(":")[0], re.findall(r"\{RUN\w*\}/([\w/]+\.py)\b", text), env and env[1]
 
 

@@ -1,11 +1,12 @@
 """HEALPix: which pixels positions and circles fall into, and which pixel scheme a column of numbers follows.
 
-The only module that imports healpy. Scheme: Górski et al. 2005, ApJ 622, 759.
+Scheme: Górski et al. 2005, ApJ 622, 759. hpgeom works it out with numpy alone; tests compare with healpy, whose import
+would cost every job 2 s.
 """
 
 from typing import Any
 
-import healpy as hp
+import hpgeom
 import numpy as np
 import numpy.typing as npt
 
@@ -32,7 +33,12 @@ def ang2pix(nside: int, ra: Any, dec: Any, nested: bool = True) -> Ints:
     nested
         NESTED ordering (DESI's), else RING.
     """
-    return np.asarray(hp.ang2pix(nside, ra, dec, nest=nested, lonlat=True), np.int64)
+    return np.asarray(hpgeom.angle_to_pixel(nside, *_angles(ra, dec), nest=nested, lonlat=False), np.int64)
+
+
+def _angles(ra: Any, dec: Any) -> tuple[Any, Any]:
+    """Return co-latitude and longitude (radians) of positions (degrees), rounded as healpy does it: borders agree."""
+    return np.pi / 2 - np.radians(dec), np.radians(ra) % (2 * np.pi)
 
 
 def parent(pix: Ints, nside_from: int, nside_to: int) -> Ints:
@@ -66,7 +72,7 @@ def touched_pixels(nside: int, ra: Any, dec: Any, radius_arcsec: float) -> tuple
         raise ValueError(f"the radius is {radius_arcsec} arcsec; expected 0 or more")
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     radius = np.radians(radius_arcsec / 3600)
-    touch = _touch_small if radius <= SMALL * hp.nside2resol(nside) else _touch_large
+    touch = _touch_small if radius <= SMALL * hpgeom.nside_to_resolution(nside, units="radians") else _touch_large
     indices, pixels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for start in range(0, len(ra), BLOCK):
         index, pixel = touch(nside, ra[start : start + BLOCK], dec[start : start + BLOCK], radius)
@@ -93,7 +99,7 @@ def _touch_small(nside: int, ra: Floats, dec: Floats, radius: float) -> tuple[In
     near = np.flatnonzero((wide != own[:, None]).any(axis=1))
 
     polygon = _circle_pixels(nside, ra[near], dec[near], MARGIN * radius, POLYGON)
-    around = np.asarray(hp.get_all_neighbours(nside, own[near], nest=True), np.int64).T  # (n, 8); -1: there are only 7
+    around = hpgeom.neighbors(nside, own[near]).reshape(-1, 8)  # -1: there are only 7
     index, neighbour = np.repeat(near, around.shape[1]), around.ravel()
     index, neighbour = index[neighbour >= 0], neighbour[neighbour >= 0]
     touching = (_corner_distance(nside, neighbour, ra[index], dec[index]) <= MARGIN * radius).any(axis=1)
@@ -106,12 +112,16 @@ def _touch_small(nside: int, ra: Floats, dec: Floats, radius: float) -> tuple[In
 def _touch_large(nside: int, ra: Floats, dec: Floats, radius: float) -> tuple[Ints, Ints]:
     """Return pairs for circles of any size (radius in radians).
 
-    Those that hold a much finer pixel which may touch the circle. `query_disc` itself would miss some: with
+    Those that hold a much finer pixel which may touch the circle. `query_circle` itself would miss some: with
     ``inclusive=True`` (healpy issue 968), and in NESTED ordering if the circle is larger than a hemisphere.
     """
     fine = nside * FINER
-    reach = min(radius + 1.001 * hp.max_pixrad(fine), np.pi)
-    discs = [hp.ring2nest(fine, hp.query_disc(fine, centre, reach)) for centre in _frame(ra, dec)[0].T]
+    reach = min(radius + 1.001 * hpgeom.max_pixel_radius(fine, degrees=False), np.pi)
+    theta, phi = _angles(ra, dec)
+    discs = [
+        hpgeom.ring_to_nest(fine, hpgeom.query_circle(fine, *place, reach, nest=False, lonlat=False))
+        for place in zip(theta, phi, strict=True)
+    ]
     pixels = [np.unique(parent(disc, fine, nside)) for disc in discs]
     index = np.repeat(np.arange(len(ra)), [len(touched) for touched in pixels])
     return index, np.concatenate(pixels)
@@ -123,14 +133,14 @@ def _circle_pixels(nside: int, ra: Floats, dec: Floats, radius: float, n: int) -
     centre, east, north = _frame(ra, dec)
     toward = np.cos(angle) * north[:, :, None] + np.sin(angle) * east[:, :, None]
     x, y, z = np.cos(radius) * centre[:, :, None] + np.sin(radius) * toward
-    return np.asarray(hp.vec2pix(nside, x, y, z, nest=True), np.int64)
+    return np.asarray(hpgeom.vector_to_pixel(nside, x, y, z), np.int64)
 
 
 def _corner_distance(nside: int, pixel: Ints, ra: Floats, dec: Floats) -> Floats:
     """Return the distance (radians) from each position to the four corners of its pixel, (len(pixel), 4)."""
     unique, inverse = np.unique(pixel, return_inverse=True)
-    corners = np.asarray(hp.boundaries(nside, unique, step=1, nest=True)).reshape(-1, 3, 4)[inverse]
-    chord = np.linalg.norm(corners - _frame(ra, dec)[0].T[:, :, None], axis=1)
+    corners = _frame(*hpgeom.boundaries(nside, unique, step=1))[0].reshape(3, -1, 4)[:, inverse]
+    chord = np.linalg.norm(corners - _frame(ra, dec)[0][:, :, None], axis=0)
     return np.asarray(2 * np.arcsin(np.minimum(chord / 2, 1)))
 
 
@@ -170,6 +180,5 @@ def outlines(nside: int, pixels: Ints, steps: int) -> tuple[Floats, Floats]:
     steps
         Points for each of a pixel's four sides, of which the first is a corner.
     """
-    vectors = np.asarray(hp.boundaries(nside, pixels, step=steps, nest=True)).reshape(-1, 3, 4 * steps)
-    x, y, z = np.moveaxis(vectors, 1, 0)
-    return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(np.clip(z, -1, 1)))
+    ra, dec = hpgeom.boundaries(nside, pixels, step=steps)
+    return ra.reshape(-1, 4 * steps) % 360, dec.reshape(-1, 4 * steps)

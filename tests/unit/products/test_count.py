@@ -205,7 +205,7 @@ def test_the_older_layout_is_counted_by_the_csv(run, tmp_path, capsys):
     assert "the older layout: give the CSV with --csv" in message
 
 
-def test_without_a_csv_healpy_is_not_imported(run):
+def test_without_a_csv_little_is_imported(run):
     code = (
         "import sys; sys.path.insert(0, 'scripts'); import count_crossmatches as c; from skyharvest.core import cli; "
     )

@@ -1,4 +1,7 @@
-"""Pixels: against healpy's own borders, at poles, RA 0/360, edges and corners."""
+"""Pixels: against healpy's, and against its borders, at poles, RA 0/360, edges and corners."""
+
+import subprocess
+import sys
 
 import healpy as hp
 import numpy as np
@@ -7,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skyharvest.sky import healpix
-from skyharvest.sky.healpix import agreement, ang2pix, guess_scheme, parent, touched_pixels
+from skyharvest.sky.healpix import agreement, ang2pix, guess_scheme, outlines, parent, touched_pixels
 
 STEP = 1000  # points along each side of a pixel
 
@@ -30,6 +33,47 @@ def check(nside, ra, dec, radius):
     assert (np.diff(found) > 0).all(), "sorted, no duplicates"
     assert set(around[away <= radius * 0.9999]) <= set(found.tolist())
     assert set(found.tolist()) <= set(around[away <= radius * 1.02])
+
+
+every_ra = st.one_of(st.floats(-720, 720), st.integers(-720 * 16, 720 * 16).map(lambda n: n / 16))
+every_dec = st.one_of(st.floats(-90, 90), st.integers(-90 * 16, 90 * 16).map(lambda n: n / 16))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(nside=st.sampled_from([2**k for k in range(14)]), nested=st.booleans(), ra=every_ra, dec=every_dec)
+@example(nside=64, nested=True, ra=101.25, dec=30.0)  # on a border: how degrees become radians decides
+@example(nside=64, nested=True, ra=-1e-300, dec=0.0)  # modulo 360 it is 360
+@example(nside=64, nested=True, ra=360.0, dec=90.0)
+def test_a_position_has_the_pixel_that_healpy_gives_it(nside, nested, ra, dec):
+    assert ang2pix(nside, ra, dec, nested) == hp.ang2pix(nside, ra, dec, nest=nested, lonlat=True)
+
+
+@pytest.mark.parametrize("nside", [1, 16, 64, 8192])
+@pytest.mark.parametrize("nested", [True, False])
+def test_many_positions_have_the_pixels_that_healpy_gives_them(nside, nested):
+    random = np.random.default_rng(nside)
+    grid = np.meshgrid(np.arange(-180, 360.1, 1.25), np.arange(-90, 90.1, 1.25))  # on borders of pixels, too
+    anywhere = random.uniform(-180, 360, 100_000), np.degrees(np.arcsin(random.uniform(-1, 1, 100_000)))
+    ra, dec = (np.concatenate([some, values.ravel()]) for some, values in zip(anywhere, grid, strict=True))
+    found = ang2pix(nside, ra, dec, nested)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, hp.ang2pix(nside, ra, dec, nest=nested, lonlat=True))
+
+
+def test_outlines_are_those_of_healpy():
+    pixels = np.arange(0, 3072, 7)
+    ra, dec = outlines(16, pixels, 5)
+    assert ra.shape == dec.shape == (len(pixels), 20)
+    assert ((ra >= 0) & (ra < 360)).all()
+    expected = hp.boundaries(16, pixels, step=5, nest=True).transpose(0, 2, 1).reshape(-1, 3)
+    np.testing.assert_allclose(hp.ang2vec(ra.ravel(), dec.ravel(), lonlat=True), expected, rtol=0, atol=1e-15)
+
+
+def test_pixels_cost_a_job_neither_healpy_nor_what_it_imports():
+    code = "import sys, skyharvest.sky.healpix; print({'healpy', 'astropy', 'matplotlib', 'pandas'} & set(sys.modules))"
+    path = {"PYTHONPATH": healpix.__file__.split("/skyharvest/")[0]}
+    done = subprocess.run([sys.executable, "-c", code], env=path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 nsides = st.sampled_from([1, 2, 16, 64, 8192])

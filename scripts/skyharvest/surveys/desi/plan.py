@@ -18,6 +18,7 @@ from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.fits_rows import FitsFile
 from skyharvest.formats.npy_rows import write_array
+from skyharvest.sky.healpix import touched_pixels
 from skyharvest.surveys.desi.release import Release
 
 log = logging.getLogger(__name__)
@@ -167,8 +168,6 @@ def make_plan(
     InputError
         If the release has no coadd of the surveys and programs asked for.
     """
-    from skyharvest.sky.healpix import touched_pixels  # noqa: PLC0415 (healpy: 2.3 s that readers of a plan need not spend)
-
     wanted = np.isin(listed.survey, surveys) & np.isin(listed.program, programs)
     if not wanted.any():
         there = sorted({f"{s}/{p}" for s, p in zip(listed.survey.tolist(), listed.program.tolist(), strict=True)})
