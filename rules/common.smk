@@ -18,7 +18,7 @@ from skyharvest.harvest.plan import by_fibers, extracted_path, read_bricks, read
 from skyharvest.surveys.desi.release import GLOBUS as BY_GLOBUS, load_release
 from skyharvest.surveys.hetdex.release import load_release as load_hetdex_release
 from skyharvest.surveys.legacysurvey.release import load_release as load_legacy_release
-from skyharvest.report.names import SURVEYS as REPORTED, TITLES, figures
+from skyharvest.report.names import TITLES, figures
 from skyharvest.harvest.demo import DEMO
 from skyharvest.surveys import SURVEYS, releases
 
@@ -343,7 +343,7 @@ def viewer_pictures(_wildcards=None):
 
 
 REPORT = f"{RESULTS}/report"
-ON = [survey for survey in REPORTED if config[survey]["enabled"]]
+ON = [survey for survey in SURVEYS if config[survey]["enabled"]]
 
 
 def annotated_figures():
@@ -352,7 +352,7 @@ def annotated_figures():
         f"{survey}_{kind}": report(
             f"{REPORT}/figures/{survey}_{kind}.svg",
             caption=f"../report/{kind}.rst",
-            category=REPORTED.get(survey, "Run"),
+            category=SURVEYS[survey].title if survey in SURVEYS else "Run",
             labels={"figure": TITLES[kind]},
         )
         for survey, kind in figures(ON)

@@ -16,21 +16,21 @@ from skyharvest import __version__
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.core.provenance import git_commit
-from skyharvest.report.names import SURVEYS
 from skyharvest.report.page import Page, write
 from skyharvest.report.sections import sections
+from skyharvest.surveys import SURVEYS
 
 PACKAGES = ("snakemake", "numpy", "h5py", "hpgeom", "matplotlib", "jinja2")
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--config", required=True, metavar="JSON", help="the run's configuration, with every key")
-    made.add_argument("--config-hash", required=True, metavar="HEX", help="its digest, as the results have it")
-    made.add_argument("--out", type=Path, required=True, metavar="INDEX.html", help="page to write")
-    made.add_argument("--figures", type=Path, required=True, metavar="DIR", help="directory for the figures")
-    return made
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("--config", required=True, metavar="JSON", help="the run's configuration, with every key")
+    parser.add_argument("--config-hash", required=True, metavar="HEX", help="its digest, as the results have it")
+    parser.add_argument("--out", type=Path, required=True, metavar="INDEX.html", help="page to write")
+    parser.add_argument("--figures", type=Path, required=True, metavar="DIR", help="directory for the figures")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:
@@ -46,29 +46,29 @@ def main(options: argparse.Namespace) -> None:
         raise InputError("the configuration enables no survey: there is nothing to report on")
     results = Path(config["results"])
     as_yaml = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    made, harvests = sections(results, config, surveys, versions(), (as_yaml, options.config_hash))
+    parts, harvests = sections(results, config, surveys, versions(), (as_yaml, options.config_hash))
     facts = [("CSV rows", f"{harvests[0].summary['rows']:,}")]
     for one in harvests:
-        facts.append((f"matched in {SURVEYS[one.name]}", f"{one.summary['status']['matched']:,}"))
-    page = Page("What was harvested", about(config, surveys), facts, made)
+        facts.append((f"matched in {one.title}", f"{one.summary['status']['matched']:,}"))
+    page = Page("What was harvested", about(config, surveys), facts, parts)
     write(page, options.out, options.figures)
 
 
 def about(config: dict[str, Any], surveys: list[str]) -> str:
     """Return in a line what the page is about."""
-    of = " and ".join(f"{SURVEYS[name]} {config[name]['release']}" for name in surveys)
+    of = " and ".join(f"{SURVEYS[name].title} {config[name]['release']}" for name in surveys)
     return f"{Path(config['targets']['csv']).name} × {of}; results in {config['results']}"
 
 
 def versions() -> dict[str, str]:
     """Return what made the report."""
-    made = {"skyharvest": __version__, "git commit": git_commit(), "python": python_version()}
+    found = {"skyharvest": __version__, "git commit": git_commit(), "python": python_version()}
     for name in PACKAGES:
         try:
-            made[name] = version(name)
+            found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return made
+    return found
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from skyharvest.browser.images import color_png
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
-from skyharvest.report.names import SURVEYS as NAMES
+from skyharvest.surveys import SURVEYS
 from skyharvest.surveys.desi.coadd import ARMS
 
 Array = npt.NDArray[Any]
@@ -239,7 +239,7 @@ def page_data(sources: Sources) -> Json:
     csv = [beside.csv for beside in (sources.desi, sources.hetdex) if beside is not None]
     return {
         "attributes": dict(sources.attributes),
-        "releases": {NAMES[survey]: release for survey, release in sources.releases.items()},
+        "releases": {SURVEYS[survey].title: release for survey, release in sources.releases.items()},
         "name": sources.name,
         "table": table,
         "grids": _grids(sources),

@@ -4,11 +4,12 @@ Each survey's description is in its module ``about``; `skyharvest.surveys.SURVEY
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyharvest.harvest.plan import Kind, Plan, Unit
+from skyharvest.harvest.shown import BrowserDescription, ReaderDescription, ReportDescription
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,6 +53,8 @@ class Survey:
         The rule that writes the demo's release, and its outputs; the list of files is the last one.
     addresses
         Tells from its section of the configuration where its files are.
+    report, browser, reader
+        What is shown of it: `skyharvest.harvest.shown`. A survey without ``browser`` is not in the pages of spectra.
     """
 
     name: str
@@ -72,6 +75,9 @@ class Survey:
     simulated: tuple[str, tuple[str, ...]]
     addresses: Callable[[Mapping[str, Any]], Addresses]
     copy: tuple[str, str] | tuple[()] = ()
+    report: ReportDescription = field(default_factory=ReportDescription)
+    browser: BrowserDescription | None = None
+    reader: ReaderDescription = field(default_factory=ReaderDescription)
 
     @property
     def statuses(self) -> tuple[str, ...]:

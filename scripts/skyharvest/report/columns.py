@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.core.errors import MalformedFile
+from skyharvest.core.errors import HarvestError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest import assembled
 
 Array = npt.NDArray[Any]
 
@@ -25,32 +26,12 @@ ABOUT = (
 )
 """Root attributes that say where a file came from."""
 
-DESI = {
-    "z": "f8",
-    "zwarn": "i8",
-    "spectype": "U",
-    "survey": "U",
-    "program": "U",
-    "primary": "?",
-    "separation_arcsec": "f8",
-    "median_coadd_snr_r": "f8",
-}
-HETDEX = {
-    "shotid": "i8",
-    "field": "U",
-    "mjd": "f8",
-    "epoch_group": "i8",
-    "n_epochs": "i8",
-    "fwhm_virus": "f8",
-    "separation_arcsec": "f8",
-}
-LEGACY_SURVEYS = {"coverage": "f8", "aperture_magnitude": "f8", "brickname": "U"}
 EMPTY: dict[str, Any] = {"f8": np.nan, "i8": -1, "?": False, "U": ""}
 
 
 @dataclass
 class Columns:
-    """What `read_columns` has found.
+    """Columns of all assembled files, from `read_columns`.
 
     Attributes
     ----------
@@ -62,8 +43,8 @@ class Columns:
         Name → what does not go by rows, such as names of bands; of the first file.
     about
         Root attribute → its values, as text, and the number of files with each.
-    n_files
-        Number of files that were read.
+    n, n_files
+        Number of rows and of files that were read.
     bad
         What is wrong with a file that was not.
     """
@@ -72,55 +53,50 @@ class Columns:
     there: set[str] = field(default_factory=set)
     constants: dict[str, Array] = field(default_factory=dict)
     about: dict[str, Counter[str]] = field(default_factory=dict)
+    n: int = 0
     n_files: int = 0
     bad: list[str] = field(default_factory=list)
 
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return len(next(iter(self.values.values()), ()))
 
-
-def read_columns(paths: Iterable[Path], group: str, names: Mapping[str, str], constants: Iterable[str] = ()) -> Columns:
-    """Read columns of a group of many files. A file that cannot be read is noted, and left out.
+def read_columns(paths: Iterable[Path], names: Mapping[str, str], constants: Iterable[str] = ()) -> Columns:
+    """Read columns of the survey's group of many files. A file that cannot be read is noted, and left out.
 
     Parameters
     ----------
     paths
         Assembled files.
-    group
-        ``desi``, ``hetdex``, ``legacysurvey``.
     names
         Column → its type: ``f8``, ``i8``, ``?``, ``U``.
     constants
         Datasets to take from the first file that has them.
     """
-    made = Columns()
+    columns = Columns()
     parts: dict[str, list[Array]] = {name: [] for name in names}
     for path in paths:
         try:
             with hdf5.reading(path) as file:
-                there = {name: file[group][name][:] for name in names if name in file[group]}
-                found = {name: _typed(values, names[name]) for name, values in there.items()}
+                group, csv = assembled.groups(file, path)
+                values = {name: _typed(group[name][:], kind) for name, kind in names.items() if name in group}
                 about = {key: str(file.attrs[key]) for key in ABOUT if key in file.attrs}
-                n = max((len(values) for values in found.values()), default=0)
-                if any(len(values) != n for values in found.values()):
-                    raise MalformedFile(f"{path}: its columns in {group} differ in length")
+                n = len(csv["row"])
+                if any(len(column) != n for column in values.values()):
+                    raise MalformedFile(f"{path}: its columns in {group.name} differ in length from {csv.name}/row")
                 for name in constants:
-                    if name in file[group] and name not in made.constants:
-                        made.constants[name] = file[group][name][:]
-        except (OSError, KeyError, ValueError, MalformedFile) as error:
-            made.bad.append(f"{error}" if str(path) in f"{error}" else f"{path}: {error}")
+                    if name in group and name not in columns.constants:
+                        columns.constants[name] = group[name][:]
+        except (OSError, KeyError, ValueError, HarvestError) as error:
+            columns.bad.append(f"{error}" if str(path) in f"{error}" else f"{path}: {error}")
             continue
-        made.n_files += 1
-        made.there.update(found)
+        columns.n_files += 1
+        columns.n += n
+        columns.there.update(values)
         for key, value in about.items():
-            made.about.setdefault(key, Counter())[value] += 1
+            columns.about.setdefault(key, Counter())[value] += 1
         for name, kind in names.items():
-            parts[name].append(found[name] if name in found else np.full(n, EMPTY[kind]))
+            parts[name].append(values[name] if name in values else np.full(n, EMPTY[kind]))
     for name, kind in names.items():
-        made.values[name] = _stack(parts[name], kind)
-    return made
+        columns.values[name] = _stack(parts[name], kind)
+    return columns
 
 
 def _typed(values: Array, kind: str) -> Array:

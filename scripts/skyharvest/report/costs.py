@@ -4,42 +4,42 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skyharvest.core.words import counted
-from skyharvest.report import files, job_times
-from skyharvest.report.figures import clock, draw_moved, draw_time, size
-from skyharvest.report.names import SURVEYS as NAMES
+from skyharvest.report.figures import clock, draw_moved, draw_time, size, svg_picture
+from skyharvest.report.files import traffic_of
+from skyharvest.report.harvested import Harvested
+from skyharvest.report.job_times import RuleTimes, read_steps
+from skyharvest.report.names import RUN
 from skyharvest.report.page import Section, Table, number, text
-from skyharvest.report.survey import Harvested, picture
 
 NOTHING = "there is nothing to show"
 RATE = 20e6  # bytes/s, of a link to the archive: an assumption, and said to be
 
 
-def costs(harvests: Sequence[Harvested], logs: Path) -> Section:
+def costs(harvests: Sequence[Harvested], results: Path) -> Section:
     """Return the section on bytes and time."""
     section = Section("costs", "Bytes and time")
-    moved = [files.moved(one.survey, one.files, one.journal) for one in harvests]
-    timed = job_times.read_steps(logs)
-    total = sum(one.bytes for one in moved)
+    traffic = [traffic_of(harvest.survey, harvest.files, harvest.journal) for harvest in harvests]
+    steps = read_steps(results / "logs")
     section.facts = [
-        ("moved over the network", size(total)),
-        ("requests", f"{sum(one.requests for one in moved):,}"),
-        ("time of all jobs", clock(sum(step.seconds for step in timed))),
+        ("moved over the network", size(sum(one.bytes for one in traffic))),
+        ("requests", f"{sum(one.requests for one in traffic):,}"),
+        ("time of all jobs", clock(sum(step.seconds for step in steps))),
     ]
     said = "; ".join(
-        f"{NAMES[one.survey]}: {size(one.bytes)} moved"
+        f"{one.title}: {size(one.bytes)} moved"
         + (f", whole files {'about ' if one.estimated else ''}{size(one.whole_bytes)}" if one.whole_bytes else "")
-        for one in moved
+        for one in traffic
     )
-    section.pictures.append(picture("run", "moved", draw_moved(moved, NAMES), f"Bars: {said or NOTHING}."))
-    said = "; ".join(f"{step.rule}: {clock(step.seconds)} in {counted(step.jobs, 'job')}" for step in timed)
-    section.pictures.append(picture("run", "time", draw_time(timed), f"Bars: {said or NOTHING}."))
+    section.pictures.append(svg_picture(RUN, "moved", draw_moved(traffic), f"Bars: {said or NOTHING}."))
+    said = "; ".join(f"{step.rule}: {clock(step.seconds)} in {counted(step.jobs, 'job')}" for step in steps)
+    section.pictures.append(svg_picture(RUN, "time", draw_time(steps), f"Bars: {said or NOTHING}."))
     lines = []
-    for one in moved:
+    for one in traffic:
         whole = one.whole_bytes or 0
         about = "about " if one.estimated else ""
         lines.append(
             [
-                text(NAMES[one.survey]),
+                text(one.title),
                 number(one.files),
                 number(one.requests),
                 number(one.bytes, size(one.bytes)),
@@ -63,11 +63,11 @@ def costs(harvests: Sequence[Harvested], logs: Path) -> Section:
         "The time of reading is added up over jobs, which may run at once. The last column is the size of the whole "
         f"files over an assumed {RATE / 1e6:.0f} MB/s, for comparison."
     )
-    section.tables = [Table("What was read", heads, lines, note), _time_table(timed)]
+    section.tables = [Table("What was read", heads, lines, note), _time_table(steps)]
     return section
 
 
-def _time_table(timed: Sequence[job_times.Step]) -> Table:
+def _time_table(steps: Sequence[RuleTimes]) -> Table:
     lines = [
         [
             text(step.rule),
@@ -77,7 +77,7 @@ def _time_table(timed: Sequence[job_times.Step]) -> Table:
                 for value in (step.seconds, step.seconds / step.jobs, step.longest, step.span)
             ),
         ]
-        for step in timed
+        for step in steps
     ]
     heads = ["step", "jobs", "all jobs", "mean", "longest", "first start to last end"]
     return Table("Jobs of each step", heads, lines)

@@ -1,16 +1,33 @@
 """The report's figures of ledgers, pixels, bytes and time: bars that carry their own labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from skyharvest.core.words import counted, duration
-from skyharvest.report.files import Moved
-from skyharvest.report.job_times import Step as Timed
+from skyharvest.report.files import Traffic
+from skyharvest.report.job_times import RuleTimes
 from skyharvest.report.ledger import Floats, Pixel, Step
-from skyharvest.report.style import FAINT, INK, LOST, MAIN, MUTED, REST, THIRD, bare, new, whole_numbers
+from skyharvest.report.page import Picture
+from skyharvest.report.style import (
+    FAINT,
+    INK,
+    LOST,
+    MAIN,
+    MUTED,
+    REST,
+    THIRD,
+    bare,
+    for_page,
+    new,
+    svg,
+    whole_numbers,
+)
+
+Drawing = tuple[Figure, str]
+"""A figure, and what it says in words."""
 
 WORDS = {
     "rejected": "rejected: no usable position",
@@ -22,6 +39,12 @@ WORDS = {
 }
 BAR = 0.34  # of the room for one step
 SHOWN_PIXELS = 12
+
+
+def svg_picture(survey: str, kind: str, figure: Figure, alt: str) -> Picture:
+    """Return a figure for the page and for a file."""
+    drawn = svg(figure)
+    return Picture(f"{survey}_{kind}", kind, alt, drawn.encode(), for_page(drawn).encode())
 
 
 def reason(status: str) -> str:
@@ -52,13 +75,17 @@ def draw_steps(steps: Sequence[Step]) -> Figure:
     return figure
 
 
-def draw_separations(nearest: Floats, radius: float, report_radius: float) -> Figure:
-    """Draw the distance to the nearest fiber of each CSV row, with the match radius.
+def draw_distances(nearest: Floats, radius: float, report_radius: float, thing: str) -> Figure:
+    """Draw the distance to what is nearest to each CSV row, with the match radius.
 
     Parameters
     ----------
     nearest
         (n,) arcsec; NaN where there is none within the report radius.
+    radius, report_radius
+        arcsec.
+    thing
+        What is nearest: ``fiber``.
     """
     figure, (axes,) = new(2.7)
     end = max(report_radius, radius)
@@ -80,19 +107,19 @@ def draw_separations(nearest: Floats, radius: float, report_radius: float) -> Fi
     axes.annotate(
         f"{radius:g}″", (radius, 0.97), (4, 0), xycoords=("data", "axes fraction"), textcoords="offset points", va="top"
     )
-    axes.set(xlim=(0, end), xlabel="distance to the nearest fiber (arcsec)", ylabel="CSV rows")
+    axes.set(xlim=(0, end), xlabel=f"distance to the nearest {thing} (arcsec)", ylabel="CSV rows")
     figure.legend(loc="outside upper left", ncols=1)
     return figure
 
 
-def draw_pixels(pixels: Sequence[Pixel]) -> Figure:
-    """Draw the busiest pixels: rows with a spectrum, without one, and not covered."""
+def draw_pixels(pixels: Sequence[Pixel], result: str) -> Figure:
+    """Draw the busiest pixels: rows with a result (``a spectrum``), without one, and not covered."""
     shown = list(pixels[:SHOWN_PIXELS])
     figure, (axes,) = new(0.75 + 0.27 * max(len(shown), 3))
     y = np.arange(len(shown))
     left = np.zeros(len(shown))
     for label, colour, counts in (
-        ("with a spectrum", MAIN, [p.matched for p in shown]),
+        (f"with {result}", MAIN, [p.matched for p in shown]),
         ("without", LOST, [p.covered - p.matched for p in shown]),
         ("not covered", REST, [p.targets - p.covered for p in shown]),
     ):
@@ -111,20 +138,20 @@ def draw_pixels(pixels: Sequence[Pixel]) -> Figure:
     return figure
 
 
-def draw_moved(moved: Sequence[Moved], names: Mapping[str, str]) -> Figure:
+def draw_moved(traffic: Sequence[Traffic]) -> Figure:
     """Draw the bytes that were moved, and what the same files have as a whole."""
     bars = []
-    for one in moved:
+    for one in traffic:
         said = size(one.bytes) if one.bytes else "0: read from a directory"
-        bars.append((f"{names[one.survey]}: moved", one.bytes, MAIN, said))
+        bars.append((f"{one.title}: moved", one.bytes, MAIN, said))
         if one.whole_bytes:
             about = "about " if one.estimated else ""
-            name = f"{names[one.survey]}: whole files"
+            name = f"{one.title}: whole files"
             bars.append((name, one.whole_bytes, REST, about + size(one.whole_bytes)))
     return _labelled(bars)
 
 
-def draw_time(steps: Sequence[Timed]) -> Figure:
+def draw_time(steps: Sequence[RuleTimes]) -> Figure:
     """Draw the time of all jobs of each step."""
     return _labelled(
         [(step.rule, step.seconds, THIRD, f"{clock(step.seconds)} in {counted(step.jobs, 'job')}") for step in steps]

@@ -14,16 +14,9 @@ from skyharvest.harvest.journal import Line, Read
 from skyharvest.harvest.plan import Kind, Plan, Unit
 from skyharvest.harvest.survey import Survey
 
-ROW_BYTES = 447_000
-"""Of a coadd, for each of its fibers: three arms of together 7,958 pixels, with FLUX, IVAR, MASK and 11 diagonals of
-RESOLUTION in 32 bits, are 445,648 bytes; FIBERMAP, SCORES and EXP_FIBERMAP make up the rest. The DR1 coadd of 1,500
-fibers that this was compared with has 446,700."""
-HEADER_BYTES = 130_000
-"""Of a coadd: 18 headers and the wavelengths."""
-
 
 @dataclass(frozen=True)
-class Missing:
+class MissingFile:
     """A file that the plan names and that has not been searched: ``absent`` or ``unreadable``, and why."""
 
     address: str
@@ -33,11 +26,13 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Traffic:
     """What reading a survey's files took.
 
     Attributes
     ----------
+    title
+        The survey's name as people write it.
     bytes, requests
         Over the network, in all attempts; 0 where the archive is a directory.
     seconds
@@ -47,10 +42,10 @@ class Moved:
     whole_bytes
         What these files have as a whole, None where that is not known.
     estimated
-        Whether that is an estimate: `ROW_BYTES` for each fiber.
+        Whether that is an estimate, from the rows that were searched.
     """
 
-    survey: str
+    title: str
     bytes: int
     requests: int
     seconds: float
@@ -70,14 +65,14 @@ def read_files(survey: Survey, plan: Plan, journal: Read, summary: Mapping[str, 
         The survey's directory ``extracted``.
     """
     planned = [(unit, *kind) for unit, kinds in plan.files.items() for kind in kinds]
-    found = [journal.files[file] for file in planned if file in journal.files]
-    states = [line.status for line in found]
+    lines = [journal.files[file] for file in planned if file in journal.files]
+    states = [line.status for line in lines]
     if survey.files != f"{survey.file}s":  # of a brick's many files the summary counts each
-        agree = len(found) == len(planned)
+        agree = len(lines) == len(planned)
     else:
         agree = all(states.count(s) == n for s, n in summary[survey.files].items())
     if agree:
-        return found
+        return lines
     return [
         line for unit, kinds in plan.files.items() for line in _of_extracted(survey, extracted, unit, kinds, journal)
     ]
@@ -107,34 +102,35 @@ def _of_extracted(survey: Survey, extracted: Path, unit: Unit, kinds: list[Kind]
 
 def missing_files(
     survey: Survey, files: list[Line], plan: Plan, summary: Mapping[str, Any], config: Mapping[str, Any]
-) -> list[Missing]:
+) -> list[MissingFile]:
     """Return the files that were not searched, with their addresses; those with most targets first."""
     reasons = {bad[survey.file]: bad["reason"] for bad in summary[f"unreadable_{survey.files}"]}
     root, path_of = survey.addresses(config[survey.name])
-    made = []
+    missing = []
     for line in files:
         if line.status == "read":
             continue
         path = path_of(line.unit, (line.survey, line.program))
         reason = reasons.get(path) or line.message or "listed by the release, not in the archive"
-        made.append(Missing(f"{root}/{path}" if root else path, line.status, plan.n_targets[line.unit], reason))
-    return sorted(made, key=lambda one: (one.status != "unreadable", -one.n_targets, one.address))
+        missing.append(MissingFile(f"{root}/{path}" if root else path, line.status, plan.n_targets[line.unit], reason))
+    return sorted(missing, key=lambda one: (one.status != "unreadable", -one.n_targets, one.address))
 
 
-def moved(survey: Survey, files: list[Line], journal: Read) -> Moved:
+def traffic_of(survey: Survey, files: list[Line], journal: Read) -> Traffic:
     """Return what reading took, and what whole files would have taken."""
     read = [line for line in files if line.status == "read"]
+    shown = survey.report
     whole: int | None = None
-    if survey.name == "desi":
-        whole = sum(HEADER_BYTES + ROW_BYTES * line.n_searched for line in read)
-    elif survey.name == "hetdex" and journal.bytes:  # cubes are compressed: they are fetched whole
+    if shown.row_bytes:
+        whole = sum(shown.header_bytes + shown.row_bytes * line.n_searched for line in read)
+    elif shown.fetched_whole and journal.bytes:
         whole = journal.bytes
-    return Moved(
-        survey.name,
+    return Traffic(
+        survey.title,
         journal.bytes,
         journal.requests,
         sum(line.seconds for line in journal.lines),
         len(read),
         whole,
-        survey.name == "desi",
+        bool(shown.row_bytes),
     )

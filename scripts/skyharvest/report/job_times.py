@@ -20,7 +20,7 @@ OWN = "write_report"
 
 
 @dataclass(frozen=True)
-class Step:
+class RuleTimes:
     """The jobs of a rule: how many, their time added up, the longest, and from the first start to the last end.
 
     All in seconds.
@@ -33,9 +33,9 @@ class Step:
     span: float
 
 
-def read_steps(logs: Path) -> list[Step]:
+def read_steps(logs: Path) -> list[RuleTimes]:
     """Return a step for each rule that has left logs of finished jobs; ``{rule}.log`` or ``{rule}/*.log``."""
-    made = []
+    steps = []
     for entry in sorted(logs.iterdir()) if logs.is_dir() else []:
         if entry.is_dir():
             times = [_times(log) for log in sorted(entry.glob("*.log"))]
@@ -43,13 +43,13 @@ def read_steps(logs: Path) -> list[Step]:
             times = [_times(entry)]
         else:
             continue
-        known = [found for found in times if found is not None]
+        known = [time for time in times if time is not None]
         rule = entry.stem if entry.is_file() else entry.name
         if known and rule != OWN:
             took = [end - begin for begin, end in known]
             span = max(end for _, end in known) - min(begin for begin, _ in known)
-            made.append(Step(rule, len(known), sum(took), max(took), span))
-    return sorted(made, key=lambda step: (_place(step.rule), step.rule))
+            steps.append(RuleTimes(rule, len(known), sum(took), max(took), span))
+    return sorted(steps, key=lambda step: (_place(step.rule), step.rule))
 
 
 def _place(rule: str) -> int:

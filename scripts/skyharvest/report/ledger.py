@@ -31,7 +31,7 @@ class Rows:
     Attributes
     ----------
     status : (n,) str
-    n_spectra : (n,) int64
+    n_results : (n,) int64
     nearest_arcsec : (n,) float64
         NaN where there is none.
     pix16 : (n,) int64
@@ -39,7 +39,7 @@ class Rows:
     """
 
     status: npt.NDArray[np.str_]
-    n_spectra: Ints
+    n_results: Ints
     nearest_arcsec: Floats
     pix16: Ints
 
@@ -56,7 +56,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the way from the CSV to spectra: how many rows reached it, and how many did not, by status."""
+    """A step of the way from the CSV to results: how many rows reached it, and how many did not, by status."""
 
     name: str
     reached: int
@@ -65,17 +65,22 @@ class Step:
 
 @dataclass(frozen=True)
 class Pixel:
-    """An NSIDE=16 pixel: its CSV rows, those with a spectrum, and their spectra."""
+    """An NSIDE=16 pixel: its CSV rows, those that are covered, those with a result, and the number of results."""
 
     pix16: int
     targets: int
     covered: int
     matched: int
-    spectra: int
+    results: int
 
 
-def read_ledger(path: Path) -> Rows:
+def read_ledger(path: Path, count: str = "n_spectra") -> Rows:
     """Read ``ledger.csv``.
+
+    Parameters
+    ----------
+    count
+        The column that counts what was harvested of each row.
 
     Raises
     ------
@@ -92,7 +97,7 @@ def read_ledger(path: Path) -> Rows:
         pix64 = np.array([int(cell) if cell else -1 for cell in columns["pix64"]], np.int64)
         return Rows(
             status=np.array(columns["status"], str),
-            n_spectra=np.array(columns["n_spectra" if "n_spectra" in columns else "n_images"], np.int64),
+            n_results=np.array(columns[count], np.int64),
             nearest_arcsec=np.array([cell or "nan" for cell in columns["nearest_arcsec"]], np.float64),
             pix16=np.where(pix64 >= 0, pix64 >> 4, -1),
         )
@@ -109,40 +114,42 @@ def read_summary(path: Path) -> dict[str, Any]:
         If it is not what `skyharvest.harvest.ledger.summarise` writes.
     """
     try:
-        made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if sum(made["status"].values()) != made["rows"]:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if sum(summary["status"].values()) != summary["rows"]:
             raise ValueError("its statuses do not add up to its rows")
-        return made
+        return summary
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise MalformedFile(f"{path} is not a summary ({error}): remove it, the next run makes it anew") from error
 
 
-def steps(summary: Mapping[str, Any]) -> list[Step]:
-    """Return the steps from the CSV's rows to those with a spectrum, with what each has lost of the one before.
+def steps(summary: Mapping[str, Any], result: str) -> list[Step]:
+    """Return the steps from the CSV's rows to those with a result, with what each has lost of the one before.
 
     Parameters
     ----------
     summary
         From `read_summary`.
+    result
+        What has been harvested: ``a spectrum``.
     """
     count: dict[str, int] = dict(summary["status"])
     missing = {name: n for name, n in count.items() if name.endswith(("_absent", "_unreadable"))}
     nothing = {name: n for name, n in count.items() if name not in missing and name not in LOST_BEFORE}
     left = int(summary["rows"])
-    made = [Step("rows of the CSV", left, {})]
+    way = [Step("rows of the CSV", left, {})]
     for name, lost in (
         ("with a usable position", {"rejected": count["rejected"]}),
         ("where the release has data", {"not_covered": count["not_covered"]}),
         ("that could be searched", missing),
-        ("with an image" if summary["survey"] == "legacysurvey" else "with a spectrum", nothing),
+        (f"with {result}", nothing),
     ):
         left -= sum(lost.values())
-        made.append(Step(name, left, lost))
-    return made
+        way.append(Step(name, left, lost))
+    return way
 
 
 def per_pixel(rows: Rows) -> list[Pixel]:
-    """Return the NSIDE=16 pixels with a CSV row in them, those with most spectra first."""
+    """Return the NSIDE=16 pixels with a CSV row in them, those with most results first."""
     at = rows.accepted
     pix16, index = np.unique(rows.pix16[at], return_inverse=True)
     n = len(pix16)
@@ -152,17 +159,14 @@ def per_pixel(rows: Rows) -> list[Pixel]:
             np.bincount(index, minlength=n),
             np.bincount(index[covered], minlength=n),
             np.bincount(index[matched], minlength=n),
-            np.bincount(index, weights=rows.n_spectra[at], minlength=n).astype(np.int64),
+            np.bincount(index, weights=rows.n_results[at], minlength=n).astype(np.int64),
         ]
     )
     order = np.lexsort((pix16, -counts[0], -counts[3]))
     return [Pixel(int(pix16[k]), *counts[:, k].tolist()) for k in order]
 
 
-def sky_density(rows: Rows) -> dict[bool, tuple[Ints, Ints]]:
-    """Return covered or not → NSIDE=16 pixels and the number of CSV rows in them, (m,) each."""
-    made = {}
-    for covered in (True, False):
-        pixels = rows.pix16[rows.accepted & (rows.covered == covered)]
-        made[covered] = tuple(np.unique(pixels, return_counts=True))
-    return made  # type: ignore[return-value]
+def sky_density(rows: Rows, covered: bool) -> tuple[Ints, Ints]:
+    """Return the NSIDE=16 pixels of the rows that are covered, or are not, and the number of rows in each, (m,)."""
+    pixels, counts = np.unique(rows.pix16[rows.accepted & (rows.covered == covered)], return_counts=True)
+    return pixels, counts

@@ -7,19 +7,16 @@ A figure is ``{survey}_{kind}.svg``; ``run`` stands for what is not of one surve
 from collections.abc import Iterable
 from pathlib import Path
 
+from skyharvest.surveys import SURVEYS
+
 CAPTIONS = Path(__file__).resolve().parents[3] / "report"
 
-SURVEYS = {"desi": "DESI", "hetdex": "HETDEX", "legacysurvey": "Legacy Surveys"}
 RUN = "run"
-KINDS = {
-    "desi": ("steps", "sky", "separations", "redshifts", "signal", "pixels"),
-    "hetdex": ("steps", "sky", "epochs"),
-    "legacysurvey": ("steps", "sky", "bands", "magnitudes"),
-    RUN: ("moved", "time"),
-}
+OF_RUN = ("moved", "time")
 TITLES = {
     "steps": "What became of the rows",
     "sky": "On the sky",
+    "distances": "Distances",
     "separations": "Separations",
     "redshifts": "Redshifts",
     "signal": "Signal-to-noise ratio",
@@ -34,7 +31,8 @@ TITLES = {
 
 def figures(surveys: Iterable[str]) -> list[tuple[str, str]]:
     """Return (survey, kind) of each figure of a report on these surveys, in the page's order."""
-    return [(survey, kind) for survey in (*surveys, RUN) for kind in KINDS[survey]]
+    of_surveys = [(survey, kind) for survey in surveys for kind in SURVEYS[survey].report.figures]
+    return [*of_surveys, *((RUN, kind) for kind in OF_RUN)]
 
 
 def caption(kind: str) -> str:

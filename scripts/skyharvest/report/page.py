@@ -15,6 +15,9 @@ from skyharvest.report.names import TITLES, caption
 ASSETS = Path(__file__).with_name("assets")
 MIME = {"svg": "image/svg+xml", "png": "image/png"}
 
+Fact = tuple[str, str]
+"""Name and value."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -85,7 +88,7 @@ class Section:
 
     id: str
     title: str
-    facts: list[tuple[str, str]] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -98,7 +101,7 @@ class Page:
 
     title: str
     about: str
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[Fact]
     sections: Sequence[Section]
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from skyharvest.report.names import SURVEYS as NAMES
+from skyharvest.report.harvested import Harvested
 from skyharvest.report.page import Cell, Section, Table, number, text
-from skyharvest.report.survey import Harvested
 
 
 def provenance(harvests: Sequence[Harvested], versions: Mapping[str, str], config: str, hash_now: str) -> Section:
@@ -21,14 +20,14 @@ def provenance(harvests: Sequence[Harvested], versions: Mapping[str, str], confi
     """
     section = Section("provenance", "Versions and configuration")
     for one in harvests:
-        made: Mapping[str, int] = one.columns.about.get("config_hash", {})
-        if made and set(made) != {hash_now}:
+        hashes = sorted(one.columns.about.get("config_hash", ()))
+        if hashes and hashes != [hash_now]:
             section.warnings.append(
-                f"{NAMES[one.name]}: the assembled files were made with another configuration "
-                f"({', '.join(sorted(made))}) than the one shown here ({hash_now})."
+                f"{one.title}: the assembled files were made with another configuration "
+                f"({', '.join(hashes)}) than the one shown here ({hash_now})."
             )
     lines: list[list[Cell]] = [
-        [text(NAMES[one.name]), text(key), text(value), number(n)]
+        [text(one.title), text(key), text(value), number(n)]
         for one in harvests
         for key, values in one.columns.about.items()
         for value, n in sorted(values.items())

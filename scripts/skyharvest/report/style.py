@@ -24,6 +24,7 @@ ROLES = {INK: "--ink", MUTED: "--muted", FAINT: "--faint", PAPER: "--paper"}
 
 MAIN, LOST, THIRD, FOURTH, REST = "#3f7fb5", "#d58936", "#4f9d7e", "#9170b5", "#8a95a1"
 """Of what there is to show; each stands out from both papers."""
+BINS = 36  # of histograms
 SERIES = (MAIN, LOST, THIRD, FOURTH, "#c0607a", "#7d8f3f")
 
 FONT = "DejaVu Sans"

@@ -8,6 +8,7 @@ from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.plan import Kind, Unit, batch_list, extracted_path, read_plan
 from skyharvest.harvest.survey import Addresses, Survey
 from skyharvest.surveys.desi.release import GLOBUS, load_release
+from skyharvest.surveys.desi.shown import BROWSER, READER, REPORT
 
 
 def addresses(section: Mapping[str, Any]) -> Addresses:
@@ -47,4 +48,7 @@ SURVEY = Survey(
         (DEMO_CSV, f"{DEMO}/truth.hdf5", f"{DEMO}/spectro/redux/demo/healpix/tilepix.fits"),
     ),
     addresses=addresses,
+    report=REPORT,
+    browser=BROWSER,
+    reader=READER,
 )

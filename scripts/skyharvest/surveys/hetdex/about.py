@@ -8,6 +8,7 @@ from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.plan import Kind, Unit, cube_list, cube_path, read_cubes
 from skyharvest.harvest.survey import Addresses, Survey
 from skyharvest.surveys.hetdex.release import load_release
+from skyharvest.surveys.hetdex.shown import BROWSER, READER, REPORT
 
 
 def addresses(section: Mapping[str, Any]) -> Addresses:
@@ -42,4 +43,7 @@ SURVEY = Survey(
     more_plan=("plan_cubes.npy", "urls.txt"),
     simulated=("simulate_hetdex", (f"{DEMO}/hetdex/truth.hdf5", f"{DEMO}/hetdex/ifu-index.fits")),
     addresses=addresses,
+    report=REPORT,
+    browser=BROWSER,
+    reader=READER,
 )

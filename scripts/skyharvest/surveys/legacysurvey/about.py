@@ -8,6 +8,7 @@ from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.plan import Kind, Unit, batch_list, brick_path, read_bricks
 from skyharvest.harvest.survey import Addresses, Survey
 from skyharvest.surveys.legacysurvey.release import load_release
+from skyharvest.surveys.legacysurvey.shown import BROWSER, READER, REPORT
 
 
 def addresses(section: Mapping[str, Any]) -> Addresses:
@@ -49,4 +50,7 @@ SURVEY = Survey(
         ),
     ),
     addresses=addresses,
+    report=REPORT,
+    browser=BROWSER,
+    reader=READER,
 )

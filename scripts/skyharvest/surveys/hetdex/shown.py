@@ -1,0 +1,35 @@
+"""What is shown of HETDEX; see `skyharvest.harvest.shown`."""
+
+from skyharvest.harvest.shown import PIXELS, BrowserDescription, ReaderDescription, ReportDescription
+
+REPORT = ReportDescription(
+    nearest="cube's centre",
+    facts=("files", "epochs"),
+    figures=("steps", "sky", "epochs"),
+    tables=("fields", "missing"),
+    columns={
+        "shotid": "i8",
+        "field": "U",
+        "mjd": "f8",
+        "epoch_group": "i8",
+        "n_epochs": "i8",
+        "fwhm_virus": "f8",
+        "separation_arcsec": "f8",
+    },
+    fetched_whole=True,  # cubes are compressed
+)
+BROWSER = BrowserDescription(
+    role="spectra",
+    datasets=("ra", "dec", "spectrum_lambda_vacuum", "spectrum_flux", "spectrum_error", "shotid", "ifuslot"),
+    labels=("shotid", "ifuslot"),
+)
+READER = ReaderDescription(
+    axes={"spectrum_lambda_vacuum": "wavelength", "spectrum_lambda": "wavelength_air"},
+    dimensions=((r"(spectrum|optimal)_(flux|error|coverage)", ("wavelength",)), (r"maps/\w+", PIXELS)),
+    kinds={"spectrum": "enabled: true", "optimal": "optimal: gaussian"},
+    wavelength="spectrum_lambda_vacuum",
+    wavelength_air="spectrum_lambda",
+    uncertainty="error",
+    image_group="maps",
+    image_option="hetdex: {maps: {enabled: true}}",
+)
