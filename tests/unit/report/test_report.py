@@ -17,13 +17,16 @@ from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.journal import Journal, Line, read_journal
 from skyharvest.harvest.plan import read_plan
+from skyharvest.harvest.shown import ReportDescription
 from skyharvest.report.columns import read_columns
-from skyharvest.report.files import moved, read_files
-from skyharvest.report.histograms import shares
+from skyharvest.report.cutouts import shares
+from skyharvest.report.files import read_files, traffic_of
 from skyharvest.report.job_times import read_steps
 from skyharvest.report.ledger import per_pixel, read_ledger, read_summary, sky_density, steps
-from skyharvest.report.names import CAPTIONS, KINDS, TITLES, figures
+from skyharvest.report.names import CAPTIONS, OF_RUN, TITLES, figures
+from skyharvest.report.sections import FIGURES
 from skyharvest.report.sky import CENTRE, levels, mollweide, polygons
+from skyharvest.surveys import SURVEYS
 from skyharvest.surveys.desi.about import SURVEY as DESI
 
 # A ledger: status, spectra, distance, NSIDE=64 pixel (16 p to 16 p + 15 are in pixel p of NSIDE=16), missing files.
@@ -79,9 +82,12 @@ def write_ledger(root: Path, file: str, near: str, rows, counts: dict[str, int],
 def write_crossmatch(path: Path, group: str, columns: dict, **about: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
-        file.attrs.update(about)
+        file.attrs.update({"survey": group, "csv_group": "chandra"} | about)
         for name, values in columns.items():
             file.create_dataset(f"{group}/{name}", data=values)
+        file["chandra/row"] = np.arange(
+            len(columns.get("program", columns.get("brickname", columns.get("shotid", ()))))
+        )
 
 
 def spectra(n: int, **more: object) -> dict[str, object]:
@@ -206,7 +212,7 @@ def tree(tmp_path) -> Tree:
 
 def test_the_steps_lose_every_row_once_and_end_with_the_matched(tree):
     summary = read_summary(tree.root / "summary.json")
-    found = [(step.reached, step.lost) for step in steps(summary)]
+    found = [(step.reached, step.lost) for step in steps(summary, "a spectrum")]
     assert found == [
         (9, {}),
         (8, {"rejected": 1}),
@@ -218,10 +224,10 @@ def test_the_steps_lose_every_row_once_and_end_with_the_matched(tree):
 
 def test_pixels_and_the_map_count_each_accepted_row_in_its_pixel(tree):
     rows = read_ledger(tree.root / "ledger.csv")
-    found = [(p.pix16, p.targets, p.covered, p.matched, p.spectra) for p in per_pixel(rows)]
+    found = [(p.pix16, p.targets, p.covered, p.matched, p.results) for p in per_pixel(rows)]
     assert found == [(100, 5, 4, 2, 3), (101, 2, 2, 1, 1), (562, 1, 0, 0, 0)]
-    density = {key: (pixels.tolist(), counts.tolist()) for key, (pixels, counts) in sky_density(rows).items()}
-    assert density == {True: ([100, 101], [4, 2]), False: ([100, 562], [1, 1])}
+    density = {covered: [part.tolist() for part in sky_density(rows, covered)] for covered in (True, False)}
+    assert density == {True: [[100, 101], [4, 2]], False: [[100, 562], [1, 1]]}
 
 
 def test_what_is_no_ledger_says_so(tree):
@@ -287,7 +293,7 @@ def test_bytes_are_those_of_all_attempts_and_whole_files_go_by_their_fibers(tree
     Journal(tree.journal).add([Line(1.7e9, 1600, "", "", "failed", seconds=5.0, requests=7, bytes=500_000)])
     journal = read_journal(tree.journal)
     plan, summary = read_plan(str(tree.root / "plan.csv")), read_summary(tree.root / "summary.json")
-    made = moved(DESI, read_files(DESI, plan, journal, summary, tree.root / "extracted"), journal)
+    made = traffic_of(DESI, read_files(DESI, plan, journal, summary, tree.root / "extracted"), journal)
     assert (made.bytes, made.requests, made.seconds, made.files) == (6_500_000, 25, 17.0, 3)
     assert made.estimated
     assert made.whole_bytes == pytest.approx(350 * 447_000, rel=0.01)
@@ -300,7 +306,7 @@ def test_columns_of_all_files_are_read_and_a_torn_file_costs_its_own_rows(tree, 
         del file["desi/median_coadd_snr_r"]
         file.attrs["config_hash"] = "def"
     names = {"z": "f8", "program": "U", "median_coadd_snr_r": "f8", "zwarn": "i8"}
-    made = read_columns([one, torn, tmp_path / "none.hdf5", other], "desi", names)
+    made = read_columns([one, torn, tmp_path / "none.hdf5", other], names)
     assert made.values["program"].tolist() == ["dark", "bright", "dark", "dark"]
     np.testing.assert_allclose(made.values["z"], [0.1, 0.55, 1.0, 0.1])
     np.testing.assert_array_equal(made.values["median_coadd_snr_r"], [1, 5, 9, np.nan])
@@ -432,6 +438,11 @@ def test_without_a_ledger_the_program_names_what_is_missing(tree, capsys):
 
 
 def test_every_kind_of_figure_has_a_title_and_a_caption():
-    kinds = {kind for survey in KINDS for kind in KINDS[survey]}
+    kinds = {
+        *OF_RUN,
+        *ReportDescription().figures,
+        *(kind for survey in SURVEYS.values() for kind in survey.report.figures),
+    }
     assert kinds == set(TITLES)
+    assert set(FIGURES) == kinds - set(OF_RUN)
     assert {path.stem for path in CAPTIONS.glob("*.rst")} == kinds
