@@ -1,12 +1,21 @@
 """What an assembled file, ``crossmatch_{survey}.hdf5``, says of itself in its root attributes."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from skyharvest.core import provenance
 from skyharvest.core.errors import InputError, MalformedFile
 
 if TYPE_CHECKING:
     import h5py
+
+
+def describe(file: "h5py.File", survey: str, csv_group: str, pix16: int, attributes: Mapping[str, Any]) -> None:
+    """Write the root attributes: of the groups, of the NSIDE=16 pixel, the survey's own, and the provenance."""
+    file.attrs.update({"survey": survey, "csv_group": csv_group, "healpix": pix16, "nside": 16, "ordering": "NESTED"})
+    file.attrs.update(attributes)
+    file.attrs.update(provenance.attributes())
 
 
 def groups(file: "h5py.File", path: Path) -> tuple["h5py.Group", "h5py.Group"]:

@@ -46,8 +46,8 @@ def open_healpix(
     if pix16 is None or not _path(path, pix16, survey).is_file():
         there = pixels(path, survey)
         asked = "say which pixel to open" if pix16 is None else f"there is no {survey} file of pixel {pix16}"
-        listed = listed([str(pix) for pix in there]) or "none"
-        raise InputError(f"{path}: {asked}; those of {survey} are {listed}")
+        known = listed([str(pix) for pix in there]) or "none"
+        raise InputError(f"{path}: {asked}; those of {survey} are {known}")
     return Crossmatch(_path(path, pix16, survey))
 
 
@@ -81,4 +81,5 @@ def _directory(root: Path, survey: str) -> Path:
 
 
 def _path(root: Path, pix16: int, survey: str) -> Path:
-    return SURVEYS[survey].crossmatch(_directory(root, survey), pix16)
+    directory = _directory(root, survey)
+    return SURVEYS[survey].crossmatch(directory, pix16)

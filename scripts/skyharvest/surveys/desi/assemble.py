@@ -30,9 +30,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.core import provenance
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
+from skyharvest.harvest import assembled
 from skyharvest.surveys.desi.coadd import ARMS, COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
 from skyharvest.targets.csv_columns import write_csv_columns
 
@@ -112,9 +112,7 @@ def assemble(
         for piece in pieces:
             csv_row[piece.place] = piece.row
         with hdf5.create(out) as file:
-            file.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED"})
-            file.attrs.update(attributes)
-            file.attrs.update(provenance.attributes())
+            assembled.describe(file, "desi", layout.name, pix16, attributes)
             desi = file.create_group("desi")
             _write_columns(desi, pieces, csv_row, layout)
             _write_spectra(desi, pieces, n, layout)

@@ -20,12 +20,12 @@ import numpy.typing as npt
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Range, Source
 from skyharvest.formats.fits_rows import BLOCK, FIRST_READ, HDU, FitsFile
+from skyharvest.surveys.desi.shown import ARMS as ARMS  # noqa: PLC0414 (others take it from here)
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-ARMS = ("b", "r", "z")
 COORDINATES = {"TARGETID": "iu", "TARGET_RA": "f", "TARGET_DEC": "f"}  # and what they hold: NumPy's kinds
 REDSHIFTS = {
     **{"TARGETID": "iu", "Z": "f", "ZERR": "f", "ZWARN": "iu"},

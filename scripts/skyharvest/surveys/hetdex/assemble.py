@@ -31,9 +31,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.core import provenance
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
+from skyharvest.harvest import assembled
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR, air_to_vacuum
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
 from skyharvest.surveys.hetdex.maps import Maps, concatenate, read_maps, write_fits, write_maps
@@ -110,9 +110,7 @@ def assemble_hetdex(
         if images is not None:
             _write_fits(fits, images, found)
     with hdf5.create(out) as file:
-        file.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED"})
-        file.attrs.update(attributes)
-        file.attrs.update(provenance.attributes())
+        assembled.describe(file, "hetdex", name, pix16, attributes)
         hetdex = file.create_group("hetdex")
         hdf5.write_column(hetdex, "shotid", found["shotid"])
         hdf5.write_column(hetdex, "ifuslot", found["ifuslot"])

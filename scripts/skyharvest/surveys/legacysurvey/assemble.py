@@ -35,10 +35,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.core import provenance
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.formats.tiled_image import PIXEL_ARCSEC, PRODUCTS
+from skyharvest.harvest import assembled
 from skyharvest.targets.csv_columns import write_csv_columns
 
 Array = npt.NDArray[Any]
@@ -112,9 +112,7 @@ def assemble_legacysurvey(
     place = np.empty(len(order), np.int64)  # of each row of the pieces, one after another, in the assembled file
     place[order] = np.arange(len(order))
     with hdf5.create(out) as file:
-        file.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED"})
-        file.attrs.update(attributes)
-        file.attrs.update(provenance.attributes())
+        assembled.describe(file, "legacysurvey", name, pix16, attributes)
         group = file.create_group("legacysurvey")
         group.attrs["pixscale"] = PIXEL_ARCSEC
         _write_columns(group, pieces, order)
