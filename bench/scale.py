@@ -33,7 +33,8 @@ import yaml
 
 from lib import ROOT, report
 from skyharvest.formats.byte_source import LocalFile
-from skyharvest.formats.fits_rows import HDU, FitsFile
+from skyharvest.formats.fits_file import FitsFile
+from skyharvest.formats.fits_hdu import HDU
 from skyharvest.simulate.desi import columns
 from skyharvest.simulate.desi.coadd import observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.release import write_tilepix

@@ -13,7 +13,7 @@ import numpy as np
 
 import lib  # noqa: F401 (finds skyharvest)
 from skyharvest.archive.archive import Archive
-from skyharvest.formats.fits_rows import FitsFile
+from skyharvest.formats.fits_file import FitsFile
 from skyharvest.simulate.desi.coadd import observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.sources import draw_sources
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE

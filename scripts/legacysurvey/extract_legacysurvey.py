@@ -12,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.archive.archive import Archive, Cost
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
-from skyharvest.formats.tiled_image import PRODUCTS
 from skyharvest.harvest.batch import extract_units
 from skyharvest.harvest.extracted import write_list
 from skyharvest.harvest.journal import Journal, Line
@@ -20,6 +19,7 @@ from skyharvest.harvest.plan import BRICK, brick_path, read_bricks
 from skyharvest.harvest.progress import Progress
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
+from skyharvest.surveys.legacysurvey.images import PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import bricks_of_plan, targets_of_brick
 from skyharvest.surveys.legacysurvey.release import load_release
 

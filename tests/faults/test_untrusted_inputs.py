@@ -25,7 +25,7 @@ from skyharvest.archive.http.response import Response, TryAgain, parse_content_r
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.byte_source import LocalFile
-from skyharvest.formats.fits_rows import FitsFile
+from skyharvest.formats.fits_file import FitsFile
 from skyharvest.harvest import ledger
 from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.coadd import Coadd

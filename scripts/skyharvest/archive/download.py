@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.formats.byte_source import LocalFile, Source
-from skyharvest.formats.fits_rows import FitsFile
+from skyharvest.formats.fits_file import FitsFile
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
-"""Arrow tables to numpy, without what makes pyarrow import pandas: that is half of a short job's seconds.
+"""Arrow tables to numpy, without pandas, whose import takes half of a short job's time.
 
-(`pyarrow.parquet.read_table` with a filter, `pyarrow.array`, and an array's own ``to_numpy`` do import it, wherever it
-is installed.) Source of the layout: arrow.apache.org/docs/format/Columnar.html, "Validity bitmaps" and "Fixed-size
-Primitive Layout".
+`pyarrow.parquet.read_table` with a filter, `pyarrow.array`, and an array's own ``to_numpy`` import pandas if it is
+installed, so they are not used here.
+
+Source: arrow.apache.org/docs/format/Columnar.html, "Validity bitmaps" and "Fixed-size Primitive Layout".
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def rows_where(parquet: Path, column: str, value: int) -> pa.Table:
-    """Return the rows of a Parquet file with this number in a column."""
+    """Return the rows of a Parquet file that have this number in a column."""
     with pq.ParquetFile(parquet) as file:
         table = file.read()
     return take(table, np.flatnonzero(to_numpy(table.column(column))[0] == value))
@@ -33,7 +34,7 @@ def take(table: pa.Table, index: Ints) -> pa.Table:
 
 
 def to_numpy(column: pa.ChunkedArray) -> tuple[Array, int | None]:
-    """Return a column as an array and the number that stands for an empty cell, if there is one.
+    """Return a column as an array, and the number that stands for an empty cell, if any.
 
     Integers stay 64-bit integers even where cells are empty: as floats, long identifiers would lose digits. Strings
     become an object array, with "" for empty cells.
@@ -60,7 +61,7 @@ def _dtype(kind: pa.DataType) -> np.dtype[Any]:
 
 
 def _numbers(chunk: pa.Array) -> tuple[Array, Array]:
-    """Return an array's numbers (anything where a cell is empty), and which cells are not empty."""
+    """Return an array's numbers (arbitrary in empty cells), and which cells are not empty."""
     begin, n = chunk.offset, len(chunk)
     bitmap, data = chunk.buffers()
     valid = np.ones(n, bool) if bitmap is None else _bits(bitmap, begin, n)

@@ -39,7 +39,7 @@ def cut(ranges: Sequence[Range], blocks: Sequence[tuple[int, bytes]]) -> list[by
     Parameters
     ----------
     ranges
-        What is wanted, in any order.
+        In any order.
     blocks
         (start, bytes) of disjoint parts of the file, sorted by start.
 
@@ -65,11 +65,11 @@ def cut(ranges: Sequence[Range], blocks: Sequence[tuple[int, bytes]]) -> list[by
 
 
 class Closable(ABC):
-    """What is closed at the end of a ``with`` block."""
+    """Something to close at the end of a ``with`` block."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what is held open."""
+        """Close it."""
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +88,7 @@ class Source(Closable):
     @property
     @abstractmethod
     def gap(self) -> int:
-        """Bytes between two ranges that are cheaper to read than to skip."""
+        """Largest number of bytes between two ranges that is read rather than skipped."""
 
     @abstractmethod
     def _read(self, ranges: Sequence[Range]) -> list[bytes]:
@@ -103,7 +103,7 @@ class Source(Closable):
         """Return the file's length in bytes."""
 
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
-        """Read many parts of the file at once.
+        """Read many ranges of the file at once.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class Source(Closable):
         MalformedFile
             If the file ends before a range does.
         Absent, ArchiveUnavailable, ArchiveRefused
-            As `skyharvest.archive.archive` says.
+            See `skyharvest.archive.archive`.
         """
         merged = merge(ranges, self.gap)
         blocks = self._read(merged) if merged else []
@@ -181,12 +181,12 @@ class LocalFile(Source):
 
 
 class Prefetched(Source):
-    """A source whose coming reads are partly known: what was fetched ahead is not asked for again.
+    """A source that keeps what was fetched ahead, so that later reads need no request.
 
     Parameters
     ----------
     source
-        What to read from. Not closed.
+        File to read. Not closed.
     """
 
     def __init__(self, source: Source) -> None:
@@ -196,25 +196,25 @@ class Prefetched(Source):
 
     @property
     def gap(self) -> int:
-        """That of the source."""
+        """The source's."""
         return self._source.gap
 
     def fetch(self, ranges: Sequence[Range]) -> None:
-        """Read these ranges now, in one go, and keep them. What lies beyond the file's end is left out."""
+        """Read these ranges now, and keep them; ranges are cut at the file's end."""
         size = self.size()
         wanted = [(start, min(stop, size)) for start, stop in ranges if start < size]
         missing = [span for span, part in zip(wanted, cut(wanted, self._blocks), strict=True) if part is None]
         self._keep(zip(missing, self._source.read(missing), strict=True))
 
     def kept_from(self, position: int, most: int) -> bytes:
-        """Return what is kept of the file from ``position`` on without a gap, ``most`` bytes of it."""
+        """Return the kept bytes from ``position`` up to the first gap, at most ``most``."""
         for start, data in self._blocks:
             if start <= position < start + len(data):
                 return data[position - start : position - start + most]
         return b""
 
     def _keep(self, parts: "zip[tuple[Range, bytes]] | list[tuple[Range, bytes]]") -> None:
-        """Add parts of the file, joining what touches: a later read may begin in one and end in the next."""
+        """Add parts of the file, joined where they touch: a later read may begin in one and end in the next."""
         blocks: list[tuple[int, bytes]] = []
         for start, data in sorted([*self._blocks, *((span[0], data) for span, data in parts)]):
             if blocks and start <= blocks[-1][0] + len(blocks[-1][1]):
@@ -225,7 +225,7 @@ class Prefetched(Source):
         self._blocks = blocks
 
     def forget(self) -> None:
-        """Drop what was kept."""
+        """Drop the kept bytes."""
         self._blocks = []
 
     def _read(self, ranges: Sequence[Range]) -> list[bytes]:
@@ -245,7 +245,7 @@ class Prefetched(Source):
         return self._source.size()
 
     def close(self) -> None:
-        """Drop what was kept; the source stays open."""
+        """Drop the kept bytes; the source stays open."""
         self.forget()
 
 
@@ -257,5 +257,5 @@ def _local_error(path: Path, error: OSError) -> ArchiveRefused | ArchiveUnavaila
 
 def too_short(name: str, size: int | None, wanted: int) -> MalformedFile:
     """Return the error for a file that ends before byte ``wanted``."""
-    found = "ends" if size is None else f"has {size:,} bytes and ends"
-    return MalformedFile(f"{name}: the file {found} before byte {wanted:,}: it is truncated or its headers lie")
+    end = "ends" if size is None else f"has {size:,} bytes and ends"
+    return MalformedFile(f"{name}: the file {end} before byte {wanted:,}: it is truncated or its headers lie")

@@ -1,10 +1,10 @@
-"""HDF5 layouts: how columns and spectra are laid down, and read back.
+"""Columns and spectra in HDF5 files.
 
-Everything that is written here can be read by every h5py and every HDF5 library: fixed-length or UTF-8 strings, native
-numbers, gzip with shuffle. Files carry no time stamps of their own, so equal content gives equal bytes.
+Every HDF5 library can read these files: fixed-length or UTF-8 strings, native numbers, gzip with shuffle. HDF5's own
+time stamps are off, so equal content gives equal bytes.
 
-A sealed file has a digest of itself before the HDF5 part, in its user block: uncompressed HDF5 has no checksums, and
-zeros where a disk lost a page would read as data.
+A sealed file has a digest of its HDF5 part in its user block: uncompressed HDF5 has no checksums, so that a page lost
+by a disk would be read as zeros.
 """
 
 import hashlib
@@ -28,26 +28,26 @@ Array = npt.NDArray[Any]
 GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 CHUNK_ROWS = 4096  # of one-dimensional columns
 NULL_INTEGER = np.iinfo(np.int64).min
-_ERRNO = re.compile(r"\berrno = ([1-9][0-9]*)")  # in what HDF5 says
-_ROOMY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (memory: not the disk that may be full)
+_ERRNO = re.compile(r"\berrno = ([1-9][0-9]*)")  # in HDF5's messages
+_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (not the disk, which may be full)
 USER_BLOCK = 512  # bytes; the smallest that HDF5 has
 
 
 @contextmanager
 def create(path: str | os.PathLike[str], *, sealed: bool = False) -> Iterator[h5py.File]:
-    """Open a new HDF5 file that appears under its name, sealed or not, when the block ends without an error."""
+    """Open a new HDF5 file, which appears under its name when the block ends without an error."""
     with atomic_path(path) as temporary:
         file = _new(temporary, USER_BLOCK if sealed else 0)
         try:
             yield file
             file.flush()
         except BaseException as error:
-            # HDF5 writes what it still holds when a file is closed, and crashes as Python exits where that fails.
-            with tempfile.TemporaryFile(dir=_ROOMY) as elsewhere:
+            # Closing writes HDF5's buffers, and Python would crash at exit if that fails: write them to another file.
+            with tempfile.TemporaryFile(dir=_MEMORY) as elsewhere:
                 os.dup2(elsewhere.fileno(), file.id.get_vfd_handle())
                 file.close()
-            if isinstance(error, OSError | RuntimeError) and (found := _ERRNO.search(str(error))):
-                raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+            if isinstance(error, OSError | RuntimeError) and (match := _ERRNO.search(str(error))):
+                raise OSError(int(match[1]), os.strerror(int(match[1])), str(path)) from error
             raise
         file.close()
         if sealed:
@@ -56,16 +56,16 @@ def create(path: str | os.PathLike[str], *, sealed: bool = False) -> Iterator[h5
 
 
 def _new(path: Path, user_block: int) -> h5py.File:
-    """Open a new file that writes what it is told at once.
+    """Open a new file without write buffers.
 
-    From its buffers HDF5 writes later, when Python drops a dataset: an error is then printed and passed over, and if
-    there is room again by the time that the file is closed, it is there without that piece.
+    HDF5 writes buffers when Python deletes a dataset: an error is then printed but not raised, and the closed file
+    may lack that part of its data.
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_EARLIEST, h5py.h5f.LIBVER_V110)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_sieve_buf_size(0)  # of contiguous datasets
-    access.set_cache(0, 0, 0, 0.75)  # of chunks: whole ones are written here
+    access.set_cache(0, 0, 0, 0.75)  # of chunks: only whole chunks are written here
     creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
     creation.set_userblock(user_block)
     return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access))
@@ -73,9 +73,9 @@ def _new(path: Path, user_block: int) -> h5py.File:
 
 @contextmanager
 def reading(path: str | os.PathLike[str], *, check: bool = False) -> Iterator[h5py.File]:
-    """Open an HDF5 file to read; a torn one is a `MalformedFile` that says to remove it.
+    """Open an HDF5 file to read; `MalformedFile` for a damaged one says to remove it.
 
-    With ``check`` a sealed file is read as a whole first, and must be as it was written.
+    With ``check`` the digest of a sealed file is compared first.
     """
     try:
         file = h5py.File(path, "r")
@@ -88,35 +88,35 @@ def reading(path: str | os.PathLike[str], *, check: bool = False) -> Iterator[h5
     with file:
         if check and file.userblock_size:
             with open(path, "rb") as stream:  # noqa: PTH123 (any path)
-                found = stream.read(USER_BLOCK).rstrip(b"\x00")
-            if found != _seal(path):
+                seal = stream.read(USER_BLOCK).rstrip(b"\x00")
+            if seal != _seal(path):
                 raise MalformedFile(f"{path} is not as it was written: remove it, the next run makes it anew")
         yield file
 
 
 def _seal(path: str | os.PathLike[str]) -> bytes:
-    """Return what a file's user block should hold."""
-    made = hashlib.blake2b(digest_size=32)
+    """Return the content of the user block for a file."""
+    digest = hashlib.blake2b(digest_size=32)
     with open(path, "rb") as stream:  # noqa: PTH123 (any path)
         stream.seek(USER_BLOCK)
         while piece := stream.read(1 << 20):
-            made.update(piece)
-    return b"skyharvest blake2b " + made.hexdigest().encode()
+            digest.update(piece)
+    return b"skyharvest blake2b " + digest.hexdigest().encode()
 
 
 def safe_name(name: str, taken: Mapping[str, Any] | Sequence[str] = ()) -> str:
-    """Return a link name for a column of any name: ``/`` would make a group, ``.`` is the group itself."""
-    made = re.sub(r"[/\x00]", "_", name).strip() or "_"
-    if set(made) == {"."}:
-        made = "_" * len(made)
-    unique, k = made, 2
+    """Return a valid link name for a column's name: in HDF5 ``/`` separates groups, and ``.`` is the group itself."""
+    link = re.sub(r"[/\x00]", "_", name).strip() or "_"
+    if set(link) == {"."}:
+        link = "_" * len(link)
+    unique, k = link, 2
     while unique in taken:
-        unique, k = f"{made}_{k}", k + 1
+        unique, k = f"{link}_{k}", k + 1
     return unique
 
 
 def write_column(group: h5py.Group, name: str, values: Array, **attributes: Any) -> h5py.Dataset:
-    """Write one column: any shape, rows first; short columns whole, long ones in compressed chunks.
+    """Write one column of any shape, rows first; long columns in compressed chunks.
 
     Strings: ``S`` dtypes stay fixed-length bytes, object and ``U`` arrays become variable-length UTF-8.
     """
@@ -145,9 +145,9 @@ def spectra_dataset(
     compressed: bool,
     **attributes: Any,
 ) -> h5py.Dataset:
-    """Make a dataset for ``n_rows`` spectra of ``shape``, to be filled by slices; a chunk is one whole spectrum.
+    """Return an empty dataset for ``n_rows`` spectra of ``shape``; a chunk is one spectrum.
 
-    Uncompressed ones are contiguous: a row is one read all the same.
+    Uncompressed datasets are contiguous.
     """
     options: dict[str, Any] = {"chunks": (1, *shape), **GZIP} if compressed else {}
     if n_rows == 0:
@@ -158,19 +158,19 @@ def spectra_dataset(
 
 
 def write_table(group: h5py.Group, columns: Mapping[str, Array], units: Mapping[str, str] | None = None) -> None:
-    """Write columns of equal length under safe names; a changed name is kept in the attribute ``column``."""
+    """Write columns of equal length under valid link names; the attribute ``column`` keeps a changed name."""
     for name, values in columns.items():
         link = safe_name(name, group)
         write_column(group, link, values, unit=(units or {}).get(name), column=name if link != name else None)
 
 
 def read_table(group: h5py.Group, rows: Any = slice(None)) -> dict[str, Array]:
-    """Read the columns of a group, or some rows of them; strings as stored (bytes)."""
+    """Read the columns of a group, or some of their rows; strings as stored (bytes)."""
     return {name: item[rows] for name, item in group.items() if isinstance(item, h5py.Dataset)}
 
 
 def columns(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    """Return the datasets of a group by their columns' own names, which those of links may not be: `write_column`."""
+    """Return the datasets of a group by their columns' names, which may differ from the links: `write_table`."""
     return {str(item.attrs.get("column", link)): item for link, item in group.items()}
 
 

@@ -1,4 +1,4 @@
-"""Tables of a plan in NumPy's format, of which a job reads its own few rows."""
+"""Structured NumPy arrays on disk, of which a job reads a few rows."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from skyharvest.core.errors import MalformedFile
 
 
 def write_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write an array, complete or not at all."""
+    """Write an array atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as out:
         np.save(out, array)
 
 
 def rows_where(path: Path, dtype: np.dtype[Any], names: Sequence[str], values: tuple[Any, ...]) -> npt.NDArray[Any]:
-    """Return the rows that have these values, by bisection: little more than those is read.
+    """Return the rows with these values, by bisection: little else is read.
 
     Parameters
     ----------
     path
         A structured array, sorted by the columns ``names``.
     dtype
-        What its columns must be.
+        The expected dtype.
     names, values
-        Columns, and what is looked for in them.
+        Columns, and the values to find in them.
 
     Raises
     ------
     MalformedFile
-        If the columns are others.
+        If the dtype differs.
     """
     rows = np.load(path, mmap_mode="r", allow_pickle=False)
     if rows.dtype != dtype:

@@ -1,8 +1,8 @@
-"""The plane of an image: which pixel a position falls on, and where on the sky a pixel is.
+"""Celestial coordinates of an image: positions to pixels and back.
 
-The gnomonic projection (TAN) of HETDEX's cubes and the Legacy Surveys' bricks is computed here; any other by astropy,
-whose import takes as long as all else that is done for one source. Source: Calabretta & Greisen 2002, A&A 395, 1077,
-§5.1.3, and Greisen & Calabretta 2002, A&A 395, 1061, for the matrices.
+The gnomonic projection (TAN) is computed here, any other by astropy, whose import is slow for short jobs.
+
+Source: Calabretta & Greisen 2002, A&A 395, 1077, §5.1.3; Greisen & Calabretta 2002, A&A 395, 1061, for the matrices.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.formats.fits_rows import Value
+from skyharvest.formats.fits_header import Value
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,14 +23,14 @@ _CELESTIAL = re.compile(
 
 
 class Sky:
-    """Where pixels are: the celestial axes of a header.
+    """The celestial axes of a header.
 
     Parameters
     ----------
     header
-        Keyword → value; what is not of axes 1 and 2 is ignored. The frame is taken to be ICRS.
+        Keyword → value; keywords of axes other than 1 and 2 are ignored. The frame is taken to be ICRS.
     shape
-        Of the image, (y, x), if astropy's WCS is to know it.
+        Shape of the image, (y, x), for astropy's WCS.
 
     Raises
     ------
@@ -59,14 +59,14 @@ class Sky:
             and np.linalg.det(self._matrix) != 0
         )
         if not self._is_plain:
-            self.wcs.wcs.set()  # raises what is wrong
+            self.wcs.wcs.set()  # raises if the keywords are wrong
             self._matrix = self.wcs.pixel_scale_matrix
 
     def _number(self, key: str, default: float | None = None) -> float:
         return as_number(self.cards.get(key, default))
 
     def _pixel_scale_matrix(self) -> Floats:
-        """Return the matrix (2, 2) from pixels to degrees on the projection's plane."""
+        """Return the (2, 2) matrix from pixels to degrees on the plane of projection."""
         pairs = [[(i, j) for j in (1, 2)] for i in (1, 2)]
         if any(re.match("CD[12]", key) for key in self.cards):
             return np.array([[self._number(f"CD{i}_{j}", 0) for i, j in row] for row in pairs])
@@ -90,7 +90,7 @@ class Sky:
         return float(np.hypot(*self._matrix[:, 0]) * 3600)
 
     def pixels(self, ra: Any, dec: Any) -> tuple[Floats, Floats]:
-        """Return where positions fall.
+        """Return the pixels of positions.
 
         Parameters
         ----------
@@ -108,14 +108,14 @@ class Sky:
         dec0 = np.radians(self._number("CRVAL2"))
         dec, east = np.radians(dec), np.radians(ra - self._number("CRVAL1"))
         toward = np.sin(dec0) * np.sin(dec) + np.cos(dec0) * np.cos(dec) * np.cos(east)
-        toward = np.where(toward > 0, toward, np.nan)  # or behind the observer
+        toward = np.where(toward > 0, toward, np.nan)  # behind the observer
         xi = np.cos(dec) * np.sin(east) / toward
         eta = (np.sin(dec - dec0) + 2 * np.sin(dec0) * np.cos(dec) * np.sin(east / 2) ** 2) / toward
         dx, dy = np.linalg.solve(self._matrix, np.degrees([xi, eta]))
         return dx + self._number("CRPIX1") - 1, dy + self._number("CRPIX2") - 1
 
     def positions(self, x: Any, y: Any) -> tuple[Floats, Floats]:
-        """Return where on the sky places of the image are: the inverse of `pixels`.
+        """Return the positions of pixels: the inverse of `pixels`.
 
         Parameters
         ----------

@@ -1,12 +1,10 @@
-"""Images of the Legacy Surveys' bricks: boxes of pixels of a tile-compressed image, without reading the file.
+"""Boxes of pixels of a tile-compressed image, without reading the whole file.
 
-A brick's image is compressed in tiles: a binary table has a row per tile, whose descriptors say which bytes of the
-table's heap hold it. After headers and table, 70 kB of some 10 MB, only the tiles of the boxes are read. They
-are put where they were into a file that has holes elsewhere, and cfitsio decodes that: the dither of a tile depends on
-its row (FITS Standard §10.2.1), which is thus the row that it is.
+A binary table has a row per tile, whose descriptors say which bytes of the table's heap hold it. After headers and
+table only the tiles of the boxes are read. They are written at their own positions into a sparse file, which cfitsio
+decodes: rows keep their numbers, on which a tile's dither depends (FITS Standard §10.2.1).
 
-Source of the format: FITS Standard 4.0 (2018), §7.3.5 (heaps), §10.1 (tiled images). Of the products:
-https://www.legacysurvey.org/dr10/files/#image-stacks-south-coadd.
+Source: FITS Standard 4.0 (2018), §7.3.5 (heaps), §10.1 (tiled images).
 """
 
 import math
@@ -23,15 +21,16 @@ import numpy as np
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Range, Source, merge
-from skyharvest.formats.fits_rows import BLOCK, COLUMN_TYPES, HDU, IMAGE_TYPES, Array, FitsFile, Value
+from skyharvest.formats.fits_file import FitsFile
+from skyharvest.formats.fits_hdu import COLUMN_TYPES, HDU, IMAGE_TYPES, Array
+from skyharvest.formats.fits_header import BLOCK, Value
 from skyharvest.formats.tangent_plane import Sky
 
 Box = tuple[int, int, int, int]
 """Half-open ``(y0, y1, x0, x1)``, inside the image."""
 
-PIXEL_ARCSEC = 0.262  # of all coadds: legacysurvey.org/dr10/description
-FIRST_READ = 24 * BLOCK  # 69 kB: a table of 36 x 36 rows of 32 bytes has 41 kB, which leaves 27 kB for the headers
-MAX_TILE = 1 << 27  # pixels: an image may be one tile, and cfitsio allocates what the header says
+FIRST_READ = 24 * BLOCK  # 69 kB: a table of 36 x 36 rows of 32 bytes and 27 kB of headers
+MAX_TILE = 1 << 27  # pixels: an image may be one tile, and cfitsio allocates the header's size
 GZIP = ("GZIP_1", "GZIP_2")
 ALGORITHMS = ("RICE_1", "RICE_ONE", *GZIP, "HCOMPRESS_1")
 HCOMPRESS_HEAD = struct.Struct(">2sII")  # magic number, sides
@@ -42,45 +41,8 @@ _PRIMARY = "".join(f"{key:8}= {value:>20}".ljust(80) for key, value in (("SIMPLE
 
 
 @dataclass(frozen=True)
-class Product:
-    """What a kind of image of a brick holds.
-
-    Attributes
-    ----------
-    kinds
-        NumPy's letters of the kinds of its values: ``f`` or ``iu``.
-    pad
-        What stands where no brick has a pixel: NaN, or 0 for counts, bits and inverse variances that are weights.
-    unit
-        Of its values.
-    per_band
-        Whether there is one for each band, or one for the brick.
-    """
-
-    kinds: str
-    pad: float
-    unit: str
-    per_band: bool = True
-
-
-PRODUCTS = {
-    "image": Product("f", math.nan, "nanomaggy"),
-    "invvar": Product("f", 0, "nanomaggy^-2"),
-    "model": Product("f", math.nan, "nanomaggy"),
-    "blobmodel": Product("f", math.nan, "nanomaggy"),
-    "chi2": Product("f", math.nan, ""),
-    "depth": Product("f", math.nan, "nanomaggy^-2"),
-    "galdepth": Product("f", math.nan, "nanomaggy^-2"),
-    "nexp": Product("iu", 0, ""),
-    "psfsize": Product("f", math.nan, "arcsec"),
-    "maskbits": Product("iu", 0, "", per_band=False),
-}
-"""Images of a brick by the name that they have in paths."""
-
-
-@dataclass(frozen=True)
 class _HeapColumn:
-    """A column whose values are in the heap: where its descriptors are, and how long a value is."""
+    """A column whose values are in the heap: the offset and dtype of its descriptors, and the bytes of a value."""
 
     name: str
     offset: int
@@ -90,7 +52,7 @@ class _HeapColumn:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Bytes of a tile: its row in the table, the column that says where they are, and where in the file that is."""
+    """Bytes of a tile in the file: its row in the tile table, the column of its descriptor, and the byte range."""
 
     row: int
     column: str
@@ -99,43 +61,42 @@ class _Piece:
 
 
 class TiledImage:
-    """A tile-compressed image in a file: the first that there is.
+    """The first tile-compressed image in a file.
 
-    Opening it reads headers and tile table, with one request in most files.
+    Opening it reads headers and tile table, in most files with one request.
 
     Parameters
     ----------
     source
-        Where to read from. Not closed.
+        File to read. Not closed.
     scratch
-        Directory for the file that cfitsio reads, which has the tiles of one `read` and is gone after it; the system's
-        directory for temporary files unless given.
+        Directory for the temporary file that cfitsio reads in `read`; the system's unless given.
 
     Attributes
     ----------
     shape
-        Of the image, (y, x), pixels.
+        Shape of the image, (y, x), pixels.
     tile
-        Of a tile, (y, x), pixels; those at the upper and right edges may be smaller.
+        Shape of a tile, (y, x), pixels; at the upper and right edges tiles may be smaller.
     sky
-        Where its pixels are.
+        Its celestial coordinates.
     header
-        Keyword → value, as stored: the image's own (BRICK, BAND, …) and those of the compressed table.
+        Keyword → value, as stored: the image's own and those of the compressed table.
 
     Raises
     ------
     MalformedFile
-        If there is no such image, it has not two axes or no celestial WCS, its table has not a row per tile, its
-        headers make no sense, or the file ends before the heap does.
+        If there is no such image, it has not two axes, no celestial WCS, invalid headers or another number of table
+        rows than tiles, or the file ends before the heap.
     Absent, ArchiveRefused, ArchiveUnavailable
-        As the source says.
+        From the source.
     """
 
     def __init__(self, source: Source, scratch: Path | None = None) -> None:
-        fits = _Walked(source, first_read=FIRST_READ)
+        fits = _FirstCompressed(source, first_read=FIRST_READ)
         self._source = fits.source
         self._scratch = scratch
-        self._hdu = hdu = fits.first_compressed()
+        self._hdu = hdu = fits.hdu()
         self.header: Mapping[str, Value] = hdu.header
         self.shape, self.tile = _shapes(hdu)
         self._tiles = (-(-self.shape[0] // self.tile[0]), -(-self.shape[1] // self.tile[1]))
@@ -150,9 +111,9 @@ class TiledImage:
             self.sky = Sky(hdu.header, self.shape)
         except ValueError as error:  # wcslib's, too
             raise MalformedFile(f"{hdu}: no celestial axes: {' '.join(str(error).split())}") from error
-        stop = hdu.data_start + hdu.n_rows * hdu.row_bytes
-        known = self._source.kept_from(hdu.start, stop - hdu.start)
-        self._head = known + self._source.read([(hdu.start + len(known), stop)])[0]
+        stop = hdu.all_rows()[1]
+        begin = self._source.kept_from(hdu.start, stop - hdu.start)
+        self._head = begin + self._source.read([(hdu.start + len(begin), stop)])[0]
 
     def __str__(self) -> str:
         return str(self._hdu)
@@ -160,19 +121,17 @@ class TiledImage:
     def ranges(self, boxes: Iterable[Box]) -> list[Range]:
         """Return the byte ranges of the tiles of these boxes: sorted, disjoint, joined where they touch.
 
-        They are what `read` asks for, but for what came with the header; the source may read across small gaps.
-
         Raises
         ------
         IndexError
             If a box is empty or not inside the image.
         MalformedFile
-            If a descriptor points outside of the heap, or a tile has no data.
+            If a descriptor points outside the heap, or a tile has no data.
         """
         return merge([(piece.start, piece.stop) for piece in self._pieces(boxes)], 0)
 
     def fetch(self, boxes: Iterable[Box]) -> None:
-        """Read the tiles of these boxes now, and keep them for `read`: threads may fetch, cfitsio is not shared."""
+        """Read the tiles of these boxes and keep them for `read`. Threads may fetch, but only one may `read`."""
         self._source.fetch(self.ranges(boxes))
 
     def read(self, boxes: Sequence[Box]) -> list[Array]:
@@ -181,17 +140,17 @@ class TiledImage:
         Returns
         -------
         list of (y1 - y0, x1 - x0) arrays
-            In the order of ``boxes``, in native byte order; values and dtype are cfitsio's of the whole file: BSCALE
-            and BZERO applied, NaN where ZBLANK says that there is no value.
+            In the order of ``boxes``, in native byte order. Values and dtype are those that cfitsio reads from the
+            whole file: BSCALE and BZERO applied, NaN for ZBLANK.
 
         Raises
         ------
         IndexError
             If a box is empty or not inside the image.
         MalformedFile
-            If a descriptor points outside of the heap, a tile has no data, or cfitsio cannot decode one.
+            If a descriptor points outside the heap, a tile has no data, or cfitsio cannot decode one.
         Absent, ArchiveRefused, ArchiveUnavailable
-            As the source says.
+            From the source.
         """
         if not boxes:
             return []
@@ -199,7 +158,7 @@ class TiledImage:
         parts = self._source.read([(piece.start, piece.stop) for piece in pieces])
         for piece, part in zip(pieces, parts, strict=True):
             self._check(piece, part)
-        shift = BLOCK - self._hdu.start  # behind an empty primary HDU: what was before it in the file is left out
+        shift = BLOCK - self._hdu.start  # the HDU follows an empty primary HDU; whatever was before it is left out
         with tempfile.TemporaryFile(dir=self._scratch, prefix="skyharvest-", suffix=".fits") as file:
             file.truncate(self._hdu.stop + shift)
             handle = file.fileno()
@@ -218,7 +177,7 @@ class TiledImage:
         return [j * self._tiles[1] + i for j in range(y0 // self.tile[0], (y1 - 1) // self.tile[0] + 1) for i in across]
 
     def _pieces(self, boxes: Iterable[Box]) -> list[_Piece]:
-        """Return where the tiles of these boxes are, each once."""
+        """Return the bytes of the tiles of these boxes, each tile once."""
         rows = sorted({row for box in boxes for row in self._rows(box)})
         pieces = []
         table = self._hdu.data_start - self._hdu.start
@@ -241,23 +200,23 @@ class TiledImage:
         return pieces
 
     def _check(self, piece: _Piece, data: bytes) -> None:
-        """Check what cfitsio does not: of a broken gzip stream it never ends, and HCOMPRESS may divide by zero."""
+        """Check what cfitsio does not: a broken gzip stream never ends, and HCOMPRESS may divide by zero."""
         algorithm = str(self.header["ZCMPTYPE"])
         j, i = divmod(piece.row, self._tiles[1])
         height, width = (
             min(side, length - k * side) for k, side, length in zip((j, i), self.tile, self.shape, strict=True)
         )
-        wrong = None
+        problem = None
         if piece.column == "GZIP_COMPRESSED_DATA" or (piece.column == "COMPRESSED_DATA" and algorithm in GZIP):
-            wrong = _wrong_gzip(data, 8 * height * width)
+            problem = _gzip_problem(data, 8 * height * width)
         elif piece.column == "COMPRESSED_DATA" and algorithm == "HCOMPRESS_1":
             sides = HCOMPRESS_HEAD.unpack_from(data) if len(data) >= HCOMPRESS_HEAD.size else None
             if sides is None or sides[0] != HCOMPRESS_MAGIC or sides[1] * sides[2] != height * width:
-                wrong = f"begins with {data[: HCOMPRESS_HEAD.size].hex()}, expected an HCOMPRESS stream of its size"
-        if wrong is not None:
+                problem = f"begins with {data[: HCOMPRESS_HEAD.size].hex()}, expected an HCOMPRESS stream of its size"
+        if problem is not None:
             raise MalformedFile(
                 f"{self}: row {piece.row} of the tile table, {height} x {width} pixels in bytes {piece.start:,} to "
-                f"{piece.stop:,} of the file: {wrong}"
+                f"{piece.stop:,} of the file: {problem}"
             )
 
     def _decode(self, handle: int, boxes: Sequence[Box]) -> list[Array]:
@@ -279,22 +238,22 @@ class TiledImage:
         return decoded
 
 
-class _Walked(FitsFile):
-    """The HDUs of a file up to the first compressed image: maskbits have two more images far behind it."""
+class _FirstCompressed(FitsFile):
+    """The HDUs of a file up to the first compressed image."""
 
-    def first_compressed(self) -> HDU:
-        while self._found[-1].header.get("ZIMAGE") is not True:
+    def hdu(self) -> HDU:
+        while self._hdus[-1].header.get("ZIMAGE") is not True:
             if not self._next():
-                found = ", ".join(
+                kinds = ", ".join(
                     f"{hdu.name} ({'a table' if hdu.is_table else f'an image of shape {hdu.shape}'})"
-                    for hdu in self._found
+                    for hdu in self._hdus
                 )
-                raise MalformedFile(f"{self.name}: expected a tile-compressed image (ZIMAGE), found {found}")
-        return self._found[-1]
+                raise MalformedFile(f"{self.name}: expected a tile-compressed image (ZIMAGE), found {kinds}")
+        return self._hdus[-1]
 
 
 def _shapes(hdu: HDU) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the shapes (y, x) of the image and of its tiles, having checked what cfitsio would take on trust."""
+    """Return the shapes (y, x) of the image and of its tiles, after the checks that cfitsio leaves out."""
     if not hdu.is_table:
         raise MalformedFile(f"{hdu}: ZIMAGE is set, expected a binary table")
     if hdu.header.get("ZNAXIS") != 2:
@@ -309,7 +268,7 @@ def _shapes(hdu: HDU) -> tuple[tuple[int, int], tuple[int, int]]:
     if dither and hdu.header.get("ZDITHER0") not in range(1, 10001):
         raise MalformedFile(f"{hdu}: ZDITHER0 is {hdu.header.get('ZDITHER0')!r}, expected an integer from 1 to 10000")
     if hdu.header["ZBITPIX"] in (-32, -64) and hdu.header["ZCMPTYPE"] not in GZIP:
-        for name in ("ZSCALE", "ZZERO"):  # without them cfitsio gives the integers
+        for name in ("ZSCALE", "ZZERO"):  # without them cfitsio returns the integers
             if name not in hdu.columns and name not in hdu.header:
                 raise MalformedFile(f"{hdu}: floating-point numbers in {hdu.header['ZCMPTYPE']} without {name}")
     shape = _positive(hdu, "ZNAXIS2"), _positive(hdu, "ZNAXIS1")
@@ -327,7 +286,7 @@ def _positive(hdu: HDU, keyword: str, default: int | None = None) -> int:
 
 
 def _heap(hdu: HDU, size: int) -> Range:
-    """Return where in the file the heap is."""
+    """Return the byte range of the heap in the file."""
     table = hdu.n_rows * hdu.row_bytes
     offset, gap_and_heap = hdu.header.get("THEAP", table), hdu.header.get("PCOUNT", 0)
     if not isinstance(offset, int) or not isinstance(gap_and_heap, int) or not table <= offset <= table + gap_and_heap:
@@ -344,33 +303,34 @@ def _heap(hdu: HDU, size: int) -> Range:
 
 
 def _heap_columns(hdu: HDU) -> list[_HeapColumn]:
-    """Return the columns of variable length: COMPRESSED_DATA, GZIP_COMPRESSED_DATA, UNCOMPRESSED_DATA, whichever."""
-    found = []
+    """Return the columns of variable length: COMPRESSED_DATA, GZIP_COMPRESSED_DATA, UNCOMPRESSED_DATA."""
+    heap_columns = []
     for k, column in enumerate(hdu.columns.values(), 1):
-        form = hdu.header[f"TFORM{k}"]
-        match = _DESCRIPTOR.match(str(form))
+        match = _DESCRIPTOR.match(column.form)
         if match is None:
             continue
         if match[2] not in COLUMN_TYPES:
-            raise MalformedFile(f"{hdu}: TFORM{k} is {form!r}, expected elements of numbers or bytes such as '1PB'")
+            raise MalformedFile(
+                f"{hdu}: TFORM{k} is {column.form!r}, expected elements of numbers or bytes such as '1PB'"
+            )
         dtype = ">u4" if match[1] == "P" else ">i8"
-        found.append(_HeapColumn(column.name, column.offset, dtype, np.dtype(COLUMN_TYPES[match[2]]).itemsize))
-    if "COMPRESSED_DATA" not in [column.name for column in found]:
-        columns = [f"{name} {hdu.header[f'TFORM{k}']}" for k, name in enumerate(hdu.columns, 1)]
+        heap_columns.append(_HeapColumn(column.name, column.offset, dtype, np.dtype(COLUMN_TYPES[match[2]]).itemsize))
+    if "COMPRESSED_DATA" not in [column.name for column in heap_columns]:
+        forms = ", ".join(f"{column.name} {column.form}" for column in hdu.columns.values())
         raise MalformedFile(
-            f"{hdu}: expected a column COMPRESSED_DATA of variable length, found {', '.join(columns) or 'no columns'}"
+            f"{hdu}: expected a column COMPRESSED_DATA of variable length, found {forms or 'no columns'}"
         )
-    return found
+    return heap_columns
 
 
-def _wrong_gzip(data: bytes, most: int) -> str | None:
-    """Return what is wrong with a gzip stream that makes ``most`` bytes at most; None if nothing is."""
-    stream = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # with gzip's head or zlib's
+def _gzip_problem(data: bytes, most: int) -> str | None:
+    """Return what is wrong with a gzip stream of at most ``most`` uncompressed bytes; None if nothing is."""
+    stream = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)  # gzip or zlib header
     try:
-        made = stream.decompress(data, most + 1)
+        uncompressed = stream.decompress(data, most + 1)
     except zlib.error as error:
         return f"no gzip stream ({error})"
-    if len(made) > most:
+    if len(uncompressed) > most:
         return f"a gzip stream of more than {most:,} bytes"
     return None if stream.eof else "a gzip stream that is cut off"
 

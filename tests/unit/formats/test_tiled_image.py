@@ -1,6 +1,5 @@
 """Boxes of tile-compressed images, against cfitsio's and astropy's reading of the whole file; and files that lie."""
 
-import math
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,7 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import ArchiveRefused, HarvestError, MalformedFile
 from skyharvest.formats.byte_source import LocalFile
-from skyharvest.formats.tiled_image import PRODUCTS, TiledImage
+from skyharvest.formats.tiled_image import TiledImage
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 SHAPE = (331, 407)  # a multiple of no tile
@@ -504,11 +503,3 @@ def test_any_byte_of_header_and_table_may_be_wrong(brick):
         except (HarvestError, IndexError) as error:
             assert not isinstance(error, ArchiveRefused)
             assert "image.fits" in str(error)
-
-
-def test_products_say_what_pads():
-    assert {name for name, product in PRODUCTS.items() if not product.per_band} == {"maskbits"}
-    for name, product in PRODUCTS.items():
-        assert (product.pad == 0) != math.isnan(product.pad)
-        if "i" in product.kinds or name == "invvar":
-            assert product.pad == 0

@@ -19,7 +19,9 @@ import numpy.typing as npt
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Range, Source
-from skyharvest.formats.fits_rows import BLOCK, FIRST_READ, HDU, FitsFile
+from skyharvest.formats.fits_file import FIRST_READ, FitsFile
+from skyharvest.formats.fits_hdu import HDU
+from skyharvest.formats.fits_header import BLOCK
 from skyharvest.surveys.desi.shown import ARMS as ARMS  # noqa: PLC0414 (others take it from here)
 
 Array = npt.NDArray[Any]
@@ -66,7 +68,7 @@ REDSHIFTS_BYTES = 190  # ditto
 
 
 def guess_layout(found: Sequence[HDU], position: int) -> list[Range]:
-    """Guess where the rest of a coadd is, to read its headers in one go: a `skyharvest.formats.fits_rows.Guess`.
+    """Guess where the rest of a coadd is, to read its headers in one go: a `skyharvest.formats.fits_file.Guess`.
 
     Behind FIBERMAP the next header is behind its rows, which are wanted anyway. Behind that, every image's place
     follows from the number of targets and the arms' grids, if the images are in DESI's order with headers of one block;

@@ -16,7 +16,7 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.formats.fits_rows import FitsFile
+from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.npy_rows import write_array
 from skyharvest.sky.healpix import touched_pixels
 from skyharvest.surveys.desi.release import Release

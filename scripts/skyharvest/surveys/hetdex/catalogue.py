@@ -36,7 +36,8 @@ from skyharvest.archive.archive import Archive, is_url
 from skyharvest.core import provenance
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
-from skyharvest.formats.fits_rows import HDU, IMAGE_TYPES, FitsFile
+from skyharvest.formats.fits_file import FitsFile
+from skyharvest.formats.fits_hdu import HDU, IMAGE_TYPES
 from skyharvest.sky.matching import within_radius
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT

@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.byte_source import LocalFile
-from skyharvest.formats.fits_rows import HDU, FitsFile
+from skyharvest.formats.fits_file import FitsFile
+from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.tangent_plane import Sky, as_number
 from skyharvest.surveys.hetdex.mask_bits import mask_bits
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from skyharvest.archive.archive import Archive
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
-from skyharvest.formats.fits_rows import HDU, FitsFile
+from skyharvest.formats.fits_file import FitsFile
+from skyharvest.formats.fits_hdu import HDU
 from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)

@@ -37,8 +37,8 @@ import numpy.typing as npt
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
-from skyharvest.formats.tiled_image import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.harvest import assembled
+from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.targets.csv_columns import write_csv_columns
 
 Array = npt.NDArray[Any]

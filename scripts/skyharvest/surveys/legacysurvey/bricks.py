@@ -19,7 +19,8 @@ import numpy.typing as npt
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import CHUNK, LocalFile, Source
-from skyharvest.formats.fits_rows import HDU, FitsFile
+from skyharvest.formats.fits_file import FitsFile
+from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.npy_rows import write_array
 from skyharvest.surveys.legacysurvey.release import Release
 

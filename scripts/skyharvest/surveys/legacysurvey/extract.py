@@ -49,8 +49,9 @@ from skyharvest.archive.download import downloaded
 from skyharvest.core.errors import Absent, HarvestError, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.tangent_plane import Sky
-from skyharvest.formats.tiled_image import PIXEL_ARCSEC, PRODUCTS, Box, TiledImage
+from skyharvest.formats.tiled_image import Box, TiledImage
 from skyharvest.sky.matching import separation_deg
+from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import LARGEST
 from skyharvest.surveys.legacysurvey.release import Release
 
@@ -79,7 +80,7 @@ class WantedCutouts:
     bands
         Letters; every cutout has all of them, those that a brick lacks are padded.
     products
-        Names of `skyharvest.formats.tiled_image.PRODUCTS`.
+        Names of `skyharvest.surveys.legacysurvey.images.PRODUCTS`.
     whole_files
         Download the files and verify them, instead of reading tiles.
     check_absence

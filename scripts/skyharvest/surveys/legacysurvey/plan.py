@@ -18,9 +18,9 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
 from skyharvest.formats.npy_rows import rows_where, write_array
-from skyharvest.formats.tiled_image import PIXEL_ARCSEC
 from skyharvest.sky.matching import equal_ids, within_radius
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE, Bricks, home_bricks
+from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC
 from skyharvest.surveys.legacysurvey.release import Release
 
 Ints = npt.NDArray[np.int64]

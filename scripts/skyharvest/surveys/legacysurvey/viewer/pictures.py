@@ -48,7 +48,7 @@ from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError, InputError, MalformedFile
 from skyharvest.core.words import counted, duration
 from skyharvest.formats.byte_source import LocalFile
-from skyharvest.formats.fits_rows import FitsFile
+from skyharvest.formats.fits_file import FitsFile
 from skyharvest.surveys.legacysurvey.viewer.layers import Wanted
 from skyharvest.surveys.legacysurvey.viewer.pace import Clock, Pace
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Source
-from skyharvest.formats.fits_rows import FitsFile, find_end, parse_cards
+from skyharvest.formats.fits_file import FitsFile
 
 RNG = np.random.default_rng(7)
 N = 9
@@ -187,26 +187,6 @@ def test_damaged_headers_end_in_data_or_in_a_clear_error(data):
                 hdu.image(read.read([(hdu, None)])[0])
     except MalformedFile as error:
         assert "memory.fits" in str(error)
-
-
-@given(
-    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200), st.integers(-(2**62), 2**62), st.floats()
-)
-def test_cards_are_read_as_astropy_writes_them(text, integer, number):
-    header = fits.Header()
-    header["TEXT"] = text
-    header["INT"] = integer
-    header["BOOL"] = True
-    if np.isfinite(number):
-        header["FLOAT"] = number
-    raw = header.tostring().encode("ascii")
-    cards = parse_cards(raw[: find_end(raw)])
-    back = fits.Header.fromstring(raw)
-    assert cards["TEXT"] == back["TEXT"]
-    assert cards["INT"] == integer
-    assert cards["BOOL"] is True
-    if np.isfinite(number):
-        assert cards["FLOAT"] == back["FLOAT"]
 
 
 def test_a_file_on_disk_reads_the_same(tmp_path: Path):
