@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from skyharvest.core import cli
-from skyharvest.targets.table import Names, add_pix64, count_kinds
+from skyharvest.targets.csv_rows import Names, count_kinds
+from skyharvest.targets.pixel_columns import add_pix64
 
 MAX_SHOWN = 10
 

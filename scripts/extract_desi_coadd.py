@@ -10,6 +10,8 @@ import numpy as np
 from skyharvest.core import cli
 from skyharvest.surveys.desi import extract_options
 from skyharvest.surveys.desi.extract import Positions, extract
+from skyharvest.targets.csv_rows import Names
+from skyharvest.targets.positions import read_positions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,14 +50,11 @@ def load_positions(options: argparse.Namespace) -> Positions:
     """Read the targets from ``targets.parquet`` or from a CSV."""
     path: Path = options.targets
     if path.suffix == ".parquet":
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415 (a CSV is read without it)
 
         table = pq.read_table(path, columns=["row", "ra", "dec"])
-    else:
-        from skyharvest.targets.table import read_targets  # noqa: PLC0415
-
-        table = read_targets(path, ra=options.ra, dec=options.dec).table
-    return Positions(*(np.asarray(table.column(name).to_numpy()) for name in ("row", "ra", "dec")))
+        return Positions(*(np.asarray(table.column(name).to_numpy()) for name in ("row", "ra", "dec")))
+    return Positions(*read_positions(path, Names(options.ra, options.dec)))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 import add_desi_pix64_to_csv
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
-from skyharvest.targets import table as targets
+from skyharvest.targets import csv_rows
 from skyharvest.targets.csv_path import check_csv_exists
+from skyharvest.targets.pixel_columns import add_pix64
+from skyharvest.targets.positions import read_positions
 from skyharvest.targets.table import read_targets, write_targets
 
 HEADER = "name,RA_DESI,DEC_DESI"
@@ -106,7 +108,7 @@ def test_same_rows_in_other_forms(make, form, monkeypatch, tmp_path):
     elif form == "blank lines":
         path = make("\n  \n" + "\n\n \n".join([HEADER, *rows]) + "\n\n")
     else:
-        monkeypatch.setattr(targets, "BLOCK_ROWS", 2)
+        monkeypatch.setattr(csv_rows, "BLOCK_ROWS", 2)
         path = make(text)
     assert read_targets(path).table.to_pylist() == expected.to_pylist()
 
@@ -127,7 +129,7 @@ def test_any_text_survives(make, tmp_path, cells):
     path = make(csv_text(rows))
     assert column(read_targets(path).table, "note") == [row[0] for row in rows[1:]]
     out = tmp_path / "out.csv"
-    targets.add_pix64(path, out, targets.Names())
+    add_pix64(path, out, csv_rows.Names())
     with out.open(newline="", encoding="utf-8") as stream:
         assert [row[:3] for row in csv.reader(stream)] == rows
 
@@ -159,7 +161,7 @@ def test_any_text_survives(make, tmp_path, cells):
 def test_types(make, monkeypatch, cells, kind, values):
     path = make("\n".join(["RA_DESI,DEC_DESI,c", *(f"1,2,{cell}" for cell in cells)]))
     for rows in (1, 1000):  # the type is that of the column, not of a block
-        monkeypatch.setattr(targets, "BLOCK_ROWS", rows)
+        monkeypatch.setattr(csv_rows, "BLOCK_ROWS", rows)
         read = read_targets(path).table
         assert str(read.schema.field("c").type) == kind
         assert column(read, "c") == values
@@ -350,7 +352,7 @@ def test_bad_files(make, content, message):
 
 
 def test_a_quote_that_swallows_the_file(make, monkeypatch):
-    monkeypatch.setattr(targets, "FIELD_LIMIT", 100)
+    monkeypatch.setattr(csv_rows, "FIELD_LIMIT", 100)
     limit = csv.field_size_limit()
     with pytest.raises(InputError, match=r"line 3: field larger than field limit \(100\): is a quote opened there"):
         read_targets(make(f'{HEADER}\na,1,2\n"b,1,2\n' + "c,1,2\n" * 50))
@@ -418,6 +420,34 @@ def test_paths_that_do_not_exist(tmp_path, monkeypatch):
 def test_the_check_of_the_path_imports_nothing_heavy():
     heavy = ("numpy", "pyarrow", "healpy", "yaml")
     code = f"import sys, skyharvest.targets.csv_path; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+cells = st.sampled_from(
+    ["10", "-0.0", "-1e-300", "360", "361", " 5 ", "1_0", "nan", "10:30", "", "x", "\xe9", '"5', "1,2"]
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(cells, cells, cells), max_size=6), name=st.sampled_from(["RA_DESI", "ra"]))
+def test_positions_alone_are_those_of_the_table(make, rows, name):
+    text = "\n".join([f"note,{name},DEC_DESI", *map(",".join, rows)]) + "\n"
+    path = make(text.encode("latin-1"))
+    try:
+        table = read_targets(path).table
+    except InputError as error:
+        with pytest.raises(InputError) as other:
+            read_positions(path, csv_rows.Names())
+        assert str(other.value) == str(error)
+    else:
+        for name, values in zip(("row", "ra", "dec"), read_positions(path, csv_rows.Names()), strict=True):
+            assert values.tobytes() == table.column(name).to_numpy().tobytes()
+
+
+def test_positions_are_read_without_pyarrow():
+    heavy = ("pyarrow", "pandas", "healpy", "astropy", "scipy", "h5py")
+    code = f"import sys, skyharvest.targets.positions; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -529,7 +559,7 @@ def test_prepare_targets(make, tmp_path, capsys):
 
 @pytest.mark.parametrize("block", [1, 1000])
 def test_add_pix64(make, tmp_path, capsys, caplog, monkeypatch, block):
-    monkeypatch.setattr(targets, "BLOCK_ROWS", block)
+    monkeypatch.setattr(csv_rows, "BLOCK_ROWS", block)
     path = make(
         b"name,RA_DESI,DEC_DESI\r\n"
         b'"a,""b""\n",149.46540425,+01.79364675\r\n'
@@ -563,7 +593,7 @@ def test_add_pix64(make, tmp_path, capsys, caplog, monkeypatch, block):
 
 
 def test_add_pix64_to_a_compressed_csv_with_a_column_to_check(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(targets, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(csv_rows, "BLOCK_ROWS", 100)
     ra, dec = sky(1050)
     right = hp.ang2pix(16, ra, dec, nest=True, lonlat=True)
     plain = with_healpix(make, right.tolist(), ra, dec)

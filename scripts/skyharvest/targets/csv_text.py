@@ -1,0 +1,83 @@
+"""The text of a CSV: files opened, cells written and shown as they are, also those that are not UTF-8."""
+
+import codecs
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from skyharvest.core.errors import InputError
+
+MAX_SHOWN = 60  # characters of a bad cell in a message
+
+_MAGIC = {
+    b"\x1f\x8b": "gzip-compressed, but its name does not end in .gz: rename it, or unpack it",
+    b"PK\x03\x04": "a zip archive or a spreadsheet: export it as CSV",
+    b"\xff\xfe": "UTF-16 text: save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text: save it as UTF-8",
+    b"SIMPLE  =": "a FITS file: convert its table to CSV",
+    b"PAR1": "a Parquet file: convert it to CSV",
+    b"\x89HDF": "an HDF5 file: convert its table to CSV",
+    b"<": "HTML or XML (an error page saved by a download?): fetch the CSV itself",
+}
+
+
+@contextmanager
+def open_to_read(path: Path) -> Iterator[TextIO]:
+    """Open the file as text, once (it may be a pipe); bytes that are not UTF-8 become surrogates."""
+    try:
+        raw: Any = path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    with raw:
+        if path.suffix.lower() == ".gz":
+            if raw.peek(2)[:2] not in (b"\x1f\x8b", b""):
+                raise InputError(f"{path} is named .gz, but is not gzip-compressed: rename it, or download it again")
+            raw = io.BufferedReader(gzip.GzipFile(fileobj=raw))
+        try:
+            head = raw.peek(4096)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"cannot read {path}: {error} (is it complete?)") from error
+        for magic, what in _MAGIC.items():
+            if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic):
+                raise InputError(f"{path} is not CSV text but {what}")
+        if b"\0" in head.partition(b"\n")[0]:
+            raise InputError(f"{path} is not CSV text: its first line holds NUL bytes")
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            yield stream
+
+
+@contextmanager
+def open_to_write(path: Path, *, compress: bool = False) -> Iterator[TextIO]:
+    """Open a text file that keeps undecodable bytes as they were."""
+    opener: Any = gzip.open if compress else open
+    with opener(path, "wt", newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        yield stream
+
+
+def write_rows(stream: TextIO, rows: Iterable[list[str]]) -> None:
+    """Write CSV rows; Python before 3.13 does not quote a lone carriage return, which ends a line for readers."""
+    plain = csv.writer(stream, lineterminator="\n")
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
+
+
+def is_undecodable(cell: str) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in cell)
+
+
+def readable(cell: str) -> str:
+    """Return the cell with undecodable bytes and NULs spelt out as ``\\xNN``."""
+    text = cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text.replace("\0", "\\x00")
+
+
+def shown(cell: str) -> str:
+    """Return a cell for a message: quoted, on one line, not too long; as bytes if it is not UTF-8."""
+    cut = cell if len(cell) <= MAX_SHOWN else f"{cell[:MAX_SHOWN]}…"
+    return repr(cut.encode("utf-8", "surrogateescape")) if is_undecodable(cut) else repr(cut)
