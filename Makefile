@@ -27,7 +27,7 @@ Skyharvest: what public sky surveys hold at your list of positions.
   make status CONFIG=my.yaml show how that run stands, or stood when it broke off (default: what ran last)
   make test                  lint, check types, run the tests
   make test-slurm            test the SLURM profile on a cluster of two nodes, which it starts on this machine (as root)
-  make lint                  ruff, snakefmt, mypy, snakemake --lint
+  make lint                  ruff, snakefmt, mypy, import-linter, snakemake --lint
   make bench                 run every measurement of bench/
   make docs                  build the documentation into site/
   make hats                  install what `snakemake export_hats` needs, into .venv/hats (750 MB)
@@ -71,6 +71,7 @@ lint: $(VENV)/dev.stamp
 	ruff format --check .
 	snakefmt --check Snakefile rules
 	mypy
+	PYTHONPATH=scripts lint-imports
 	snakemake --lint
 
 bench: $(VENV)/dev.stamp
