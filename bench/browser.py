@@ -102,7 +102,7 @@ def main() -> None:
         files = write_files(data / "in", n, arms=True)
         page, document = data / "healpix=1702.html", data / "document.html"
         program = [sys.executable, ROOT / "scripts/run/browse.py", "--desi", files.desi]
-        beside = ["--hetdex", files.hetdex, "--images", files.images, "--out", page]
+        beside = ["--hetdex", files.hetdex, "--legacysurvey", files.images, "--out", page]
         made = [measure.run([*program, *beside]) for _ in range(3)]
         write_document(files, document)
         opened: dict[str, list[float]] = {"ours": [], "other": []}

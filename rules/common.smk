@@ -368,7 +368,7 @@ def of_same_pixel(wildcards):
     if config["hetdex"]["enabled"] and pix16 in planned_cubes().searched:
         made["hetdex"] = hetdex_crossmatch(pix16)
     if config["legacysurvey"]["enabled"] and pix16 in planned_bricks().searched:
-        made["images"] = legacysurvey_crossmatch(pix16)
+        made["legacysurvey"] = legacysurvey_crossmatch(pix16)
     return made
 
 

@@ -21,6 +21,11 @@ class Files:
     hetdex: Path
     images: Path
 
+    @property
+    def all(self) -> dict[str, Path]:
+        """Survey → file."""
+        return {"desi": self.desi, "hetdex": self.hetdex, "legacysurvey": self.images}
+
 
 def spectrum(wave, z, rng):
     """Return float32 flux and ivar of a source with lines, and noise that grows to the ends."""
@@ -48,7 +53,15 @@ def write_files(directory: Path, n: int = 40, *, arms: bool = False, alone: int 
     z = rng.uniform(0.0, 3.0, n)
     with h5py.File(files.desi, "w") as file:
         file.attrs.update(
-            {"healpix": PIXEL, "nside": 16, "ordering": "NESTED", "release": "demo", "created": "2026-11-21"}
+            {
+                "survey": "desi",
+                "csv_group": "chandra",
+                "healpix": PIXEL,
+                "nside": 16,
+                "ordering": "NESTED",
+                "release": "demo",
+                "created": "2026-11-21",
+            }
         )
         desi = file.create_group("desi")
         columns = {
@@ -104,7 +117,7 @@ def _write_hetdex(path, row, ra, dec, z, rng):
     """The first source has been seen in two shots."""
     first = [0, *range(len(row))] if len(row) else []
     with h5py.File(path, "w") as file:
-        file.attrs.update({"healpix": PIXEL, "release": "pdr1"})
+        file.attrs.update({"survey": "hetdex", "csv_group": "chandra", "healpix": PIXEL, "release": "pdr1"})
         hetdex = file.create_group("hetdex")
         hetdex["ra"], hetdex["dec"] = ra[first], dec[first]
         hetdex["shotid"] = 20190101001 + np.arange(len(first))
@@ -123,7 +136,7 @@ def _write_images(path, row, ra, dec, rng, size=160):
     bands, brightness = ["g", "r", "i", "z"], [0.55, 1.0, 1.25, 1.5]
     y, x = np.mgrid[:size, :size]
     with h5py.File(path, "w") as file:
-        file.attrs["healpix"] = PIXEL
+        file.attrs.update({"survey": "legacysurvey", "csv_group": "chandra", "healpix": PIXEL})
         group = file.create_group("legacysurvey")
         group.attrs["pixscale"] = 0.262
         group["band"] = np.array(bands, "S2")

@@ -8,21 +8,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.browser.page import write_page
 from skyharvest.core import cli
+from skyharvest.surveys import SURVEYS
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--desi", type=Path, metavar="FILE", help="crossmatch_desi.hdf5")
-    made.add_argument("--hetdex", type=Path, metavar="FILE", help="crossmatch_hetdex.hdf5 of the same pixel")
-    made.add_argument("--images", type=Path, metavar="FILE", help="crossmatch_legacysurvey.hdf5 of the same pixel")
-    made.add_argument("--out", type=Path, required=True, help="the page; its spectra and assets/ are put beside it")
-    return made
+    parser = cli.parser(__doc__ or "")
+    for name, survey in SURVEYS.items():
+        if survey.browser is not None:
+            parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"crossmatch_{name}.hdf5 of the pixel")
+    parser.add_argument("--out", type=Path, required=True, help="the page; its spectra and assets/ are put beside it")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Write, and say how many sources there are."""
-    n = write_page(options.desi, options.out, hetdex=options.hetdex, images=options.images)
+    files = {name: file for name in SURVEYS if (file := getattr(options, name, None)) is not None}
+    n = write_page(files, options.out)
     cli.log.info("%s: %d sources", options.out, n)
 
 

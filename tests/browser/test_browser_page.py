@@ -82,7 +82,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def path(files, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "healpix=1702.html"
-    write_page(files.desi, out, hetdex=files.hetdex, images=files.images)
+    write_page(files.all, out)
     return out
 
 
@@ -303,7 +303,8 @@ def test_what_hetdex_alone_has_is_shown_as_well(chromium, tmp_path):
     with h5py.File(files.hetdex) as file:
         rows, flux = file["chandra/row"][:].tolist(), file["hetdex/spectrum_flux"][:]
     for name, desi in (("healpix=1702.html", files.desi), ("healpix=1703.html", None)):
-        write_page(desi, tmp_path / name, hetdex=files.hetdex, images=files.images)
+        given = {survey: path for survey, path in files.all.items() if path != files.desi or desi}
+        write_page(given, tmp_path / name)
         page = Page(chromium, tmp_path / name)
         page.settle()
         page.write("jump_text", "20" + page.keys.ENTER)  # a CSV row
@@ -326,9 +327,9 @@ def test_what_hetdex_alone_has_is_shown_as_well(chromium, tmp_path):
         assert page.get("picture").is_displayed()
         assert page.js("return location.hash") == "#20"
         assert not page.get("message").is_displayed()
-        assert page.get("tab_desi").is_displayed() == (desi is not None)
+        assert page.get("tab_survey").is_displayed() == (desi is not None)
         if desi:
-            page.get("tab_desi").click()
+            page.get("tab_survey").click()
             assert page.get("columns").text == ""
         page.get("hetdex").click()
         page.js("await new Promise((r) => setTimeout(r, 50))", wait=True)
@@ -391,7 +392,7 @@ def test_columns_and_images_are_beside_it(page, desi, files):
     page.settle()
     shown = page.get("columns").text.split("\n")
     assert desi["name"][0] in shown  # with its tags, as text
-    page.get("tab_desi").click()
+    page.get("tab_survey").click()
     assert "nanomaggy" in page.get("columns").text
     size = page.js("const i = document.getElementById('picture'); return [i.naturalWidth, i.naturalHeight]")
     assert size == [160, 160]
@@ -437,7 +438,7 @@ def test_a_page_without_its_spectra_says_so(chromium, path, tmp_path):
 
 def test_a_pixel_without_sources_says_so(chromium, tmp_path):
     files = write_files(tmp_path / "in", 0)
-    write_page(files.desi, tmp_path / "healpix=5.html", hetdex=files.hetdex, images=files.images)
+    write_page(files.all, tmp_path / "healpix=5.html")
     page = Page(chromium, tmp_path / "healpix=5.html")
     assert "No source" in page.get("message").text
     assert page.errors() == []
@@ -448,7 +449,7 @@ def test_a_file_without_spectra_shows_its_columns(chromium, tmp_path):
     with h5py.File(files.desi, "r+") as file:
         for name in ("z", "zerr", "zwarn", "spectype", "spectrum_flux", "spectrum_ivar", "spectrum_mask"):
             del file[f"desi/{name}"]
-    write_page(files.desi, tmp_path / "healpix=5.html")
+    write_page({"desi": files.desi}, tmp_path / "healpix=5.html")
     page = Page(chromium, tmp_path / "healpix=5.html")
     page.press("n")
     assert page.settle() == 1

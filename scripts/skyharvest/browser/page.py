@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from skyharvest.browser import data
+from skyharvest.browser.sources import Sources, opened
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.sky.spectral_lines import KINDS
@@ -26,29 +27,27 @@ STYLE = "browser.css"
 BOKEH = ("bokeh", "bokeh-api")
 
 
-def write_page(crossmatch: Path | None, out: Path, *, hetdex: Path | None = None, images: Path | None = None) -> int:
+def write_page(files: Mapping[str, Path], out: Path) -> int:
     """Write a page, its spectra, and the assets if they are not there; return the number of sources.
 
     Parameters
     ----------
-    crossmatch
-        ``crossmatch_desi.hdf5``, where there is one.
+    files
+        Survey → its assembled file of the pixel.
     out
         The page. Spectra go to the directory of its name without ``.html``, assets to ``assets`` beside it.
-    hetdex, images
-        ``crossmatch_hetdex.hdf5`` and ``crossmatch_legacysurvey.hdf5`` of the same pixel.
 
     Raises
     ------
     MalformedFile, InputError
-        As `skyharvest.browser.data.opened`.
+        As `skyharvest.browser.sources.opened`.
     """
     if out.suffix != ".html":
         raise InputError(f"the page is to be {out}, expected a name that ends with .html")
     directory = out.with_suffix("")
     directory.mkdir(parents=True, exist_ok=True)
     assets = write_assets(out.parent / "assets")
-    with data.opened(crossmatch, hetdex, images) as sources:
+    with opened(files) as sources:
         page = data.page_data(sources)
         page["directory"] = directory.name
         page["files"] = _write_spectra(sources, directory)
@@ -97,17 +96,17 @@ def write_assets(directory: Path) -> dict[str, str]:
 
 def _bokeh(name: str) -> str:
     """Return a script of Bokeh's. The package is found, not imported: that takes a second."""
-    found = util.find_spec("bokeh")
-    places = list(found.submodule_search_locations or ()) if found is not None else []
+    package = util.find_spec("bokeh")
+    places = list(package.submodule_search_locations or ()) if package is not None else []
     path = Path(*places[:1], "server", "static", "js", f"{name}.min.js")
     if not places or not path.exists():
         raise MalformedFile(f"the Python package bokeh has no {path.name} (looked for {path}): install bokeh 3")
     return path.read_text(encoding="utf-8")
 
 
-def _write_spectra(sources: data.Sources, directory: Path) -> dict[str, list[str]]:
+def _write_spectra(sources: Sources, directory: Path) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
-    for number in range(sources.n_files):
+    for number in range(data.n_files(sources)):
         for kind, content in data.files(sources, number).items():
             packed = _json(content)
             name = _with_digest(f"{kind}-{number}.js", packed)

@@ -55,10 +55,11 @@ class BrowserDescription:
     Attributes
     ----------
     role
-        ``sources``: each row of the file is a row of the page's table, with all its columns; ``spectra``: spectra of a
-        CSV row, drawn over the others; rows that no earlier survey has come last; ``images``: a picture of a CSV row.
+        ``sources``: each row of the file is a row of the page's table, with all its columns and a ``targetid``;
+        ``spectra``: spectra of a CSV row, drawn over the others; rows that no earlier survey has come last; ``images``:
+        a picture of a CSV row. Of ``sources`` and ``images`` a page has one survey, the first.
     datasets
-        What the file must have.
+        What the file must have beside spectra and labels.
     columns
         ``sources``: columns of the page's table, where the file has them.
     labels

@@ -14,6 +14,8 @@ from skyharvest.products.values import installed, listed, values_of
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
+MORE = ("lsf_sigma", "resolution", "coverage")
+
 
 @dataclass(frozen=True)
 class Spectra:
@@ -55,7 +57,7 @@ class Spectra:
     wavelength_air: Floats | None = None
 
 
-def read_spectra(group: h5py.Group, layout: ReaderDescription, kind: str, index: Any) -> Spectra:
+def read_spectra(group: h5py.Group, layout: ReaderDescription, kind: str, index: Any, *, wide: bool = True) -> Spectra:
     """Read spectra of a survey's group.
 
     Parameters
@@ -66,6 +68,8 @@ def read_spectra(group: h5py.Group, layout: ReaderDescription, kind: str, index:
         One of ``layout.kinds``.
     index
         Row numbers: an integer, (k,) int64, or None for all.
+    wide
+        Whether to read the resolution, and what else there is beside flux, its uncertainty and mask.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def read_spectra(group: h5py.Group, layout: ReaderDescription, kind: str, index:
         raise InputError(f"{group.file.filename} has no spectra {kind!r}; it has {listed(there) or 'none'}{how}")
     parts = {
         name: values_of(group[f"{kind}_{name}"], index)
-        for name in ("flux", "ivar", "error", "mask", "lsf_sigma", "resolution", "coverage")
+        for name in ("flux", "ivar", "error", "mask", *(MORE if wide else ()))
         if f"{kind}_{name}" in group
     }
     if layout.uncertainty == "ivar":

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from skyharvest.browser import data as browserdata
-from skyharvest.browser.data import encode, opened, runs
+from skyharvest.browser.encoding import encode, runs
 from skyharvest.browser.images import NO_DATA, color_png
 from skyharvest.browser.page import write_page
+from skyharvest.browser.sources import opened
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.sky.spectral_lines import ABSORPTION, EMISSION, KINDS
@@ -79,7 +80,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(files, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "healpix=1702.html"
-    assert write_page(files.desi, out, hetdex=files.hetdex, images=files.images) == N
+    assert write_page(files.all, out) == N
     return out
 
 
@@ -167,15 +168,15 @@ def test_columns_are_shown_as_they_are(files, page):
         csv, desi = file["chandra"], file["desi"]
         names = [name for name, _ in data["csv_columns"]]
         assert names == list(csv)
-        assert ["flux_r", "nanomaggy"] in data["desi_columns"]
-        assert not any("spectrum" in name or "lambda" in name for name, _ in data["desi_columns"])
+        assert ["flux_r", "nanomaggy"] in data["main"]["columns"]
+        assert not any("spectrum" in name or "lambda" in name for name, _ in data["main"]["columns"])
         for k in range(N):
             shown = dict(zip(names, made[k // 16]["sources"][k % 16]["csv"], strict=True))
             assert shown["name"] == csv["name"][k].decode()
             assert shown["obsid"] == ("" if k % 2 else str(20_000 + int(csv["row"][k])))  # odd ones are empty
             assert (shown["counts"] == "") == (k % 4 == 0)
             values = made[k // 16]["sources"][k % 16]["desi"]
-            flux = dict(zip([name for name, _ in data["desi_columns"]], values, strict=True))["flux_r"]
+            flux = dict(zip([name for name, _ in data["main"]["columns"]], values, strict=True))["flux_r"]
             assert np.float32(flux) == desi["flux_r"][k]
 
 
@@ -186,7 +187,7 @@ def test_a_file_without_redshifts_and_spectra_has_a_page(tmp_path):
             del file[f"desi/{name}"]
         for name in ("lambda", "flux", "ivar", "mask"):
             del file[f"desi/spectrum_{name}"]
-    assert write_page(files.desi, tmp_path / "healpix=1702.html") == 3
+    assert write_page({"desi": files.desi}, tmp_path / "healpix=1702.html") == 3
     data, made = contents(tmp_path / "healpix=1702.html")
     assert data["grids"] == {}
     assert "z" not in data["table"]
@@ -196,7 +197,7 @@ def test_a_file_without_redshifts_and_spectra_has_a_page(tmp_path):
 def test_a_pixel_without_matches_has_a_page(tmp_path):
     files = write_files(tmp_path / "in", 0)
     out = tmp_path / "healpix=1702.html"
-    assert write_page(files.desi, out, hetdex=files.hetdex, images=files.images) == 0
+    assert write_page(files.all, out) == 0
     assert _Page(out).data["table"]["targetid"] == []
     assert out.with_suffix("").is_dir()
 
@@ -206,7 +207,7 @@ def test_redshifts_that_are_no_numbers_are_none(tmp_path):
     with h5py.File(files.desi, "r+") as file:
         file["desi/z"][1], file["desi/zerr"][2] = np.nan, np.inf
     out = tmp_path / "healpix=1702.html"
-    write_page(files.desi, out)
+    write_page({"desi": files.desi}, out)
     table = _Page(out).data["table"]
     assert [value is None for value in table["z"]] == [False, True, False]
     assert [value is None for value in table["zerr"]] == [False, False, True]
@@ -215,7 +216,7 @@ def test_redshifts_that_are_no_numbers_are_none(tmp_path):
 def test_rows_that_hetdex_alone_has_come_last(tmp_path):
     files = write_files(tmp_path / "in", 12, arms=True, alone=7)
     out = tmp_path / "healpix=1702.html"
-    assert write_page(files.desi, out, hetdex=files.hetdex, images=files.images) == 19
+    assert write_page(files.all, out) == 19
     data, made = contents(out)
     _, arms = contents(out, "arms")
     table = data["table"]
@@ -256,7 +257,7 @@ def test_a_pixel_that_hetdex_alone_has_has_a_page(tmp_path):
     out = tmp_path / "healpix=1702.html"
     with h5py.File(files.hetdex) as file:
         rows = sorted(set(file["chandra/row"][:].tolist()))
-    assert write_page(None, out, hetdex=files.hetdex) == len(rows) == 3
+    assert write_page({"hetdex": files.hetdex}, out) == len(rows) == 3
     data, made = contents(out)
     assert data["table"]["row"] == rows
     assert data["attributes"]["healpix"] == 1702
@@ -348,7 +349,7 @@ def test_of_two_cutouts_the_fuller_one_is_shown(tmp_path):
         row = file["chandra/row"][0]
         del file["chandra/row"]
         file["chandra/row"] = [row, row]
-    write_page(files.desi, tmp_path / "healpix=1702.html", images=files.images)
+    write_page({"desi": files.desi, "legacysurvey": files.images}, tmp_path / "healpix=1702.html")
     data, made = contents(tmp_path / "healpix=1702.html")
     (picture,) = made[0]["images"].values()
     assert picture["brickname"] == "1493p015"
@@ -372,22 +373,22 @@ def test_nothing_breaks_out_of_a_page(files, page):
 
 def test_pages_share_their_assets_and_come_last(files, tmp_path):
     out = tmp_path / "healpix=1702.html"
-    write_page(files.desi, out)
+    write_page({"desi": files.desi}, out)
     assets = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "assets").iterdir()}
     before, spectra = out.read_bytes(), sorted(out.with_suffix("").iterdir())
     other = write_files(tmp_path / "in", 5, seed=9)
     torn = tmp_path / "torn.hdf5"
     torn.write_bytes(other.hetdex.read_bytes()[:5000])
     with pytest.raises(MalformedFile, match="remove it"):
-        write_page(other.desi, out, hetdex=torn)
+        write_page({"desi": other.desi, "hetdex": torn}, out)
     assert out.read_bytes() == before  # an older page is whole
     assert all(path.exists() for path in spectra)
-    assert write_page(other.desi, out) == 5
+    assert write_page({"desi": other.desi}, out) == 5
     assert len(list(out.with_suffix("").iterdir())) == 1  # nothing old is left
-    write_page(files.desi, tmp_path / "healpix=1703.html")
+    write_page({"desi": files.desi}, tmp_path / "healpix=1703.html")
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "assets").iterdir()} == assets
     (damaged := next((tmp_path / "assets").glob("bokeh-3*"))).write_text("")
-    write_page(files.desi, tmp_path / "healpix=1703.html")
+    write_page({"desi": files.desi}, tmp_path / "healpix=1703.html")
     assert damaged.stat().st_size > 100_000
 
 
@@ -395,14 +396,14 @@ def test_pages_of_equal_files_are_equal(files, tmp_path):
     made = []
     for name in ("a", "b"):
         out = tmp_path / name / "healpix=1702.html"
-        write_page(files.desi, out, hetdex=files.hetdex)
+        write_page({"desi": files.desi, "hetdex": files.hetdex}, out)
         made.append({str(path.relative_to(out.parent)): path.read_bytes() for path in out.parent.rglob("*.*")})
     assert made[0] == made[1]
 
 
 def test_spectra_are_read_some_at_a_time(files):
-    with opened(files.desi, files.hetdex, files.images) as sources:
-        assert sources.n_files == 3
+    with opened(files.all) as sources:
+        assert browserdata.n_files(sources) == 3
         assert sources.arms == ("b", "r", "z")
         assert len(browserdata.files(sources, 2)["arms"]["sources"]) == 5
     assert len(WAVE) == 7781
@@ -417,34 +418,38 @@ def test_files_of_other_pixels_and_kinds_are_refused(files, tmp_path):
     with h5py.File(other.hetdex, "r+") as file:
         file.attrs["healpix"] = 1703
     with pytest.raises(InputError, match=r"1703.*1702"):
-        write_page(files.desi, out, hetdex=other.hetdex)
+        write_page({"desi": files.desi, "hetdex": other.hetdex}, out)
     with h5py.File(other.hetdex, "r+") as file:
         file.attrs["healpix"] = 1702
         del file["chandra/counts"]
     with pytest.raises(InputError, match="different columns of the CSV file"):
-        write_page(files.desi, out, hetdex=other.hetdex)
-    with pytest.raises(InputError, match=r"DESI's file of the pixel, HETDEX's, or both"):
-        write_page(None, out, images=files.images)
-    with pytest.raises(MalformedFile, match="no group /desi"):
-        write_page(files.hetdex, out)
-    with pytest.raises(MalformedFile, match="no group /legacysurvey"):
-        write_page(files.desi, out, images=files.hetdex)
+        write_page({"desi": files.desi, "hetdex": other.hetdex}, out)
+    with pytest.raises(InputError, match="no spectra to show: give the pixel's file of DESI or HETDEX"):
+        write_page({"legacysurvey": files.images}, out)
+    with pytest.raises(InputError, match="is of survey hetdex, expected desi"):
+        write_page({"desi": files.hetdex}, out)
+    with pytest.raises(InputError, match="is of survey hetdex, expected legacysurvey"):
+        write_page({"desi": files.desi, "legacysurvey": files.hetdex}, out)
     with h5py.File(other.desi, "r+") as file:
         del file["desi/spectrum_ivar"]
     with pytest.raises(MalformedFile, match="no /desi/spectrum_ivar"):
-        write_page(other.desi, out)
+        write_page({"desi": other.desi}, out)
     with h5py.File(other.desi, "r+") as file:
         del file["chandra"]
-    with pytest.raises(MalformedFile, match="0 groups with a column `row`"):
-        write_page(other.desi, out)
+    with pytest.raises(MalformedFile, match="no group /chandra"):
+        write_page({"desi": other.desi}, out)
+    with h5py.File(other.desi, "r+") as file:
+        del file.attrs["csv_group"]
+    with pytest.raises(InputError, match=r"an older version made it; then run the workflow again"):
+        write_page({"desi": other.desi}, out)
     with pytest.raises(InputError, match=r"\.html"):
-        write_page(files.desi, tmp_path / "page")
+        write_page({"desi": files.desi}, tmp_path / "page")
     assert not out.exists()
 
 
 def test_the_program(files, tmp_path, capsys):
     out = tmp_path / "healpix=1702.html"
-    paths = ["--desi", str(files.desi), "--hetdex", str(files.hetdex), "--images", str(files.images)]
+    paths = ["--desi", str(files.desi), "--hetdex", str(files.hetdex), "--legacysurvey", str(files.images)]
     assert cli.run(browse.main, browse.build_parser(), [*paths, "--out", str(out)]) == 0
     assert len(_Page(out).data["table"]["targetid"]) == N
     assert cli.run(browse.main, browse.build_parser(), ["--desi", "gone.hdf5", "--out", str(out)]) == 1

@@ -1,4 +1,4 @@
-// What a page knows, and how spectra come from the scripts beside it. See browserdata.py for the format.
+// What a page knows, and how spectra come from the scripts beside it. See browser/data.py for the format.
 "use strict";
 const skyharvest = {};
 
@@ -9,7 +9,7 @@ const skyharvest = {};
 
   skyharvest.read = () => JSON.parse(document.getElementById("data").textContent);
 
-  // Undoes browserdata.encode.
+  // Undoes encode of browser/encoding.py.
   skyharvest.decode = async (text, Type) => {
     const packed = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));

@@ -6,7 +6,7 @@
   const page = skyharvest.read();
   const { table } = page;
   const grids = {};
-  let shown = null; // what is on the plot: {source, series, hetdex}
+  let shown = null; // what is on the plot: {source, series, overlaid}
   let wanted = -1; // the source that was picked last
   let sources;
   let plot;
@@ -19,7 +19,7 @@
 
   const firstOf = new Map(); // TARGETID → the source that #TARGETID shows: the primary, else the first
   for (let i = 0; i < table.targetid.length; i++) {
-    if (!table.targetid[i]) continue; // DESI has no spectrum of it
+    if (!table.targetid[i]) continue; // only overlays have spectra of it
     const known = firstOf.get(table.targetid[i]);
     if (known === undefined || (table.primary && table.primary[i] && !table.primary[known])) firstOf.set(table.targetid[i], i);
   }
@@ -63,7 +63,8 @@
   }
 
   function without(i) {
-    return table.n_hetdex?.[i] ? "Of this source there are HETDEX spectra: tick the box."
+    const there = page.overlays.filter(({ survey }) => table[`n_${survey}`][i]).map(({ title }) => title);
+    return there.length ? `Of this source there are ${there.join(" and ")} spectra: tick the box.`
       : "The crossmatch file has no spectra, only the columns of its sources.";
   }
 
@@ -72,12 +73,15 @@
     return { kind, wave: grids[kind], flux, ivar, mask };
   }
 
-  async function hetdexOf(i, file) {
-    if (!get("hetdex").checked) return [];
-    const found = file.hetdex?.[table.row[i]] ?? [];
-    return Promise.all(found.map(async ({ shotid, ifuslot, data }) => {
-      const [flux, error] = await skyharvest.decodeTogether(data, 2);
-      return { name: `HETDEX ${shotid}/${ifuslot}`, wave: grids.hetdex, flux, error };
+  async function overlaysOf(i, file) {
+    const ticked = page.overlays.filter(({ survey }) => get(survey).checked);
+    return Promise.all(ticked.flatMap(({ survey, title, labels }) => {
+      const spectra = file[survey][table.row[i]] ?? [];
+      return spectra.map(async (spectrum) => {
+        const [flux, error] = await skyharvest.decodeTogether(spectrum.data, 2);
+        const name = `${title} ${labels.map((label) => spectrum[label]).join("/")}`.trim();
+        return { survey, name, wave: grids[survey], flux, error };
+      });
     }));
   }
 
@@ -90,15 +94,15 @@
     try {
       const file = await load("spectra", i);
       const record = file.sources[i % page.rows_per_file];
-      const [drawn, hetdex] = await Promise.all([spectraOf(i, record), hetdexOf(i, file)]);
+      const [drawn, overlaid] = await Promise.all([spectraOf(i, record), overlaysOf(i, file)]);
       if (wanted !== i) return; // another one has been picked since
-      say(drawn.length || hetdex.length ? "" : without(i));
-      shown = { source: i, series: drawn, hetdex, record, file };
+      say(drawn.length || overlaid.length ? "" : without(i));
+      shown = { source: i, series: drawn, overlaid, record, file };
       heading(i);
       address(i);
       picture(file.images?.[table.row[i]]);
       details();
-      plot.draw(drawn, hetdex, sigma());
+      plot.draw(drawn, overlaid, sigma());
       prefetch(i);
     } catch (error) {
       if (wanted === i) say(error.message);
@@ -151,7 +155,8 @@
     if (known(table.zwarn?.[i])) facts.push(["ZWARN", String(table.zwarn[i]), table.zwarn[i] !== 0]);
     if (known(table.deltachi2?.[i])) facts.push(["Δχ²", table.deltachi2[i].toFixed(1)]);
     if (known(table.program?.[i])) facts.push(["coadd", `${table.survey?.[i] ?? ""} ${table.program[i]}`.trim()]);
-    facts.push(table.targetid[i] ? ["CSV row", String(table.row[i])] : ["DESI", "no spectrum"]);
+    if (table.targetid[i]) facts.push(["CSV row", String(table.row[i])]);
+    else if (page.main) facts.push([page.main.title, "no spectrum"]);
     if (known(table.separation_arcsec?.[i])) facts.push(["separation", `${table.separation_arcsec[i].toFixed(2)}″`]);
     if (known(table.ra[i])) facts.push(["RA, Dec", `${table.ra[i].toFixed(6)}, ${table.dec[i].toFixed(6)}`]);
     get("facts").replaceChildren(...facts.map(([name, value, warning]) => {
@@ -176,7 +181,7 @@
     }
     get("picture").src = `data:image/png;base64,${image.png}`;
     const side = image.pixscale ? ` · ${(image.size * image.pixscale).toFixed(0)}″` : "";
-    get("caption").textContent = `Legacy Surveys ${image.bands.join("")}${side} · N up, E left`;
+    get("caption").textContent = `${page.images.title} ${image.bands.join("")}${side} · N up, E left`;
     get("picture").alt = get("caption").textContent;
     if (image.at) {
       // Pixel centres are whole numbers, and the last row is on top.
@@ -187,8 +192,8 @@
 
   function details() {
     if (!shown) return;
-    const values = shown.record[tab] ?? [];
-    const columns = (tab === "csv" ? page.csv_columns : page.desi_columns).slice(0, values.length);
+    const values = shown.record[tab === "csv" ? tab : page.main.survey] ?? [];
+    const columns = (tab === "csv" ? page.csv_columns : page.main.columns).slice(0, values.length);
     get("columns").replaceChildren(...columns.flatMap(([name, unit], k) => {
       const term = document.createElement("dt");
       term.textContent = name;
@@ -201,7 +206,7 @@
       }
       return [term, value];
     }));
-    for (const name of ["csv", "desi"]) get(`tab_${name}`).setAttribute("aria-selected", String(tab === name));
+    for (const name of ["csv", "survey"]) get(`tab_${name}`).setAttribute("aria-selected", String(tab === name));
   }
 
   function read(at) {
@@ -218,7 +223,7 @@
       const bits = run ? `, mask ${run[2]}` : ivar[k] > 0 ? "" : ", no ivar";
       parts.push(`${kind === "combined" ? "flux" : kind} ${flux[k].toPrecision(4)}${error}${bits}`);
     }
-    for (const { name, wave, flux, error } of shown.hetdex) {
+    for (const { name, wave, flux, error } of shown.overlaid) {
       const k = skyharvest.nearest(wave, at);
       if (k >= 0 && Number.isFinite(flux[k])) parts.push(`${name} ${flux[k].toPrecision(4)} ± ${error[k].toPrecision(2)}`);
     }
@@ -295,9 +300,9 @@
     get("redshift_slider").addEventListener("input", () => setRedshift(Number(get("redshift_slider").value)));
     get("reset_redshift").addEventListener("click", () => setRedshift(measured(wanted)));
     for (const kind of ["emission", "absorption"]) get(kind).addEventListener("change", () => plot.mark(kind, get(kind).checked));
-    get("hetdex").addEventListener("change", redraw);
+    for (const { survey } of page.overlays) get(survey).addEventListener("change", redraw);
     for (const input of document.querySelectorAll("input[name=mode]")) input.addEventListener("change", redraw);
-    for (const name of ["csv", "desi"]) {
+    for (const name of ["csv", "survey"]) {
       get(`tab_${name}`).addEventListener("click", () => {
         tab = name;
         details();
@@ -317,10 +322,17 @@
     if (attributes.created) about.push(`made ${String(attributes.created).slice(0, 10)}`);
     get("about").textContent = about.join(" · ");
     get("tab_csv").textContent = `CSV (${page.name})`;
-    get("tab_desi").hidden = !page.desi_columns.length;
+    get("tab_survey").hidden = !page.main;
+    get("tab_survey").textContent = page.main?.title ?? "";
+    get("reset_redshift").title = page.main ? `${page.main.title}'s redshift` : "";
     get("modes").hidden = !(page.arms.length && page.grids.combined);
     if (page.arms.length && !page.grids.combined) document.querySelector("input[name=mode][value=arms]").checked = true;
-    get("hetdex_choice").hidden = !page.grids.hetdex;
+    for (const { survey, title } of page.overlays) {
+      const label = document.createElement("label");
+      const box = Object.assign(document.createElement("input"), { id: survey, type: "checkbox", checked: true });
+      label.append(box, ` ${title}`);
+      get("layers").append(label);
+    }
     get("cutout").hidden = !table.n_images;
   }
 
@@ -331,10 +343,13 @@
     }
     introduce();
     const kinds = [...(page.grids.combined ? ["combined"] : []), ...page.arms];
-    const shots = Math.max(0, ...(table.n_hetdex ?? []));
-    plot = new skyharvest.Plot(get("plot"), page.lines, kinds, shots, read);
+    // A place on the plot for each overlay's spectra of the source that has most.
+    const places = page.overlays.flatMap(({ survey }) =>
+      Array.from({ length: Math.max(0, ...table[`n_${survey}`]) }, (_, k) => ({ survey, k })));
+    const nameOf = (kind) => (kind === "combined" ? page.main.title : `${page.main.title} ${kind}`);
+    plot = new skyharvest.Plot(get("plot"), page.lines, new Map(kinds.map((kind) => [kind, nameOf(kind)])), places, read);
     skyharvest.plot = plot;
-    sources = new skyharvest.Table(get("list"), table, pick, place);
+    sources = new skyharvest.Table(get("list"), table, page.overlays, pick, place);
     skyharvest.sources = sources;
     connect();
     place();

@@ -4,8 +4,7 @@
 (() => {
   const COLORS = { combined: "#1d4e79", b: "#2b6cb0", r: "#a8443f", z: "#6b4a8e" };
   const FAINT = { combined: "#a9bccd", b: "#a8c4e2", r: "#dfb4b1", z: "#c4b4d6" };
-  const NAMES = { combined: "DESI", b: "DESI b", r: "DESI r", z: "DESI z" };
-  const SHOTS = ["#c8691a", "#9a7a12", "#b5487c", "#4f7f2a"]; // of HETDEX
+  const OVERLAYS = ["#c8691a", "#9a7a12", "#b5487c", "#4f7f2a"];
   const MARKERS = { emission: "#1c7c63", absorption: "#9a5b13" };
   const ALPHA = [0.7, 0.4, 0.25]; // of markers, by rank
   const INK = "#46525f";
@@ -13,12 +12,13 @@
   const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 
   skyharvest.Plot = class {
-    // `lines`: of each kind [label, rest wavelength, rank]; `shots`: the most HETDEX spectra of a source; `moved` is
-    // called with the wavelength under the pointer.
-    constructor(element, lines, kinds, shots, moved) {
+    // `lines`: of each kind [label, rest wavelength, rank]; `names`: kind of spectra → its name; `places`: of each
+    // overlaid spectrum that a source can have {survey, k}; `moved` is called with the wavelength under the pointer.
+    constructor(element, lines, names, places, moved) {
       this.lines = lines;
-      this.kinds = kinds;
-      this.shots = shots;
+      this.names = names;
+      this.kinds = [...names.keys()];
+      this.places = places;
       this.z = 0;
       this.marked = { emission: true, absorption: true };
       this.series = [];
@@ -76,17 +76,17 @@
           x: { field: "x" }, y: { field: "y" }, source: part.smooth, line_color: COLORS[kind], line_width: 1.4,
         }), `smooth_${kind}`);
       }
-      this.hetdex = Array.from({ length: this.shots }, (_, k) => {
-        const color = SHOTS[k % SHOTS.length];
+      this.overlays = this.places.map(({ survey, k }, i) => {
+        const color = OVERLAYS[i % OVERLAYS.length];
         const data = source({ x: [], y: [] });
         const band = source({ x: [], low: [], high: [] });
         const bandRenderer = named(figure.varea({
           x: { field: "x" }, y1: { field: "low" }, y2: { field: "high" }, source: band, fill_color: color, fill_alpha: 0.14,
-        }), `hetdex_band_${k}`);
+        }), `${survey}_band_${k}`);
         const renderer = named(figure.line({
           x: { field: "x" }, y: { field: "y" }, source: data, line_color: color, line_width: 1, line_alpha: 0.85,
-        }), `hetdex_${k}`);
-        return { data, band, renderer, bandRenderer };
+        }), `${survey}_${k}`);
+        return { survey, k, data, band, renderer, bandRenderer };
       });
       this.markers = {};
       for (const kind of ["emission", "absorption"]) {
@@ -140,24 +140,24 @@
       this.view = await Bokeh.Plotting.show(this.figure, this.element);
     }
 
-    // `series`: [{kind, wave, flux, ivar, mask}]; `hetdex`: [{name, wave, flux, error}].
-    draw(series, hetdex, sigma) {
+    // `series`: [{kind, wave, flux, ivar, mask}]; `overlaid`: [{survey, name, wave, flux, error}].
+    draw(series, overlaid, sigma) {
       this.series = series.map((one) => ({ ...one, good: skyharvest.goodPixels(one.flux, one.ivar, one.mask) }));
-      this.spectra = hetdex.map((one) => {
+      this.spectra = overlaid.map((one) => {
         const ivar = Float64Array.from(one.error, (error) => 1 / error ** 2);
         return { ...one, ivar, good: skyharvest.goodPixels(one.flux, ivar, []) };
       });
       const gaps = this.series.map(({ wave, good }) => skyharvest.gaps(wave, good));
       this.masked.data = { left: gaps.flatMap(({ left }) => left), right: gaps.flatMap(({ right }) => right) };
       this.#smooth(sigma);
-      this.#drawShots(sigma);
+      this.#overlay(sigma);
       this.#list();
       this.fit();
     }
 
     smoothBy(sigma) {
       this.#smooth(sigma);
-      if (!this.series.length) this.#drawShots(sigma);
+      if (!this.series.length) this.#overlay(sigma);
       this.#bands();
     }
 
@@ -182,10 +182,10 @@
       }
     }
 
-    // HETDEX's spectra are smoothed where they are alone: over DESI's they show what was measured.
-    #drawShots(sigma) {
-      for (const [k, { data, band }] of this.hetdex.entries()) {
-        const one = this.spectra[k];
+    // Overlaid spectra are smoothed where they are alone: over others they show what was measured.
+    #overlay(sigma) {
+      for (const { survey, k, data, band } of this.overlays) {
+        const one = this.spectra.filter((spectrum) => spectrum.survey === survey)[k];
         if (!one) {
           data.data = { x: [], y: [] };
           band.data = { x: [], low: [], high: [] };
@@ -221,10 +221,14 @@
       const of = (label, renderers) => new LegendItem({ label: { value: label }, renderers });
       const items = this.series.map(({ kind }) => {
         const { smoothRenderer, fluxRenderer, bandRenderer } = this.parts[kind];
-        return of(NAMES[kind], [smoothRenderer, fluxRenderer, bandRenderer]);
+        return of(this.names.get(kind), [smoothRenderer, fluxRenderer, bandRenderer]);
       });
-      for (const [k, { name }] of this.spectra.entries()) {
-        items.push(of(name, [this.hetdex[k].renderer, this.hetdex[k].bandRenderer]));
+      const placed = new Map();
+      for (const { survey, name } of this.spectra) {
+        const k = placed.get(survey) ?? 0;
+        placed.set(survey, k + 1);
+        const { renderer, bandRenderer } = this.overlays.find((one) => one.survey === survey && one.k === k);
+        items.push(of(name, [renderer, bandRenderer]));
       }
       for (const item of items) for (const renderer of item.renderers) renderer.visible = true;
       const narrow = this.element.clientWidth < 560;

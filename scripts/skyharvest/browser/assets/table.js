@@ -20,10 +20,9 @@
     { key: "separation_arcsec", label: "Sep. ″", title: "from the CSV's position, arcsec", show: fixed(2), number: true },
     { key: "ra", label: "RA", title: "degrees, of the fiber", show: fixed(5), number: true },
     { key: "dec", label: "Dec", title: "degrees, of the fiber", show: fixed(5), number: true },
-    { key: "n_hetdex", label: "HETDEX", title: "number of HETDEX spectra", show: (n) => (n ? String(n) : ""), number: true },
   ];
   const TEXTS = ["targetid", "row", "spectype", "subtype", "survey", "program"];
-  const NAMES = { type: "spectype", sep: "separation_arcsec", hetdex: "n_hetdex", csv: "row" };
+  const NAMES = { type: "spectype", sep: "separation_arcsec", csv: "row" };
   const OPERATORS = {
     "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b,
     "=": (a, b) => a === b, "!=": (a, b) => a !== b,
@@ -33,8 +32,8 @@
   skyharvest.filterOf = (text, table) => {
     const terms = text.toLowerCase().split(/\s+/).filter(Boolean).map((term) => {
       const found = /^([a-z_]+)(<=|>=|!=|<|>|=)(.+)$/.exec(term);
-      const key = found && (NAMES[found[1]] ?? found[1]);
-      if (found && table[key]) {
+      const key = found && [NAMES[found[1]], `n_${found[1]}`, found[1]].find((name) => table[name]);
+      if (key) {
         const [, , operator, wanted] = found;
         const number = Number(wanted);
         if (Number.isNaN(number) || key === "targetid") {
@@ -48,13 +47,15 @@
   };
 
   skyharvest.Table = class {
-    // `pick` is called with the index of a source that was clicked on, `changed` when order or filter have changed.
-    constructor(element, table, pick, changed) {
+    // `overlays` have a column of their numbers of spectra each. `pick` is called with the index of a source that was clicked on, `changed` when order or filter have changed.
+    constructor(element, table, overlays, pick, changed) {
       this.element = element;
       this.table = table;
       this.changed = changed;
       this.n = table.targetid.length;
-      this.columns = COLUMNS.filter((column) => table[column.key]);
+      this.columns = COLUMNS.filter((column) => table[column.key]).concat(overlays.map(({ survey, title }) => ({
+        key: `n_${survey}`, label: title, title: `number of ${title} spectra`, show: (n) => (n ? String(n) : ""), number: true,
+      })));
       this.shown = Array.from({ length: this.n }, (_, i) => i);
       this.selected = -1;
       this.sort = null;

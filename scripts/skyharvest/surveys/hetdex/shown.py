@@ -18,11 +18,7 @@ REPORT = ReportDescription(
     },
     fetched_whole=True,  # cubes are compressed
 )
-BROWSER = BrowserDescription(
-    role="spectra",
-    datasets=("ra", "dec", "spectrum_lambda_vacuum", "spectrum_flux", "spectrum_error", "shotid", "ifuslot"),
-    labels=("shotid", "ifuslot"),
-)
+BROWSER = BrowserDescription(role="spectra", labels=("shotid", "ifuslot"))
 READER = ReaderDescription(
     axes={"spectrum_lambda_vacuum": "wavelength", "spectrum_lambda": "wavelength_air"},
     dimensions=((r"(spectrum|optimal)_(flux|error|coverage)", ("wavelength",)), (r"maps/\w+", PIXELS)),
