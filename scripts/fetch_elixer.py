@@ -42,11 +42,11 @@ def main(options: argparse.Namespace) -> None:
         cli.log.info("%s: the addresses of %d pictures", path, len(detectids))
         if not options.pictures:
             return
-        made = fetch_pictures(archive, release, detectids, options.out_dir)
-    cli.log.info("%d pictures were there, %d are new", made.n_there, made.n_new)
-    if made.missing:
-        where = options.out_dir / MISSING
-        cli.log.warning("%d pictures are missing, listed in %s; the next run asks again", len(made.missing), where)
+        fetched = fetch_pictures(archive, release, detectids, options.out_dir)
+    cli.log.info("%d pictures were there, %d are new", fetched.n_there, fetched.n_new)
+    if fetched.missing:
+        path = options.out_dir / MISSING
+        cli.log.warning("%d pictures are missing, listed in %s; the next run asks again", len(fetched.missing), path)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ RADIUS_ARCSEC, MIN_COVERAGE = 3.5, 0.2
 def ours(cube: Path, positions: Any) -> Any:
     """Read what is near the positions, extract all: as a job of the workflow does."""
     import lib  # noqa: F401 (finds skyharvest)
-    from skyharvest.surveys.hetdex.cube import extract_spectra, reach, read_cube
+    from skyharvest.surveys.hetdex.cube import read_cube
+    from skyharvest.surveys.hetdex.spectra import extract_spectra, reach
 
     ra, dec = positions.T
     read = read_cube(cube, near=(ra, dec), reach_arcsec=reach(RADIUS_ARCSEC))

@@ -18,7 +18,7 @@ from skyharvest.harvest.progress import Progress
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.hetdex.cube import Masking
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
-from skyharvest.surveys.hetdex.maps import MapsWanted
+from skyharvest.surveys.hetdex.maps import MapRequest
 from skyharvest.surveys.hetdex.plan import cube_of_plan, targets_of_cube
 from skyharvest.surveys.hetdex.release import load_release
 
@@ -68,7 +68,7 @@ def main(options: argparse.Namespace) -> None:
         min_coverage=options.min_coverage,
         masking=Masking(options.exclude_bits, options.keep_bits, options.include_only_bits),
         optimal=options.optimal,
-        maps=None if options.map_size is None else MapsWanted(options.map_size, half_width=options.map_half_width),
+        maps=None if options.map_size is None else MapRequest(options.map_size, half_width=options.map_half_width),
         fwhm_arcsec=float(cube_of_plan(options.cubes, int(shotid), ifuslot)["fwhm_virus"]),
     )
     journal = Journal(options.journal)

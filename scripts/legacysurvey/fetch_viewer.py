@@ -11,18 +11,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.archive.archive import is_url
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
-from skyharvest.surveys.legacysurvey.viewer.layers import FORMATS, MOST_PIXELS, VIEWER, Wanted
-from skyharvest.surveys.legacysurvey.viewer.pictures import (
-    DATABASE,
-    TABLE,
-    URLS,
-    WAITING,
-    fetch_cutouts,
-    make_queue,
-    rows_with_spectra,
-    write_table,
-    write_urls,
-)
+from skyharvest.surveys.legacysurvey.viewer.fetch import fetch_cutouts
+from skyharvest.surveys.legacysurvey.viewer.layers import FORMATS, MOST_PIXELS, VIEWER, ViewerRequest
+from skyharvest.surveys.legacysurvey.viewer.notes import DATABASE, TABLE, WAITING, write_table
+from skyharvest.surveys.legacysurvey.viewer.queue import URLS, make_queue, rows_with_spectra, write_urls
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,7 +55,7 @@ def main(options: argparse.Namespace) -> None:
     """List, and fetch what is not there yet."""
     if not is_url(options.viewer):
         raise InputError(f"--viewer {options.viewer}: expected an address such as {VIEWER}")
-    wanted = Wanted(
+    request = ViewerRequest(
         layers=tuple(options.layers),
         psf_layers=tuple(options.psf_layers),
         formats=tuple(options.formats),
@@ -74,15 +66,15 @@ def main(options: argparse.Namespace) -> None:
     )
     table = pq.read_table(options.targets, columns=["row", "ra", "dec", "pix16"])
     targets = {name: table.column(name).to_numpy() for name in table.column_names}
-    queue = make_queue(targets, wanted, rows_with_spectra(options.ledgers))
+    queue = make_queue(targets, request, rows_with_spectra(options.ledgers))
     write_urls(options.out_dir / URLS, options.viewer, queue)
     if options.list_only:
         status = write_table(options.out_dir / TABLE, queue, options.out_dir / DATABASE)
         cli.log.info("%s: %d files, %d of them not asked for yet", options.out_dir / URLS, len(queue), status[WAITING])
         return
-    made = fetch_cutouts(options.viewer, queue, options.out_dir, pace=options.pace, again=options.again)
-    cli.log.info("%d new files, %.1f MB, %d requests", made.n_new, made.n_bytes / 1e6, made.n_requests)
-    cli.log.info("%s: %s", options.out_dir / TABLE, ", ".join(f"{n} {status}" for status, n in made.status.items()))
+    fetched = fetch_cutouts(options.viewer, queue, options.out_dir, pace=options.pace, again=options.again)
+    cli.log.info("%d new files, %.1f MB, %d requests", fetched.n_new, fetched.n_bytes / 1e6, fetched.n_requests)
+    cli.log.info("%s: %s", options.out_dir / TABLE, ", ".join(f"{n} {status}" for status, n in fetched.status.items()))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from skyharvest.surveys.desi.release import GLOBUS, Release
 from skyharvest.surveys.hetdex.mask_bits import mask_bits
 from skyharvest.surveys.hetdex.release import Release as HetdexRelease
 from skyharvest.surveys.legacysurvey.release import Release as LegacyRelease
-from skyharvest.surveys.legacysurvey.viewer.layers import Wanted
+from skyharvest.surveys.legacysurvey.viewer.layers import ViewerRequest
 
 FROM_CATALOGUE = "catalogue"
 """What ``hetdex: detections: detectids`` says for those of the sources that the catalogue has."""
@@ -92,7 +92,7 @@ def _legacysurvey_problems(get: Callable[[str], Any], registry: dict[str, Any]) 
                 yield "legacysurvey.bands", f"found {band!r}; release {release} has {', '.join(has)}"
     viewer = get("legacysurvey.viewer")
     if viewer and (viewer["layers"] or viewer["psf_layers"]):
-        wanted = Wanted(
+        wanted = ViewerRequest(
             layers=tuple(viewer["layers"]),
             psf_layers=tuple(viewer["psf_layers"]),
             formats=tuple(viewer["formats"]),

@@ -18,7 +18,7 @@ Layout (n rows, a row per (CSV row, cube) pair; row i of one group belongs to ro
 ``/hetdex/epoch_group``, ``n_epochs``          positions within 1.5″ of one another are one source: its smallest CSV
                                                row, and the number of its shots with a spectrum
 ``/hetdex/maps/broad``, …                      (n, size, size) float32 images with their WCS, if asked for:
-                                               `skyharvest.surveys.hetdex.maps.write_maps`
+                                               `skyharvest.surveys.hetdex.map_files.write_maps`
 ``/<name>/row``, ``/<name>/*``                 the CSV row, and every CSV column
 =============================================  ==============================================================
 """
@@ -36,7 +36,8 @@ from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR, air_to_vacuum
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
-from skyharvest.surveys.hetdex.maps import Maps, concatenate, read_maps, write_fits, write_maps
+from skyharvest.surveys.hetdex.map_files import read_maps, write_fits, write_maps
+from skyharvest.surveys.hetdex.maps import Maps, concatenate
 from skyharvest.surveys.hetdex.plan import AFTER_2017
 from skyharvest.targets.csv_columns import write_csv_columns
 

@@ -10,18 +10,19 @@ Pictures that the archive does not have are listed in ``elixer_missing.csv``; th
 
 import csv
 import logging
-import sqlite3
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from sqlite3 import Connection
 
 from skyharvest.archive.archive import Archive, is_url
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import Absent, HarvestError, MalformedFile
+from skyharvest.formats.sqlite_file import open_database
 from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
@@ -30,19 +31,18 @@ ADDRESSES, MISSING = "elixer_addresses.csv", "elixer_missing.csv"
 PER_FILE = 100_000
 MOST = 1 << 26  # bytes of a picture
 BEGIN, END = b"\xff\xd8", b"\xff\xd9"  # JPEG's markers SOI and EOI (ITU-T T.81, Table B.1)
-BUSY_S = 60.0  # to wait for another process that writes the same file
 
 
 @dataclass
-class Fetched:
-    """What became of the pictures that were wanted.
+class PicturesFetched:
+    """What became of the wanted pictures.
 
     Attributes
     ----------
     n_there
-        Those that an earlier run has brought.
+        Pictures that an earlier run has fetched.
     n_new
-        Those that this one has.
+        Pictures that this run has fetched.
     missing
         detectid → why there is none.
     """
@@ -71,12 +71,12 @@ def read_picture(directory: Path, detectid: int) -> bytes | None:
     if not path.exists():
         return None
     with _database(path) as database:
-        found = database.execute("SELECT image FROM report WHERE detectid = ?", (detectid,)).fetchone()
-    return None if found is None else bytes(found[0])
+        row = database.execute("SELECT image FROM report WHERE detectid = ?", (detectid,)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
-def fetch_pictures(archive: Archive, release: Release, detectids: Iterable[int], directory: Path) -> Fetched:
-    """Fetch pictures that are not there yet, each kept as soon as it has come.
+def fetch_pictures(archive: Archive, release: Release, detectids: Iterable[int], directory: Path) -> PicturesFetched:
+    """Fetch the missing pictures; each is kept as soon as it has come.
 
     Parameters
     ----------
@@ -94,51 +94,53 @@ def fetch_pictures(archive: Archive, release: Release, detectids: Iterable[int],
     ArchiveUnavailable, ArchiveRefused
         What has come until then is kept, and the next run goes on.
     MalformedFile
-        If a SQLite file is none.
+        If an SQLite file is damaged.
     """
     listed = _read_missing(directory / MISSING)
     wanted = sorted({*detectids, *listed})
-    made = Fetched(missing=dict(listed))
+    fetched = PicturesFetched(missing=dict(listed))
     try:
         for _, group in groupby(wanted, key=lambda detectid: detectid // PER_FILE):
-            _fetch_group(archive, release, list(group), directory, made)
+            _fetch_group(archive, release, list(group), directory, fetched)
     finally:
-        lines = ([k, archive.location(release.elixer(k)), why] for k, why in sorted(made.missing.items()))
+        lines = ([k, archive.location(release.elixer(k)), why] for k, why in sorted(fetched.missing.items()))
         write_rows(directory / MISSING, ("detectid", "address", "reason"), lines)
-    return made
+    return fetched
 
 
-def _fetch_group(archive: Archive, release: Release, wanted: Sequence[int], directory: Path, made: Fetched) -> None:
+def _fetch_group(
+    archive: Archive, release: Release, wanted: Sequence[int], directory: Path, fetched: PicturesFetched
+) -> None:
     """Fetch the pictures of one SQLite file."""
     path = database_path(directory, wanted[0])
     directory.mkdir(parents=True, exist_ok=True)
     failed: HarvestError | None = None
     with _database(path) as database:
-        there = {detectid for (detectid,) in database.execute("SELECT detectid FROM report")}
-        for detectid in there.intersection(wanted):
-            made.missing.pop(detectid, None)
-        left = [detectid for detectid in wanted if detectid not in there]
-        made.n_there += len(wanted) - len(left)
+        stored = {detectid for (detectid,) in database.execute("SELECT detectid FROM report")}
+        for detectid in stored.intersection(wanted):
+            fetched.missing.pop(detectid, None)
+        left = [detectid for detectid in wanted if detectid not in stored]
+        fetched.n_there += len(wanted) - len(left)
         for detectid, picture in _pictures(archive, release, left):
             if isinstance(picture, bytes):
                 database.execute("INSERT OR REPLACE INTO report VALUES (?, ?)", (detectid, picture))
                 database.commit()
-                made.n_new += 1
-                made.missing.pop(detectid, None)
+                fetched.n_new += 1
+                fetched.missing.pop(detectid, None)
             elif isinstance(picture, Absent | MalformedFile):
                 log.info("missing: %s", picture)
-                made.missing[detectid] = str(picture)
+                fetched.missing[detectid] = str(picture)
             else:
                 failed = failed or picture
     if failed is not None:
         raise failed
-    log.info("%s: %d of %d pictures", path, len(wanted) - len(made.missing.keys() & set(wanted)), len(wanted))
+    log.info("%s: %d of %d pictures", path, len(wanted) - len(fetched.missing.keys() & set(wanted)), len(wanted))
 
 
 def _pictures(archive: Archive, release: Release, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | HarvestError]]:
-    """Return each picture, or why there is none, in order. After an error of the archive no more are asked for."""
+    """Return each picture, or why there is none, in order. After an error of the archive, no more are asked for."""
     if is_url(archive.root):
-        _ = archive.client  # made before there are threads
+        _ = archive.client  # created before the threads
     waiting: deque[tuple[int, Future[bytes | HarvestError]]] = deque()
     left = iter(wanted)
     more = True
@@ -164,7 +166,7 @@ def _pictures(archive: Archive, release: Release, wanted: Sequence[int]) -> Iter
 
 
 def _picture(archive: Archive, path: str) -> bytes | HarvestError:
-    """Return a picture, or why there is none; what is no JPEG is read once more."""
+    """Return a picture, or why there is none; an answer that is no JPEG is read once more."""
     try:
         for _ in range(2):
             with archive.open(path) as source:
@@ -179,17 +181,11 @@ def _picture(archive: Archive, path: str) -> bytes | HarvestError:
     )
 
 
-@contextmanager
-def _database(path: Path) -> Iterator[sqlite3.Connection]:
+def _database(path: Path) -> AbstractContextManager[Connection]:
     """Open a file of pictures, new or not."""
-    try:
-        with closing(sqlite3.connect(path, timeout=BUSY_S)) as database:
-            database.execute("CREATE TABLE IF NOT EXISTS report (detectid INTEGER PRIMARY KEY, image BLOB)")
-            yield database
-    except sqlite3.OperationalError as error:  # a full disk, a lock, no permission
-        raise OSError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise MalformedFile(f"{path}: {error}: remove it, the next run makes it anew") from error
+    return open_database(
+        path, "report (detectid INTEGER PRIMARY KEY, image BLOB)", "remove it, the next run makes it anew"
+    )
 
 
 def _read_missing(path: Path) -> dict[int, str]:

@@ -9,7 +9,7 @@ Layout of an extracted file (n spectra, by CSV row):
 ``spectrum_flux, spectrum_error``      (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
 ``spectrum_coverage``                  (n, 1036) float32, share of the aperture with good voxels
 ``optimal_flux, optimal_error``        (n, 1036) ditto, weighted with the point-spread function; if asked for
-``maps/…``                             (n, size, size) images, if asked for: `skyharvest.surveys.hetdex.maps.write_maps`
+``maps/…``                             (n, size, size) images, if asked for: see `map_files.write_maps`
 ``targets/row``                        (m,) every target of the cube
 ``targets/n_spectra``                  (m,) 1 where it has a spectrum
 ``targets/nearest_arcsec``             (m,) from the cube's centre
@@ -35,8 +35,10 @@ from skyharvest.archive.archive import Archive, is_url
 from skyharvest.archive.download import downloaded
 from skyharvest.core.errors import Absent, MalformedFile
 from skyharvest.formats import hdf5
-from skyharvest.surveys.hetdex.cube import Masking, Psf, Spectra, extract_spectra, reach, read_cube
-from skyharvest.surveys.hetdex.maps import Maps, MapsWanted, make_maps, write_maps
+from skyharvest.surveys.hetdex.cube import Masking, read_cube
+from skyharvest.surveys.hetdex.map_files import write_maps
+from skyharvest.surveys.hetdex.maps import MapRequest, Maps, make_maps
+from skyharvest.surveys.hetdex.spectra import CubeSpectra, Psf, extract_spectra, reach
 
 if TYPE_CHECKING:
     import h5py
@@ -75,7 +77,7 @@ class WantedSpectra:
     masking: Masking = field(default_factory=Masking)
     optimal: str | None = None
     fwhm_arcsec: float = float("nan")
-    maps: MapsWanted | None = None
+    maps: MapRequest | None = None
     check_absence: Callable[[], None] | None = None
 
     @property
@@ -158,7 +160,7 @@ def extract_cube(
 class _Found:
     """What a cube holds: spectra of all its targets, and maps of those that have one."""
 
-    spectra: Spectra
+    spectra: CubeSpectra
     has_spectrum: npt.NDArray[np.bool_]
     maps: Maps | None = None
 

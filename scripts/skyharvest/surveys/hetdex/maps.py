@@ -1,7 +1,7 @@
 """Maps of HETDEX sources: images around positions on a cube, in a broad band, a narrow band, and an emission line.
 
 A map is cut out of the cube's own spaxels, a square around the spaxel that the position is on; nothing is resampled,
-and what lies off the cube is NaN. For a band from λ₁ to λ₂ (Å, in air), w the part of each 2 Å bin that lies in it (Å),
+and parts off the cube are NaN. For a band from λ₁ to λ₂ (Å, in air), w the part of each 2 Å bin that lies in it (Å),
 f ± e the flux density of a spaxel in that bin (10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹), and sums over the spaxel's good bins:
 
 - mean density D = Σ w f / Σ w, its error E = √(Σ w² e²) / Σ w;
@@ -14,23 +14,16 @@ Good is a voxel that is not masked, of finite flux with \\|flux\\| ≥ 1e-8, and
 cube's range are missing ones.
 """
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.formats import hdf5
 from skyharvest.sky.emission_lines import rest_wave
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, N_SPAXELS, UNFILLED, WAVE_AIR, Cube, Masking, air_to_vacuum
-
-if TYPE_CHECKING:
-    import h5py
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -51,11 +44,9 @@ IMAGES = (
     "line",
     "line_error",
 )
-FLUX_UNIT = "10**-17 erg/(s cm2)"
-_NUMBERS = ("size_arcsec", "half_width", "gap", "continuum_width")  # of what is wanted
 
-_IN_VACUUM = 2000.0  # Å; below, wavelengths are given in vacuum, also by those who otherwise give them in air
-_PLANES = 32  # that are worked on at once
+_IN_VACUUM = 2000.0  # Å; below it, wavelengths are in vacuum by convention
+_PLANES = 32  # that are integrated at once
 
 
 def line_wave(redshift: Any, rest_vacuum: str | float) -> Floats:
@@ -87,7 +78,7 @@ def line_wave(redshift: Any, rest_vacuum: str | float) -> Floats:
 
 
 @dataclass(frozen=True)
-class MapsWanted:
+class MapRequest:
     """What maps to make.
 
     Attributes
@@ -99,14 +90,14 @@ class MapsWanted:
     half_width
         Of the narrow band, Å: it is twice as wide.
     gap
-        Between the narrow band and the continuum on either side, Å; a bin at least, or one would count as both.
+        Between the narrow band and the continuum on either side, Å; at least a bin, so that no bin counts as both.
     continuum_width
         Of the continuum's band on either side, Å.
 
     Raises
     ------
     InputError
-        If one of them makes no map.
+        If a value is out of range.
     """
 
     size_arcsec: float = 20.0
@@ -146,8 +137,8 @@ class Maps:
 
     Attributes
     ----------
-    wanted
-        What was asked for.
+    request
+        Sizes and bands.
     wave : (n,) float64
         Where the line is observed, Å in air; NaN if that is unknown.
     x0, y0 : (n,) float64
@@ -163,7 +154,7 @@ class Maps:
         The maps' WCS, as `wcs_cards` gives it, but numbers are (n,); NaN where a cube has no such card.
     """
 
-    wanted: MapsWanted
+    request: MapRequest
     wave: Floats
     x0: Floats
     y0: Floats
@@ -185,16 +176,16 @@ class Maps:
 
     def take(self, index: npt.NDArray[Any]) -> "Maps":
         """Return the maps of some sources: their numbers, or (n,) bool."""
-        arrays: dict[str, Any] = {name: getattr(self, name)[index] for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: getattr(self, name)[index] for name in ARRAYS}
         cards = {card: value if isinstance(value, str) else value[index] for card, value in self.cards.items()}
         return replace(self, **arrays, cards=cards)
 
 
-_ARRAYS = tuple(field.name for field in fields(Maps) if field.name not in ("wanted", "cards"))
+ARRAYS = tuple(field.name for field in fields(Maps) if field.name not in ("request", "cards"))
 
 
 def make_maps(
-    cube: Cube, ra: Any, dec: Any, wave: Any, wanted: MapsWanted | None = None, *, masking: Masking | None = None
+    cube: Cube, ra: Any, dec: Any, wave: Any, request: MapRequest | None = None, *, masking: Masking | None = None
 ) -> Maps:
     """Make the maps of positions on a cube. The module's docstring has the definitions.
 
@@ -207,15 +198,15 @@ def make_maps(
         They need not be on the cube.
     wave : (n,), or one for all: Å in air
         Where the line is; NaN, and any that is off the cube's range, for no narrow band and no line.
-    wanted
-        Sizes and bands; by default those of `MapsWanted`.
+    request
+        Sizes and bands; by default those of `MapRequest`.
     masking
         Which voxels are good; by default those with no bit set.
     """
-    wanted, masking = wanted or MapsWanted(), masking or Masking()
+    request, masking = request or MapRequest(), masking or Masking()
     x, y = cube.spaxels(ra, dec)
     wave = np.broadcast_to(np.asarray(wave, np.float64), x.shape).copy()
-    size = wanted.size
+    size = request.size
     x0, y0 = (np.floor(at + 0.5) - size // 2 for at in (x, y))
     on_cube = (x0 > -size) & (x0 < N_SPAXELS) & (y0 > -size) & (y0 < N_SPAXELS)
     images = {name: np.full((len(x), size, size), np.nan, np.float32) for name in IMAGES}
@@ -224,47 +215,47 @@ def make_maps(
         card: value if isinstance(value, str) else np.full(len(x), value) - starts.get(card, 0.0)
         for card, value in wcs_cards(cube).items()
     }
-    made = Maps(wanted, wave, x0, y0, on_cube, **images, cards=cards)
+    maps = Maps(request, wave, x0, y0, on_cube, **images, cards=cards)
 
     cuts = {int(k): (_Cut(y0[k], size), _Cut(x0[k], size)) for k in np.flatnonzero(on_cube)}
     if not cuts:
-        return made
+        return maps
     # The broad band is the same for all: once, for the rectangle that holds them.
     top, left = (min(cut[axis].first for cut in cuts.values()) for axis in (0, 1))
     bottom, right = (max(cut[axis].stop for cut in cuts.values()) for axis in (0, 1))
-    boxes = _integrate(cube, masking, slice(top, bottom), slice(left, right), [_Band(*wanted.broad)])
+    boxes = _integrate(cube, masking, slice(top, bottom), slice(left, right), [_Band(*request.broad)])
     (flux,), (error,), (coverage,) = boxes
     for k, cut in cuts.items():
         rows, columns = cut
         assert cube.rows[rows.on_cube].all(), f"{cube.name}: read without the rows of spaxels that are asked for"
         on_map = k, rows.on_map, columns.on_map
         of_box = slice(rows.first - top, rows.stop - top), slice(columns.first - left, columns.stop - left)
-        made.broad[on_map], made.broad_error[on_map] = flux[of_box], error[of_box]
-        made.coverage[on_map] = coverage[of_box]
+        maps.broad[on_map], maps.broad_error[on_map] = flux[of_box], error[of_box]
+        maps.coverage[on_map] = coverage[of_box]
         if RANGE[0] <= wave[k] <= RANGE[1]:
-            _add_line(made, k, cut, cube, masking)
-    return made
+            _add_line(maps, k, cut, cube, masking)
+    return maps
 
 
-def _add_line(made: Maps, k: int, cut: tuple["_Cut", "_Cut"], cube: Cube, masking: Masking) -> None:
+def _add_line(maps: Maps, k: int, cut: tuple["_Cut", "_Cut"], cube: Cube, masking: Masking) -> None:
     """Make the maps of one source's narrow band and line."""
-    (rows, columns), wave = cut, float(made.wave[k])
-    wanted = made.wanted
-    near = wanted.half_width + wanted.gap
+    (rows, columns), wave = cut, float(maps.wave[k])
+    request = maps.request
+    near = request.half_width + request.gap
     bands = [
-        _Band(wave - wanted.half_width, wave + wanted.half_width),
-        _Band(wave - near - wanted.continuum_width, wave - near),
-        _Band(wave + near, wave + near + wanted.continuum_width),
+        _Band(wave - request.half_width, wave + request.half_width),
+        _Band(wave - near - request.continuum_width, wave - near),
+        _Band(wave + near, wave + near + request.continuum_width),
     ]
     flux, error, coverage = _integrate(cube, masking, rows.on_cube, columns.on_cube, bands)
     on_map = k, rows.on_map, columns.on_map
     seen = coverage[1:] > 0
     n_seen = np.where(seen.any(axis=0), seen.sum(axis=0), np.nan)
-    scale = 2 * wanted.half_width / wanted.continuum_width  # the sides' flux is that of a band of their own width
+    scale = 2 * request.half_width / request.continuum_width  # the sides' flux is that of a band of their own width
     continuum = scale * np.where(seen, flux[1:], 0).sum(axis=0) / n_seen
     its_error = scale * np.sqrt(np.where(seen, error[1:] ** 2, 0).sum(axis=0)) / n_seen
-    made.narrow[on_map], made.narrow_error[on_map], made.narrow_coverage[on_map] = flux[0], error[0], coverage[0]
-    made.line[on_map], made.line_error[on_map] = flux[0] - continuum, np.hypot(error[0], its_error)
+    maps.narrow[on_map], maps.narrow_error[on_map], maps.narrow_coverage[on_map] = flux[0], error[0], coverage[0]
+    maps.line[on_map], maps.line_error[on_map] = flux[0] - continuum, np.hypot(error[0], its_error)
 
 
 class _Cut:
@@ -308,8 +299,8 @@ def _integrate(
         total += of_planes @ np.where(good, flux, 0).astype(np.float64)
         variance += of_planes**2 @ np.where(good, error, 0).astype(np.float64) ** 2
         seen += of_planes @ good.astype(np.float64)
-    made_up = width / np.where(seen > 0, seen, np.nan) / cube.bin_width
-    return (total * made_up).reshape(shape), (np.sqrt(variance) * made_up).reshape(shape), (seen / width).reshape(shape)
+    scale = width / np.where(seen > 0, seen, np.nan) / cube.bin_width  # missing bins count as the mean
+    return (total * scale).reshape(shape), (np.sqrt(variance) * scale).reshape(shape), (seen / width).reshape(shape)
 
 
 def wcs_cards(cube: Cube, x0: float = 0, y0: float = 0) -> dict[str, str | float]:
@@ -341,74 +332,18 @@ def wcs_cards(cube: Cube, x0: float = 0, y0: float = 0) -> dict[str, str | float
     return cards
 
 
-def write_maps(group: "h5py.Group", maps: Maps, *, compressed: bool = False) -> None:
-    """Write maps into an HDF5 group, which `read_maps` reads.
-
-    ================================  =========================================================================
-    ``broad``, ``narrow``, ``line``   (n, size, size) float32 (y, x), 10⁻¹⁷ erg s⁻¹ cm⁻² per spaxel
-    ``broad_error``, …                ditto
-    ``coverage, narrow_coverage``     (n, size, size) float32, share of the band with good voxels
-    ``wave``                          (n,) Å in air, where the line is
-    ``x0``, ``y0``                    (n,) the cube's spaxel, 0-based, that is the map's first; < 0 off the cube
-    ``on_cube``                       (n,) whether any of the map is on the cube
-    ``wcs/CRPIX1``, …                 (n,) the numbers of the maps' WCS
-    attributes of ``wcs``             its texts, the same for all
-    attributes                        ``size_arcsec``; ``broad`` (2,), ``half_width``, ``gap``, ``continuum_width``: Å
-    ================================  =========================================================================
-
-    The WCS of map i is
-    ``WCS(Header({**group["wcs"].attrs, **{card: values[i] for card, values in group["wcs"].items()}}))``.
-    """
-    wanted = maps.wanted
-    for name in IMAGES:
-        values = getattr(maps, name)
-        unit = {} if name.endswith("coverage") else {"unit": FLUX_UNIT}
-        dataset = hdf5.spectra_dataset(
-            group, name, len(values), values.shape[1:], np.float32, compressed=compressed, **unit
-        )
-        dataset[:] = values
-    hdf5.write_column(group, "wave", maps.wave, unit="Angstrom", medium="air")
-    for name in ("x0", "y0"):
-        hdf5.write_column(group, name, getattr(maps, name), unit="spaxel")
-    hdf5.write_column(group, "on_cube", maps.on_cube)
-    group.attrs["broad"] = np.array(wanted.broad, np.float64)
-    for name in _NUMBERS:
-        group.attrs[name] = float(getattr(wanted, name))
-    wcs = group.create_group("wcs")
-    for card, value in maps.cards.items():
-        if isinstance(value, str):
-            wcs.attrs[card] = value
-        else:
-            hdf5.write_column(wcs, card, value)
-
-
-def read_maps(group: "h5py.Group") -> Maps:
-    """Read what `write_maps` has written."""
-    wcs = group["wcs"]
-    wanted = MapsWanted(
-        broad=(float(group.attrs["broad"][0]), float(group.attrs["broad"][1])),
-        **{name: float(group.attrs[name]) for name in _NUMBERS},
-    )
-    texts = {card: str(value) for card, value in wcs.attrs.items()}
-    return Maps(
-        wanted,
-        **{name: group[name][:] for name in _ARRAYS},
-        cards=texts | {card: values[:] for card, values in wcs.items()},
-    )
-
-
 def concatenate(pieces: Sequence[Maps]) -> Maps:
     """Return the maps of several cubes, one after another.
 
     Parameters
     ----------
     pieces
-        At least one, all made as the same was wanted.
+        At least one, all of one `MapRequest`.
 
     Raises
     ------
     MalformedFile
-        If they were not, or if texts of their WCS, which all share, differ.
+        If their requests differ, or the texts of their WCS, which all share.
     """
     first = pieces[0]
     texts = {card: value for card, value in first.cards.items() if isinstance(value, str)}
@@ -416,70 +351,13 @@ def concatenate(pieces: Sequence[Maps]) -> Maps:
     cards: dict[str, str | Floats] = dict(texts)
     for piece in pieces:
         own = {card: value for card, value in piece.cards.items() if isinstance(value, str)}
-        if piece.wanted != first.wanted or own != texts:
+        if piece.request != first.request or own != texts:
             raise MalformedFile(
-                f"maps that do not belong together: {piece.wanted}, {own} and {first.wanted}, {texts}: remove the "
+                f"maps that do not belong together: {piece.request}, {own} and {first.request}, {texts}: remove the "
                 "extracted files of both, the next run makes them anew"
             )
     for card in numbers:
         parts = [np.broadcast_to(piece.cards.get(card, np.nan), piece.x0.shape) for piece in pieces]
         cards[card] = np.concatenate(parts)
-    arrays: dict[str, Any] = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ARRAYS}
     return replace(first, **arrays, cards=cards)
-
-
-def write_fits(path: Path, maps: Maps, i: int, about: Mapping[str, Any]) -> None:
-    """Write the maps of one source as a FITS file: an image extension each, named like `IMAGES`, with its WCS.
-
-    The file appears complete or not at all.
-
-    Parameters
-    ----------
-    path
-        The file to write.
-    maps
-        The maps.
-    i
-        Which of the sources; it is on the cube.
-    about
-        Cards of the primary header, beside the bands: keywords of up to 8 characters and their values. A value that is
-        missing (None, NaN) is left undefined, and characters that FITS has not become ``?``.
-    """
-    from astropy.io import fits  # noqa: PLC0415 (0.8 s)
-
-    wanted = maps.wanted
-    primary = fits.PrimaryHDU()
-    of_bands = {
-        "WAVE": (maps.wave[i], "[Angstrom] where the line is, in air"),
-        "NARROW": (wanted.half_width, "[Angstrom] half width of the narrow band"),
-        "CONTGAP": (wanted.gap, "[Angstrom] from there to the continuum"),
-        "CONTWID": (wanted.continuum_width, "[Angstrom] of it, on either side"),
-        "BROAD1": (wanted.broad[0], "[Angstrom] first wavelength of the broad band"),
-        "BROAD2": (wanted.broad[1], "[Angstrom] last wavelength of the broad band"),
-    }
-    for card, value in about.items():
-        primary.header[card] = _card_value(value)
-    for card, (value, comment) in of_bands.items():
-        primary.header[card] = _card_value(value), comment
-    hdus = fits.HDUList([primary])
-    for name in IMAGES:
-        hdu = fits.ImageHDU(getattr(maps, name)[i], name=name.upper())
-        hdu.header.update(maps.cards_of(i))
-        if not name.endswith("coverage"):
-            hdu.header["BUNIT"] = FLUX_UNIT
-        hdus.append(hdu)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        hdus.writeto(stream)
-
-
-def _card_value(value: Any) -> Any:
-    """Return what a FITS card can hold of a value."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if isinstance(value, str):
-        return re.sub(r"[^ -~]", "?", value)
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

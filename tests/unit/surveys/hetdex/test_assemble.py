@@ -15,10 +15,11 @@ from skyharvest.harvest.plan import cube_path, read_cubes
 from skyharvest.surveys.hetdex import extract as hetdexextract
 from skyharvest.surveys.hetdex.about import SURVEY as HETDEX
 from skyharvest.surveys.hetdex.assemble import assemble_hetdex
-from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR, Spectra
+from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
 from skyharvest.surveys.hetdex.plan import make_plan, targets_of_cube, write_plan
 from skyharvest.surveys.hetdex.release import load_release
+from skyharvest.surveys.hetdex.spectra import CubeSpectra
 from skyharvest.targets.table import read_targets, write_targets
 from small_index import listed, write_index
 
@@ -94,13 +95,13 @@ def read(path: Path, name: str, **_) -> str:
     return name
 
 
-def light(cube: str, ra, dec, **_) -> Spectra:
+def light(cube: str, ra, dec, **_) -> CubeSpectra:
     """Every target's flux is the number of its place; on the cube that sees nothing there is no coverage."""
     n = len(ra)
     flux = np.repeat(np.asarray(ra, np.float32)[:, None], N_WAVE, axis=1)
     if "_003" in cube:
         flux = np.full_like(flux, np.nan)
-    return Spectra(np.ones(n, bool), np.full(n, 50.5), np.full(n, 51.5), flux, flux / 10, flux * 0 + 1, None, None)
+    return CubeSpectra(np.ones(n, bool), np.full(n, 50.5), np.full(n, 51.5), flux, flux / 10, flux * 0 + 1, None, None)
 
 
 def assemble(root: Path, pix16: int, cubes) -> Path:

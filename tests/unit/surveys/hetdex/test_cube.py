@@ -25,13 +25,11 @@ from skyharvest.surveys.hetdex.cube import (
     WAVE_AIR,
     Cube,
     Masking,
-    Psf,
     air_to_vacuum,
-    extract_spectra,
-    reach,
     read_cube,
 )
 from skyharvest.surveys.hetdex.mask_bits import MASK_BITS
+from skyharvest.surveys.hetdex.spectra import Psf, extract_spectra, reach
 
 RA, DEC = 215.688, 52.115
 SPAXEL = 0.5  # arcsec
@@ -741,7 +739,8 @@ def test_a_job_imports_no_more_than_it_needs(compressed):
     program = f"""
 import sys
 from pathlib import Path
-from skyharvest.surveys.hetdex.cube import Psf, extract_spectra, reach, read_cube
+from skyharvest.surveys.hetdex.cube import read_cube
+from skyharvest.surveys.hetdex.spectra import Psf, extract_spectra, reach
 psf = Psf("moffat", {FWHM})
 cube = read_cube(Path({str(compressed)!r}), near=([{ra}], [{dec}]), reach_arcsec=reach({RADIUS}, psf))
 assert extract_spectra(cube, [{ra}], [{dec}], psf=psf).on_cube.all()

@@ -21,11 +21,13 @@ from skyharvest.harvest.plan import CUBE
 from skyharvest.simulate.hetdex.cube import PointSources, write_cube
 from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.hetdex import extract
-from skyharvest.surveys.hetdex.cube import extract_spectra, read_cube
+from skyharvest.surveys.hetdex.cube import read_cube
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE
-from skyharvest.surveys.hetdex.maps import IMAGES, MapsWanted, make_maps, read_maps
+from skyharvest.surveys.hetdex.map_files import read_maps
+from skyharvest.surveys.hetdex.maps import IMAGES, MapRequest, make_maps
 from skyharvest.surveys.hetdex.plan import TARGET_DTYPE
+from skyharvest.surveys.hetdex.spectra import extract_spectra
 
 SHOTID, SLOT, CENTER = 20190102009, "034", (150.0, 2.0)
 PATH = f"datacubes/{SHOTID}/dex_cube_{SHOTID}_{SLOT}.fits"
@@ -168,7 +170,7 @@ def test_maps_are_made_of_those_with_a_spectrum_as_from_the_whole_cube(release, 
     """Also where the map needs more rows of the cube than the spectrum."""
     targets = TARGETS.copy()
     targets["wave"] = [4500.0, np.nan, 4700.0]
-    maps = MapsWanted(size_arcsec=40, half_width=8)
+    maps = MapRequest(size_arcsec=40, half_width=8)
     with Archive(str(release)) as archive:
         run(archive, tmp_path / "a.hdf5", tmp_path, WantedSpectra(radius_arcsec=2.0, maps=maps), targets)
     with h5py.File(tmp_path / "a.hdf5") as file:

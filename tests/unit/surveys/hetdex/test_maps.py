@@ -21,16 +21,14 @@ from skyharvest.formats.tangent_plane import Sky
 from skyharvest.simulate.hetdex.cube import PointSources, aperture_fraction, write_cube
 from skyharvest.sky.emission_lines import LINES, rest_wave
 from skyharvest.surveys.hetdex.cube import SHAPE, WAVE_AIR, Cube, Masking, air_to_vacuum, read_cube
+from skyharvest.surveys.hetdex.map_files import read_maps, write_fits, write_maps
 from skyharvest.surveys.hetdex.maps import (
     IMAGES,
-    MapsWanted,
+    MapRequest,
     concatenate,
     line_wave,
     make_maps,
-    read_maps,
     wcs_cards,
-    write_fits,
-    write_maps,
 )
 
 CENTER = SkyCoord(359.9985, -31.2, unit="deg")  # RA 0 is on the cube
@@ -211,7 +209,7 @@ def test_a_line_image_has_the_lines_flux_and_no_continuum(cubes, sky, pa):
 @pytest.mark.parametrize("pa", PAS)
 def test_noise_is_what_the_errors_say(cubes, sky, pa):
     cube = cubes[pa]
-    found = make_maps(cube, *place(cube, 51, 51), 4450.6, MapsWanted(size_arcsec=51.5))
+    found = make_maps(cube, *place(cube, 51, 51), 4450.6, MapRequest(size_arcsec=51.5))
     rows, columns = np.indices((103, 103))
     empty = np.ones((103, 103), bool)
     for x, y in zip(*cube.spaxels(sky.ra.deg, sky.dec.deg), strict=True):
@@ -229,7 +227,7 @@ def test_a_star_is_where_the_wcs_says(cubes, sky, pa, tmp_path):
     cube = cubes[pa]
     x, y = (float(at[0]) for at in cube.spaxels(sky.ra.deg, sky.dec.deg))
     ra, dec = place(cube, [x, x + 9, x - 30], [y, y - 6, y + 20])
-    wanted = MapsWanted(size_arcsec=60)
+    wanted = MapRequest(size_arcsec=60)
     found = make_maps(cube, ra, dec, 4600.0, wanted)
     xs, ys = cube.spaxels(ra, dec)
     with h5py.File(tmp_path / "maps.hdf5", "w") as file:
@@ -264,7 +262,7 @@ WAVES = [4321.3, 4321.3, 4500.0, 4501.0, 3500.7, 5199.5, 5530.3, 3470.0, 3469.0,
 )
 def test_maps_are_those_of_the_definition(flawed, masking, bad):
     """On edges and corners, and with voxels that are masked, missing, unfilled, without error."""
-    wanted = MapsWanted(size_arcsec=5.2, broad=(3801.3, 5200.0), half_width=8.5, gap=7.0, continuum_width=31.0)
+    wanted = MapRequest(size_arcsec=5.2, broad=(3801.3, 5200.0), half_width=8.5, gap=7.0, continuum_width=31.0)
     assert wanted.size == 11
     found = make_maps(flawed, *place(flawed, *np.transpose(PLACES)), WAVES, wanted, masking=masking)
     assert found.on_cube.all()
@@ -289,7 +287,7 @@ def test_maps_are_those_of_the_definition(flawed, masking, bad):
 
 @pytest.mark.parametrize("at", [(51, 51), (-12, 20), (100, 100)])
 def test_a_map_larger_than_the_cube_is_padded(flawed, at):
-    wanted = MapsWanted(size_arcsec=104)
+    wanted = MapRequest(size_arcsec=104)
     found = make_maps(flawed, *place(flawed, *at), 4321.3, wanted)
     inside = np.zeros((209, 209), bool)
     x0, y0 = at[0] - 104, at[1] - 104
@@ -298,7 +296,7 @@ def test_a_map_larger_than_the_cube_is_padded(flawed, at):
     n_rows, n_columns = inside.any(axis=1).sum(), inside.any(axis=0).sum()
     assert (n_rows, n_columns) == (104, 104 if at[0] > 0 else 93)
     assert (np.isfinite(found.coverage[0]) == inside).all()
-    whole = make_maps(flawed, *place(flawed, 52, 52), 4321.3, MapsWanted(size_arcsec=52.5))
+    whole = make_maps(flawed, *place(flawed, 52, 52), 4321.3, MapRequest(size_arcsec=52.5))
     for name in IMAGES:
         image = getattr(found, name)[0]
         assert np.isnan(image[~inside]).all(), name
@@ -337,7 +335,7 @@ def test_masked_bins_are_made_up_for():
     assert [len(at) for at in bins.values()] == [10, 20, 20, 699]
 
     def run():
-        found = make_maps(even(3.0, 0.1, mask), [150.0], [2.0], wave, MapsWanted(size_arcsec=0.5))
+        found = make_maps(even(3.0, 0.1, mask), [150.0], [2.0], wave, MapRequest(size_arcsec=0.5))
         return {name: float(getattr(found, name)[0, 0, 0]) for name in IMAGES}
 
     # A bin is 2 Å: in the sums, per Å, its error is 0.05.
@@ -377,7 +375,7 @@ def test_masked_bins_are_made_up_for():
 def test_a_sloping_continuum_is_taken_away():
     cube = even(5 + (WAVE_AIR - 4500) / 500)
     for wave in (4100.0, 4500.37, 4999.2):
-        found = make_maps(cube, [150.0], [2.0], wave, MapsWanted(size_arcsec=1.5))
+        found = make_maps(cube, [150.0], [2.0], wave, MapRequest(size_arcsec=1.5))
         np.testing.assert_allclose(found.narrow, 20 * (5 + (wave - 4500) / 500), rtol=2e-5)
         np.testing.assert_allclose(found.line, 0, atol=2e-3)
 
@@ -424,7 +422,7 @@ def test_lines_by_name():
 
 def test_sizes_are_odd_and_what_makes_no_map_is_refused():
     sizes = {0.3: 1, 0.5: 1, 0.6: 3, 1.5: 3, 20: 41, 20.5: 41, 20.6: 43, 104: 209}
-    assert {arcsec: MapsWanted(size_arcsec=arcsec).size for arcsec in sizes} == sizes
+    assert {arcsec: MapRequest(size_arcsec=arcsec).size for arcsec in sizes} == sizes
     for wrong, says in (
         ({"size_arcsec": 0}, "size is 0"),
         ({"size_arcsec": 105.0}, "up to 104"),
@@ -438,7 +436,7 @@ def test_sizes_are_odd_and_what_makes_no_map_is_refused():
         ({"continuum_width": -40}, "continuum_width is -40"),
     ):
         with pytest.raises(InputError, match=says):
-            MapsWanted(**wrong)
+            MapRequest(**wrong)
 
 
 # --- Files -----------------------------------------------------------------------------------------------------------
@@ -446,7 +444,7 @@ def test_sizes_are_odd_and_what_makes_no_map_is_refused():
 
 def test_fits_and_hdf5_hold_the_same(flawed, tmp_path):
     ra, dec = place(flawed, *np.transpose(PLACES[:4]))
-    found = make_maps(flawed, ra, dec, [4321.3, np.nan, 4500.0, 4501.0], MapsWanted(size_arcsec=8))
+    found = make_maps(flawed, ra, dec, [4321.3, np.nan, 4500.0, 4501.0], MapRequest(size_arcsec=8))
     about = {"ROW": np.int64(7), "SHOTID": 20190102009, "IFUSLOT": b"034", "NAME": "Sérsic\n1", "Z": np.nan}
     with hdf5.create(tmp_path / "maps.hdf5") as file:
         write_maps(file.create_group("maps"), found)
@@ -480,7 +478,7 @@ def test_fits_and_hdf5_hold_the_same(flawed, tmp_path):
         assert group.attrs["broad"].tolist() == [3800, 5200]
         assert group["on_cube"][:].all()
         with h5py.File(tmp_path / "none.hdf5", "w") as empty:
-            write_maps(empty, make_maps(flawed, [], [], [], MapsWanted(size_arcsec=8)))
+            write_maps(empty, make_maps(flawed, [], [], [], MapRequest(size_arcsec=8)))
             shapes = {name: dataset.shape[1:] for name, dataset in group.items() if name != "wcs"}
             assert {name: dataset.shape[1:] for name, dataset in empty.items() if name != "wcs"} == shapes
             assert list(empty["wcs"]) == list(group["wcs"])
@@ -522,7 +520,7 @@ def test_cards_are_a_wcs_as_attributes_and_as_a_header(tmp_path, matrix):
 
 def test_what_is_read_near_positions_is_enough_for_their_maps(cubes, tmp_path):
     """Which rows of spaxels a map needs, at any place within its spaxel."""
-    cube, wanted = cubes[PAS[0]], MapsWanted()
+    cube, wanted = cubes[PAS[0]], MapRequest()
     whole = make_maps(cube, *place(cube, *np.transpose(PLACES)), 4500.0, wanted)
     plain = fits.Header(cube.sky.cards)
     plain.update({"CTYPE3": "WAVE", "CRVAL3": 3470.0, "CDELT3": 2.0, "CRPIX3": 1.0})
@@ -545,7 +543,7 @@ def test_what_is_read_near_positions_is_enough_for_their_maps(cubes, tmp_path):
 def test_maps_of_several_cubes_are_put_together_and_taken_apart(flawed, tmp_path):
     ra, dec = place(flawed, *np.transpose(PLACES[:5]))
     waves = np.array([4321.3, np.nan, 4500.0, 4501.0, 4600.0])
-    wanted = MapsWanted(size_arcsec=8, half_width=6)
+    wanted = MapRequest(size_arcsec=8, half_width=6)
     whole = make_maps(flawed, ra, dec, waves, wanted)
     for name, piece in (("a", whole.take(np.arange(2))), ("b", whole.take(np.arange(5) >= 2))):
         with hdf5.create(tmp_path / name) as file:
@@ -555,7 +553,7 @@ def test_maps_of_several_cubes_are_put_together_and_taken_apart(flawed, tmp_path
         with h5py.File(tmp_path / name) as file:
             pieces.append(read_maps(file["maps"]))
     together = concatenate(pieces)
-    assert together.wanted == wanted
+    assert together.request == wanted
     for name in (*IMAGES, "wave", "on_cube", "x0", "y0"):
         np.testing.assert_array_equal(getattr(together, name), getattr(whole, name), err_msg=name)
     assert [together.cards_of(k) for k in range(5)] == [whole.cards_of(k) for k in range(5)]
@@ -567,7 +565,7 @@ def test_maps_of_several_cubes_are_put_together_and_taken_apart(flawed, tmp_path
     assert "PV2_1" not in joined.cards_of(1)
     assert joined.cards_of(2)["PV2_1"] == 0
     for wrong in (
-        replace(other, wanted=MapsWanted(size_arcsec=8)),
+        replace(other, request=MapRequest(size_arcsec=8)),
         replace(other, cards={**other.cards, "RADESYS": "FK5"}),
     ):
         with pytest.raises(MalformedFile, match="do not belong together"):

@@ -28,18 +28,19 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
-import skyharvest.surveys.legacysurvey.viewer.pictures
 from skyharvest.archive.http.client import USER_AGENT
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable, InputError
-from skyharvest.surveys.legacysurvey.viewer.layers import LAYERS, PSF_LAYERS, Wanted, layer_problem
-from skyharvest.surveys.legacysurvey.viewer.pace import Clock, Pace
-from skyharvest.surveys.legacysurvey.viewer.pictures import fetch_cutouts, make_queue, rows_with_spectra, write_urls
+from skyharvest.surveys.legacysurvey.viewer import fetch as viewerfetch
+from skyharvest.surveys.legacysurvey.viewer.fetch import fetch_cutouts
+from skyharvest.surveys.legacysurvey.viewer.layers import LAYERS, PSF_LAYERS, ViewerRequest, layer_problem
+from skyharvest.surveys.legacysurvey.viewer.pace import Clock, RequestPace
+from skyharvest.surveys.legacysurvey.viewer.queue import make_queue, rows_with_spectra, write_urls
 
 QUICK = Patience(tries=3, base_s=0.01, cap_s=0.01, connect_s=2, read_s=0.5)
 PATIENT = Patience(tries=8, base_s=1, cap_s=60, connect_s=2, read_s=2)
-JPG = Wanted(layers=("ls-dr9",))
+JPG = ViewerRequest(layers=("ls-dr9",))
 
 
 class Time:
@@ -218,7 +219,7 @@ def check_all_there(queue, out: Path) -> None:
 
 
 def test_addresses_mean_to_a_server_what_was_wanted():
-    wanted = Wanted(
+    wanted = ViewerRequest(
         ("mzls+bass-dr6", "unwise-neo7"),
         ("ls-dr10",),
         ("jpg", "fits"),
@@ -253,7 +254,7 @@ def test_sources_with_a_spectrum_come_first_then_by_row(tmp_path):
         (tmp_path / f"{name}.csv").write_text("\n".join(["row,status,n_spectra", *lines]) + "\n")
     shuffled = {key: values[[3, 7, 0, 8, 2, 1]] for key, values in targets(9).items()}
     first = rows_with_spectra([tmp_path / "desi.csv", tmp_path / "hetdex.csv"])
-    queue = make_queue(shuffled, Wanted(("ls-dr9", "galex")), first)
+    queue = make_queue(shuffled, ViewerRequest(("ls-dr9", "galex")), first)
     assert [cutout.row for cutout in queue] == [2, 2, 7, 7, 0, 0, 1, 1, 3, 3, 8, 8]
     assert queue[1].layer == "galex"
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
@@ -284,21 +285,21 @@ def test_layers_are_those_of_the_viewers_own_documentation():
 def test_an_unknown_layer_is_named_with_the_nearest(name, hint):
     assert hint in (layer_problem(name) or "")
     with pytest.raises(InputError, match="layers: the viewer has no layer"):
-        make_queue(targets(1), Wanted(("ls-dr9", name)))
+        make_queue(targets(1), ViewerRequest(("ls-dr9", name)))
 
 
 BAD = {
-    "size: found 0; expected 1 to 512": Wanted(("ls-dr9",), size=0),
-    "size: found 10000; expected 1 to 512": Wanted(("ls-dr9",), size=10_000),
-    "size: found 513": Wanted(("ls-dr9",), size=513),
-    "pixscale: found 0": Wanted(("ls-dr9",), pixscale=0),
-    "pixscale: found nan": Wanted(("ls-dr9",), pixscale=float("nan")),
-    "bands: found 'g&size=9'": Wanted(("ls-dr9",), bands="g&size=9"),
-    "formats: found": Wanted(("ls-dr9",), formats=("png",)),
-    "subimage: found true": Wanted(("ls-dr9",), subimage=True),
-    "'galex' has no PSFs; expected one of decals-dr5": Wanted(psf_layers=("galex",)),
-    "'ls-dr9' is there twice": Wanted(("ls-dr9", "ls-dr9")),
-    "layers: found none": Wanted(),
+    "size: found 0; expected 1 to 512": ViewerRequest(("ls-dr9",), size=0),
+    "size: found 10000; expected 1 to 512": ViewerRequest(("ls-dr9",), size=10_000),
+    "size: found 513": ViewerRequest(("ls-dr9",), size=513),
+    "pixscale: found 0": ViewerRequest(("ls-dr9",), pixscale=0),
+    "pixscale: found nan": ViewerRequest(("ls-dr9",), pixscale=float("nan")),
+    "bands: found 'g&size=9'": ViewerRequest(("ls-dr9",), bands="g&size=9"),
+    "formats: found": ViewerRequest(("ls-dr9",), formats=("png",)),
+    "subimage: found true": ViewerRequest(("ls-dr9",), subimage=True),
+    "'galex' has no PSFs; expected one of decals-dr5": ViewerRequest(psf_layers=("galex",)),
+    "'ls-dr9' is there twice": ViewerRequest(("ls-dr9", "ls-dr9")),
+    "layers: found none": ViewerRequest(),
 }
 
 
@@ -320,7 +321,7 @@ def test_the_list_of_layers_costs_a_configuration_nothing():
 
 
 def test_everything_comes_in_order_one_request_at_a_time_and_once(viewer, tmp_path):
-    wanted = Wanted(("ls-dr9", "galex"), ("ls-dr9",), ("jpg", "fits"), subimage=True)
+    wanted = ViewerRequest(("ls-dr9", "galex"), ("ls-dr9",), ("jpg", "fits"), subimage=True)
     queue = make_queue(targets(6), wanted, [4])
     made = fetch(viewer, queue, tmp_path)
     assert viewer.queries() == [cutout.query for cutout in queue]
@@ -346,7 +347,7 @@ def test_a_file_belongs_to_the_address_that_it_came_from(viewer, tmp_path):
     fetch(viewer, make_queue(moved, JPG), tmp_path)
     assert viewer.queries() == [make_queue(moved, JPG)[2].query]
     check_all_there(make_queue(moved, JPG), tmp_path)
-    larger = make_queue(moved, Wanted(("ls-dr9",), size=200))
+    larger = make_queue(moved, ViewerRequest(("ls-dr9",), size=200))
     viewer.misbehave = lambda handler, query, _: query == larger[1].query and handler.answer(404, b"")
     fetch(viewer, larger, tmp_path)
     assert files(tmp_path) == {cutout.path for cutout in larger if cutout is not larger[1]}, "an old one is not kept"
@@ -354,9 +355,9 @@ def test_a_file_belongs_to_the_address_that_it_came_from(viewer, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_files_that_were_fetched_as_the_documentation_says_count_if_they_are_complete(viewer, tmp_path):
-    queue = make_queue(targets(4), Wanted(("ls-dr9", "mzls+bass-dr6"), ("ls-dr9",)))
+    queue = make_queue(targets(4), ViewerRequest(("ls-dr9", "mzls+bass-dr6"), ("ls-dr9",)))
     write_urls(tmp_path / "urls.txt", viewer.url, queue)
-    [command] = re.findall(r"^    (xargs .*)$", skyharvest.surveys.legacysurvey.viewer.pictures.__doc__ or "", re.M)
+    [command] = re.findall(r"^    (xargs .*)$", viewerfetch.__doc__ or "", re.M)
     gone = queue[3].query
     viewer.misbehave = lambda handler, query, _: query == gone and handler.answer(404, b"")
     again = command.replace("sleep 6", "true")
@@ -387,7 +388,7 @@ def gaps(viewer) -> np.ndarray:
     return np.diff([when for when, _, _ in viewer.asked])
 
 
-def walk(pace: Pace, time: Time, n: int, allows, retry_after_s=None) -> list[tuple[float, bool]]:
+def walk(pace: RequestPace, time: Time, n: int, allows, retry_after_s=None) -> list[tuple[float, bool]]:
     """Ask a server that answers if ``allows`` (seconds since its last answer) n times; return when, and whether."""
     asked, last = [], -1e9
     for _ in range(n):
@@ -406,7 +407,7 @@ def walk(pace: Pace, time: Time, n: int, allows, retry_after_s=None) -> list[tup
 @pytest.mark.parametrize("retry_after_s", [None, 3.0])
 def test_the_pace_is_found_and_kept(tmp_path, least_s, retry_after_s):
     time = Time()
-    pace = Pace(tmp_path / "pace.json", "h", 300, time.clock)
+    pace = RequestPace(tmp_path / "pace.json", "h", 300, time.clock)
     asked = walk(pace, time, 3000, lambda gap: gap >= least_s, retry_after_s)
     refused = [n for n, (_, good) in enumerate(asked) if not good]
     assert sum(n < 300 for n in refused) <= 20
@@ -414,7 +415,7 @@ def test_the_pace_is_found_and_kept(tmp_path, least_s, retry_after_s):
     assert np.diff([when for when, _ in asked[-1000:]]).mean() == pytest.approx(1.05 * least_s, rel=0.06)
     pace.save()
     asked = walk(
-        Pace(tmp_path / "pace.json", "h", 300, time.clock), time, 200, lambda gap: gap >= least_s, retry_after_s
+        RequestPace(tmp_path / "pace.json", "h", 300, time.clock), time, 200, lambda gap: gap >= least_s, retry_after_s
     )
     assert sum(not good for _, good in asked) <= 2, "the next run does not try it all again"
     assert asked[199][0] - asked[0][0] < 199 * 1.12 * least_s
@@ -422,7 +423,7 @@ def test_the_pace_is_found_and_kept(tmp_path, least_s, retry_after_s):
 
 def test_a_server_that_was_busy_for_a_while_is_asked_faster_again():
     time = Time()
-    pace = Pace(None, "h", 300, time.clock)
+    pace = RequestPace(None, "h", 300, time.clock)
     walk(pace, time, 300, lambda gap: gap >= 1)
     until = time.t + 200
     walk(pace, time, 400, lambda gap: gap >= 1 and time.t > until)
@@ -549,11 +550,11 @@ def test_a_damaged_note_of_the_pace_is_as_good_as_none(tmp_path, text):
     path = tmp_path / "pace.json"
     path.write_text(text.replace("HOST", "h"))
     time = Time()
-    pace = Pace(path, "h", 300, time.clock)
+    pace = RequestPace(path, "h", 300, time.clock)
     assert pace.interval_s == 5
     pace.wait()
     pace.hold(50)
-    later = Pace(path, "h", 300, time.clock)
+    later = RequestPace(path, "h", 300, time.clock)
     began = time.t
     later.wait()
     assert time.t - began == pytest.approx(50, abs=0.01)
@@ -607,7 +608,7 @@ FAULTS = {
 @pytest.mark.parametrize("ending", ["jpg", "fits"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_goes_wrong_once_is_asked_for_again(viewer, tmp_path, fault, ending):
-    queue = make_queue(targets(5), Wanted(("ls-dr9",), formats=(ending,)))
+    queue = make_queue(targets(5), ViewerRequest(("ls-dr9",), formats=(ending,)))
     struck = set()
 
     def misbehave(handler, query, _) -> bool:
@@ -655,7 +656,7 @@ def empty_fits() -> bytes:
 @pytest.mark.parametrize("which", [0, 2])
 def test_what_the_viewer_does_not_have_is_asked_for_twice_and_recorded(viewer, tmp_path, reason, which):
     status, answer = ANSWERS[reason]
-    queue = make_queue(targets(4), Wanted(("ls-dr9",), formats=("fits",)))
+    queue = make_queue(targets(4), ViewerRequest(("ls-dr9",), formats=("fits",)))
     bad = queue[which]
     viewer.misbehave = lambda handler, query, _: query == bad.query and answer(handler)
     made = fetch(viewer, queue, tmp_path)
@@ -694,8 +695,8 @@ def test_a_refusal_for_good_ends_the_run(viewer, tmp_path):
 
 def test_positions_that_a_layer_does_not_cover_do_not_hold_up_the_others(viewer, tmp_path, monkeypatch):
     """For those the viewer's program fails: HTTP 500, some of them in long rows."""
-    monkeypatch.setattr(skyharvest.surveys.legacysurvey.viewer.pictures, "BROKEN_IN_A_ROW", 10)
-    queue = make_queue(targets(40), Wanted(("ls-dr9",), formats=("fits",)))
+    monkeypatch.setattr(viewerfetch, "BROKEN_IN_A_ROW", 10)
+    queue = make_queue(targets(40), ViewerRequest(("ls-dr9",), formats=("fits",)))
     outside = {cutout.query for cutout in queue[5:35]}
     viewer.misbehave = lambda handler, query, _: query in outside and handler.answer(500, b"no overlap")
     made = fetch(viewer, queue, tmp_path)
@@ -713,7 +714,7 @@ def test_positions_that_a_layer_does_not_cover_do_not_hold_up_the_others(viewer,
 
 
 def test_a_program_that_fails_for_everybody_is_not_asked_for_everything(viewer, tmp_path, monkeypatch):
-    monkeypatch.setattr(skyharvest.surveys.legacysurvey.viewer.pictures, "BROKEN_IN_A_ROW", 10)
+    monkeypatch.setattr(viewerfetch, "BROKEN_IN_A_ROW", 10)
     queue = make_queue(targets(40), JPG)
     fetch(viewer, queue[:3], tmp_path)
     viewer.misbehave = lambda handler, *_: handler.answer(500, b"")
@@ -763,7 +764,7 @@ def keep_pace(viewer, directory: Path, interval_s: float) -> list[str]:
 
 def test_a_killed_run_leaves_nothing_half_written_and_the_next_goes_on(viewer, tmp_path):
     arguments = command(viewer, tmp_path)
-    queue = make_queue(targets(6), Wanted(("ls-dr9",), formats=("fits",)))
+    queue = make_queue(targets(6), ViewerRequest(("ls-dr9",), formats=("fits",)))
     half = threading.Event()
 
     def stop_inside(handler, query, number: int) -> bool:
@@ -817,7 +818,7 @@ def test_the_program_lists_first_and_says_how_far_it_is(viewer, tmp_path, capsys
         "row,layer,path,status,reason",
         "0,ls-dr9,ls-dr9/1000/0.fits,waiting,",
     ]
-    monkeypatch.setattr(skyharvest.surveys.legacysurvey.viewer.pictures, "SAY_S", 0.0)
+    monkeypatch.setattr(viewerfetch, "SAY_S", 0.0)
     monkeypatch.setenv("SKYHARVEST_PATIENCE", "tries=2 base_s=0.01 cap_s=0.01")
     viewer.misbehave = lambda handler, *_: len(viewer.queries()) >= 4 and handler.answer(503, b"")
     assert run() == cli.EXIT_TRY_AGAIN

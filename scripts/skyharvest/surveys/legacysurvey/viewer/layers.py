@@ -59,13 +59,13 @@ LAYERS = tuple(
         ]
     )
 )
-"""Layers that a cutout can be made of; none covers the whole sky but the maps of infrared and Hα light."""
+"""Layers of cutouts. Only the maps of infrared and Hα light cover the whole sky."""
 
 _BANDS = re.compile(r"[A-Za-z0-9,-]{1,64}")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ViewerRequest:
     """What is wanted of every source.
 
     Attributes
@@ -81,9 +81,9 @@ class Wanted:
     pixscale
         Arcsec per pixel; None leaves it to the viewer, which takes the layer's own.
     bands
-        Such as ``grz``; None leaves them to the viewer. One that a layer does not have makes it take all.
+        Such as ``grz``; None leaves them to the viewer, which takes all if a layer lacks one.
     subimage
-        FITS cutouts are pieces of the coadds, with inverse variances, instead of resampled images.
+        FITS cutouts are pieces of the coadds, with inverse variances, not resampled images.
     """
 
     layers: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Wanted:
     subimage: bool = False
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield what the viewer would not understand: the attribute, and what is wrong and what is expected."""
+        """Yield each attribute that the viewer would not understand, with what is wrong and what is expected."""
         for key, names, valid in (("layers", self.layers, LAYERS), ("psf_layers", self.psf_layers, PSF_LAYERS)):
             for name in names:
                 problem = layer_problem(name, valid)

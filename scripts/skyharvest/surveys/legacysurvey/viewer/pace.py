@@ -1,8 +1,8 @@
-"""How fast a server that limits its visitors may be asked: found by trying, kept for the next run.
+"""How fast a server that limits requests may be asked: found by trying, kept for the next run.
 
 The time between two requests shrinks by a quarter after five good answers, and grows back after a refusal (429 or 503).
-The more often a step is refused, the smaller it gets and the more good answers it takes until it is tried again, so
-that the pace settles just above the server's limit, and refusals become rare.
+A refused step becomes smaller, and takes more good answers until it is tried again: the pace settles just above the
+server's limit, and refusals become rare.
 
 ``Retry-After`` is obeyed to the second, by the next run, too (RFC 9110 §10.2.3).
 """
@@ -26,8 +26,8 @@ FIRST_S = 5.0
 LIMITS_S = (0.25, 60.0)
 STEP, SMALLEST_STEP = 0.75, 0.97
 ENOUGH, MOST_ENOUGH = 5, 640  # good answers until the next step
-TESTED = 1.2  # a time between requests that was longer, for the answers took so long, says nothing about the pace
-LONGEST_S = 86_400.0  # that a server is believed to want to be left alone
+TESTED = 1.2  # times the interval; after a longer gap, because of a slow answer, the pace was not tested
+LONGEST_S = 86_400.0  # longest Retry-After that is believed
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
-class Pace:
+class RequestPace:
     """The time between the beginnings of two requests.
 
     Parameters
     ----------
     path
-        The file that keeps it; None keeps it in memory. One that cannot be read is as good as none.
+        The file that keeps it; None keeps it in memory. An unreadable file is ignored.
     server
-        Whose.
+        Its name.
     ceiling_s
         Longest time that ``Retry-After`` is waited for.
     clock
@@ -71,12 +71,12 @@ class Pace:
         self._refused = False
 
     def wait(self) -> None:
-        """Return when the next request may be sent, which then begins.
+        """Return when the next request may be sent; it then begins.
 
         Raises
         ------
         ArchiveUnavailable
-            If the server wants to be left alone for longer than is waited.
+            If the server asks for a longer wait than the ceiling.
         """
         now = self._clock.now()
         if self._not_before - now > self._ceiling_s:
@@ -153,10 +153,10 @@ class Pace:
         if self._path is None:
             return {}
         try:
-            found = json.loads(self._path.read_text(encoding="utf-8"))
+            paces = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return {k: v for k, v in found.items() if isinstance(v, dict)} if isinstance(found, dict) else {}
+        return {k: v for k, v in paces.items() if isinstance(v, dict)} if isinstance(paces, dict) else {}
 
 
 def _number(known: dict[str, Any], key: str, low: float, high: float) -> float | None:

@@ -1,0 +1,38 @@
+"""SQLite files with one table."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from skyharvest.core.errors import MalformedFile
+
+BUSY_S = 60.0  # to wait for another process that writes the file
+
+
+@contextmanager
+def open_database(path: Path, table: str, remedy: str) -> Iterator[sqlite3.Connection]:
+    """Open an SQLite file, new or not.
+
+    Parameters
+    ----------
+    table
+        Name and columns of its table, in SQL; made if it is not there.
+    remedy
+        What to do about a damaged file, for the message.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, the file locked, or access denied.
+    MalformedFile
+        If it is not an SQLite file.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_S)) as database:
+            database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+            yield database
+    except sqlite3.OperationalError as error:
+        raise OSError(f"{path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise MalformedFile(f"{path}: {error}: {remedy}") from error
