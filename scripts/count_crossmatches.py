@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> None:
     table = read_targets(options.csv, ra=options.ra, dec=options.dec).table
     pixel, ra, dec = (table.column(name).to_numpy() for name in ("pix16", "ra", "dec"))
     counts = count_csv(files, pixel, ra, dec, options.max_arcsec)
-    counted = sum(of.csv_rows for of in counts.values())
+    counted = sum(count.csv_rows for count in counts.values())
     print(show(counts, len(pixel) - counted if options.healpix is None else None))
 
 

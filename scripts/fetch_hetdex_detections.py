@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Fetch, and say what became of them."""
+    """Fetch, and count the outcomes."""
     release = load_release(options.release)
     detectids = read_detectids(options.detectids, options.column)
     with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
@@ -50,9 +50,9 @@ def main(options: argparse.Namespace) -> None:
             scan_limit=options.scan_limit_mb << 20,
             attributes={"release": release.name, "archive": options.archive, "config_hash": options.config_hash},
         )
-    counts = Counter(what.status for what in outcome.values())
-    said = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-    cli.log.info("%s: %d detectids: %s", options.out, len(outcome), said)
+    counts = Counter(result.status for result in outcome.values())
+    shares = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+    cli.log.info("%s: %d detectids: %s", options.out, len(outcome), shares)
 
 
 if __name__ == "__main__":

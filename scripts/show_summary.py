@@ -21,20 +21,20 @@ def build_parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Print each survey's summary table and the places of the files."""
     results: Path = options.results
-    found = [survey for survey in SURVEYS if (results / survey / "summary.json").is_file()]
-    if not found:
+    finished = [survey for survey in SURVEYS if (results / survey / "summary.json").is_file()]
+    if not finished:
         raise InputError(
             f"there is no {results}/*/summary.json: the run has not finished, or its results are elsewhere"
         )
-    for survey in found:
+    for survey in finished:
         path = results / survey / "summary.json"
         summary = json.loads(path.read_text(encoding="utf-8"))
         print(show(summary, SURVEYS[survey]) + "\n")
-    print(f"{'every CSV row':<21}{results}/{{{','.join(found)}}}/ledger.csv")
+    print(f"{'every CSV row':<21}{results}/{{{','.join(finished)}}}/ledger.csv")
     print(f"{'rejected rows':<21}{results / 'targets' / 'rejected.csv'}")
-    for survey in found:
-        what = f"{survey} {SURVEYS[survey].product}"
-        print(f"{what:<21}{results}/{survey}_crossmatches/healpix=*/crossmatch_{survey}.hdf5")
+    for survey in finished:
+        files = f"{survey} {SURVEYS[survey].product}"
+        print(f"{files:<21}{results}/{survey}_crossmatches/healpix=*/crossmatch_{survey}.hdf5")
 
 
 if __name__ == "__main__":

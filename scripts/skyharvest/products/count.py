@@ -1,11 +1,9 @@
 """How many CSV rows have a spectrum within a radius, counted from the HDF5 files alone.
 
-A check of everything before it: distances are computed anew from positions, by other means than
-`skyharvest.sky.matching`;
-``separation_arcsec``, the plan and the ledger are not looked at. Reads ``healpix=N/crossmatch_*.hdf5`` (N: NSIDE=16,
-NESTED) in two layouts: that of `skyharvest.surveys.desi.assemble`, and an older one, in which ``/desi`` has the
-fibers' positions as
-``edr_sv3_ra`` and ``edr_sv3_dec`` and which is counted against the CSV.
+An independent check of a run: distances are computed again from positions, not with `skyharvest.sky.matching`, and
+without ``separation_arcsec``, plan and ledger. Reads ``healpix=N/crossmatch_*.hdf5`` (N: NSIDE=16, NESTED) in two
+layouts: that of `skyharvest.surveys.desi.assemble`, and an older one, in which ``/desi`` has the fibers' positions as
+``edr_sv3_ra`` and ``edr_sv3_dec``, and which is counted against the CSV.
 """
 
 import re
@@ -68,21 +66,21 @@ def find_files(root: Path, healpix: int | None = None) -> dict[int, list[Path]]:
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a directory: give the one that holds healpix=*/ with --hdf5-root")
-    found: dict[int, list[Path]] = defaultdict(list)
+    files: dict[int, list[Path]] = defaultdict(list)
     for path in sorted(root.glob("healpix=*/crossmatch_*.hdf5")):
         folder = _FOLDER.fullmatch(path.parent.name)
         if folder:
-            found[int(folder[1])].append(path)
-    if not found:
+            files[int(folder[1])].append(path)
+    if not files:
         raise InputError(f"{root} holds no healpix=*/crossmatch_*.hdf5: has the run finished, and is it the right one?")
     if healpix is None:
-        return dict(sorted(found.items()))
-    if healpix not in found:
+        return dict(sorted(files.items()))
+    if healpix not in files:
         raise InputError(
-            f"{root} holds no healpix={healpix}/crossmatch_*.hdf5; it has {len(found)} pixels from {min(found)} to "
-            f"{max(found)} (NSIDE=16, NESTED)"
+            f"{root} holds no healpix={healpix}/crossmatch_*.hdf5; it has {len(files)} pixels from {min(files)} to "
+            f"{max(files)} (NSIDE=16, NESTED)"
         )
-    return {healpix: found[healpix]}
+    return {healpix: files[healpix]}
 
 
 def count_files(files: Mapping[int, Sequence[Path]], max_arcsec: float) -> dict[int, Count]:
@@ -157,19 +155,19 @@ def count_csv(
             with _reading(path) as file:
                 fibers.append(_unit(*fiber_positions(file, path)))
         spectra = np.concatenate(fibers)
-        mine = np.flatnonzero(pixel == number)
+        rows = np.flatnonzero(pixel == number)
         with_spectrum = 0
-        for start in range(0, len(mine), BLOCK_ROWS):
-            block = mine[start : start + BLOCK_ROWS]
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = rows[start : start + BLOCK_ROWS]
             near = _arcsec(_unit(ra[block], dec[block])[:, None], spectra[None]) <= max_arcsec
             with_spectrum += int(near.any(axis=1).sum())
-        counts[number] = Count(len(mine), with_spectrum, len(spectra))
+        counts[number] = Count(len(rows), with_spectrum, len(spectra))
     return counts
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[h5py.File]:
-    """Open a file; that a part of it cannot be read is a `MalformedFile`, too."""
+    """Open a file; an unreadable part of it is a `MalformedFile`, too."""
     with hdf5.reading(path) as file:
         try:
             yield file
@@ -219,16 +217,16 @@ def _unit(ra: Floats, dec: Floats) -> Floats:
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
-def _arcsec(one: Floats, other: Floats) -> Floats:
+def _arcsec(a: Floats, b: Floats) -> Floats:
     """Return the angle between unit vectors from the length of their chord: exact where it is small."""
-    chord = np.sqrt(sum((one[..., k] - other[..., k]) ** 2 for k in range(3)))
+    chord = np.sqrt(sum((a[..., k] - b[..., k]) ** 2 for k in range(3)))
     return np.asarray(np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))) * 3600)
 
 
 def show(counts: Mapping[int, Count], elsewhere: int | None = None) -> str:
     """Return the table; ``elsewhere`` is how many rows of the CSV lie in pixels without a file."""
     lines = [_line("healpix", "csv_rows", "with_spectrum", "spectra")]
-    lines += [_line(pixel, of.csv_rows, of.with_spectrum, of.spectra) for pixel, of in counts.items()]
+    lines += [_line(pixel, n.csv_rows, n.with_spectrum, n.spectra) for pixel, n in counts.items()]
     total = sum(counts.values(), Count(elsewhere or 0))
     if elsewhere is not None:
         lines.append(_line("no file", elsewhere, 0, 0))

@@ -10,7 +10,7 @@ Source of the format: Mentuch Cooper et al. 2026, HETDEX Public Data Release 1, 
     The same table, and images ``SPEC``, ``SPEC_ERR`` of shape (1036, N), 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹, and ``WAVELENGTH``,
     (1036,) Å in air. The values of a spectrum lie N × 4 bytes apart.
 
-Layout of the file that is made (n rows, a row per (CSV row, source) pair; by CSV row, then separation):
+Layout of the file written here (n rows, a row per (CSV row, source) pair; by CSV row, then separation):
 
 =====================================  ====================================================================
 ``row``, ``separation_arcsec``         (n,) the CSV row, and its distance to the source
@@ -50,7 +50,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
 
-VERSION = "v1.5"  # the newest one when this was written: a server's directory is not listed
+VERSION = "v1.5"  # the newest in 2026, for servers, whose directories cannot be listed
 FORMAT = "skyharvest HETDEX source catalogue 1"
 
 NEEDED = {"RA": "f", "DEC": "f", "source_id": "iu"}
@@ -160,7 +160,7 @@ def match_catalogue(archive: Archive, path: str, targets: Mapping[str, Array], r
     i: list[Ints] = []
     j: list[Ints] = []
     separation: list[Floats] = []
-    kept: dict[int, bytes] = {}  # matched rows of the table, as they are stored
+    matched: dict[int, bytes] = {}  # rows of the table, as they are stored
     with _opened(archive, path) as fits:
         hdu = _table_of(fits)
         n_bytes = hdu.row_bytes
@@ -169,20 +169,20 @@ def match_catalogue(archive: Archive, path: str, targets: Mapping[str, Array], r
             start = hdu.data_start + first * n_bytes
             stop = hdu.data_start + min(first + n_at_once, hdu.n_rows) * n_bytes
             data = fits.source.read([(start, stop)])[0]
-            found = within_radius(ra, dec, *_positions(hdu, data), radius_arcsec)
-            i.append(found[0])
-            j.append(found[1] + first)
-            separation.append(found[2])
-            for k in np.unique(found[1]).tolist():
-                kept[first + k] = data[k * n_bytes : (k + 1) * n_bytes]
-            log.info("%s: %d of %d rows, %d near a target", hdu, first + len(data) // n_bytes, hdu.n_rows, len(kept))
+            target, source, distance = within_radius(ra, dec, *_positions(hdu, data), radius_arcsec)
+            i.append(target)
+            j.append(source + first)
+            separation.append(distance)
+            for k in np.unique(source).tolist():
+                matched[first + k] = data[k * n_bytes : (k + 1) * n_bytes]
+            log.info("%s: %d of %d rows, %d near a target", hdu, first + len(data) // n_bytes, hdu.n_rows, len(matched))
     rows = np.asarray(targets["row"], np.int64)[_joined(i, np.int64)]
     sources, distance = _joined(j, np.int64), _joined(separation, np.float64)
     order = np.lexsort((sources, distance, rows))
     rows, sources, distance = rows[order], sources[order], distance[order]
-    known = np.array(list(kept), np.int64)  # the table was read in order
-    table = hdu.table(b"".join(kept.values()))
-    at = np.searchsorted(known, sources)
+    numbers = np.array(list(matched), np.int64)  # sorted: the table was read in order
+    table = hdu.table(b"".join(matched.values()))
+    at = np.searchsorted(numbers, sources)
     columns = {name: _without_bad(values)[at] for name, values in table.items()}
     units = {name: column.unit for name, column in hdu.columns.items() if column.unit}
     return Matched(rows, sources, distance, columns, units, hdu.n_rows)
@@ -211,9 +211,9 @@ def _table_of(fits: FitsFile) -> HDU:
 
 
 def _positions(hdu: HDU, data: bytes) -> tuple[Floats, Floats]:
-    """Return RA and Dec, NaN where they are none."""
-    found = hdu.table(data, ("RA", "DEC"))
-    ra, dec = (_without_bad(found[name]).astype(np.float64) for name in ("RA", "DEC"))
+    """Return RA and Dec, NaN where they are missing."""
+    table = hdu.table(data, ("RA", "DEC"))
+    ra, dec = (_without_bad(table[name]).astype(np.float64) for name in ("RA", "DEC"))
     return ra, dec
 
 
@@ -230,7 +230,7 @@ def _joined(parts: list[Any], kind: Any) -> Array:
 
 
 def read_spectra(archive: Archive, path: str, matched: Matched) -> SourceSpectra:
-    """Read the spectra of matched sources, and little more than those.
+    """Read the spectra of matched sources, and little more.
 
     Parameters
     ----------
@@ -266,11 +266,11 @@ def _check_rows(fits: FitsFile, sources: Ints, source_id: Array, n_sources: int)
         raise MalformedFile(
             f"{hdu} has {hdu.n_rows:,} rows, the catalogue {n_sources:,}: they are not of the same version"
         )
-    there = hdu.table(fits.read([(hdu, sources)])[0], ("source_id",))["source_id"]
-    if not np.array_equal(there, source_id):
-        k = int(np.argmax(there != source_id))
+    own_id = hdu.table(fits.read([(hdu, sources)])[0], ("source_id",))["source_id"]
+    if not np.array_equal(own_id, source_id):
+        k = int(np.argmax(own_id != source_id))
         raise MalformedFile(
-            f"{hdu}: row {sources[k]} is source_id {there[k]}, the catalogue says {source_id[k]}: they are not of the "
+            f"{hdu}: row {sources[k]} is source_id {own_id[k]}, the catalogue says {source_id[k]}: they are not of the "
             "same version"
         )
 
@@ -279,8 +279,8 @@ def _read_image(fits: FitsFile, hdu: HDU, sources: Ints, n_sources: int) -> Floa
     """Return the spectra, (len(sources), 1036), of sorted rows of the catalogue."""
     floating = not hdu.is_table and hdu.header.get("BITPIX") in (-32, -64)
     if not floating or hdu.shape not in ((N_WAVE, n_sources), (n_sources, N_WAVE)):
-        found = "a table" if hdu.is_table else f"BITPIX {hdu.header.get('BITPIX')} of shape {hdu.shape}"
-        raise MalformedFile(f"{hdu}: found {found}, expected floats of shape ({N_WAVE}, {n_sources})")
+        actual = "a table" if hdu.is_table else f"BITPIX {hdu.header.get('BITPIX')} of shape {hdu.shape}"
+        raise MalformedFile(f"{hdu}: found {actual}, expected floats of shape ({N_WAVE}, {n_sources})")
     if hdu.shape[0] != N_WAVE:
         return hdu.image(fits.read([(hdu, sources)])[0]).astype(np.float32)
     item = hdu.row_bytes // n_sources

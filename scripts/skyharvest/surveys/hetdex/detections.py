@@ -144,7 +144,7 @@ def fetch_detections(
     scan_limit: int = SCAN_LIMIT,
     attributes: Mapping[str, Any] | None = None,
 ) -> dict[int, Outcome]:
-    """Read the spectra of detections, and little more than those, and write them into one file.
+    """Read the spectra of detections, and little more, and write them into one file.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from skyharvest.archive.archive import Archive
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
+from skyharvest.formats.clean_rows import keep_first, keep_usable
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.surveys.hetdex.release import Release
@@ -65,13 +66,13 @@ def read_index(path: Path) -> Index:
     Returns
     -------
     (n,) structured array of `CUBE_DTYPE`
-        Sorted by shotid, then ifuslot, each cube once. Rows without a shotid, ifuslot or position that can be one are
-        left out, with a warning. Columns that the table lacks are NaN, or empty text.
+        Sorted by shotid, then ifuslot, each cube once. Rows without a valid shotid, ifuslot and position are left
+        out, with a warning. Columns that the table lacks are NaN, or empty text.
 
     Raises
     ------
     MalformedFile
-        If it is not that: an HTML page, another table, no row that can be used.
+        If it is something else: an HTML page, another table, no usable row.
     """
     with Archive(str(path.parent)).open(path.name) as source:
         fits = FitsFile(source)
@@ -82,16 +83,16 @@ def read_index(path: Path) -> Index:
         slot = "S" if _holds(hdu, "ifuslot", "S") else "iu"
         hdu.check_scalars({"shotid": "iu", "ifuslot": slot, "ra_cen": "f", "dec_cen": "f", "flag": "f"})
         names = CUBE_DTYPE.names or ()
-        there = [name for name in names if name in NEEDED or _holds(hdu, name, "S" if name == "field" else "fiu")]
-        table = hdu.table(fits.read([(hdu, None)])[0], there)
-    if len(there) < len(names):
-        lacking = ", ".join(name for name in names if name not in there)
+        stored = [name for name in names if name in NEEDED or _holds(hdu, name, "S" if name == "field" else "fiu")]
+        table = hdu.table(fits.read([(hdu, None)])[0], stored)
+    if len(stored) < len(names):
+        lacking = ", ".join(name for name in names if name not in stored)
         log.warning("%s: no usable column %s: left empty in the results", hdu, lacking)
     cubes = np.empty(len(table["shotid"]), CUBE_DTYPE)
     for name in names:
-        lacks = b"" if name == "field" else np.nan
-        cubes[name] = lacks if name not in there else _slots(table[name]) if name == "ifuslot" else table[name]
-    return _once(hdu, _usable(hdu, cubes, table["ifuslot"]))
+        null = b"" if name == "field" else np.nan
+        cubes[name] = null if name not in stored else _slots(table[name]) if name == "ifuslot" else table[name]
+    return keep_first(hdu, _usable(hdu, cubes, table["ifuslot"]), ("shotid", "ifuslot"), "cube")
 
 
 def _holds(hdu: HDU, name: str, kinds: str) -> bool:
@@ -103,47 +104,30 @@ def _holds(hdu: HDU, name: str, kinds: str) -> bool:
 
 
 def _slots(values: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
-    """Return each ifuslot as three digits, or as nothing where it is no number of so many."""
-    found, which = np.unique(values, return_inverse=True)
-    texts = [value.strip() if isinstance(value, bytes) else b"%d" % value for value in found.tolist()]
-    return np.array([text.zfill(3) if SLOT.fullmatch(text) else b"" for text in texts], "S3")[which]
+    """Return each ifuslot as three digits, or empty where it is not a number of up to three digits."""
+    distinct, number = np.unique(values, return_inverse=True)
+    texts = [value.strip() if isinstance(value, bytes) else b"%d" % value for value in distinct.tolist()]
+    return np.array([text.zfill(3) if SLOT.fullmatch(text) else b"" for text in texts], "S3")[number]
 
 
 def _usable(hdu: HDU, cubes: Index, ifuslot: npt.NDArray[Any]) -> Index:
     """Return the rows that name a cube and a place on the sky; warn of the others."""
     first, last = SHOTIDS
-    good = (cubes["shotid"] >= first) & (cubes["shotid"] <= last) & (cubes["ifuslot"] != b"")
-    good &= (cubes["ra_cen"] >= 0) & (cubes["ra_cen"] <= 360) & (np.abs(cubes["dec_cen"]) <= 90)
-    if good.all():
-        return cubes
-    n_bad, example = int((~good).sum()), int(np.argmin(good))
-    row = cubes[example]
-    found = (
-        f"such as row {example}: shotid {row['shotid']}, ifuslot {ifuslot[example].item()!r}, at {row['ra_cen']}, "
-        f"{row['dec_cen']}: expected 11 and up to 3 digits, and a position in degrees"
-    )
-    if n_bad == len(cubes):
-        raise MalformedFile(f"{hdu}: none of its {n_bad} rows can be used, {found}")
-    log.warning("%s: %d of %d rows are left out, %s", hdu, n_bad, len(cubes), found)
-    return np.asarray(cubes[good])
+    usable = (cubes["shotid"] >= first) & (cubes["shotid"] <= last) & (cubes["ifuslot"] != b"")
+    usable &= (cubes["ra_cen"] >= 0) & (cubes["ra_cen"] <= 360) & (np.abs(cubes["dec_cen"]) <= 90)
 
+    def describe(number: int) -> str:
+        row = cubes[number]
+        return (
+            f"shotid {row['shotid']}, ifuslot {ifuslot[number].item()!r}, at {row['ra_cen']}, {row['dec_cen']}: "
+            "expected 11 and up to 3 digits, and a position in degrees"
+        )
 
-def _once(hdu: HDU, cubes: Index) -> Index:
-    """Return the cubes in order, the first row of each."""
-    cubes = cubes[np.lexsort((cubes["ifuslot"], cubes["shotid"]))]
-    again = (cubes["shotid"][1:] == cubes["shotid"][:-1]) & (cubes["ifuslot"][1:] == cubes["ifuslot"][:-1])
-    if not again.any():
-        return cubes
-    example = cubes[1:][again][0]
-    log.warning(
-        "%s: %d rows are left out, as they list a cube once more, such as %s_%s",
-        *(hdu, again.sum(), example["shotid"], example["ifuslot"].decode()),
-    )
-    return np.asarray(cubes[np.concatenate([[True], ~again])])
+    return keep_usable(hdu, cubes, usable, describe)
 
 
 def fetch_index(archive: Archive, release: Release, cache: Path) -> Index:
-    """Fetch ``ifu-index.fits`` into ``cache``, which keeps its old content unless what arrives is what it should be."""
+    """Fetch ``ifu-index.fits`` into ``cache``, which keeps its old content unless a valid table arrives."""
     with atomic_path(cache) as temporary:
         length = archive.fetch(release.index(), temporary)
         cubes = read_index(temporary)
@@ -152,7 +136,7 @@ def fetch_index(archive: Archive, release: Release, cache: Path) -> Index:
 
 
 def cached_index(archive: Archive, release: Release, cache: Path) -> Index:
-    """Read the cached ``ifu-index.fits``; if it is not what it should be, say so and fetch it again."""
+    """Read the cached ``ifu-index.fits``; if it is not valid, say so and fetch it again."""
     try:
         return read_index(cache)
     except MalformedFile as error:

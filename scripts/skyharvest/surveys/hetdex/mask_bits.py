@@ -61,6 +61,6 @@ def mask_bits(names: str | int | Sequence[str | int]) -> int:
         return MASK_BITS[word]
     if word.isascii() and word.isdigit() and len(word) <= len(str(KNOWN)) and 0 < int(word) <= KNOWN:
         return int(word)
-    found = difflib.get_close_matches(word, MASK_BITS, n=1)
-    near = f"did you mean {found[0]!r}?" if found else f"expected any, {', '.join(MASK_BITS)}, or 1 to {KNOWN}"
-    raise InputError(f"{names!r} is no bit of a mask; {near}")
+    nearest = difflib.get_close_matches(word, MASK_BITS, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected any, {', '.join(MASK_BITS)}, or 1 to {KNOWN}"
+    raise InputError(f"{names!r} is no bit of a mask; {hint}")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import CHUNK, LocalFile, Source
+from skyharvest.formats.clean_rows import keep_first, keep_usable
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.npy_rows import write_array
@@ -69,7 +70,7 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
         ``survey-bricks-dr10-south.fits.gz``, compressed or not: a binary table with the columns `NEEDED`, in lower or
         upper case.
     region
-        What it is a table of.
+        The table's region.
     bands
         Letters of the release's bands.
 
@@ -78,12 +79,12 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
     (n,) structured array of `BRICK_DTYPE`
         Sorted by brickname, each once. A brick has a band if any pixel of its box was exposed (``nexphist_{band}``, or
         where the table lacks that, ``nexp_{band}``, the median of pixels); all bands if the table has neither column of
-        any. Rows without a brickname or box that can be one are left out, with a warning.
+        any. Rows without a valid brickname and box are left out, with a warning.
 
     Raises
     ------
     MalformedFile
-        If it is not that: an HTML page, another table, no row that can be used.
+        If it is something else: an HTML page, another table, no usable row.
     """
     with _opened(path) as source:
         fits = FitsFile(source)
@@ -105,7 +106,8 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
                 piece[name] = table[names[name]]
             piece["bands"] = _bands(hdu, names, data, bands)
     bricks["region"] = region.encode()
-    return _once(hdu, _usable(hdu, bricks, np.concatenate([np.zeros(0, "S8"), *texts])))
+    bricks = _usable(hdu, bricks, np.concatenate([np.zeros(0, "S8"), *texts]))
+    return keep_first(hdu, bricks, ("brickname",), "brick")
 
 
 def _by_lower_case(hdu: HDU) -> dict[str, str]:
@@ -114,7 +116,7 @@ def _by_lower_case(hdu: HDU) -> dict[str, str]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Source]:
-    """Open a file, or what it holds if it is compressed."""
+    """Open a file, or its content if it is compressed."""
     with LocalFile(path) as source:
         compressed = source.head(len(GZIP)) == GZIP
     if not compressed:
@@ -163,19 +165,16 @@ def _usable(hdu: HDU, bricks: Bricks, texts: npt.NDArray[np.bytes_]) -> Bricks:
         good &= bricks[name] <= bricks[f"{name}2"] + ROUNDING
     width = (bricks["ra2"] - bricks["ra1"]) * np.cos(np.radians(np.clip(bricks["dec"], -90, 90)))
     good &= (bricks["dec2"] - bricks["dec1"] <= LARGEST) & (width <= LARGEST)
-    if good.all():
-        return bricks
-    n_bad, example = int((~good).sum()), int(np.argmin(good))
-    row = bricks[example]
-    found = (
-        f"such as row {example}: brickname {texts[example].item()!r}, centre {row['ra']}, {row['dec']}, "
-        f"RA {row['ra1']} to {row['ra2']}, Dec {row['dec1']} to {row['dec2']}: expected a name like 1234p567, and "
-        f"round the centre a box in degrees, at most {LARGEST:g} wide and not across RA 0"
-    )
-    if n_bad == len(bricks):
-        raise MalformedFile(f"{hdu}: none of its {n_bad} rows can be used, {found}")
-    log.warning("%s: %d of %d rows are left out, %s", hdu, n_bad, len(bricks), found)
-    return np.asarray(bricks[good])
+
+    def describe(number: int) -> str:
+        row = bricks[number]
+        return (
+            f"brickname {texts[number].item()!r}, centre {row['ra']}, {row['dec']}, RA {row['ra1']} to {row['ra2']}, "
+            f"Dec {row['dec1']} to {row['dec2']}: expected a name like 1234p567, and a box round the centre, "
+            f"in degrees, at most {LARGEST:g} wide and not across RA 0"
+        )
+
+    return keep_usable(hdu, bricks, good, describe)
 
 
 def _are_names(texts: npt.NDArray[np.bytes_]) -> Bools:
@@ -187,56 +186,44 @@ def _are_names(texts: npt.NDArray[np.bytes_]) -> Bools:
     return good & np.asarray(np.isin(characters[:, 4], [ord("p"), ord("m")]))
 
 
-def _once(hdu: HDU, bricks: Bricks) -> Bricks:
-    """Return the bricks in order, the first row of each."""
-    bricks = bricks[np.argsort(bricks["brickname"], kind="stable")]
-    again = bricks["brickname"][1:] == bricks["brickname"][:-1]
-    if not again.any():
-        return bricks
-    example = bricks["brickname"][1:][again][0].decode()
-    log.warning("%s: %d rows are left out, as they list a brick once more, such as %s", hdu, again.sum(), example)
-    return np.asarray(bricks[np.concatenate([[True], ~again])])
-
-
 def fetch_bricks(archive: Archive, release: Release, cache: Path) -> Bricks:
-    """Fetch the tables of all regions, and keep what is needed of them.
+    """Fetch the tables of all regions, and keep the needed columns.
 
     Parameters
     ----------
     archive, release
         Where they are.
     cache
-        The file to write, `BRICK_DTYPE` in NumPy's format: it keeps its old content unless what arrives is what it
-        should be.
+        The file to write, `BRICK_DTYPE` in NumPy's format: it keeps its old content unless valid tables arrive.
 
     Returns
     -------
     The bricks of one region after the other, in the order of the release's regions.
     """
     cache.parent.mkdir(parents=True, exist_ok=True)
-    found = []
+    of_regions = []
     with tempfile.TemporaryDirectory(dir=cache.parent) as directory:
         for region in release.regions:
             path = release.bricks(region)
             table = Path(directory, path.rpartition("/")[2])
             length = archive.fetch(path, table)
-            found.append(read_brick_table(table, region, release.bands))
-            log.info("%s: %d bytes, %d bricks", archive.location(path), length, len(found[-1]))
-    bricks = np.concatenate(found)
+            of_regions.append(read_brick_table(table, region, release.bands))
+            log.info("%s: %d bytes, %d bricks", archive.location(path), length, len(of_regions[-1]))
+    bricks = np.concatenate(of_regions)
     write_array(cache, bricks)
     return bricks
 
 
 def cached_bricks(archive: Archive, release: Release, cache: Path) -> Bricks:
-    """Read the bricks that `fetch_bricks` has kept; if the file is not what it should be, say so and fetch again."""
+    """Read the bricks that `fetch_bricks` wrote; if the file is not valid, say so and fetch again."""
     try:
         bricks = np.load(cache, allow_pickle=False)
         if bricks.dtype == BRICK_DTYPE:
             return np.asarray(bricks)
-        wrong = f"its columns are {bricks.dtype}"
-    except (ValueError, EOFError) as error:  # NumPy's, of what is no such file, or a part of one
-        wrong = str(error)
-    log.warning("the list of bricks, %s, is no good: %s; fetching it again", cache, wrong)
+        reason = f"its columns are {bricks.dtype}"
+    except (ValueError, EOFError) as error:  # NumPy's, of another file or a torn one
+        reason = str(error)
+    log.warning("the list of bricks, %s, is no good: %s; fetching it again", cache, reason)
     return fetch_bricks(archive, release, cache)
 
 
@@ -275,9 +262,9 @@ def bricks_of(bricks: Bricks, ra: Floats, dec: Floats) -> Ints:
     ra = np.asarray(ra, np.float64) % 360
     ra = np.where(ra == 360, 0.0, ra)  # so is -1e-20 % 360
     dec = np.asarray(dec, np.float64)
-    found = np.full(ra.shape, -1)
+    numbers = np.full(ra.shape, -1)
     if len(bricks) == 0:
-        return found
+        return numbers
     rows, row = np.unique(bricks["dec1"], return_inverse=True)
     edges, edge = np.unique(bricks["ra1"], return_inverse=True)
     key = row * len(edges) + edge  # whole numbers, so that edges are exact
@@ -294,13 +281,13 @@ def bricks_of(bricks: Bricks, ra: Floats, dec: Floats) -> Ints:
         box = bricks[k]
         inside = (position >= 0) & (box["ra1"] <= ra[left]) & (ra[left] < box["ra2"])
         inside &= (box["dec1"] <= dec[left]) & (dec[left] < dec2[k])
-        found[left[inside]] = k[inside]
-        # A row further south may hold it where rows overlap, as they do in part where tables are made of several.
+        numbers[left[inside]] = k[inside]
+        # Where rows overlap (in tables merged from several), a row further south may hold it.
         left = left[~inside]
         last_row[left] -= 1
         left = left[(last_row[left] >= 0)]
         left = left[rows[last_row[left]] + tallest >= dec[left]]
-    return found
+    return numbers
 
 
 def home_bricks(bricks: Bricks, ra: Floats, dec: Floats) -> Ints:
@@ -317,11 +304,11 @@ def home_bricks(bricks: Bricks, ra: Floats, dec: Floats) -> Ints:
     (n,) int64
         Number of the brick whose box holds the position; of two, that of the region that `is_north` says; -1 for none.
     """
-    found = {}
+    numbers = {}
     for region in (b"north", b"south"):
         of_region = np.flatnonzero(bricks["region"] == region)
         within = bricks_of(bricks[of_region], ra, dec)
-        found[region] = np.append(of_region, -1)[within]
-    north, south = found[b"north"], found[b"south"]
+        numbers[region] = np.append(of_region, -1)[within]
+    north, south = numbers[b"north"], numbers[b"south"]
     first, second = (np.where(is_north(ra, dec), *pair) for pair in ((north, south), (south, north)))
     return np.where(first >= 0, first, second)

@@ -1,7 +1,7 @@
 """The colours of image cutouts, on contact sheets and in the spectrum browser.
 
-They are those of Lupton et al. 2004 (PASP 116, 133): the noise of the sky becomes `NOISE_LEVELS` grey levels, and what
-has no light at all is `SKY_SIGMA` times as bright.
+They are those of Lupton et al. 2004 (PASP 116, 133): the noise of the sky becomes `NOISE_LEVELS` grey levels, and a
+pixel without light is `SKY_SIGMA` times as bright.
 """
 
 import math
@@ -17,20 +17,20 @@ WHITE = {"g": 0.55, "r": 1.0, "i": 1.3, "z": 1.65}
 """Flux (nanomaggy, relative to r) of what looks white: about a galaxy's of g−r = 0.65, r−i = 0.3, r−z = 0.55."""
 BY_WAVELENGTH = ("g", "r", "i", "z", "W1", "W2", "W3", "W4")
 Q = 5.5  # Lupton's softening: bright sources keep their structure, faint ones are seen
-CHROMA = 0.8  # of the colours; all of it is gaudy
+CHROMA = 0.8  # of the colours; 1 is gaudy
 WHITE_SIGMA = 300.0  # where colours have faded by half, as of an overexposed star
 NOISE_LEVELS, SKY_SIGMA = 18.0, 1.8
 DEFAULT_NOISE = 0.01  # nanomaggy per pixel: of images without any
 
 
 def shown_bands(bands: Sequence[str]) -> list[str]:
-    """Return which bands are red, green and blue: i, r, g, or else z, r, g, or else what there is.
+    """Return which bands are red, green and blue: i, r, g, or else z, r, g, or else the first ones by wavelength.
 
     Three; or two, for red and blue, whose mean is green; or one, for grey; or none.
     """
-    for wanted in (["i", "r", "g"], ["z", "r", "g"]):
-        if set(wanted) <= set(bands):
-            return wanted
+    for choice in (["i", "r", "g"], ["z", "r", "g"]):
+        if set(choice) <= set(bands):
+            return choice
     known = [band for band in BY_WAVELENGTH if band in bands]
     by_wavelength = [*known, *(band for band in bands if band not in known)]
     return by_wavelength[:3][::-1]
@@ -42,7 +42,7 @@ def shown_planes(image: Array, bands: Sequence[str]) -> tuple[list[Array], list[
     Parameters
     ----------
     image
-        (band, y, x) nanomaggy; NaN or 0 (the survey's value for no exposure) where there is none.
+        (band, y, x) nanomaggy; NaN or 0 (the survey's value for no exposure) without data.
     bands
         Their names.
 
@@ -59,12 +59,12 @@ def shown_planes(image: Array, bands: Sequence[str]) -> tuple[list[Array], list[
 
 
 def sky_noise(planes: Sequence[Array]) -> float:
-    """Return the noise of the sky: the median of planes, of each from what lies below its median, without sources."""
-    found = []
+    """Return the noise of the sky: the median over planes of each one's spread below its median, without sources."""
+    noises = []
     for plane in planes:
         low, middle = np.percentile(plane[np.isfinite(plane)], [15.87, 50])
-        found.append(float(middle - low))
-    noise = float(np.median(found)) if found else 0.0
+        noises.append(float(middle - low))
+    noise = float(np.median(noises)) if noises else 0.0
     return noise if noise > 0 else DEFAULT_NOISE
 
 
@@ -76,9 +76,9 @@ def lupton(planes: Sequence[Array], noise: float, nothing: Array) -> npt.NDArray
     planes
         One to three, (y, x), of `shown_planes`; grey where one of them is lacking.
     noise
-        `sky_noise` of what is to be compared.
+        From `sky_noise`; the same for pictures to be compared.
     nothing
-        (y, x, 3), or what broadcasts to it: what is shown where no plane has anything.
+        (y, x, 3), or an array that broadcasts to it: shown where no plane has data.
 
     Returns
     -------

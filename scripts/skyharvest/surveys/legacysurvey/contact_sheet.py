@@ -1,4 +1,4 @@
-"""Contact sheets: all cutouts of an assembled ``crossmatch_legacysurvey.hdf5`` in one PNG, for people who look.
+"""Contact sheets: all cutouts of an assembled ``crossmatch_legacysurvey.hdf5`` in one PNG.
 
 One stretch serves the whole sheet, so that what is brighter on it is brighter on the sky. North is up (+y) and East
 left (-x), as in the cutouts.
@@ -95,9 +95,9 @@ def grid(n: int, thumbnail: int = 160) -> Grid:
     while True:
         cell = (thumbnail + GAP) / (thumbnail + LABEL + GAP)
         rows = max(round(math.sqrt(n * cell / ASPECT)), 1)
-        made = Grid(n, max(math.ceil(n / rows), 1), thumbnail)
-        if max(made.width, made.height) <= MAX_SIDE or thumbnail == LEAST_THUMBNAIL:
-            return made
+        sheet = Grid(n, max(math.ceil(n / rows), 1), thumbnail)
+        if max(sheet.width, sheet.height) <= MAX_SIDE or thumbnail == LEAST_THUMBNAIL:
+            return sheet
         thumbnail = max(int(thumbnail * 0.9), LEAST_THUMBNAIL)
 
 
@@ -107,7 +107,7 @@ def make_sheet(
     """Draw the contact sheet of one assembled file, in the order of its rows, and return how many cutouts are on it.
 
     Each has its CSV row, its position, and its magnitude if the file has ``aperture_magnitude`` (n, band[, radius]; and
-    the radii in ``aperture_radius``, arcsec). Bands that a cutout lacks are said in it; pixels without any data are
+    the radii in ``aperture_radius``, arcsec). A cutout says which bands it lacks; pixels without data are
     hatched. The PNG appears complete or not at all.
 
     Parameters
@@ -117,9 +117,9 @@ def make_sheet(
     out
         The PNG to write.
     name
-        The HDF5 group that holds the CSV's own columns.
+        The HDF5 group of the CSV's columns.
     thumbnail
-        Side of a cutout on the sheet, pixels; very many are made smaller.
+        Side of a cutout on the sheet, pixels; smaller where there are very many.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def make_sheet(
 
 
 class _Cutouts:
-    """The cutouts of an assembled file, and what is said about them."""
+    """The cutouts of an assembled file, and their labels."""
 
     def __init__(self, file: h5py.File, path: Path, name: str) -> None:
         if "legacysurvey" not in file:
@@ -175,8 +175,8 @@ class _Cutouts:
         columns = {key: group.get(key) for key in ("ra", "dec", "x", "y", "x0", "y0")} | {"row": file[name].get("row")}
         for key, column in columns.items():
             if column is None or column.shape != (self.n,):
-                found = "not there" if column is None else f"of shape {column.shape}"
-                raise MalformedFile(f"{path}: {key} is {found}, expected ({self.n},) as of legacysurvey/image")
+                actual = "not there" if column is None else f"of shape {column.shape}"
+                raise MalformedFile(f"{path}: {key} is {actual}, expected ({self.n},) as of legacysurvey/image")
         if "band" not in group or group["band"].shape != (n_bands,):
             raise MalformedFile(f"{path}: legacysurvey/band is not there or not ({n_bands},) as of legacysurvey/image")
         self._values = {key: column[:] for key, column in columns.items()}
@@ -222,22 +222,22 @@ class _Cutouts:
 
 
 def _resize(plane: Array, side: int) -> Array:
-    """Return a square image with another number of pixels, the mean of what is finite in each; NaN where nothing is."""
+    """Return a square image with another number of pixels: the mean of finite values, NaN where there are none."""
     from PIL import Image  # noqa: PLC0415
 
     if plane.shape == (side, side):
         return plane
-    how = Image.Resampling.BOX if side < len(plane) else Image.Resampling.BILINEAR
+    method = Image.Resampling.BOX if side < len(plane) else Image.Resampling.BILINEAR
     good = np.isfinite(plane)
     total, weight = (
-        np.asarray(Image.fromarray(np.ascontiguousarray(values, np.float32)).resize((side, side), how))
+        np.asarray(Image.fromarray(np.ascontiguousarray(values, np.float32)).resize((side, side), method))
         for values in (np.where(good, plane, 0), good)
     )
     return np.asarray(np.where(weight > 0, total / np.where(weight > 0, weight, 1), np.nan))
 
 
 def _sky_noise(cutouts: _Cutouts, side: int) -> float:
-    """Return the noise of the sheet's sky, in units of its planes: of some cutouts."""
+    """Return the noise of the sky in the sheet's planes, measured on some cutouts."""
     shown = np.unique(np.linspace(0, cutouts.n - 1, SAMPLE).astype(int)) if cutouts.n else ()
     return sky_noise([plane for k in shown for plane in cutouts.planes(int(k), side)[0]])
 
@@ -268,7 +268,7 @@ class _Pen:
 
     @staticmethod
     def _spaced(text: str, size: int) -> str:
-        return text if size > 13 else text.replace(" ", "  ")  # its blanks are hardly seen when small
+        return text if size > 13 else text.replace(" ", "  ")  # small blanks are hard to see
 
 
 def _draw_source(pen: _Pen, places: Grid, k: int, cutouts: _Cutouts) -> None:
@@ -315,7 +315,7 @@ def _draw_label(pen: _Pen, places: Grid, k: int, label: tuple[str, str, str]) ->
 
 
 def _draw_heading(pen: _Pen, places: Grid, cutouts: _Cutouts, attributes: Any) -> None:
-    """Write what the sheet is of, and draw how it is to be read: colours, mark, scale bar, compass."""
+    """Write the title, and draw the legend: colours, mark, scale bar, compass."""
     pen.write((MARGIN, 38), f"Healpix {attributes['healpix']}" if "healpix" in attributes else "Cutouts", 20, BRIGHT)
     release = f"Legacy Surveys {attributes.get('release', '')}".strip()
     counted = f'{cutouts.n:,} cutout{"s" * (cutouts.n != 1)} of {cutouts.side_arcsec:.3g}"'
