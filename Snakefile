@@ -8,16 +8,20 @@ min_version("9.27")
 
 if not workflow.overwrite_configfiles:
 
-    configfile: Path(workflow.basedir, "config", "demo.yaml")
+    configfile: Path(workflow.current_basedir, "config", "demo.yaml")
 
 
 include: "rules/common.smk"
 include: "rules/status.smk"
 include: "rules/demo.smk"
 include: "rules/targets.smk"
-include: "rules/harvest/desi.smk"
-include: "rules/harvest/hetdex.smk"
-include: "rules/harvest/legacysurvey.smk"
+
+
+for name in HARVESTS:
+
+    include: f"rules/harvest/{name}.smk"
+
+
 include: "rules/account.smk"
 include: "rules/export.smk"
 include: "rules/browse.smk"

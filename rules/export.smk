@@ -1,9 +1,8 @@
 # What the tools of others read: DESI's coadd format, the Multimodal Universe's, and HATS. Made when they are asked for.
 EXPORTED = {kind: f"{RESULTS}/export_{kind}" for kind in ("fits", "mmu", "hats")}
 COADD_FITS = f"{EXPORTED['fits']}/healpix={{pix16}}/coadd-{{pix16}}.fits"
-REDROCK_FITS = COADD_FITS.replace("coadd-", "redrock-")
+REDROCK_FITS = {"redrock": COADD_FITS.replace("coadd-", "redrock-")} if DESI.section["spectra"]["redshifts"] else {}
 MMU_FILE = f"{EXPORTED['mmu']}/healpix={{pix16}}/001-of-001.hdf5"
-WITH_REDROCK = config["desi"]["spectra"]["redshifts"]
 
 # hats-import and Snakemake want different versions of a library: outside of conda it has an environment of its own.
 HATS_PYTHON = Path(sys.prefix, "hats", "bin", "python")
@@ -13,23 +12,23 @@ RUN_HATS = RUN.replace(shown(sys.executable), shown(HATS_PYTHON), 1) if HATS_PYT
 rule export_fits_pixel:
     input:
         targets=rules.prepare_targets.output.table,
-        extraction=lambda wildcards: extraction_of(
-            planned().searched[int(wildcards.pix16)], COADD_FITS.format(pix16=wildcards.pix16)
-        ),
+        extraction=lambda wildcards: DESI.extraction(wildcards, COADD_FITS.format(pix16=wildcards.pix16)),
     output:
-        **({"redrock": REDROCK_FITS} if WITH_REDROCK else {}),
+        **REDROCK_FITS,
         coadd=COADD_FITS,
     log:
         f"{LOGS}/export_fits/{{pix16}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export_fits/{{pix16}}.tsv"
     conda:
         "../envs/exports.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * (800 + sum(n_targets(wildcards)) // 10),
-        runtime=lambda wildcards, attempt: attempt * (10 + sum(n_targets(wildcards)) // 50),
+        mem_mb=lambda wildcards, attempt: attempt * (800 + sum(DESI.n_targets(wildcards)) // 10),
+        runtime=lambda wildcards, attempt: attempt * (10 + sum(DESI.n_targets(wildcards)) // 50),
     params:
-        extracted=extracted_of,
-        release=RELEASE.name,
-        redrock=lambda wildcards, output: f"--redrock {shlex.quote(output.redrock)}" if WITH_REDROCK else "",
+        extracted=DESI.extracted_files,
+        release=DESI.release.name,
+        redrock=lambda wildcards, output: options(redrock=output.get("redrock")),
     shell:
         f"{RUN}/export/export_fits.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
@@ -38,7 +37,7 @@ rule export_fits_pixel:
 
 rule export_fits:
     input:
-        lambda wildcards: expand(COADD_FITS, pix16=planned().searched),
+        lambda wildcards: expand(COADD_FITS, pix16=DESI.plan.searched),
     localrule: True
 
 
@@ -46,12 +45,14 @@ rule export_mmu_pixel:
     input:
         # A pixel of fibers: those of targets in its neighbours may lie in it, too.
         crossmatches=lambda wildcards: [
-            crossmatch_file(pix16) for pix16 in by_fibers(planned()).get(int(wildcards.pix16), [])
+            DESI.assembled_file(pix16) for pix16 in by_fibers(DESI.plan).get(int(wildcards.pix16), [])
         ],
     output:
-        MMU_FILE,
+        spectra=MMU_FILE,
     log:
         f"{LOGS}/export_mmu/{{pix16}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export_mmu/{{pix16}}.tsv"
     conda:
         "../envs/exports.yaml"
     resources:
@@ -59,37 +60,39 @@ rule export_mmu_pixel:
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
         name=config["targets"]["name"],
-        release=RELEASE.name,
+        release=DESI.release.name,
     shell:
         f"{RUN}/export/export_mmu.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --crossmatches {input.crossmatches:q} "
-        "--name {params.name} --release {params.release} --out {output:q} 2> {log:q}"
+        "--name {params.name} --release {params.release} --out {output.spectra:q} 2> {log:q}"
 
 
 rule export_mmu:
     input:
-        lambda wildcards: expand(MMU_FILE, pix16=sorted(by_fibers(planned()))),
+        lambda wildcards: expand(MMU_FILE, pix16=sorted(by_fibers(DESI.plan))),
     localrule: True
 
 
 rule export_hats:
     input:
-        plan=f"{RESULTS}/desi/plan.csv",
-        crossmatches=all_crossmatches,
+        plan=f"{DESI.root}/plan.csv",
+        crossmatches=DESI.assembled_files,
     output:
-        directory(EXPORTED["hats"]),
+        catalogue=directory(EXPORTED["hats"]),
     log:
         f"{LOGS}/export_hats.log",
+    benchmark:
+        f"{BENCHMARKS}/export_hats.tsv"
     conda:
         "../envs/hats.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, input, attempt: attempt * (30 + int(input.size_mb) // 50),
     params:
-        crossmatches=CROSSMATCHES,
+        crossmatches=DESI.assembled,
         name=config["targets"]["name"],
-        release=RELEASE.name,
+        release=DESI.release.name,
     shell:
         f"{RUN_HATS}/export/export_hats.py "
         "--plan {input.plan:q} --crossmatches {params.crossmatches:q} "
-        "--name {params.name} --release {params.release} --out {output:q} 2> {log:q}"
+        "--name {params.name} --release {params.release} --out {output.catalogue:q} 2> {log:q}"

@@ -1,16 +1,27 @@
 # The report: one page on what was harvested, and its figures, which Snakemake's own --report shows as well.
+from skyharvest.report.names import TITLES, figures
 
 
 rule write_report:
     input:
-        ledgers=[f"{RESULTS}/{survey}/ledger.csv" for survey in ON],
-        summaries=[f"{RESULTS}/{survey}/summary.json" for survey in ON],
-        plans=[f"{RESULTS}/{survey}/plan.csv" for survey in ON],
+        ledgers=[f"{harvest.root}/ledger.csv" for harvest in ENABLED],
+        summaries=[f"{harvest.root}/summary.json" for harvest in ENABLED],
+        plans=[f"{harvest.root}/plan.csv" for harvest in ENABLED],
     output:
-        **annotated_figures(),
+        **{
+            f"{survey}_{kind}": report(
+                f"{REPORT}/figures/{survey}_{kind}.svg",
+                caption=f"../report/{kind}.rst",
+                category=HARVESTS[survey].survey.title if survey in HARVESTS else "Run",
+                labels={"figure": TITLES[kind]},
+            )
+            for survey, kind in figures(harvest.name for harvest in ENABLED)
+        },
         page=f"{REPORT}/index.html",
     log:
         f"{LOGS}/write_report.log",
+    benchmark:
+        f"{BENCHMARKS}/write_report.tsv"
     conda:
         "../envs/report.yaml"
     resources:

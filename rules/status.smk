@@ -1,15 +1,8 @@
-# What a run leaves for `make status`: who runs it, and journals of the files that have been dealt with. And that a run
-# which fails says what is missing, and leaves no ledger that says otherwise.
+# What a run leaves for `make status`: who runs it. And that a run which fails says what is missing, and leaves no ledger
+# that says otherwise. A workflow that imports this one has to call these three from its own: docs/module.md.
 from snakemake.logging import logger
 
 from skyharvest.harvest import missing, run_record
-
-
-def journal_options(survey):
-    """Return the options by which the jobs that extract tell how far they are."""
-    return (
-        f"--journal {shlex.quote(f'{LOGS}/extract_{survey}.csv')} --plan {shlex.quote(f'{RESULTS}/{survey}/plan.csv')}"
-    )
 
 
 onstart:
@@ -23,30 +16,30 @@ onstart:
     run_record.begin(
         Path(LOGS),
         next(iter(log), ""),
-        releases=releases(config),
-        simulated=LIST_ARCHIVE == DEMO or config["targets"]["csv"].startswith(f"{DEMO}/"),
-        copied=COPY_FIRST,
+        releases={harvest.name: harvest.release.name for harvest in ENABLED},
+        simulated=IN_DEMO or any(harvest.is_simulated for harvest in ENABLED),
+        copied=any(harvest.copied for harvest in ENABLED),
     )
-    for survey in SURVEYS if not workflow.touch else ():
-        if any(job.rule.name == f"account_{survey}" for job in workflow.dag.needrun_jobs()):
-            for name in ("ledger.csv", "summary.json"):
-                missing.set_aside(Path(RESULTS, survey, name))
+    for harvest in HARVESTS.values() if not workflow.touch else ():
+        if snakemake_state.is_to_run(workflow, harvest.account[0]):
+            for path in harvest.account:
+                missing.set_aside(Path(path))
 
 
 onsuccess:
     run_record.end(Path(LOGS), run_record.FINISHED)
-    for survey in SURVEYS:
-        if Path(RESULTS, survey, "ledger.csv").exists():
-            Path(RESULTS, survey, "missing.csv").unlink(missing_ok=True)
+    for harvest in HARVESTS.values():
+        if Path(harvest.account[0]).exists():
+            Path(harvest.root, "missing.csv").unlink(missing_ok=True)
 
 
 onerror:
     run_record.end(Path(LOGS), run_record.FAILED)
-    for survey in releases(config):
-        root = Path(RESULTS, survey)
-        if (root / "plan.csv").exists():
-            plan = SURVEYS[survey].read_plan(str(root / "plan.csv"))
-            left = missing.find_missing(plan, root / "extracted", Path(LOGS, f"extract_{survey}.csv"))
+    for harvest in ENABLED:
+        path = Path(harvest.root, "plan.csv")
+        if path.exists():
+            plan = harvest.survey.read_plan(str(path))
+            left = missing.find_missing(plan, Path(harvest.extracted), Path(LOGS, f"extract_{harvest.name}.csv"))
             if left:
-                missing.write_missing(root / "missing.csv", left)
-                logger.error(missing.show(left, plan, root / "missing.csv"))
+                missing.write_missing(path.with_name("missing.csv"), left)
+                logger.error(missing.show(left, plan, path.with_name("missing.csv")))

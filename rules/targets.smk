@@ -11,6 +11,8 @@ rule prepare_targets:
         counts=f"{RESULTS}/targets/pix64_counts.csv",
     log:
         f"{LOGS}/prepare_targets.log",
+    benchmark:
+        f"{BENCHMARKS}/prepare_targets.tsv"
     conda:
         "../envs/targets.yaml"
     resources:
@@ -18,12 +20,8 @@ rule prepare_targets:
         runtime=lambda wildcards, input, attempt: attempt * (5 + int(input.size_mb) // 50),
     params:
         # The CSV's time may lie: of a copy that keeps it, or where a clock was wrong. The demo's is made by a rule.
-        content="" if config["targets"]["csv"].startswith(f"{DEMO}/") else content_digest(config["targets"]["csv"]),
-        columns=" ".join(
-            f"--{key} {shlex.quote(config['targets'][key])}"
-            for key in ("ra", "dec", "healpix", "targetid")
-            if config["targets"][key] is not None
-        ),
+        content="" if IN_DEMO else content_digest(config["targets"]["csv"]),
+        columns=options(**{key: config["targets"][key] for key in ("ra", "dec", "healpix", "targetid")}),
     shell:
         f"{RUN}/targets/prepare_targets.py "
         "{input.csv:q} {params.columns} --out-dir $(dirname {output.table:q}) 2> {log:q}"
@@ -32,4 +30,10 @@ rule prepare_targets:
 rule targets:
     input:
         rules.prepare_targets.output,
+    localrule: True
+
+
+rule plan:
+    input:
+        [f"{harvest.root}/plan.csv" for harvest in ENABLED],
     localrule: True

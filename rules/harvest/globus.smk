@@ -4,25 +4,22 @@
 # Runs where Snakemake does: it waits, and needs the login of the person and a way out, not a compute node.
 rule globus_transfer:
     input:
-        f"{RESULTS}/desi/plan.csv",
+        plan=f"{DESI.root}/plan.csv",
     output:
-        f"{RESULTS}/desi/globus_transfer.csv",
+        record=f"{DESI.root}/globus_transfer.csv",
     log:
         f"{LOGS}/globus_transfer.log",
+    benchmark:
+        f"{BENCHMARKS}/globus_transfer.tsv"
     localrule: True
     conda:
         "../../envs/globus.yaml"
     params:
-        release=RELEASE.name,
-        destination=[GLOBUS["endpoint"], GLOBUS["path"]],
-        local=GLOBUS["local"],
-        source=[
-            word
-            for key in ("source_endpoint", "source_path")
-            if GLOBUS[key]
-            for word in (f"--{key.replace('_', '-')}", GLOBUS[key])
-        ],
+        release=DESI.release.name,
+        destination=[DESI.section["globus"][key] for key in ("endpoint", "path")],
+        source=options(**{key: DESI.section["globus"][key] or None for key in ("source_endpoint", "source_path")}),
+        local=DESI.section["globus"]["local"],
     shell:
         f"{RUN}/globus_transfer.py "
-        "{params.destination:q} --release {params.release} {params.source:q} "
-        "--plan {input:q} --local {params.local:q} --record {output:q} 2> {log:q}"
+        "{params.destination:q} --release {params.release} {params.source} "
+        "--plan {input.plan:q} --local {params.local:q} --record {output.record:q} 2> {log:q}"

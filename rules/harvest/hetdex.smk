@@ -1,4 +1,6 @@
 # HETDEX: which cubes to read (plan), the spectra of their targets (extract), one file per NSIDE=16 pixel (assemble).
+HETDEX = HARVESTS["hetdex"]
+MAPS = {"maps": directory(f"{HETDEX.assembled}/healpix={{pix16}}/maps")} if HETDEX.has_fits_maps else {}
 
 
 include: "hetdex_products.smk"
@@ -9,116 +11,141 @@ wildcard_constraints:
     shotid=r"\d+",
 
 
+rule simulate_hetdex:
+    input:
+        csv=rules.simulate_release.output.csv,
+    output:
+        truth=f"{DEMO}/hetdex/truth.hdf5",
+        index=f"{DEMO}/hetdex/ifu-index.fits",
+    log:
+        f"{LOGS}/simulate_hetdex.log",
+    benchmark:
+        f"{BENCHMARKS}/simulate_hetdex.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    shell:
+        f"{RUN}/demo/simulate_hetdex.py --csv {{input.csv:q}} --out {DEMO}/hetdex 2> {{log:q}}"
+
+
 rule fetch_hetdex_index:
     input:
-        rules.simulate_hetdex.output.index if CUBE_ARCHIVE == f"{DEMO}/hetdex" else [],
+        simulated=rules.simulate_hetdex.output.index if HETDEX.is_simulated else [],
     output:
-        f"{HETDEX_RESOURCES}/ifu-index.fits",
+        index=f"{HETDEX.resources}/ifu-index.fits",
     log:
         f"{LOGS}/fetch_hetdex_index.log",
+    benchmark:
+        f"{BENCHMARKS}/fetch_hetdex_index.tsv"
     conda:
         "../../envs/plan.yaml"
     resources:
-        cubes=int(is_url(CUBE_ARCHIVE)),
+        cubes=int(HETDEX.over_network),
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        release=CUBES.name,
-        archive=lambda wildcards: CUBE_ARCHIVE,
+        release=HETDEX.release.name,
+        archive=lambda wildcards: HETDEX.archive,
     shell:
         f"{RUN}/hetdex/fetch_hetdex_index.py "
-        "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
+        "--release {params.release} --archive {params.archive:q} --out {output.index:q} 2> {log:q}"
 
 
 checkpoint plan_hetdex:
     input:
         targets=rules.prepare_targets.output.table,
-        index=rules.fetch_hetdex_index.output,
+        index=rules.fetch_hetdex_index.output.index,
     output:
-        plan=f"{RESULTS}/hetdex/plan.csv",
-        pixels=f"{RESULTS}/hetdex/plan_pixels.csv",
-        targets=f"{RESULTS}/hetdex/plan_targets.npy",
-        cubes=f"{RESULTS}/hetdex/plan_cubes.npy",
-        urls=f"{RESULTS}/hetdex/urls.txt",
+        plan=f"{HETDEX.root}/plan.csv",
+        pixels=f"{HETDEX.root}/plan_pixels.csv",
+        targets=f"{HETDEX.root}/plan_targets.npy",
+        cubes=f"{HETDEX.root}/plan_cubes.npy",
+        urls=f"{HETDEX.root}/urls.txt",
     log:
         f"{LOGS}/plan_hetdex.log",
+    benchmark:
+        f"{BENCHMARKS}/plan_hetdex.tsv"
     conda:
         "../../envs/plan.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
-        release=CUBES.name,
-        options=" ".join(
-            f"--{key.replace('_', '-')} {' '.join(map(shlex.quote, map(str, value if isinstance(value, list) else [value])))}"
-            for key in ("min_flag", "fields")
-            for value in [config["hetdex"][key]]
-            if value is not None
-        ),
-        line=(
-            " ".join(f"--{key} {shlex.quote(MAPS[key])}" for key in ("wavelength", "redshift", "line") if MAPS[key])
-            if MAPS["enabled"]
-            else ""
-        ),
+        release=HETDEX.release.name,
+        options=HETDEX.options("min_flag", "fields"),
+        line=HETDEX.line_options,
     shell:
-        f"{RUN}/hetdex/plan_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} "
-        "--targets {input.targets:q} --index {input.index:q} --release {params.release} {params.options} {params.line} "
-        "--out-dir $(dirname {output.plan:q}) 2> {log:q}"
+        f"{RUN}/hetdex/plan_hetdex.py {options(archive=HETDEX.archive)} "
+        "--targets {input.targets:q} --index {input.index:q} --release {params.release} {params.options} "
+        "{params.line} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
 
 
 rule extract_hetdex:
     input:
-        # A new plan does not make a cube's spectra old: its own targets do, by params.
-        plan=ancient(f"{RESULTS}/hetdex/plan.csv"),
-        targets=ancient(f"{RESULTS}/hetdex/plan_targets.npy"),
-        cubes=ancient(f"{RESULTS}/hetdex/plan_cubes.npy"),
+        # A new plan does not make a batch old: its own targets do, by params.
+        plan=ancient(f"{HETDEX.root}/plan.csv"),
+        targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
+        cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
     output:
-        spectra=f"{HETDEX_EXTRACTED}/{{shotid}}/{{shotid}}_{{ifuslot}}.hdf5",
-        list=f"{HETDEX_EXTRACTED}/{{shotid}}/{{shotid}}_{{ifuslot}}.csv",
+        spectra=f"{HETDEX.extracted}/{{shotid}}/{{shotid}}_{{ifuslot}}.hdf5",
+        list=f"{HETDEX.extracted}/{{shotid}}/{{shotid}}_{{ifuslot}}.csv",
     log:
         f"{LOGS}/extract_hetdex/{{shotid}}_{{ifuslot}}.log",
+    benchmark:
+        f"{BENCHMARKS}/extract_hetdex/{{shotid}}_{{ifuslot}}.tsv"
     conda:
         "../../envs/cubes.yaml"
     resources:
-        cubes=int(is_url(CUBE_ARCHIVE)),
-        disk_mb=40 * int(is_url(CUBE_ARCHIVE)),
-        mem_mb=lambda wildcards, attempt: attempt * (900 + planned_cubes().n_targets[cube_of(wildcards)]),
-        runtime=lambda wildcards, attempt: attempt * (20 + planned_cubes().n_targets[cube_of(wildcards)] // 10),
+        cubes=int(HETDEX.over_network),
+        disk_mb=40 * int(HETDEX.over_network),
+        mem_mb=lambda wildcards, attempt: attempt
+        * (900 + HETDEX.plan.n_targets[f"{wildcards.shotid}_{wildcards.ifuslot}"]),
+        runtime=lambda wildcards, attempt: attempt
+        * (20 + HETDEX.plan.n_targets[f"{wildcards.shotid}_{wildcards.ifuslot}"] // 10),
     params:
-        release=CUBES.name,
-        digest=lambda wildcards: planned_cubes().digest[cube_of(wildcards)],
-        options=HETDEX_OPTIONS,
+        release=HETDEX.release.name,
+        digest=lambda wildcards: HETDEX.plan.digest[f"{wildcards.shotid}_{wildcards.ifuslot}"],
+        options=HETDEX.settings,
+        progress=options(
+            download=HETDEX.downloads,
+            known=HETDEX.known,
+            journal=f"{LOGS}/extract_hetdex.csv",
+            plan=f"{HETDEX.root}/plan.csv",
+        ),
     shell:
-        f"{RUN}/hetdex/extract_hetdex.py --archive {shlex.quote(CUBE_ARCHIVE)} --server-notes {SERVER_NOTES} "
+        f"{RUN}/hetdex/extract_hetdex.py {HETDEX.source_options} "
         "--release {params.release} --cube {wildcards.shotid}_{wildcards.ifuslot} --targets {input.targets:q} --cubes {input.cubes:q} "
-        f"{{params.options}} --download {shlex.quote(f'{RESULTS}/hetdex/downloads')} --known {shlex.quote(CUBES.index())} {journal_options('hetdex')} "
-        "--out {output.spectra:q} --list {output.list:q} 2> {log:q}"
+        "{params.options} {params.progress} --out {output.spectra:q} --list {output.list:q} 2> {log:q}"
 
 
 rule assemble_hetdex:
     input:
         targets=rules.prepare_targets.output.table,
-        plan_targets=ancient(f"{RESULTS}/hetdex/plan_targets.npy"),
-        plan_cubes=ancient(f"{RESULTS}/hetdex/plan_cubes.npy"),
-        extracted=cubes_of,
-        lists=lambda wildcards: lists_of_cubes(planned_cubes().searched[int(wildcards.pix16)]),
+        plan_targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
+        plan_cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
+        extraction=HETDEX.extraction,
     output:
-        **MAPS_AS_FITS,
-        crossmatch=f"{HETDEX_CROSSMATCHES}/healpix={{pix16}}/crossmatch_hetdex.hdf5",
+        **MAPS,
+        crossmatch=f"{HETDEX.assembled}/healpix={{pix16}}/crossmatch_hetdex.hdf5",
     log:
         f"{LOGS}/assemble_hetdex/{{pix16}}.log",
+    benchmark:
+        f"{BENCHMARKS}/assemble_hetdex/{{pix16}}.tsv"
     conda:
         "../../envs/cubes.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (800 + 4 * int(input.size_mb)),
-        runtime=lambda wildcards, input, attempt: attempt * (10 + len(input.extracted) // 50),
+        mem_mb=lambda wildcards, attempt: attempt * (800 + 4 * sum(HETDEX.n_targets(wildcards))),
+        runtime=lambda wildcards, attempt: attempt * (10 + len(HETDEX.units(wildcards)) // 50),
     params:
+        extracted=HETDEX.extracted_files,
         name=config["targets"]["name"],
-        release=CUBES.name,
-        radius=config["hetdex"]["aperture_radius_arcsec"],
-        fits=lambda wildcards, output: f"--fits {shlex.quote(output.maps)}" if MAPS_AS_FITS else "",
+        release=HETDEX.release.name,
+        radius=HETDEX.section["aperture_radius_arcsec"],
+        fits=lambda wildcards, output: options(fits=output.get("maps")),
     shell:
         f"{RUN}/hetdex/assemble_hetdex.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --plan-targets {input.plan_targets:q} "
-        "--plan-cubes {input.plan_cubes:q} --extracted {input.extracted:q} "
-        "--name {params.name} --release {params.release} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"
+        "--plan-cubes {input.plan_cubes:q} --extracted {params.extracted:q} --name {params.name} "
+        "--release {params.release} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"

@@ -1,96 +1,121 @@
 # The Legacy Surveys: which bricks to read (plan), their cutouts (extract), one file per NSIDE=16 pixel (assemble).
+LEGACY = HARVESTS["legacysurvey"]
+CONTACT_SHEET = (
+    {"sheet": f"{LEGACY.assembled}/healpix={{pix16}}/contact_sheet.png"} if LEGACY.section["contact_sheets"] else {}
+)
 
 
-wildcard_constraints:
-    brick=r"(north|south)_\d{4}[pm]\d{3}",
-    brick_group=r"\d{3}",
+rule simulate_legacysurvey:
+    input:
+        csv=rules.simulate_release.output.csv,
+    output:
+        truth=f"{DEMO}/legacysurvey/truth.hdf5",
+        north=f"{DEMO}/legacysurvey/north/survey-bricks-demo-north.fits.gz",
+        south=f"{DEMO}/legacysurvey/south/survey-bricks-demo-south.fits.gz",
+    log:
+        f"{LOGS}/simulate_legacysurvey.log",
+    benchmark:
+        f"{BENCHMARKS}/simulate_legacysurvey.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    shell:
+        f"{RUN}/demo/simulate_legacysurvey.py --csv {{input.csv:q}} --out {DEMO}/legacysurvey 2> {{log:q}}"
 
 
 rule fetch_legacysurvey_bricks:
     input:
-        rules.simulate_legacysurvey.output if BRICK_ARCHIVE == f"{DEMO}/legacysurvey" else [],
+        simulated=rules.simulate_legacysurvey.output if LEGACY.is_simulated else [],
     output:
-        f"{BRICK_RESOURCES}/bricks.npy",
+        bricks=f"{LEGACY.resources}/bricks.npy",
     log:
         f"{LOGS}/fetch_legacysurvey_bricks.log",
+    benchmark:
+        f"{BENCHMARKS}/fetch_legacysurvey_bricks.tsv"
     conda:
         "../../envs/plan.yaml"
     resources:
-        bricks=int(is_url(BRICK_ARCHIVE)),
+        bricks=int(LEGACY.over_network),
         mem_mb=lambda wildcards, attempt: 800 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        release=BRICKS.name,
-        archive=lambda wildcards: BRICK_ARCHIVE,
+        release=LEGACY.release.name,
+        archive=lambda wildcards: LEGACY.archive,
     shell:
         f"{RUN}/legacysurvey/fetch_legacysurvey_bricks.py "
-        "--release {params.release} --archive {params.archive:q} --out {output:q} 2> {log:q}"
+        "--release {params.release} --archive {params.archive:q} --out {output.bricks:q} 2> {log:q}"
 
 
 checkpoint plan_legacysurvey:
     input:
         targets=rules.prepare_targets.output.table,
-        bricks=rules.fetch_legacysurvey_bricks.output,
+        bricks=rules.fetch_legacysurvey_bricks.output.bricks,
     output:
-        plan=f"{RESULTS}/legacysurvey/plan.csv",
-        pixels=f"{RESULTS}/legacysurvey/plan_pixels.csv",
-        targets=f"{RESULTS}/legacysurvey/plan_targets.npy",
-        bricks=f"{RESULTS}/legacysurvey/plan_bricks.npy",
-        urls=f"{RESULTS}/legacysurvey/urls.txt",
+        plan=f"{LEGACY.root}/plan.csv",
+        pixels=f"{LEGACY.root}/plan_pixels.csv",
+        targets=f"{LEGACY.root}/plan_targets.npy",
+        bricks=f"{LEGACY.root}/plan_bricks.npy",
+        urls=f"{LEGACY.root}/urls.txt",
     log:
         f"{LOGS}/plan_legacysurvey.log",
+    benchmark:
+        f"{BENCHMARKS}/plan_legacysurvey.tsv"
     conda:
         "../../envs/plan.yaml"
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
-        release=BRICKS.name,
-        options=BRICK_OPTIONS,
-        transfer=config["legacysurvey"]["transfer"],
+        release=LEGACY.release.name,
+        options=LEGACY.settings,
+        transfer=LEGACY.options("transfer"),
     shell:
-        f"{RUN}/legacysurvey/plan_legacysurvey.py --archive {shlex.quote(BRICK_ARCHIVE)} "
+        f"{RUN}/legacysurvey/plan_legacysurvey.py {options(archive=LEGACY.archive)} "
         "--targets {input.targets:q} --bricks {input.bricks:q} --release {params.release} {params.options} "
-        "--transfer {params.transfer} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
+        "{params.transfer} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
 
 
 rule extract_legacysurvey:
     input:
         # A new plan does not make a batch old: its own targets and bricks do, by params.
-        plan=ancient(f"{RESULTS}/legacysurvey/plan.csv"),
-        targets=ancient(f"{RESULTS}/legacysurvey/plan_targets.npy"),
-        bricks=ancient(f"{RESULTS}/legacysurvey/plan_bricks.npy"),
+        plan=ancient(f"{LEGACY.root}/plan.csv"),
+        targets=ancient(f"{LEGACY.root}/plan_targets.npy"),
+        bricks=ancient(f"{LEGACY.root}/plan_bricks.npy"),
     output:
-        f"{BRICK_EXTRACTED}/batches/{{batch}}.csv",
+        list=f"{LEGACY.extracted}/batches/{{batch}}.csv",
     log:
         f"{LOGS}/extract_legacysurvey/{{batch}}.log",
+    benchmark:
+        f"{BENCHMARKS}/extract_legacysurvey/{{batch}}.tsv"
     conda:
         "../../envs/cubes.yaml"
     resources:
-        bricks=BRICK_CONNECTIONS_PER_JOB,
-        disk_mb=BRICK_DISK_MB,
-        mem_mb=lambda wildcards, attempt: attempt * brick_mb(wildcards),
-        runtime=lambda wildcards, attempt: attempt * brick_minutes(wildcards),
+        bricks=LEGACY.connections_per_job(PARALLEL_JOBS),
+        disk_mb=LEGACY.disk_mb,
+        mem_mb=lambda wildcards, attempt: attempt * LEGACY.extract_mb(wildcards),
+        runtime=lambda wildcards, attempt: attempt * LEGACY.minutes(wildcards, targets=20, whole=20, rows=1),
     params:
-        release=BRICKS.name,
-        names=bricks_of,
-        digest=lambda wildcards: [planned_bricks().digest[brick] for brick in bricks_of(wildcards)],
-        options=BRICK_OPTIONS,
-        list=lambda wildcards, output: f"--list {shlex.quote(str(output))}",
+        release=LEGACY.release.name,
+        bricks=LEGACY.units,
+        digest=LEGACY.digests,
+        options=LEGACY.settings,
+        list=lambda wildcards, output: options(list=output.list),
     shell:
-        f"{RUN}/legacysurvey/extract_legacysurvey.py --archive {shlex.quote(BRICK_ARCHIVE)} --server-notes {SERVER_NOTES} "
-        "--connections {resources.bricks} --release {params.release} --brick {params.names} "
-        "--targets {input.targets:q} --bricks {input.bricks:q} {params.options} "
-        f"{BRICK_DOWNLOAD} {BRICK_CAUTION} {journal_options('legacysurvey')} --extracted {BRICK_EXTRACTED} "
-        "{params.list} 2> {log:q}"
+        f"{RUN}/legacysurvey/extract_legacysurvey.py {LEGACY.source_options} --connections {{resources.bricks}} "
+        "--release {params.release} --brick {params.bricks} --targets {input.targets:q} --bricks {input.bricks:q} "
+        f"{{params.options}} {LEGACY.extract_options} {{params.list}} 2> {{log:q}}"
 
 
 # One brick alone: when a person asks for its file, or has removed it.
 use rule extract_legacysurvey as extract_legacysurvey_brick with:
     output:
-        f"{BRICK_EXTRACTED}/{{brick_group}}/{{brick}}.hdf5",
+        images=f"{LEGACY.extracted}/{{folder}}/{{unit}}.hdf5",
     log:
-        f"{LOGS}/extract_legacysurvey/{{brick_group}}-{{brick}}.log",
+        f"{LOGS}/extract_legacysurvey/{{folder}}-{{unit}}.log",
+    benchmark:
+        f"{BENCHMARKS}/extract_legacysurvey/{{folder}}-{{unit}}.tsv"
     params:
         list="",
 
@@ -98,27 +123,25 @@ use rule extract_legacysurvey as extract_legacysurvey_brick with:
 rule assemble_legacysurvey:
     input:
         targets=rules.prepare_targets.output.table,
-        extraction=lambda wildcards: extraction_of(
-            bricks_of(wildcards), legacysurvey_crossmatch(wildcards.pix16), LEGACYSURVEY
-        ),
+        extraction=LEGACY.extraction,
     output:
         **CONTACT_SHEET,
-        crossmatch=f"{BRICK_CROSSMATCHES}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
+        crossmatch=f"{LEGACY.assembled}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
     log:
         f"{LOGS}/assemble_legacysurvey/{{pix16}}.log",
+    benchmark:
+        f"{BENCHMARKS}/assemble_legacysurvey/{{pix16}}.tsv"
     conda:
         "../../envs/images.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * (900 + int(3 * min(64, n_cutouts(wildcards)) * CUTOUT_MB)),
-        runtime=lambda wildcards, attempt: attempt * (10 + n_cutouts(wildcards) // 50),
+        mem_mb=lambda wildcards, attempt: attempt * LEGACY.assemble_mb(wildcards),
+        runtime=lambda wildcards, attempt: attempt * (10 + sum(LEGACY.n_targets(wildcards)) // 50),
     params:
+        extracted=LEGACY.extracted_files,
         name=config["targets"]["name"],
-        release=BRICKS.name,
-        radii=config["legacysurvey"]["aperture_radii_arcsec"],
-        extracted=lambda wildcards: [
-            str(LEGACYSURVEY.path(Path(BRICK_EXTRACTED), brick)) for brick in bricks_of(wildcards)
-        ],
-        sheet=lambda wildcards, output: f"--contact-sheet {shlex.quote(output.sheet)}" if CONTACT_SHEET else "",
+        release=LEGACY.release.name,
+        radii=LEGACY.section["aperture_radii_arcsec"],
+        sheet=lambda wildcards, output: options(contact_sheet=output.get("sheet")),
     shell:
         f"{RUN}/legacysurvey/assemble_legacysurvey.py --config-hash {CONFIG_HASH} "
         "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
@@ -130,20 +153,23 @@ rule fetch_viewer:
     input:
         targets=rules.prepare_targets.output.table,
         # Those with a spectrum come first.
-        ledgers=[f"{RESULTS}/{survey}/ledger.csv" for survey in releases(config) if SURVEYS[survey].product == "spectra"],
+        ledgers=[harvest.account[0] for harvest in ENABLED if harvest.survey.product == "spectra"],
     output:
         # The pictures, and notes on what was asked, are no outputs: Snakemake would remove them before it goes on.
-        f"{RESULTS}/legacysurvey/viewer/viewer.csv",
+        pictures=f"{LEGACY.root}/viewer/viewer.csv",
     log:
         f"{LOGS}/fetch_viewer.log",
+    benchmark:
+        f"{BENCHMARKS}/fetch_viewer.tsv"
     conda:
         "../../envs/plan.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=lambda wildcards, attempt: attempt * 2880,
     params:
-        options=VIEWER_OPTIONS,
-        ledgers=lambda wildcards, input: " ".join(f"--ledgers {shlex.quote(ledger)}" for ledger in input.ledgers),
+        options=LEGACY.viewer_options,
+        ledgers=lambda wildcards, input: [options(ledgers=ledger) for ledger in input.ledgers],
     shell:
         f"{RUN}/legacysurvey/fetch_viewer.py "
-        "--targets {input.targets:q} {params.options} {params.ledgers} --out-dir $(dirname {output:q}) 2> {log:q}"
+        "--targets {input.targets:q} {params.options} {params.ledgers} --out-dir $(dirname {output.pictures:q}) "
+        "2> {log:q}"

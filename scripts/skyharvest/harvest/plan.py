@@ -42,6 +42,7 @@ class Plan(Protocol):
     file: str
     files: dict[Unit, list[Kind]]
     n_targets: dict[Unit, int]
+    digest: dict[Unit, str]
     searched: dict[int, list[Unit]]
     batch: dict[Unit, str]
     batches: dict[str, list[Unit]]

@@ -8,34 +8,22 @@
 ``failed``       its log ends with an error (while a run is alive: if that run has tried it)
 ``interrupted``  begun and cut off: it was killed, or its machine went down
 ===============  ==================================================================================
-
-Snakemake's notes are ``.snakemake/incomplete``, with a file for each output of a job that has begun and not ended,
-named after it in base 64 (in pieces, if that is long; see snakemake/persistence/file.py), and ``.snakemake/locks``.
 """
 
 import contextlib
-import json
 import os
-from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from skyharvest.core.cli import COMMAND, DONE
+from skyharvest.run.snakemake_state import Begun, read_begun
 
 WAITING, READY, RUNNING, ENDED, FAILED, INTERRUPTED = "waiting", "ready", "running", "done", "failed", "interrupted"
 
 SAME_S = 2.0  # some file systems keep times in whole seconds
 LOG_END = 1 << 16  # bytes of a log that are looked at
 MESSAGE_LENGTH = 600
-
-
-@dataclass(frozen=True)
-class Begun:
-    """Snakemake's note that a job has begun: when, and whether it was handed to a cluster, to begin later."""
-
-    time: float
-    submitted: bool
 
 
 @dataclass(frozen=True)
@@ -65,7 +53,7 @@ class Jobs:
     def __init__(self, directory: Path, alive: bool | None, since: float) -> None:
         self._alive = alive is not False
         self._since = since - SAME_S if self._alive else 0.0
-        self._begun = _begun(directory)
+        self._begun = read_begun(directory)
         self._held = _held()
         self.errors: list[Error] = []
 
@@ -121,21 +109,6 @@ def _changed(path: Path) -> float:
         return 0.0
 
 
-def _begun(directory: Path) -> dict[Path, Begun]:
-    root = directory / ".snakemake" / "incomplete"
-    found = {}
-    for folder, _, names in os.walk(root):
-        pieces = Path(folder).relative_to(root).parts
-        for name in names:
-            note = Path(folder, name)
-            with contextlib.suppress(OSError, ValueError):  # ended just now; or not one of them
-                output = urlsafe_b64decode("".join(piece.removeprefix("@") for piece in (*pieces, name))).decode()
-                text = note.read_text(encoding="utf-8")
-                submitted = bool(json.loads(text).get("external_jobid")) if text else False
-                found[in_directory(directory, output)] = Begun(note.stat().st_mtime, submitted)
-    return found
-
-
 def _held() -> set[str]:
     """Return the files that this user's processes on this host have as their stderr: the logs of jobs at work."""
     held = set()
@@ -144,21 +117,6 @@ def _held() -> set[str]:
             with contextlib.suppress(OSError):
                 held.add(os.readlink(f"/proc/{pid}/fd/2"))  # noqa: PTH115
     return held
-
-
-def in_directory(directory: Path, path: str | Path) -> Path:
-    """Return the real path of one that is relative to a directory, or absolute."""
-    return (directory / path).resolve()
-
-
-def is_locked(directory: Path, below: Path) -> bool:
-    """Tell whether a run has left a lock on files below a directory (a real path): the next one will not start."""
-    for lock in (directory / ".snakemake" / "locks").glob("*.output.lock"):
-        with contextlib.suppress(OSError, ValueError):
-            paths = lock.read_text(encoding="utf-8").splitlines()
-            if any(in_directory(directory, path).is_relative_to(below) for path in paths):
-                return True
-    return False
 
 
 def read_log(log: Path) -> tuple[str, str | None]:

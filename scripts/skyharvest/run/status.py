@@ -26,7 +26,8 @@ from skyharvest.harvest.plan import BRICK, CUBE, Kind, Plan, Unit
 from skyharvest.harvest.progress import seconds_left
 from skyharvest.harvest.run_record import Run
 from skyharvest.harvest.survey import Survey
-from skyharvest.run.jobs import ENDED, FAILED, INTERRUPTED, READY, RUNNING, WAITING, Error, Jobs, is_locked, read_log
+from skyharvest.run.jobs import ENDED, FAILED, INTERRUPTED, READY, RUNNING, WAITING, Error, Jobs, read_log
+from skyharvest.run.snakemake_state import is_locked
 
 ABSENT = "absent"
 STATES = (WAITING, READY, RUNNING, ENDED, FAILED, ABSENT, INTERRUPTED)

@@ -21,7 +21,7 @@ from skyharvest.harvest import ledger, run_record
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.plan import extracted_path
 from skyharvest.harvest.run_record import Run
-from skyharvest.run import jobs
+from skyharvest.run import jobs, snakemake_state
 from skyharvest.run import status as looked
 from skyharvest.run.status import STATES, Status
 from skyharvest.run.status_table import show
@@ -399,7 +399,8 @@ def test_long_names_of_outputs_are_found(tmp_path):
     tree = Tree(tmp_path)
     deep = "/".join(["d" * 60] * 8)
     tree.begin(f"results/{deep}/plan.csv", "/elsewhere/x.csv")
-    assert set(jobs._begun(tmp_path)) == {tmp_path / "results" / deep / "plan.csv", Path("/elsewhere/x.csv")}
+    outputs = {tmp_path / "results" / deep / "plan.csv", Path("/elsewhere/x.csv")}
+    assert set(snakemake_state.read_begun(tmp_path)) == outputs
 
 
 def test_at_the_end_the_summary_counts(tree):

@@ -1,0 +1,250 @@
+"""What the rules of a survey ask: which files, which units a job deals with, how much, and the options of its command.
+
+Without Snakemake, and light: it is imported whenever the workflow is parsed. A survey's own answers are in its module
+``rules``, as a subclass of `Harvest`.
+"""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from skyharvest.archive.archive import is_url
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.plan import Plan, Unit, to_read_again
+from skyharvest.harvest.releases import ArchivedRelease
+from skyharvest.harvest.survey import Survey
+
+R = TypeVar("R", bound=ArchivedRelease)
+
+
+def options(**settings: Any) -> str:
+    """Return settings as options of a command, quoted for a shell: ``min_flag=2`` → ``--min-flag 2``.
+
+    True gives the option alone, None and False nothing; all values of a list follow the option.
+    """
+    words = []
+    for name, value in settings.items():
+        if value is not None and value is not False:
+            values = [] if value is True else value if isinstance(value, list | tuple) else [value]
+            words += [f"--{name.replace('_', '-')}", *(shlex.quote(str(one)) for one in values)]
+    return " ".join(words)
+
+
+class Harvest(Generic[R]):
+    """A survey's part of a run.
+
+    Parameters
+    ----------
+    survey, release
+        What is harvested.
+    config
+        As `skyharvest.config.load.validate` returns it.
+    find_plan
+        Returns the path of ``plan.csv``, once it is there.
+    force
+        Makes this run do the jobs of these outputs again.
+
+    Attributes
+    ----------
+    resource
+        Snakemake's name for the connections to the survey's archive.
+    section
+        The survey's own settings.
+    root, extracted, assembled, resources
+        Directories: of its results, and in it of extracted files; of assembled files; of the release's list of files.
+    archive
+        Directory or URL that its files are read from.
+    copied
+        The list of what was copied before it is read, if that is done.
+    downloads
+        Directory for files that are downloaded whole; None where their rows are read from the archive.
+    """
+
+    resource: ClassVar[str]
+
+    def __init__(
+        self,
+        survey: Survey,
+        release: R,
+        config: Mapping[str, Any],
+        find_plan: Callable[[], str],
+        force: Callable[[Iterable[str]], None],
+    ) -> None:
+        self.survey, self.name, self.release = survey, survey.name, release
+        self.config, self.section = config, config[survey.name]
+        self.enabled: bool = self.section["enabled"]
+        self.root = f"{config['results']}/{self.name}"
+        self.extracted = f"{self.root}/extracted"
+        self.assembled = f"{config['results']}/{self.name}_crossmatches"
+        self.copied: list[str] = []
+        self.resources = f"resources/{self.name}/{release.name}"
+        self.account = [f"{self.root}/{name}" for name in ("ledger.csv", "summary.json")]
+        self.downloads = f"{self.root}/downloads" if self.section.get("transfer", "files") == "files" else None
+        self.archive = self._archive()
+        self._find_plan, self._force = find_plan, force
+
+    def _archive(self) -> str:
+        return self.release.root(self.section["archive"])
+
+    @property
+    def known(self) -> str | None:
+        """Path of a file that the archive has for certain: where that is absent, nothing is recorded as absent."""
+        raise NotImplementedError
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its archive is the demo's, which a rule writes first."""
+        return self.archive == f"{DEMO}/{self.name}"
+
+    @property
+    def over_network(self) -> bool:
+        """Whether its archive is reached over the network."""
+        return is_url(self.archive)
+
+    @property
+    def connections(self) -> int:
+        """Connections that may be open to its archive, over all jobs together."""
+        return int(self.config["connections"])
+
+    def connections_per_job(self, jobs: int) -> int:
+        """Return how many of them each of so many jobs that run at once may open; 0 where there is no network."""
+        return max(1, self.connections // jobs) if self.over_network else 0
+
+    def options(self, *names: str) -> str:
+        """Return settings of the survey's section as options of the same names."""
+        return options(**{name: self.section[name] for name in names})
+
+    @property
+    def source_options(self) -> str:
+        """Options of every program that reads its archive."""
+        return options(archive=self.archive, server_notes=f"{self.config['results']}/logs/servers.json")
+
+    @property
+    def extract_options(self) -> str:
+        """Options of its extract program that do not change what is extracted."""
+        return options(
+            download=self.downloads,
+            again=self.section["read_again"],
+            known=self.known,
+            journal=f"{self.config['results']}/logs/extract_{self.name}.csv",
+            plan=f"{self.root}/plan.csv",
+            extracted=self.extracted,
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """Its plan. Until that is there, an input function that asks for it is called again."""
+        return self.survey.read_plan(self._find_plan())
+
+    def units(self, wildcards: Any = None) -> list[Unit]:
+        """Return the units of a job: of its batch, of its NSIDE=16 pixel, its one unit, or all.
+
+        Raises
+        ------
+        InputError
+            If the plan has no such unit, batch or pixel.
+        """
+        plan = self.plan
+        if hasattr(wildcards, "batch"):
+            return self._planned(plan.batches, wildcards.batch, "batch")
+        if hasattr(wildcards, "pix16"):
+            return self._planned(plan.searched, int(wildcards.pix16), "pixel (NSIDE=16)")
+        if not hasattr(wildcards, "unit"):
+            return list(plan.files)
+        unit = next((unit for unit in plan.files if str(unit) == wildcards.unit), wildcards.unit)
+        self._planned(plan.files, unit, plan.unit)
+        return [unit]
+
+    def _planned(self, units: Mapping[Any, list[Any]], key: Any, kind: str) -> list[Any]:
+        if key not in units:
+            raise InputError(f"{self.root}/plan.csv has no {kind} {key}")
+        return units[key]
+
+    def n_targets(self, wildcards: Any) -> list[int]:
+        """Return the number of targets that a job looks for, for each of its units."""
+        n_targets = self.plan.n_targets
+        return [n_targets[unit] for unit in self.units(wildcards)]
+
+    def digests(self, wildcards: Any) -> list[str]:
+        """Return the digest of the targets of each unit of a job: they are extracted anew where it differs."""
+        digest = self.plan.digest
+        return [digest[unit] for unit in self.units(wildcards)]
+
+    def minutes(self, wildcards: Any, targets: int, whole: int, rows: int) -> int:
+        """Return how long an extract job may take at a slow hour of the archive.
+
+        Parameters
+        ----------
+        wildcards
+            Of the job.
+        targets
+            So many are dealt with in a minute.
+        whole, rows
+            Minutes for each unit, when files are downloaded, and when their rows are read.
+        """
+        counts = self.n_targets(wildcards)
+        return 20 + sum(counts) // targets + (whole if self.downloads else rows) * len(counts)
+
+    def extracted_files(self, wildcards: Any) -> list[str]:
+        """Return the extracted files of a job's units."""
+        return [str(self.survey.path(Path(self.extracted), unit)) for unit in self.units(wildcards)]
+
+    def assembled_file(self, pix16: int | str) -> str:
+        """Return the assembled file of an NSIDE=16 pixel."""
+        return str(self.survey.crossmatch(Path(self.assembled), int(pix16)))
+
+    def assembled_files(self, _wildcards: Any = None) -> list[str]:
+        """Return the assembled files of the whole plan."""
+        return [self.assembled_file(pix16) for pix16 in self.plan.searched]
+
+    def extraction(self, wildcards: Any, product: str | None = None) -> list[str]:
+        """Return the files that tell that a job's units have been extracted: the lists of their batches.
+
+        An extracted file that was removed from a finished batch is made by itself, if it is needed once more. Batches
+        with a file that is to be read again are forced: that leaves no trace, so that nothing is to be done once they
+        are well.
+
+        Parameters
+        ----------
+        wildcards
+            Of the job.
+        product
+            What the job makes; unless given, the assembled file of its pixel, or without a pixel the ledger.
+        """
+        if product is None:
+            product = self.assembled_file(wildcards.pix16) if hasattr(wildcards, "pix16") else self.account[0]
+        plan, extracted = self.plan, Path(self.extracted)
+        lists: dict[str, None] = {}
+        removed = []
+        is_there = Path(product).exists()
+        for unit in self.units(wildcards):
+            listed = self.survey.listed(extracted, plan.batch[unit])
+            lists[str(listed)] = None
+            if not is_there and listed.exists() and not (file := self.survey.path(extracted, unit)).exists():
+                removed.append(str(file))
+        again = tuple(self.section["read_again"])
+        self._force(listed for listed in lists if to_read_again(listed, again))
+        return [*lists, *removed]
+
+    def products(self, _wildcards: Any = None) -> list[str]:
+        """Return what the configuration asks for of the survey beside its ledger: files that need no plan."""
+        return []
+
+
+def pixels_of_spectra(harvests: Iterable[Harvest[Any]]) -> list[int]:
+    """Return the NSIDE=16 pixels where a survey of spectra is searched.
+
+    Raises
+    ------
+    InputError
+        If no survey of spectra is asked for.
+    """
+    of_spectra = [harvest for harvest in harvests if harvest.survey.product == "spectra"]
+    # All plans, before there are jobs that ask for one: Snakemake would start them without what it adds.
+    searched = {harvest.name: harvest.plan.searched for harvest in harvests if harvest.enabled}
+    if not any(harvest.enabled for harvest in of_spectra):
+        names = " or ".join(f"`{harvest.name}: enabled: true`" for harvest in of_spectra)
+        raise InputError(f"`browse` makes pages of spectra: set {names}")
+    return sorted({pix16 for harvest in of_spectra for pix16 in searched.get(harvest.name, ())})

@@ -1,0 +1,76 @@
+"""What DESI's rules ask beside what all surveys' do."""
+
+from typing import Any
+
+from skyharvest.harvest import rules
+from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.rules import options
+from skyharvest.surveys.desi.release import GLOBUS, Release, load_release
+
+
+class Harvest(rules.Harvest[Release]):
+    """DESI's part of a run.
+
+    Attributes
+    ----------
+    list_archive
+        Directory or URL that the release's list is read from: what Globus copies is planned before it is there.
+    copied
+        The list of what Globus has copied, if it copies.
+    """
+
+    resource = "archive"
+    load_release = staticmethod(load_release)
+
+    def _archive(self) -> str:
+        copies = self.section["archive"] == GLOBUS
+        self.copied = [f"{self.root}/globus_transfer.csv"] if copies else []
+        archive: str = self.section["globus"]["local"] if copies else self.release.root(self.section["archive"])
+        self.list_archive = self.release.list_root(archive) if copies else archive
+        return archive
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the release's list is the demo's, which a rule writes first."""
+        return self.list_archive == DEMO
+
+    @property
+    def known(self) -> str | None:
+        """``tilepix.fits``, unless Globus copies, which leaves that behind."""
+        return None if self.copied else self.release.tilepix()
+
+    @property
+    def settings(self) -> str:
+        """Options of the extract program that change what is extracted."""
+        spectra, match = self.section["spectra"], self.config["match"]
+        return options(
+            radius=match["radius_arcsec"],
+            report_radius=match["report_radius_arcsec"],
+            record_missing=True,
+            no_resolution=not spectra["lsf"],
+            no_redshifts=not spectra["redshifts"],
+        )
+
+    @property
+    def columns(self) -> str:
+        """Options of the assemble program that change which columns there are."""
+        spectra = self.section["spectra"]
+        return options(
+            no_combine=not spectra["combine"],
+            no_lsf=not spectra["lsf"],
+            no_redshifts=not spectra["redshifts"],
+            arms=spectra["arms"],
+        )
+
+    @property
+    def disk_mb(self) -> int:
+        """Disk space of a job: the coadds of one pixel, if they are downloaded."""
+        return 1100 * len(self.section["surveys"]) * len(self.section["programs"]) if self.downloads else 0
+
+    def pixels(self, wildcards: Any) -> list[str]:
+        """Return the option of the extract program for each pixel of a job, with its coadds."""
+        files = self.plan.files
+        return [
+            f"--pixel {pix64} " + " ".join(f"{survey}/{program}" for survey, program in files[pix64])
+            for pix64 in self.units(wildcards)
+        ]

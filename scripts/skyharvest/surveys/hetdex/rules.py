@@ -1,0 +1,73 @@
+"""What HETDEX's rules ask beside what all surveys' do."""
+
+from skyharvest.core.csv_file import has_rows
+from skyharvest.harvest import rules
+from skyharvest.harvest.rules import options
+from skyharvest.surveys.hetdex.release import Release, load_release
+
+FROM_CATALOGUE = "catalogue"
+"""What ``hetdex: detections: detectids`` says for those of the sources that the catalogue has."""
+
+
+class Harvest(rules.Harvest[Release]):
+    """HETDEX's part of a run."""
+
+    resource = "cubes"
+    load_release = staticmethod(load_release)
+
+    @property
+    def known(self) -> str | None:
+        """The index of cubes."""
+        return self.release.index()
+
+    @property
+    def connections(self) -> int:
+        """Connections that may be open to the archive: no more than it allows."""
+        return self.release.connections(super().connections)
+
+    @property
+    def line_options(self) -> str:
+        """Options of the plan program that say which line the maps show."""
+        maps = self.section["maps"]
+        return options(**{key: maps[key] for key in ("wavelength", "redshift", "line")}) if maps["enabled"] else ""
+
+    @property
+    def settings(self) -> str:
+        """Options of the extract program that change what is extracted."""
+        section, maps = self.section, self.section["maps"]
+        return options(
+            radius=section["aperture_radius_arcsec"],
+            **{
+                key: section[key]
+                for key in ("min_coverage", "exclude_bits", "keep_bits", "include_only_bits", "optimal")
+            },
+            map_size=maps["size_arcsec"] if maps["enabled"] else None,
+            map_half_width=maps["half_width"] if maps["enabled"] else None,
+        )
+
+    @property
+    def has_fits_maps(self) -> bool:
+        """Whether the maps are written as FITS images, too."""
+        return bool(self.section["maps"]["enabled"] and self.section["maps"]["fits"])
+
+    @property
+    def detectids(self) -> str:
+        """The file with the detections to fetch."""
+        detectids = self.section["detections"]["detectids"]
+        return (
+            f"{self.root}/catalogue.hdf5" if detectids == FROM_CATALOGUE else detectids or f"{self.root}/detectids.csv"
+        )
+
+    def products(self, _wildcards: object = None) -> list[str]:
+        """Return what is asked for of HETDEX's own products; pictures that were missing are asked for once more."""
+        detections = self.section["detections"]
+        if not self.enabled:
+            return []
+        addresses = f"{self.root}/elixer/elixer_addresses.csv"
+        if detections["pictures"] == "files" and has_rows(f"{self.root}/elixer/elixer_missing.csv"):
+            self._force([addresses])
+        return [
+            *([f"{self.root}/catalogue.hdf5"] if self.section["catalogue"]["enabled"] else []),
+            *([f"{self.root}/detections.hdf5"] if detections["detectids"] else []),
+            *([addresses] if detections["pictures"] else []),
+        ]

@@ -1,0 +1,69 @@
+"""What the Legacy Surveys' rules ask beside what all surveys' do."""
+
+from typing import Any
+
+from skyharvest.core.csv_file import has_value
+from skyharvest.harvest import rules
+from skyharvest.harvest.rules import options
+from skyharvest.surveys.legacysurvey.release import Release, load_release
+
+
+class Harvest(rules.Harvest[Release]):
+    """The Legacy Surveys' part of a run."""
+
+    resource = "bricks"
+    load_release = staticmethod(load_release)
+
+    @property
+    def known(self) -> str | None:
+        """A region's table of bricks."""
+        return self.release.bricks(self.release.regions[0])
+
+    @property
+    def settings(self) -> str:
+        """Options of the plan and extract programs that change what is cut out."""
+        return self.options("size", "bands", "products")
+
+    @property
+    def files_per_brick(self) -> int:
+        """Images of a brick that are read."""
+        return len(self.section["bands"]) * len(self.section["products"])
+
+    @property
+    def cutout_mb(self) -> float:
+        """Size of one target's cutouts in memory, 10⁶ bytes."""
+        return 4e-6 * float(self.section["size"]) ** 2 * self.files_per_brick
+
+    @property
+    def disk_mb(self) -> int:
+        """Disk space of a job: a brick and three neighbours, if they are downloaded."""
+        return 60 * self.files_per_brick if self.downloads else 0
+
+    def extract_mb(self, wildcards: Any) -> int:
+        """Return the memory of an extract job: what is cut out of its largest brick, up to what is held at once."""
+        most = max(self.n_targets(wildcards))
+        return 800 + int(3 * max(self.cutout_mb, min(540, most * self.cutout_mb)))
+
+    def assemble_mb(self, wildcards: Any) -> int:
+        """Return the memory of an assemble job: up to 64 cutouts are held at once."""
+        return 900 + int(3 * min(64, sum(self.n_targets(wildcards))) * self.cutout_mb)
+
+    @property
+    def viewer_options(self) -> str:
+        """Options of the program that asks the sky viewer for pictures."""
+        viewer = self.section["viewer"]
+        return options(
+            **{key: value or None for key, value in viewer.items() if key not in ("address", "subimage")},
+            viewer=viewer["address"],
+            subimage=viewer["subimage"],
+        )
+
+    def products(self, _wildcards: object = None) -> list[str]:
+        """Return the list of the viewer's pictures, if any are asked for; what went wrong is asked for once more."""
+        viewer = self.section["viewer"]
+        if not self.enabled or not (viewer["layers"] or viewer["psf_layers"]):
+            return []
+        path = f"{self.root}/viewer/viewer.csv"
+        if has_value(path, "status", "error"):
+            self._force([path])
+        return [path]
