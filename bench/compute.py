@@ -15,7 +15,7 @@ from lib import measure, report
 from lib.measure import median
 from skyharvest.simulate.desi.coadd import observe
 from skyharvest.simulate.desi.sources import draw_sources
-from skyharvest.surveys.desi.coadd import Arm, combine_cameras, lsf_sigma
+from skyharvest.surveys.desi.spectra import Arm, combine_cameras, lsf_sigma
 
 N_SPECTRA = (1, 20, 200)
 SEED = 20240613

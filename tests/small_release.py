@@ -16,10 +16,10 @@ from skyharvest.simulate.desi.sources import draw_sources
 from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
-from skyharvest.surveys.desi.coadd import Arm
 from skyharvest.surveys.desi.extract import Positions, Wanted, extract
 from skyharvest.surveys.desi.plan import targets_of_pixel
 from skyharvest.surveys.desi.release import load_release
+from skyharvest.surveys.desi.spectra import Arm
 
 RELEASE = load_release("demo")
 ARMS = ("b", "r", "z")

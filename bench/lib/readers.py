@@ -88,7 +88,8 @@ def ours_combined(where: str, targetids: list[int]) -> str:
     import lib  # noqa: F401 (finds skyharvest)
     from skyharvest.archive.archive import Archive
     from skyharvest.sky.matching import equal_ids
-    from skyharvest.surveys.desi.coadd import Coadd, combine_cameras, lsf_sigma
+    from skyharvest.surveys.desi.coadd import Coadd
+    from skyharvest.surveys.desi.spectra import combine_cameras, lsf_sigma
 
     with Archive(str(Path(where).parent)) as archive, archive.open(Path(where).name) as source:
         coadd = Coadd(source)

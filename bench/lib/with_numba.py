@@ -12,7 +12,7 @@ import numpy as np  # noqa: E402
 
 @numba.njit
 def combine(flux, ivar, mask, starts, total_flux, total_ivar, total_mask, times):  # type: ignore[no-untyped-def]
-    """Do what `combine_cameras` of `skyharvest.surveys.desi.coadd` does once the arms' places are known.
+    """Do what `combine_cameras` of `skyharvest.surveys.desi.spectra` does once the arms' places are known.
 
     The result is in ``total_*``.
     """

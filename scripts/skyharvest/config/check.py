@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
 from skyharvest.harvest.releases import REGISTRY, TRANSPORTS, ArchivedRelease, load_registry, survey_of, wrong_survey
-from skyharvest.sky.emission_lines import rest_wave
+from skyharvest.sky.spectral_lines import rest_wave
 from skyharvest.surveys.desi.globus.collection import path_problem
 from skyharvest.surveys.desi.release import GLOBUS, Release
 from skyharvest.surveys.hetdex.mask_bits import mask_bits

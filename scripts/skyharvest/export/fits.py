@@ -47,7 +47,8 @@ from skyharvest.core import provenance
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
-from skyharvest.surveys.desi.coadd import ARMS, stack_columns
+from skyharvest.surveys.desi.shown import ARMS
+from skyharvest.surveys.desi.spectra import stack_columns
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]

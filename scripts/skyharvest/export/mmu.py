@@ -20,7 +20,7 @@ all other columns of ``/desi``             (n,) in upper case
 
 Two things differ from the assembled files, because the Multimodal Universe needs ids that are there once, and pairs
 what has the same ``healpix``. A target is one row: of its spectra (dark, bright; for two CSV rows) the one that DESI's
-rule chooses, see `skyharvest.surveys.desi.coadd.primary`. And it lies in the file of its fiber's pixel, which for a
+rule chooses, see `skyharvest.surveys.desi.spectra.primary`. And it lies in the file of its fiber's pixel, which for a
 source at an edge is not that of the CSV's position. Nothing else is left out: the Multimodal Universe's own sample
 has only OBJTYPE
 ``TGT`` and COADD_FIBERSTATUS 0, which can be chosen by these columns.
@@ -41,7 +41,7 @@ from skyharvest.core import provenance
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.surveys.desi import assemble
-from skyharvest.surveys.desi.coadd import N_COMBINED, primary, stack_columns
+from skyharvest.surveys.desi.spectra import N_COMBINED, primary, stack_columns
 from skyharvest.targets.csv_columns import csv_group
 
 Array = npt.NDArray[Any]

@@ -1,4 +1,4 @@
-"""Which positions lie within a radius of which, on the sphere."""
+"""Pairs of positions within a radius on the sphere."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 ARCSEC = 1 / 3600  # degrees
-SLACK_DEG = 1e-9  # the band in Dec must not lose by rounding what the exact distance keeps
+SLACK_DEG = 1e-9  # so that rounding excludes no pair within the radius
 BLOCK_PAIRS = 4_000_000  # candidate pairs held at once: about 200 MB
 
 
@@ -33,15 +33,14 @@ def within_radius(
 ) -> tuple[Ints, Ints, Floats]:
     """Find every pair (i, j) with position i of the first list within the radius of position j of the second.
 
-    Both lists are sorted by declination; each position of the first then has few candidates in its band, side by side
-    in memory.
+    With both lists sorted by declination, the candidates of a position are few and contiguous in memory.
 
     Parameters
     ----------
     ra1, dec1 : (n,) float64, degrees
     ra2, dec2 : (m,) float64, degrees. Positions that are not finite match nothing.
     radius_arcsec
-        The circle is closed: a distance equal to the radius counts.
+        Pairs at exactly this distance count.
 
     Returns
     -------
@@ -61,7 +60,7 @@ def within_radius(
     counts = last - first
     ends = np.cumsum(counts)
 
-    found_i, found_j, found_sep = [], [], []
+    pairs: list[tuple[Ints, Ints, Floats]] = []
     begin = 0
     while begin < len(counts):
         before = ends[begin - 1] if begin else 0
@@ -69,21 +68,19 @@ def within_radius(
         n = counts[begin:stop]
         i = np.repeat(np.arange(begin, stop), n)
         j = np.arange(len(i)) + np.repeat(first[begin:stop] - (np.cumsum(n) - n), n)
-        # RA alone rules out most, cheaper than the exact distance. (Full turns more rule out less, never too much.)
+        # The difference in RA excludes most candidates and is cheaper than the exact distance.
         distance, limit = np.abs(ra_sorted[j] - ra_asked[i]), reach[i]
         near = (distance <= limit) | (distance >= 360 - limit)
         i, j = asked[i[near]], order[j[near]]
         separation = separation_deg(ra1[i], dec1[i], ra2[j], dec2[j]) / ARCSEC
         inside = separation <= radius_arcsec
-        found_i.append(i[inside])
-        found_j.append(j[inside])
-        found_sep.append(separation[inside])
+        pairs.append((i[inside], j[inside], separation[inside]))
         begin = stop
-    if not found_i:
+    if not pairs:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    i, j, separation = np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_sep)
-    by = np.lexsort((j, separation, i))
-    return i[by].astype(np.int64), j[by].astype(np.int64), separation[by]
+    i, j, separation = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    order = np.lexsort((j, separation, i))
+    return i[order].astype(np.int64), j[order].astype(np.int64), separation[order]
 
 
 def equal_ids(first: Ints, second: Ints) -> tuple[Ints, Ints]:
@@ -99,7 +96,7 @@ def equal_ids(first: Ints, second: Ints) -> tuple[Ints, Ints]:
 
 def _reach_in_ra(dec: Floats, radius_deg: float) -> Floats:
     """Return the largest difference in RA that a position within the radius can have, degrees."""
-    # On a circle of the radius around (ra, dec), sin(dRA) = sin(radius) / cos(dec) at most; all RA if it holds a pole.
+    # Within the radius, sin(dRA) <= sin(radius) / cos(dec); a circle around a pole has every RA.
     sine = np.sin(np.radians(radius_deg)) / np.maximum(np.cos(np.radians(np.abs(dec))), 1e-300)
     everywhere = (np.abs(dec) + radius_deg >= 90) | (sine >= 1)
     return np.where(everywhere, 180.0, np.degrees(np.arcsin(np.clip(sine, 0, 1)))) + SLACK_DEG

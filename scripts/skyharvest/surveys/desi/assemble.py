@@ -33,7 +33,8 @@ import numpy.typing as npt
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
-from skyharvest.surveys.desi.coadd import ARMS, COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
+from skyharvest.surveys.desi.shown import ARMS
+from skyharvest.surveys.desi.spectra import COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
 from skyharvest.targets.csv_columns import write_csv_columns
 
 Array = npt.NDArray[Any]

@@ -41,9 +41,11 @@ from skyharvest.archive.archive import Archive, Cost, is_url
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
-from skyharvest.surveys.desi.coadd import ARMS, Coadd, read_redshifts, stack_columns
+from skyharvest.surveys.desi.coadd import Coadd, read_redshifts
 from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
 from skyharvest.surveys.desi.release import parse_coadd_name, redrock_beside
+from skyharvest.surveys.desi.shown import ARMS
+from skyharvest.surveys.desi.spectra import stack_columns
 
 log = logging.getLogger(__name__)
 

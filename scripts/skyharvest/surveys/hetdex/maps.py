@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.sky.emission_lines import rest_wave
+from skyharvest.sky.spectral_lines import rest_wave
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, N_SPAXELS, UNFILLED, WAVE_AIR, Cube, Masking, air_to_vacuum
 
 Bools = npt.NDArray[np.bool_]
@@ -57,7 +57,7 @@ def line_wave(redshift: Any, rest_vacuum: str | float) -> Floats:
     redshift : (n,)
         NaN, or anything that is not above −1 (such as −999), is a missing one.
     rest_vacuum
-        What `skyharvest.sky.emission_lines.rest_wave` takes.
+        What `skyharvest.sky.spectral_lines.rest_wave` takes.
 
     Returns
     -------

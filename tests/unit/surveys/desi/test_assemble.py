@@ -18,7 +18,7 @@ from skyharvest.harvest.plan import extracted_path
 from skyharvest.surveys.desi import assemble as module
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
-from skyharvest.surveys.desi.coadd import combine_cameras, lsf_sigma
+from skyharvest.surveys.desi.spectra import combine_cameras, lsf_sigma
 from small_release import (
     ARMS,
     arms_of,

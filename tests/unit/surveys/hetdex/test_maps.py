@@ -19,7 +19,7 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.tangent_plane import Sky
 from skyharvest.simulate.hetdex.cube import PointSources, aperture_fraction, write_cube
-from skyharvest.sky.emission_lines import LINES, rest_wave
+from skyharvest.sky.spectral_lines import LINES, rest_wave
 from skyharvest.surveys.hetdex.cube import SHAPE, WAVE_AIR, Cube, Masking, air_to_vacuum, read_cube
 from skyharvest.surveys.hetdex.map_files import read_maps, write_fits, write_maps
 from skyharvest.surveys.hetdex.maps import (
