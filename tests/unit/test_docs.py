@@ -1,15 +1,18 @@
-"""The documentation builds without a warning, and says what the configuration's schema says."""
+"""The documentation builds without a warning, and says what the settings say."""
 
 import html
+import json
 import re
 import subprocess
 import sys
+from dataclasses import MISSING
 from pathlib import Path
 
 import pytest
-import yaml
 
-from skyharvest.config.load import load_schema
+from skyharvest.config.document import PAGE, SCHEMA, json_schema, page
+from skyharvest.config.settings import root
+from skyharvest.core.settings import leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,24 +44,26 @@ def test_the_page_on_configuration_has_every_key_with_its_default(site):
         cells = [
             html.unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in re.findall(r"<td>(.*?)</td>", row, re.S)
         ]
-        if len(cells) == 3:
+        if len(cells) == 4:
             rows[cells[0]] = cells[1:]
-
-    def leaves(about, prefix=""):
-        for name, inner in about["properties"].items():
-            if "properties" in inner:
-                yield from leaves(inner, f"{prefix}{name}.")
-            else:
-                yield f"{prefix}{name}", inner
-
-    for key, inner in leaves(load_schema()):
-        default, said = rows.pop(key)
-        assert default == "required" if "default" not in inner else yaml.safe_load(default) == inner["default"], key
-        assert len(said) > 10
+    for key, said in leaves(root()):
+        values, default, meaning = rows.pop(key)
+        assert default == "required" if said.default is MISSING else json.loads(default) == said.default, key
+        assert values
+        assert meaning.replace("’", "'") == said.meaning
     assert not rows
 
 
+def test_the_files_that_are_made_from_the_settings_are_up_to_date():
+    again = "write them anew: cd scripts && python -m skyharvest.config.document"
+    assert json.loads(SCHEMA.read_text()) == json_schema(), again
+    assert PAGE.read_text() == page(), again
+    for name in ("config", "demo"):
+        first = (ROOT / "config" / f"{name}.yaml").read_text().splitlines()[0]
+        assert first == f"# yaml-language-server: $schema=schema/{SCHEMA.name}"
+
+
 def test_links_between_the_readme_and_the_docs_lead_somewhere():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"

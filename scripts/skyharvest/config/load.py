@@ -1,26 +1,26 @@
-"""The configuration: defaults, types and checks, from ``config/schema/config.schema.yaml``.
+"""The configuration: defaults, types and checks, from the settings of `skyharvest.config.settings`.
 
 Snakemake imports this module whenever it parses the workflow: it stays light.
 """
 
 import contextlib
 import copy
-import difflib
+import functools
 import hashlib
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import MISSING
 from typing import Any
 
-import yaml
-
-from skyharvest.config.check import FROM_CATALOGUE, Problem, cross_problems, dotted, show
+from skyharvest.config.check import cross_problems
+from skyharvest.config.explain import type_problems
+from skyharvest.config.settings import root
 from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
-from skyharvest.core.words import nearest
-from skyharvest.harvest.releases import REGISTRY
-
-SCHEMA = REGISTRY.parent / "schema" / "config.schema.yaml"
+from skyharvest.core.settings import Setting, describe, leaves
+from skyharvest.core.words import show
+from skyharvest.harvest.settings import Problem
 
 _WORDS = {
     "true": True,
@@ -31,36 +31,12 @@ _WORDS = {
     "off": False,
 }  # YAML 1.1's booleans
 _NULLS = ("", "null", "none", "~")
-_KINDS = {
-    "string": "text",
-    "number": "a number",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "array": "a list, like [main]",
-    "object": "a group of keys",
-    "null": "null",
-}
-_RULES = {
-    "not": "that is the name of a survey's own group: choose another",
-    "minLength": "it must not be empty",
-    "minItems": "it must not be empty",
-    "uniqueItems": "something is listed twice",
-    "exclusiveMinimum": "expected more than {rule}",
-    "minimum": "expected at least {rule}",
-    "maximum": "expected at most {rule}",
-}
-
-
-def load_schema() -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) of the configuration; every key has a description, most a default."""
-    schema: dict[str, Any] = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    return schema
 
 
 def validate(config: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration with every key filled in and every value of its type.
 
-    Strings are turned into the numbers, booleans and nulls that the schema wants, because all that comes through
+    Strings are turned into the numbers, booleans and nulls that the settings want, because all that comes through
     Snakemake's ``--config key='{nested: value}'`` arrives as strings. A section that is empty in the YAML file is all
     defaults.
 
@@ -74,24 +50,19 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     InputError
         Lists everything that is wrong, each with its key, what was found, and what is valid.
     """
-    import jsonschema  # noqa: PLC0415 (0.15 s that importing this module should not cost)
-
-    schema = load_schema()
-    filled: dict[str, Any] = _fill(config, schema)
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(filled)
-    problems = [problem for error in errors for problem in _explain(error, schema)]
-    problems += _text_problems("", filled)
+    filled: dict[str, Any] = _fill(config, root())
+    unfit = dict(_text_problems("", filled))  # whatever else is wrong with them
+    problems = [(key, text) for key, text in type_problems(root(), filled) if key not in unfit] + [*unfit.items()]
     if isinstance(filled, dict):
-        problems += cross_problems(filled, {key for key, _ in problems}, schema)
+        problems += cross_problems(filled, {key for key, _ in problems})
     if problems:
         lines = [f"  {key}: {text}" for key, text in sorted(set(problems))]
         raise InputError("\n".join([f"the configuration has {len(lines)} problem(s):", *lines]))
-    filled["results"] = str(expand_user(filled["results"]))
-    filled["targets"]["csv"] = str(expand_user(filled["targets"]["csv"]))
-    if filled["hetdex"]["detections"]["detectids"] not in (None, FROM_CATALOGUE):
-        filled["hetdex"]["detections"]["detectids"] = str(expand_user(filled["hetdex"]["detections"]["detectids"]))
-    if filled["desi"]["globus"]["local"]:
-        filled["desi"]["globus"]["local"] = str(expand_user(filled["desi"]["globus"]["local"]))
+    for key, said in leaves(root()):
+        if said.path:
+            *sections, last = key.split(".")
+            within = functools.reduce(dict.__getitem__, sections, filled)
+            within[last] = within[last] and str(expand_user(within[last]))
     return filled
 
 
@@ -104,48 +75,47 @@ def digest(config: dict[str, Any]) -> str:
         As `validate` returns it. Where the results are written, and how and from which copy the archive is read, do
         not count.
     """
-    content = copy.deepcopy(config)
-    content.pop("results", None)
-    content.pop("connections", None)
-    for section in content.values():
-        section.pop("archive", None)
-        section.pop("transfer", None)
-        section.pop("read_again", None)
-        section.pop("globus", None)
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(_outcome(config, root()), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _fill(value: Any, schema: dict[str, Any]) -> Any:
-    """Return a copy of the value with the schema's defaults and types; what cannot be converted stays as it is."""
-    kinds = schema.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if "object" in kinds:
-        value = {} if value is None or value == "" else value  # a section whose keys are all commented out
-        if not isinstance(value, dict):
-            return value
-        filled = {key: _fill(given, schema["properties"].get(key, {})) for key, given in value.items()}
-        for key, inner in schema["properties"].items():
-            if key not in filled and ("default" in inner or inner.get("type") == "object"):
-                filled[key] = _fill(copy.deepcopy(inner["default"]) if "default" in inner else {}, inner)
-        return {key: filled[key] for key in [*schema["properties"], *filled] if key in filled}
+def _outcome(section: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Return the settings of a section that the results depend on."""
+    kept = {}
+    for key, field in kind.__dataclass_fields__.items():  # type: ignore[attr-defined]
+        if field.metadata["outcome"]:
+            inner = describe(kind)[key]
+            kept[key] = section[key] if isinstance(inner, Setting) else _outcome(section[key], inner)
+    return kept
+
+
+def _fill(value: Any, kind: type) -> Any:
+    """Return a copy of a section with defaults and types; what cannot be converted stays as it is."""
+    value = {} if value is None or value == "" else value  # a section whose keys are all commented out
+    if not isinstance(value, dict):
+        return value
+    filled: dict[Any, Any] = {}
+    for key, inner in describe(kind).items():
+        if not isinstance(inner, Setting):
+            filled[key] = _fill(value.get(key), inner)
+        elif key in value or inner.default is not MISSING:
+            filled[key] = _convert(copy.deepcopy(value.get(key, inner.default)), inner)
+    return filled | {key: given for key, given in value.items() if key not in filled}
+
+
+def _convert(value: Any, said: Setting) -> Any:
+    """Return a value as the type that is wanted, or as it is."""
+    kinds = said.kinds
     if isinstance(value, list):
-        return [_fill(item, schema.get("items", {})) for item in value]
-    return _convert(value, kinds)
-
-
-def _convert(value: Any, kinds: list[str]) -> Any:
-    """Return a scalar as the type that is wanted, or as it is."""
+        return [_convert(one, said.each) for one in value] if said.each else value
     word = value.strip().lower() if isinstance(value, str) else None
     if word in _NULLS and "null" in kinds:
         return None
     if "boolean" in kinds:
-        return _WORDS.get(word, value) if word else value
-    if isinstance(value, bool):
-        return value
-    if "string" in kinds:
-        return str(value) if isinstance(value, int) else value  # YAML reads a column or directory 2024 as a number
-    if isinstance(value, str | int | float) and ("number" in kinds or "integer" in kinds):
+        return _WORDS.get(word or "", value)
+    if "string" in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # YAML reads a column or directory 2024 as a number
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and {"number", "integer"} & {*kinds}:
         convert = float if "number" in kinds else int
         with contextlib.suppress(ValueError, OverflowError):
             number = convert(value)
@@ -153,54 +123,11 @@ def _convert(value: Any, kinds: list[str]) -> Any:
     return value
 
 
-def _explain(error: Any, schema: dict[str, Any]) -> Iterator[Problem]:
-    """Yield what a `jsonschema.ValidationError` says in a person's words, with the nearest valid key or value."""
-    key = ".".join(map(str, error.absolute_path))
-    rule = error.validator_value
-    found = show(error.instance)
-    if error.validator == "additionalProperties":
-        valid = error.schema["properties"]
-        for extra in error.instance.keys() - valid.keys():
-            yield dotted(key, extra), _unknown_key(str(extra), list(valid), schema)
-    elif error.validator == "required":
-        for missing in set(rule) - error.instance.keys():
-            what = error.schema["properties"][missing]["description"]
-            yield dotted(key, missing), f"missing, and it has no default; expected: {what}"
-    elif error.validator == "type":
-        kinds = [rule] if isinstance(rule, str) else rule
-        yield key or "the file", f"found {found}; expected {' or '.join(_KINDS[kind] for kind in kinds)}"
-    elif error.validator == "enum":
-        yield key, f"found {found}{nearest(str(error.instance), [value or 'null' for value in rule])}"
-    elif error.validator == "pattern":
-        yield key, f"found {found}; expected: {error.schema['description']}"
-    else:
-        yield key, f"found {found}; {_RULES[error.validator].format(rule=rule)}"
-
-
-def _unknown_key(extra: str, valid: list[str], schema: dict[str, Any]) -> str:
-    """Say what an unknown key may have been meant to be: one beside it, or one that belongs elsewhere."""
-    if not difflib.get_close_matches(extra.lower(), valid, n=1):
-        elsewhere = [path for path in _keys(schema) if path.rpartition(".")[2] == extra]
-        if elsewhere:
-            return f"unknown key here; did you mean {' or '.join(elsewhere)}?"
-    return f"unknown key{nearest(extra, valid)}"
-
-
-def _keys(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted names of all keys."""
-    for key, inner in schema.get("properties", {}).items():
-        yield dotted(prefix, key)
-        yield from _keys(inner, dotted(prefix, key))
-
-
 def _text_problems(key: str, value: Any) -> Iterator[Problem]:
-    """Yield what no schema says: numbers that are not finite, characters that no path or column name should have."""
-    if isinstance(value, dict):
-        for inner, given in value.items():
-            yield from _text_problems(dotted(key, inner), given)
-    elif isinstance(value, list):
-        for number, given in enumerate(value):
-            yield from _text_problems(dotted(key, number), given)
+    """Yield what no type says: numbers that are not finite, characters that no path or column name should have."""
+    if isinstance(value, dict | list):
+        for inner, given in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _text_problems(f"{key}.{inner}" if key else str(inner), given)
     elif isinstance(value, float) and not math.isfinite(value):
         yield key, f"found {value}; expected a finite number"
     elif isinstance(value, str) and not value.isprintable():

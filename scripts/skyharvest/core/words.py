@@ -33,3 +33,16 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     words = list(valid)
     near = difflib.get_close_matches(word.lower(), words, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; expected one of: {', '.join(words)}"
+
+
+def show(value: object) -> str:
+    """Return a value for a message, without the user name and password of a URL."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    scheme, colon, rest = text.partition("://")
+    if colon and "@" in rest:
+        return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    return text

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyharvest.config.load import digest, load_schema, validate
+from skyharvest.config.document import json_schema
+from skyharvest.config.load import digest, validate
 from skyharvest.core.errors import InputError
 from skyharvest.surveys.hetdex.mask_bits import MASK_BITS, mask_bits
 
@@ -113,13 +114,13 @@ def test_every_key_is_documented_and_all_but_one_have_a_default():
             assert inner.get("type") != "object" or inner["additionalProperties"] is False
             described(inner)
 
-    described(load_schema())
-    assert [key for key, inner in leaves(load_schema()) if "default" not in inner] == ["targets.csv"]
+    described(json_schema())
+    assert [key for key, inner in leaves(json_schema()) if "default" not in inner] == ["targets.csv"]
 
 
 def test_the_real_run_names_every_key_and_differs_from_the_defaults_only_where_it_says_so():
     config = yaml.safe_load((CONFIG / "config.yaml").read_text())
-    for key, _ in leaves(load_schema()):
+    for key, _ in leaves(json_schema()):
         functools.reduce(operator.getitem, key.split("."), config)
     expected = yaml.safe_load(DEFAULTS)
     expected["targets"] |= {"csv": "data/DESI_chandra_crossmatch_1arcsec_healpix.csv", "healpix": "healpix"}
@@ -424,7 +425,7 @@ def test_the_digest_changes_with_the_content_alone():
     assert len(digest(base)) == 16
     assert int(digest(base), 16) >= 0
     changed = set()
-    for key, _ in leaves(load_schema()):
+    for key, _ in leaves(json_schema()):
         old = functools.reduce(operator.getitem, key.split("."), base)
         if isinstance(old, bool):
             new = not old
@@ -434,7 +435,7 @@ def test_the_digest_changes_with_the_content_alone():
             new = [*old, "sv3"] if isinstance(old, list) else f"{old}1"
         if digest(merged(base, key, new)) != digest(base):
             changed.add(key)
-    assert {key for key, _ in leaves(load_schema())} - changed == {
+    assert {key for key, _ in leaves(json_schema())} - changed == {
         "desi.archive",
         "desi.transfer",
         "desi.read_again",

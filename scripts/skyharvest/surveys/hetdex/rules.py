@@ -4,9 +4,7 @@ from skyharvest.core.csv_file import has_rows
 from skyharvest.harvest import rules
 from skyharvest.harvest.rules import options
 from skyharvest.surveys.hetdex.release import Release, load_release
-
-FROM_CATALOGUE = "catalogue"
-"""What ``hetdex: detections: detectids`` says for those of the sources that the catalogue has."""
+from skyharvest.surveys.hetdex.settings import FROM_CATALOGUE
 
 
 class Harvest(rules.Harvest[Release]):

@@ -1,0 +1,52 @@
+"""All settings: those of the registered surveys, and those that are of none."""
+
+import functools
+from dataclasses import Field
+from importlib import import_module
+from typing import Any
+
+from skyharvest import surveys
+from skyharvest.core.settings import Whole, section, setting, subsection
+from skyharvest.harvest.settings import Match
+from skyharvest.targets.settings import Targets
+
+
+def root() -> type:
+    """Return the section that is the whole configuration, with one in it for each of `skyharvest.surveys.NAMES`."""
+    return _root(surveys.NAMES)
+
+
+def module(survey: str) -> Any:
+    """Return the module with the settings of a survey."""
+    return import_module(f"{surveys.__name__}.{survey}.settings")
+
+
+@functools.cache
+def _root(names: tuple[str, ...]) -> type:
+    keys: dict[str, tuple[Any, Field[Any]]] = {
+        kind.__name__.lower(): (kind, subsection(kind, required=kind is Targets)) for kind in (Targets, Match)
+    }
+    keys |= {name: (kind, subsection(kind)) for name in names for kind in [module(name).Settings]}
+    keys["connections"] = (
+        Whole,
+        setting(
+            6,
+            "Open connections to an archive, over all jobs together. DESI's public archive answers 503 when it is "
+            "pushed; 8 did it. HETDEX's is never asked for more than 4.",
+            ge=1,
+            outcome=False,
+        ),
+    )
+    keys["results"] = (
+        str,
+        setting(
+            "results",
+            "Directory of all outputs, relative to the working directory, or absolute.",
+            min_length=1,
+            path=True,
+            outcome=False,
+        ),
+    )
+    members = {"__annotations__": {key: kind for key, (kind, _) in keys.items()}, "__module__": __name__}
+    doc = "What a run harvests, from where, and where to. Every key but targets.csv has a default; others are errors."
+    return section(type("Config", (), {"__doc__": doc, **members, **{key: field for key, (_, field) in keys.items()}}))

@@ -1,0 +1,35 @@
+"""The settings of the positions to look for."""
+
+from dataclasses import MISSING
+
+from skyharvest.core.settings import section, setting
+
+
+@section
+class Targets:
+    """The positions to look for."""
+
+    csv: str = setting(
+        MISSING,
+        "Path of the CSV, plain or gzip, with a header line; a row per position, any further columns. "
+        "Relative to the working directory, or absolute.",
+        min_length=1,
+        path=True,
+    )
+    ra: str = setting("RA_DESI", "Column of the right ascension, in degrees, ICRS.", min_length=1)
+    dec: str = setting("DEC_DESI", "Column of the declination, in degrees, ICRS.", min_length=1)
+    healpix: str | None = setting(
+        None,
+        "Column of an NSIDE=16 NESTED HEALPix number, which is checked against the position; null if there is none.",
+        min_length=1,
+    )
+    targetid: str | None = setting(
+        None,
+        "Column of DESI TARGETIDs, to match on these instead of on position; null to match on position.",
+        min_length=1,
+    )
+    name: str = setting(
+        "chandra",
+        "HDF5 group that holds the CSV's own columns; letters, digits, underscores, dots and hyphens.",
+        pattern="^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
+    )
