@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from skyharvest.core import cli
+from skyharvest.harvest.extraction import add_archive_options, open_archive
 from skyharvest.surveys.desi import extract_options
+from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.extract import Positions, extract
 from skyharvest.targets.csv_rows import Names
 from skyharvest.targets.positions import read_positions
@@ -31,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     made.add_argument("--ra", default="RA_DESI", help="column of a CSV with the right ascension, degrees")
     made.add_argument("--dec", default="DEC_DESI", help="column of a CSV with the declination, degrees")
     extract_options.add(made)
+    add_archive_options(made)
     return made
 
 
@@ -39,8 +42,9 @@ def main(options: argparse.Namespace) -> None:
     wanted = extract_options.wanted(options)
     if options.targets:
         wanted = replace(wanted, targets=load_positions(options))
-    with extract_options.archive(options) as archive:
-        selections = extract(archive, options.coadd, options.out, wanted)
+    coadds = [CoaddFile.of_path(path) for path in options.coadd]
+    with open_archive(options) as archive:
+        selections = extract(archive, coadds, options.out, wanted)
     spectra = sum(len(chosen.fiber) for chosen in selections)
     states = [chosen.status for chosen in selections]
     cli.log.info("%s: %d spectra of %d coadds (%s)", options.out, spectra, len(states), ", ".join(states))

@@ -9,13 +9,16 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 
 from skyharvest.archive.archive import Archive
-from skyharvest.harvest.plan import extracted_path, read_plan
+from skyharvest.harvest.batch import extract_units
+from skyharvest.harvest.extracted import Listed
 from skyharvest.simulate.desi.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.release import write_tilepix
 from skyharvest.simulate.desi.sources import draw_sources
 from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
+from skyharvest.surveys.desi.batch import extract_pixels
+from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.extract import Positions, Wanted, extract
 from skyharvest.surveys.desi.plan import targets_of_pixel
 from skyharvest.surveys.desi.release import load_release
@@ -135,14 +138,14 @@ def harvest(
         radius_arcsec=1.0,
     )
     write_plan(plan, results / "desi")
-    planned = read_plan(str(results / "desi" / "plan.csv"))
+    planned = DESI.read_plan(results / "desi" / "plan.csv")
     for pix64 in map(int, planned.files):
         extract_pixel(root, results, pix64)
     for pix16, searched in planned.searched.items():
         assemble(
             pix16,
             results / "targets" / "targets.parquet",
-            [extracted_path(results / "desi" / "extracted", pix64) for pix64 in searched],
+            [DESI.path(results / "desi" / "extracted", pix64) for pix64 in searched],
             DESI.crossmatch(results / "desi_crossmatches", pix16),
             layout=layout or Layout(),
             attributes={"release": "demo", "specprod": "demo", "radius_arcsec": 1.0, "config_hash": "abc"},
@@ -151,16 +154,32 @@ def harvest(
 
 def extract_pixel(root: Path, results: Path, pix64: int) -> Path:
     """Extract one pixel of a plan."""
-    out = extracted_path(results / "desi" / "extracted", pix64)
+    out = DESI.path(results / "desi" / "extracted", pix64)
     found = targets_of_pixel(results / "desi" / "plan_targets.npy", pix64)
     ids = found["targetid"] if (found["targetid"] >= 0).all() else None
     wanted = Wanted(Positions(found["row"], found["ra"], found["dec"], ids), record_missing=True)
-    coadds = [RELEASE.coadd(*kind, pix64) for kind in read_plan(str(results / "desi" / "plan.csv")).files[pix64]]
+    coadds = [RELEASE.coadd(*kind, pix64) for kind in DESI.read_plan(results / "desi" / "plan.csv").files[pix64]]
     with Archive(str(root)) as archive:
-        extract(archive, coadds, out, wanted)
+        extract(archive, coadd_files(coadds), out, wanted)
     return out
 
 
 def near(coadd: SimulatedCoadd, fiber: int, arcsec: float) -> tuple[float, float]:
     """Return a position so far north of a fiber."""
     return float(coadd.sources.ra[fiber]), float(coadd.sources.dec[fiber]) + arcsec * ARCSEC
+
+
+def coadd_files(paths: Sequence[str]) -> list[CoaddFile]:
+    """Return coadds by their files' names."""
+    return [CoaddFile.of_path(path) for path in paths]
+
+
+def extract_batch(
+    archive: Archive, pixels: dict[int, list[str]], plan_targets: Path, extracted: Path, wanted: Wanted, **how: Any
+) -> list[Listed]:
+    """Extract pixels in one job, as the program does."""
+    coadds = {pix64: coadd_files(paths) for pix64, paths in pixels.items()}
+    requests, extract_one = extract_pixels(
+        archive, coadds, plan_targets, extracted, wanted, at_hand=how.pop("at_hand", None)
+    )
+    return extract_units(DESI, extracted, requests, extract_one, **how)

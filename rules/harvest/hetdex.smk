@@ -6,11 +6,6 @@ MAPS = {"maps": directory(f"{HETDEX.assembled}/healpix={{pix16}}/maps")} if HETD
 include: "hetdex_products.smk"
 
 
-wildcard_constraints:
-    ifuslot=r"\d+",
-    shotid=r"\d+",
-
-
 rule simulate_hetdex:
     input:
         csv=rules.simulate_release.output.csv,
@@ -84,40 +79,45 @@ checkpoint plan_hetdex:
 
 rule extract_hetdex:
     input:
-        # A new plan does not make a batch old: its own targets do, by params.
+        # A new plan does not make a batch old: its own targets and cubes do, by params.
         plan=ancient(f"{HETDEX.root}/plan.csv"),
         targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
         cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
     output:
-        spectra=f"{HETDEX.extracted}/{{shotid}}/{{shotid}}_{{ifuslot}}.hdf5",
-        list=f"{HETDEX.extracted}/{{shotid}}/{{shotid}}_{{ifuslot}}.csv",
+        list=f"{HETDEX.extracted}/batches/{{batch}}.csv",
     log:
-        f"{LOGS}/extract_hetdex/{{shotid}}_{{ifuslot}}.log",
+        f"{LOGS}/extract_hetdex/{{batch}}.log",
     benchmark:
-        f"{BENCHMARKS}/extract_hetdex/{{shotid}}_{{ifuslot}}.tsv"
+        f"{BENCHMARKS}/extract_hetdex/{{batch}}.tsv"
     conda:
         "../../envs/cubes.yaml"
     resources:
         cubes=int(HETDEX.over_network),
         disk_mb=40 * int(HETDEX.over_network),
-        mem_mb=lambda wildcards, attempt: attempt
-        * (900 + HETDEX.plan.n_targets[f"{wildcards.shotid}_{wildcards.ifuslot}"]),
-        runtime=lambda wildcards, attempt: attempt
-        * (20 + HETDEX.plan.n_targets[f"{wildcards.shotid}_{wildcards.ifuslot}"] // 10),
+        mem_mb=lambda wildcards, attempt: attempt * (900 + max(HETDEX.n_targets(wildcards))),
+        runtime=lambda wildcards, attempt: attempt * HETDEX.minutes(wildcards, targets=10, whole=2, rows=2),
     params:
         release=HETDEX.release.name,
-        digest=lambda wildcards: HETDEX.plan.digest[f"{wildcards.shotid}_{wildcards.ifuslot}"],
+        cubes=HETDEX.units,
+        digest=HETDEX.digests,
         options=HETDEX.settings,
-        progress=options(
-            download=HETDEX.downloads,
-            known=HETDEX.known,
-            journal=f"{LOGS}/extract_hetdex.csv",
-            plan=f"{HETDEX.root}/plan.csv",
-        ),
+        list=lambda wildcards, output: options(list=output.list),
     shell:
         f"{RUN}/hetdex/extract_hetdex.py {HETDEX.source_options} "
-        "--release {params.release} --cube {wildcards.shotid}_{wildcards.ifuslot} --targets {input.targets:q} --cubes {input.cubes:q} "
-        "{params.options} {params.progress} --out {output.spectra:q} --list {output.list:q} 2> {log:q}"
+        "--release {params.release} --cube {params.cubes} --targets {input.targets:q} --cubes {input.cubes:q} "
+        f"{{params.options}} {HETDEX.extract_options} {{params.list}} 2> {{log:q}}"
+
+
+# One cube alone: when a person asks for its file, or has removed it.
+use rule extract_hetdex as extract_hetdex_cube with:
+    output:
+        spectra=f"{HETDEX.extracted}/{{folder}}/{{unit}}.hdf5",
+    log:
+        f"{LOGS}/extract_hetdex/{{folder}}-{{unit}}.log",
+    benchmark:
+        f"{BENCHMARKS}/extract_hetdex/{{folder}}-{{unit}}.tsv"
+    params:
+        list="",
 
 
 rule assemble_hetdex:
@@ -136,7 +136,7 @@ rule assemble_hetdex:
     conda:
         "../../envs/cubes.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * (800 + 4 * sum(HETDEX.n_targets(wildcards))),
+        mem_mb=lambda wildcards, attempt: attempt * HETDEX.assemble_mb(wildcards),
         runtime=lambda wildcards, attempt: attempt * (10 + len(HETDEX.units(wildcards)) // 50),
     params:
         extracted=HETDEX.extracted_files,

@@ -8,7 +8,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.export.hats import PARTITION_ROWS, export_hats
-from skyharvest.harvest.plan import read_plan
 from skyharvest.surveys.desi.about import SURVEY as DESI
 
 
@@ -27,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Export, and say how much there is."""
-    crossmatches = [DESI.crossmatch(options.crossmatches, pix16) for pix16 in read_plan(str(options.plan)).searched]
+    crossmatches = [DESI.crossmatch(options.crossmatches, pix16) for pix16 in DESI.read_plan(options.plan).searched]
     n = export_hats(
         crossmatches,
         options.out,

@@ -1,21 +1,19 @@
-"""Extract the aperture spectra of a plan's targets from one HETDEX cube: all of its sources at once."""
+"""Extract the aperture spectra of a plan's targets from HETDEX cubes: of each cube all of its sources at once."""
 
 import argparse
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
-from skyharvest.archive.archive import Archive, Cost
+from skyharvest.archive.archive import Cost
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
-from skyharvest.harvest.extracted import listed, write_list
-from skyharvest.harvest.journal import FAILED, Journal, Line
-from skyharvest.harvest.plan import CUBE, read_cubes
-from skyharvest.harvest.progress import Progress
-from skyharvest.surveys.desi.extract import absence_check
+from skyharvest.harvest import extraction
+from skyharvest.harvest.journal import Line
+from skyharvest.surveys.hetdex.about import SURVEY
 from skyharvest.surveys.hetdex.cube import Masking
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
 from skyharvest.surveys.hetdex.maps import MapRequest
@@ -25,72 +23,64 @@ from skyharvest.surveys.hetdex.release import load_release
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--archive", required=True, metavar="ROOT", help="directory or URL that holds datacubes/")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as pdr1")
-    made.add_argument("--cube", required=True, metavar="SHOTID_IFUSLOT", help="such as 20190102009_034")
-    made.add_argument("--targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from plan_hetdex.py")
-    made.add_argument("--cubes", type=Path, required=True, metavar="PLAN_CUBES.npy", help="from plan_hetdex.py")
-    made.add_argument("--radius", type=float, default=3.5, help="of the aperture, arcsec")
-    made.add_argument(
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("--cube", nargs="+", required=True, metavar="SHOTID_IFUSLOT", help="such as 20190102009_034")
+    parser.add_argument("--cubes", type=Path, required=True, metavar="PLAN_CUBES.npy", help="from the plan")
+    parser.add_argument("--radius", type=float, default=3.5, help="of the aperture, arcsec")
+    parser.add_argument(
         "--min-coverage", type=float, default=0.2, help="share of the aperture that must have good voxels"
     )
-    made.add_argument("--exclude-bits", nargs="*", default=["any"], help="mask bits of bad voxels, by name or number")
-    made.add_argument("--keep-bits", nargs="*", default=[], help="voxels with one of these are good all the same")
-    made.add_argument("--include-only-bits", nargs="*", default=[], help="only voxels with one of these are good")
-    made.add_argument("--optimal", choices=["gaussian", "moffat"], help="a spectrum weighted with this PSF as well")
-    made.add_argument("--map-size", type=float, metavar="ARCSEC", help="make maps of this size around each source")
-    made.add_argument("--map-half-width", type=float, default=10.0, help="of the maps' narrow band, Å")
-    made.add_argument("--out", type=Path, required=True, metavar="OUT.hdf5", help="the file to write")
-    made.add_argument("--list", type=Path, metavar="CSV", help="what became of the cube, for the next run")
-    made.add_argument("--download", type=Path, required=True, metavar="DIR", help="where the cube is while it is read")
-    made.add_argument("--connections", type=int, default=1, help="open connections to the archive, at most")
-    made.add_argument("--server-notes", type=Path, help="a file to remember in what the archive's server can do")
-    made.add_argument("--journal", type=Path, metavar="CSV", help="append a line to it")
-    made.add_argument("--plan", type=Path, metavar="PLAN.csv", help="say now and then how far the journal has come")
-    made.add_argument(
-        "--known",
-        metavar="PATH",
-        help="a file that the archive has for certain: where that is absent, too, nothing is recorded as absent",
-    )
-    return made
+    parser.add_argument("--exclude-bits", nargs="*", default=["any"], help="mask bits of bad voxels, by name or number")
+    parser.add_argument("--keep-bits", nargs="*", default=[], help="voxels with one of these are good all the same")
+    parser.add_argument("--include-only-bits", nargs="*", default=[], help="only voxels with one of these are good")
+    parser.add_argument("--optimal", choices=["gaussian", "moffat"], help="a spectrum weighted with this PSF as well")
+    parser.add_argument("--map-size", type=float, metavar="ARCSEC", help="make maps of this size around each source")
+    parser.add_argument("--map-half-width", type=float, default=10.0, help="of the maps' narrow band, Å")
+    parser.add_argument("--download", type=Path, required=True, metavar="DIR", help="where a cube is while it is read")
+    extraction.add_options(parser, SURVEY)
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:
-    """Extract, and note what it took."""
+    """Extract all cubes, and write the list."""
     release = load_release(options.release)
-    shotid, _, ifuslot = options.cube.partition("_")
-    if not (shotid.isdecimal() and ifuslot.isdecimal()):
-        raise InputError(f"--cube {options.cube}: expected SHOTID_IFUSLOT, such as 20190102009_034")
-    targets = targets_of_cube(options.targets, int(shotid), ifuslot)
     wanted = WantedSpectra(
         radius_arcsec=options.radius,
         min_coverage=options.min_coverage,
         masking=Masking(options.exclude_bits, options.keep_bits, options.include_only_bits),
         optimal=options.optimal,
         maps=None if options.map_size is None else MapRequest(options.map_size, half_width=options.map_half_width),
-        fwhm_arcsec=float(cube_of_plan(options.cubes, int(shotid), ifuslot)["fwhm_virus"]),
     )
-    journal = Journal(options.journal)
-    with Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes) as archive:
-        if options.known:
-            wanted = replace(wanted, check_absence=absence_check(archive, options.known))
-        path = release.cube(int(shotid), ifuslot)
-        cost = Cost()
-        try:
+    with extraction.checked_archive(options) as (archive, check_absence):
+        planned = {cube: of_plan(options, cube, replace(wanted, check_absence=check_absence)) for cube in options.cube}
+        paths = {cube: release.cube(*shotid_and_slot(cube)) for cube in planned}
+
+        def extract(cube: str, cost: Cost) -> list[Line]:
+            targets, how = planned[cube]
+            out = SURVEY.path(options.extracted, cube)
             with archive.metered(cost):
-                made = extract_cube(archive, path, targets, options.out, wanted=wanted, scratch=options.download)
-        except Exception as error:
-            spent = (cost.seconds, cost.requests, cost.bytes)
-            why = str(error) or repr(error)
-            journal.add([Line(time.time(), options.cube, "", "", FAILED, 0, 0, *spent, message=why)])
-            raise
-    line = Line(time.time(), options.cube, *CUBE, made.status, len(targets), len(made.rows), rows=made.rows)
-    journal.add([replace(line, seconds=cost.seconds, requests=cost.requests, bytes=cost.bytes)])
-    Progress(options.journal, options.plan, read_cubes).unit_done()
-    if options.list:
-        write_list(options.list, [listed(options.cube, options.out)])
-    cli.log.info("%s: %s, %d spectra of %d targets", path, made.status, len(made.rows), len(targets))
+                done = extract_cube(archive, paths[cube], targets, out, wanted=how, scratch=options.download)
+            return [
+                extraction.line_of_unit(SURVEY, cube, cost, status=done.status, n_targets=len(targets), rows=done.rows)
+            ]
+
+        requests = {cube: how.request(paths[cube], targets) for cube, (targets, how) in planned.items()}
+        extraction.extract_all(options, SURVEY, requests, extract)
+
+
+def of_plan(options: argparse.Namespace, cube: str, wanted: WantedSpectra) -> tuple[Any, WantedSpectra]:
+    """Return the plan's targets of a cube, and what is wanted of it: the seeing is its own."""
+    shotid, ifuslot = shotid_and_slot(cube)
+    seeing = float(cube_of_plan(options.cubes, shotid, ifuslot)["fwhm_virus"])
+    return targets_of_cube(options.targets, shotid, ifuslot), replace(wanted, fwhm_arcsec=seeing)
+
+
+def shotid_and_slot(cube: str) -> tuple[int, str]:
+    """Return the two parts of a cube's name."""
+    shotid, _, ifuslot = cube.partition("_")
+    if not (shotid.isdecimal() and ifuslot.isdecimal()):
+        raise InputError(f"--cube {cube}: expected SHOTID_IFUSLOT, such as 20190102009_034")
+    return int(shotid), ifuslot
 
 
 if __name__ == "__main__":

@@ -32,7 +32,19 @@ from skyharvest.surveys.desi.coadd import Coadd
 from skyharvest.surveys.desi.extract import Positions, Wanted
 from skyharvest.surveys.desi.plan import make_plan, read_tilepix
 from skyharvest.targets.table import read_targets, write_targets
-from small_release import RELEASE, Layout, edit, harvest, inside, near, path_of, simulated, write, write_list
+from small_release import (
+    RELEASE,
+    Layout,
+    coadd_files,
+    edit,
+    harvest,
+    inside,
+    near,
+    path_of,
+    simulated,
+    write,
+    write_list,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PIX = 27247
@@ -92,7 +104,9 @@ def extracted(root: Path) -> str:
     ra, dec = near(DARK, 1, 0.2)
     targets = Positions(np.array([7]), np.array([ra]), np.array([dec]))
     with Archive(str(root)) as archive:
-        (chosen,) = extract.extract(archive, [FILES["coadd"]], root / "out.hdf5", Wanted(targets, record_missing=True))
+        (chosen,) = extract.extract(
+            archive, coadd_files([FILES["coadd"]]), root / "out.hdf5", Wanted(targets, record_missing=True)
+        )
     with h5py.File(root / "out.hdf5") as file:
         assert file["coadds/status"][0].decode() == chosen.status
         assert (chosen.reason == "") == (chosen.status == "read")
@@ -301,12 +315,14 @@ def test_a_column_of_another_shape_costs_its_coadd_and_not_the_pixel(tmp_path):
     targets = Positions(np.array([0]), *(np.array([angle]) for angle in near(dark, 1, 0.2)))
     paths = [path_of(dark), path_of(bright)]
     with Archive(str(tmp_path)) as archive:
-        first, second = extract.extract(archive, paths, tmp_path / "out.hdf5", Wanted(targets, record_missing=True))
+        first, second = extract.extract(
+            archive, coadd_files(paths), tmp_path / "out.hdf5", Wanted(targets, record_missing=True)
+        )
         assert (first.status, len(first.fiber), second.status) == ("read", 1, "unreadable")
         assert second.reason == f"{paths[1]}: column NEW differs between the coadds of a pixel: float64(4,), int64()"
         with pytest.raises(MalformedFile, match=r"main-bright-27247.*column NEW differs"):
-            extract.extract(archive, paths, tmp_path / "out.hdf5", Wanted(targets))
-        extract.extract(archive, paths[1:], tmp_path / "alone.hdf5", Wanted(targets))
+            extract.extract(archive, coadd_files(paths), tmp_path / "out.hdf5", Wanted(targets))
+        extract.extract(archive, coadd_files(paths[1:]), tmp_path / "alone.hdf5", Wanted(targets))
 
 
 # --- The archive's answers -------------------------------------------------------------------------------------------

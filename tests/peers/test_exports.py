@@ -20,7 +20,6 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.export.fits import NODATA, export_fits
 from skyharvest.export.hats import export_hats
 from skyharvest.export.mmu import export_mmu
-from skyharvest.harvest.plan import extracted_path, read_plan
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
 from small_release import ARCSEC, ARMS, harvest, inside, near, simulated, write, write_list
@@ -110,11 +109,11 @@ def results(tmp_path_factory):
 
 
 def extracted(results, *pixels):
-    return [extracted_path(results / "desi" / "extracted", pix64) for pix64 in pixels]
+    return [DESI.path(results / "desi" / "extracted", pix64) for pix64 in pixels]
 
 
 def crossmatches(results):
-    found = read_plan(str(results / "desi" / "plan.csv")).searched
+    found = DESI.read_plan(results / "desi" / "plan.csv").searched
     return {pix16: DESI.crossmatch(results / "desi_crossmatches", pix16) for pix16 in found}
 
 
@@ -528,7 +527,7 @@ def test_the_exports_are_targets_of_snakemake(tmp_path, importer):
     done = snakemake(tmp_path, *wanted, *how, timeout=550)
     assert done.status == 0, done.output
     results = tmp_path / "results" / "demo"
-    plan = read_plan(str(results / "desi" / "plan.csv"))
+    plan = DESI.read_plan(results / "desi" / "plan.csv")
     pixels = {f"healpix={pix16}" for pix16 in plan.searched}
     assert {path.parent.name for path in results.glob("export_fits/*/coadd-*.fits")} == pixels
     assert (results / "export_hats" / "collection.properties").exists()

@@ -11,6 +11,7 @@ from skyharvest.core.errors import ArchiveUnavailable, HarvestError
 from skyharvest.harvest.extracted import Listed, is_made, listed
 from skyharvest.harvest.journal import FAILED, Journal, Line
 from skyharvest.harvest.progress import Progress
+from skyharvest.harvest.survey import Survey
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +19,11 @@ U = TypeVar("U", int, str)
 
 
 def extract_units(
+    survey: Survey,
+    extracted: Path,
     requests: Mapping[U, str],
-    path_of: Callable[[U], Path],
     extract: Callable[[U, Cost], list[Line]],
     *,
-    kind: str,
     again: Collection[str] = ("unreadable",),
     journal: Journal | None = None,
     progress: Progress | None = None,
@@ -31,14 +32,12 @@ def extract_units(
 
     Parameters
     ----------
+    survey, extracted
+        Whose units they are, and its directory ``extracted``.
     requests
         Unit → digest of what its file has to be made for, as `skyharvest.harvest.extracted.is_made` compares it.
-    path_of
-        Says where a unit's file is.
     extract
         Makes it, adds what it takes to the cost, also if it fails, and returns the journal's lines.
-    kind
-        What a unit is called in messages: ``pixel``.
     again
         A unit with a file of this status (``absent``, ``unreadable``) is not kept: it may do better now.
     journal, progress
@@ -54,11 +53,11 @@ def extract_units(
     ArchiveUnavailable, HarvestError
         When all units have been tried, and some failed: the former if trying again may help. The message names them.
     """
-    kept = {unit for unit, request in requests.items() if is_made(path_of(unit), request, again)}
+    kept = {unit for unit, request in requests.items() if is_made(survey.path(extracted, unit), request, again)}
     if len(kept) == len(requests):
         kept = set()  # nothing is missing, and yet the job was started: it was asked for anew
     if kept:
-        log.info("%d of %d %ss are there already", len(kept), len(requests), kind)
+        log.info("%d of %d %ss are there already", len(kept), len(requests), survey.unit)
     journal, progress = journal or Journal(), progress or Progress()
     failures: dict[U, Exception] = {}
     for unit in requests:
@@ -69,9 +68,9 @@ def extract_units(
             lines = extract(unit, cost)
         except Exception as error:
             if isinstance(error, HarvestError | OSError):
-                log.error("%s %s: %s", kind, unit, error)
+                log.error("%s %s: %s", survey.unit, unit, error)
             else:
-                log.exception("%s %s", kind, unit)
+                log.exception("%s %s", survey.unit, unit)
             failures[unit] = error
             spent = (cost.seconds, cost.requests, cost.bytes)
             journal.add([Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))])
@@ -82,7 +81,7 @@ def extract_units(
         made = len(requests) - len(failures)
         what = ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
         raise what(
-            f"{len(failures)} of {len(requests)} {kind}s failed, the other {made} are kept for the next run: "
+            f"{len(failures)} of {len(requests)} {survey.unit}s failed, the other {made} are kept for the next run: "
             + "; ".join(f"{unit}: {error}" for unit, error in failures.items())
         )
-    return [listed(unit, path_of(unit)) for unit in requests]
+    return [listed(unit, survey.path(extracted, unit)) for unit in requests]

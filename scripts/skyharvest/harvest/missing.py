@@ -35,7 +35,7 @@ def find_missing(plan: Plan, extracted: Path, journal: Path) -> list[Missing]:
     """
     failed = read_journal(journal).failed
     found: list[Missing] = []
-    for unit in plan.unmade(extracted, failed):
+    for unit in plan.missing(extracted, failed):
         files = " ".join(f"{survey}/{program}" for survey, program in plan.files[unit])
         found.append((unit, plan.n_targets[unit], files, failed[unit].message if unit in failed else ""))
     return found
@@ -49,8 +49,8 @@ def write_missing(path: Path, missing: Sequence[Missing]) -> None:
 def show(missing: Sequence[Missing], plan: Plan, path: Path) -> str:
     """Return what a failed run ends with."""
     lines = [
-        f"{len(missing)} of {len(plan.files)} {plan.unit}s are missing; there is no ledger until they are there. The "
-        f"next run tries them again. They are listed in {path}:"
+        f"{len(missing)} of {len(plan.files)} {plan.survey.unit}s are missing; there is no ledger until they are "
+        f"there. The next run tries them again. They are listed in {path}:"
     ]
     lines += [f"  {unit} ({files}): {reason or 'not tried'}" for unit, _, files, reason in missing[:SHOWN]]
     if len(missing) > SHOWN:

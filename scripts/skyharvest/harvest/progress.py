@@ -8,14 +8,15 @@ import contextlib
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from skyharvest.core.words import counted, duration, megabytes
 from skyharvest.harvest.journal import Line, Read, read_journal
-from skyharvest.harvest.plan import Kind, Plan, Unit, read_plan
+from skyharvest.harvest.plan import Kind, Plan, Unit
 from skyharvest.harvest.run_record import RECORD
+from skyharvest.harvest.survey import Survey
 
 INTERVAL_S = 30.0
 RECENT = 200  # units that tell how many jobs run at once
@@ -27,29 +28,25 @@ class Progress:
 
     Parameters
     ----------
-    journal, plan
-        The run's journal and ``plan.csv``; without both of them nothing is said. The line lies beside the journal
-        ``extract_desi.csv``, in ``progress_desi.txt``.
-    read
-        Reads the plan.
+    survey, journal, plan
+        Whose run it is, its journal and ``plan.csv``; without all of them nothing is said. The line lies beside the
+        journal ``extract_desi.csv``, in ``progress_desi.txt``.
     """
 
-    def __init__(
-        self, journal: Path | None = None, plan: Path | None = None, read: Callable[[str], Plan] = read_plan
-    ) -> None:
+    def __init__(self, survey: Survey | None = None, journal: Path | None = None, plan: Path | None = None) -> None:
+        self._survey = survey
         self._journal = journal
         self._plan = plan
-        self._read = read
         self._began = time.time()
 
     def unit_done(self) -> None:
         """Print the line if it is time to. Whatever goes wrong with that is no failure of the job."""
-        if self._journal is None or self._plan is None:
+        if self._survey is None or self._journal is None or self._plan is None:
             return
         with contextlib.suppress(OSError, ValueError, LookupError):
-            self._say(self._journal, self._plan)
+            self._say(self._survey, self._journal, self._plan)
 
-    def _say(self, journal: Path, plan: Path) -> None:
+    def _say(self, survey: Survey, journal: Path, plan: Path) -> None:
         shown = journal.with_name(f"progress_{journal.stem.removeprefix('extract_')}.txt")
         if not self._is_due(shown):
             return
@@ -62,7 +59,7 @@ class Progress:
             return
         try:
             if self._is_due(shown):
-                line = f"[{datetime.now():%H:%M:%S}] {progress_line(journal, self._read(str(plan)))}\n"
+                line = f"[{datetime.now():%H:%M:%S}] {progress_line(journal, survey.read_plan(plan))}\n"
                 os.write(handle, line.encode())
                 claim.replace(shown)
                 print(line, end="", flush=True)
@@ -94,8 +91,8 @@ def progress_line(journal: Path, plan: Plan) -> str:
         if unit not in failed:
             left.update(kind for kind, line in zip(kinds, lines, strict=True) if line is None)
     return (
-        f"{n_done:,} of {len(plan.files):,} {plan.unit}s, {n_spectra:,} spectra, {megabytes(read.bytes)} moved, "
-        f"{counted(len(failed), 'error')}, {time_left(seconds_left(left, read, since))}"
+        f"{n_done:,} of {len(plan.files):,} {plan.survey.unit}s, {n_spectra:,} {plan.survey.product}, "
+        f"{megabytes(read.bytes)} moved, {counted(len(failed), 'error')}, {time_left(seconds_left(left, read, since))}"
     )
 
 

@@ -154,7 +154,7 @@ class Harvest(Generic[R]):
         if not hasattr(wildcards, "unit"):
             return list(plan.files)
         unit = next((unit for unit in plan.files if str(unit) == wildcards.unit), wildcards.unit)
-        self._planned(plan.files, unit, plan.unit)
+        self._planned(plan.files, unit, self.survey.unit)
         return [unit]
 
     def _planned(self, units: Mapping[Any, list[Any]], key: Any, kind: str) -> list[Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skyharvest.harvest.plan import Kind, Plan, Unit
+from skyharvest.harvest.plan import Kind, Plan, Unit, read_plan
 from skyharvest.harvest.shown import BrowserDescription, ReaderDescription, ReportDescription
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class Survey:
     unit_columns
         Columns of ``plan.csv`` and ``plan_targets.npy`` that name a unit: one whole number, or texts that are joined
         by ``_``.
-    read_plan
-        Reads ``plan.csv``.
-    path, listed
-        Where, below its directory ``extracted``, the file of a unit and the list of a job stand.
+    kind_columns
+        Columns of ``plan.csv`` that tell a file's kind, its survey and program; empty if a unit has one kind of file.
+    group
+        Name of the directory that the file of a unit stands in, below ``extracted``.
     index, index_rule
         Name of the release's list of its files, and the rule that fetches it.
     more_plan
@@ -66,14 +66,13 @@ class Survey:
     unmatched: str
     near: str
     unit_columns: tuple[str, ...]
-    read_plan: Callable[[str], Plan]
-    path: Callable[[Path, Any], Path]
-    listed: Callable[[Path, str], Path]
+    group: Callable[[Unit], str]
     index: str
     index_rule: str
     more_plan: tuple[str, ...]
     simulated: tuple[str, tuple[str, ...]]
     addresses: Callable[[Mapping[str, Any]], Addresses]
+    kind_columns: tuple[str, str] | tuple[()] = ()
     copy: tuple[str, str] | tuple[()] = ()
     report: ReportDescription = field(default_factory=ReportDescription)
     browser: BrowserDescription | None = None
@@ -88,6 +87,35 @@ class Survey:
     def columns(self) -> tuple[str, ...]:
         """The ledger's columns."""
         return ("row", "status", f"n_{self.product}", "nearest_arcsec", self.near, "pix64", f"missing_{self.files}")
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of a unit's files, where there is but one."""
+        return self.name, self.file
+
+    def read_plan(self, path: str | Path) -> Plan:
+        """Return the plan that stands in ``plan.csv``; it is read again only when the file has changed."""
+        return read_plan(self, path)
+
+    def unit_of(self, line: Mapping[str, str]) -> Unit:
+        """Return the unit that a line of ``plan.csv`` or ``plan_pixels.csv`` is about."""
+        words = [line[name] for name in self.unit_columns]
+        return int(words[0]) if len(words) == 1 else "_".join(words)
+
+    def kind_of(self, line: Mapping[str, str]) -> Kind:
+        """Return the kind of file that a line of ``plan.csv`` is about."""
+        if not self.kind_columns:
+            return self.kind
+        survey, program = self.kind_columns
+        return line[survey], line[program]
+
+    def path(self, extracted: Path, unit: Unit) -> Path:
+        """Return where the extracted file of a unit stands, below ``{name}/extracted``."""
+        return extracted / self.group(unit) / f"{unit}.hdf5"
+
+    def listed(self, extracted: Path, batch: str) -> Path:
+        """Return where the list of a batch stands, below ``{name}/extracted``."""
+        return extracted / "batches" / f"{batch}.csv"
 
     def crossmatch(self, directory: Path, pix16: int) -> Path:
         """Return where the assembled file of an NSIDE=16 pixel stands, below ``{name}_crossmatches``."""

@@ -22,7 +22,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest import run_record
 from skyharvest.harvest.demo import DEMO_CSV
 from skyharvest.harvest.journal import Line, read_journal
-from skyharvest.harvest.plan import BRICK, CUBE, Kind, Plan, Unit
+from skyharvest.harvest.plan import Kind, Plan, Unit
 from skyharvest.harvest.progress import seconds_left
 from skyharvest.harvest.run_record import Run
 from skyharvest.harvest.survey import Survey
@@ -205,10 +205,10 @@ class _Look:
     def _unit(self, unit: Unit, kinds: Sequence[Kind], job: str) -> tuple[str, list[Line]]:
         """Return the state of a unit, given that of its job, and what is known of its files if it is done."""
         path = self.survey.path(self.extracted, unit)
-        state = ENDED if path.exists() else READY
-        if self.survey.name == "desi":  # a pixel can be made by itself
-            alone = self.logs / "extract_desi" / f"{path.parent.name}-{unit}.log"
-            state = self.tracked.state(f"extract_desi_pixel {unit}", [path], alone, ready=True)
+        # It can be made by itself.
+        rule = f"extract_{self.survey.name}"
+        alone = self.logs / rule / f"{path.parent.name}-{unit}.log"
+        state = self.tracked.state(f"{rule}_{self.survey.unit} {unit}", [path], alone, ready=True)
         if state == ENDED and (lines := self._lines(path, unit, kinds)):
             return ENDED, lines
         if state not in (ENDED, READY):
@@ -225,19 +225,15 @@ class _Look:
         good = [line for line in lines if line is not None and abs(line.time - written) <= TRUSTED_S]
         if len(good) == len(kinds) and unit not in self.journal.failed:
             return good
-        found = _read_extracted(path, unit)
+        found = _read_extracted(path, unit, self.survey)
         return [found[kind] for kind in kinds] if set(kinds) <= found.keys() else []
 
     def _keep_failure(self, job: str, unit: Unit, log: Path) -> None:
         """Keep the error of a unit whose job goes on with others: its log does not end with one yet."""
         failure = self.journal.failed.get(unit)
         if failure is not None and all(error.log != log for error in self.tracked.errors):
-            message = f"{self.planned_unit} {unit}: {failure.message}"
+            message = f"{self.survey.unit} {unit}: {failure.message}"
             self.tracked.errors.append(Error(failure.time, job, message, log, read_log(log)[0]))
-
-    @property
-    def planned_unit(self) -> str:
-        return self.planned.unit if self.planned else "unit"
 
     def _targets(self) -> None:
         """Count the CSV's rows by status: from the summary at the end, before by the rules of the ledger."""
@@ -293,7 +289,7 @@ def _time_of(path: Path) -> float:
         return 0.0
 
 
-def _read_extracted(path: Path, unit: Unit) -> dict[Kind, Line]:
+def _read_extracted(path: Path, unit: Unit, survey: Survey) -> dict[Kind, Line]:
     """Return what an extracted file says of its sources; nothing if it cannot be read."""
     from skyharvest.formats import hdf5  # noqa: PLC0415 (h5py: 0.3 s, where the journal does not do)
 
@@ -301,17 +297,21 @@ def _read_extracted(path: Path, unit: Unit) -> dict[Kind, Line]:
         row = file["row"][:]
         if "cubes" in file:
             (status,) = hdf5.text(file["cubes/status"][:])
-            return {CUBE: Line(0.0, unit, *CUBE, status, n_spectra=len(row), rows=tuple(np.unique(row).tolist()))}
+            return {
+                survey.kind: Line(
+                    0.0, unit, *survey.kind, status, n_spectra=len(row), rows=tuple(np.unique(row).tolist())
+                )
+            }
         if "bricks" in file:
             status = str(file.attrs["status"])
-            return {BRICK: Line(0.0, unit, *BRICK, status, n_spectra=len(row), rows=tuple(row.tolist()))}
-        survey, program, states = (hdf5.text(file["coadds"][name][:]) for name in ("survey", "program", "status"))
+            return {survey.kind: Line(0.0, unit, *survey.kind, status, n_spectra=len(row), rows=tuple(row.tolist()))}
+        surveys, program, states = (hdf5.text(file["coadds"][name][:]) for name in ("survey", "program", "status"))
         coadd = file["coadd"][:]
         return {
-            (survey[k], program[k]): Line(
+            (surveys[k], program[k]): Line(
                 0.0,
                 unit,
-                survey[k],
+                surveys[k],
                 program[k],
                 state,
                 n_spectra=int((coadd == k).sum()),

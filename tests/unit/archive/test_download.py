@@ -16,7 +16,7 @@ from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.release import load_release
-from small_release import path_of, simulated, write
+from small_release import coadd_files, path_of, simulated, write
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.02, connect_s=2, read_s=2)
 MB = 1 << 20
@@ -251,7 +251,9 @@ def test_a_coadd_that_is_damaged_twice_is_malformed_and_the_others_are_at_hand(t
     with serve(tmp_path / "archive") as server, remote(server) as archive:
         good = (tmp_path / "archive" / coadds[1]).read_bytes()
         server.misbehave = lambda handler, _: handler.path == f"/{coadds[1]}" and handler.answer(200, good[1:]) is None
-        with downloaded(archive, files_of(load_release("demo"), coadds, redshifts=True), tmp_path / "scratch") as local:
+        with downloaded(
+            archive, files_of(load_release("demo"), coadd_files(coadds), redshifts=True), tmp_path / "scratch"
+        ) as local:
             local.open(coadds[0]).close()
             with pytest.raises(MalformedFile, match=f"{coadds[1]}: sha256 is .*twice"):
                 local.open(coadds[1])
@@ -261,7 +263,9 @@ def test_a_coadd_that_is_damaged_twice_is_malformed_and_the_others_are_at_hand(t
 def test_coadds_are_at_hand_and_gone_afterwards(tmp_path, coadds, redshifts):
     scratch = tmp_path / "scratch"
     with serve(tmp_path / "archive") as server, remote(server) as archive:
-        with downloaded(archive, files_of(load_release("demo"), coadds, redshifts=redshifts), scratch) as local:
+        with downloaded(
+            archive, files_of(load_release("demo"), coadd_files(coadds), redshifts=redshifts), scratch
+        ) as local:
             for path in coadds[:2]:
                 assert (scratch / path).read_bytes() == (tmp_path / "archive" / path).read_bytes()
                 assert local.open(path).size() == (scratch / path).stat().st_size
@@ -278,7 +282,7 @@ def test_what_a_killed_job_has_downloaded_is_used(tmp_path, coadds):
     (scratch / coadds[1]).parent.mkdir(parents=True)
     (scratch / coadds[1]).write_bytes(b"something else")
     with serve(tmp_path / "archive") as server, remote(server) as archive:
-        with downloaded(archive, files_of(load_release("demo"), coadds, redshifts=False), scratch):
+        with downloaded(archive, files_of(load_release("demo"), coadd_files(coadds), redshifts=False), scratch):
             assert (scratch / coadds[1]).read_bytes() == (tmp_path / "archive" / coadds[1]).read_bytes()
         assert server.count(f"/{coadds[0]}") == 0
         assert server.count(f"/{coadds[1]}") == 1
@@ -290,7 +294,7 @@ def test_a_failure_leaves_only_what_can_be_resumed(tmp_path, coadds):
         server.misbehave = lambda handler, _: "bright" in handler.path and handler.answer(503, b"") is None
         with (
             pytest.raises(ArchiveUnavailable),
-            downloaded(archive, files_of(load_release("demo"), coadds, redshifts=True), scratch),
+            downloaded(archive, files_of(load_release("demo"), coadd_files(coadds), redshifts=True), scratch),
         ):
             raise AssertionError("not reached")
     assert {path.suffix for path in scratch.rglob("*") if path.is_file()} <= {".part", ".version"}

@@ -21,13 +21,13 @@ from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import HarvestError
 from skyharvest.harvest import journal, progress
 from skyharvest.harvest.journal import COLUMNS, Journal, Line, read_journal
-from skyharvest.harvest.plan import extracted_path, read_plan
 from skyharvest.harvest.progress import Progress, jobs_at_once, progress_line, seconds_left
 from skyharvest.surveys.desi import extract
-from skyharvest.surveys.desi.batch import extract_batch, files_of
+from skyharvest.surveys.desi.about import SURVEY as DESI
+from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.extract import Wanted
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
-from small_release import RELEASE, near, path_of, simulated, write
+from small_release import RELEASE, extract_batch, near, path_of, simulated, write
 
 LINE = Line(1.8e9, 27247, "main", "dark", "read", 1500, 3, 1.25, 6, 4_200_000, (0, 17, 90210))
 FAILURE = Line(1.8e9, 27247, "", "", "failed", seconds=0.5, requests=2, bytes=99, message='HTTP 403, "no"')
@@ -173,7 +173,7 @@ def test_a_batch_notes_what_it_found_and_what_the_server_sent(root, files):
         assert (backup.status, backup.n_spectra, backup.rows) == ("absent", 0, ())
         assert 0 < dark.seconds < 60
         assert dark.bytes > 50 * backup.bytes
-        with h5py.File(extracted_path(root / "extracted", pix64)) as file:
+        with h5py.File(DESI.path(root / "extracted", pix64)) as file:
             assert sorted(set(file["row"][:].tolist())) == list(dark.rows)
 
 
@@ -199,7 +199,7 @@ def test_a_pixel_that_fails_is_noted_with_its_reason(root):
 def test_without_a_journal_to_write_the_pixels_are_made(root):
     with Archive(str(root / "archive")) as archive:
         run(root, archive, Journal(Path("/dev/full")))
-    assert all(extracted_path(root / "extracted", pix64).exists() for pix64 in PIXELS)
+    assert all(DESI.path(root / "extracted", pix64).exists() for pix64 in PIXELS)
 
 
 # What is said from it.
@@ -255,10 +255,10 @@ def planned(tmp_path) -> tuple[Path, Path]:
 
 def test_the_line_says_pixels_spectra_bytes_errors_and_time(planned):
     path, plan = planned
-    said = progress_line(path, read_plan(str(plan)))
+    said = progress_line(path, DESI.read_plan(plan))
     assert said == "1 of 3 pixels, 4 spectra, 2.1 MB moved, 0 errors, about 13 s left"
     Journal(path).add([Line(time.time(), 3, "", "", "failed", message="gone")])
-    assert "4 spectra, 2.1 MB moved, 1 error, about 9 s left" in progress_line(path, read_plan(str(plan)))
+    assert "4 spectra, 2.1 MB moved, 1 error, about 9 s left" in progress_line(path, DESI.read_plan(plan))
 
 
 def age(path: Path, seconds: float) -> None:
@@ -271,7 +271,7 @@ def test_it_is_said_once_in_a_while_by_one_of_all_jobs(planned, capsys):
     record, shown = path.with_name(progress.RECORD), path.with_name("progress_desi.txt")
 
     def all_jobs() -> list[str]:
-        jobs = [threading.Thread(target=Progress(path, plan).unit_done) for _ in range(8)]
+        jobs = [threading.Thread(target=Progress(DESI, path, plan).unit_done) for _ in range(8)]
         for job in jobs:
             job.start()
         for job in jobs:
@@ -296,7 +296,7 @@ def test_a_job_that_comes_second_says_nothing(planned, monkeypatch, capsys):
     """Another one has spoken since it looked."""
     due = iter([True, False])
     monkeypatch.setattr(Progress, "_is_due", lambda *_: next(due))
-    Progress(*planned).unit_done()
+    Progress(DESI, *planned).unit_done()
     assert capsys.readouterr().out == ""
 
 
@@ -305,11 +305,11 @@ def test_a_job_that_was_killed_while_it_spoke_silences_nobody_for_long(planned, 
     path.with_name(progress.RECORD).touch()
     age(path.with_name(progress.RECORD), 100)
     path.with_name(".progress_desi.txt").touch()
-    Progress(path, plan).unit_done()
+    Progress(DESI, path, plan).unit_done()
     assert capsys.readouterr().out == ""
     age(path.with_name(".progress_desi.txt"), 31)
     for _ in range(2):
-        Progress(path, plan).unit_done()
+        Progress(DESI, path, plan).unit_done()
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -317,9 +317,9 @@ def test_what_cannot_be_said_fails_no_job(planned, tmp_path, capsys):
     path, plan = planned
     path.with_name(progress.RECORD).touch()
     age(path.with_name(progress.RECORD), 100)
-    Progress(path, tmp_path / "no plan.csv").unit_done()
+    Progress(DESI, path, tmp_path / "no plan.csv").unit_done()
     plan.write_text("something else\n1,2\n")
-    Progress(path, plan).unit_done()
-    Progress(tmp_path / "no/logs/journal.csv", plan).unit_done()
-    Progress(path, None).unit_done()
+    Progress(DESI, path, plan).unit_done()
+    Progress(DESI, tmp_path / "no/logs/journal.csv", plan).unit_done()
+    Progress(DESI, path, None).unit_done()
     assert capsys.readouterr().out == ""

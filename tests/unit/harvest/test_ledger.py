@@ -14,7 +14,6 @@ import show_summary
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
-from skyharvest.harvest.plan import extracted_path
 from skyharvest.surveys.desi import extract as extracting
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from small_release import ARCSEC, edit, harvest, inside, near, path_of, simulated, write, write_list
@@ -197,7 +196,7 @@ def change_the_plan(results):
 
 
 def extract_for_another_row(results):
-    with h5py.File(extracted_path(results / "desi" / "extracted", BAD), "r+") as file:
+    with h5py.File(DESI.path(results / "desi" / "extracted", BAD), "r+") as file:
         file["targets/row"][0] = 1
 
 
@@ -214,7 +213,7 @@ def give_a_spectrum_to_another_row(results):
 
 
 def tear_an_extracted_file(results):
-    path = extracted_path(results / "desi" / "extracted", READ)
+    path = DESI.path(results / "desi" / "extracted", READ)
     path.write_bytes(path.read_bytes()[:3000])
 
 
@@ -246,5 +245,5 @@ def test_files_that_do_not_agree_are_refused(results, spoil, message):
 
 
 def test_the_paths_of_coadds_are_those_of_the_archive(finished):
-    with h5py.File(extracted_path(finished / "desi" / "extracted", READ)) as file:
+    with h5py.File(DESI.path(finished / "desi" / "extracted", READ)) as file:
         assert file["coadds/path"][0].decode() == path_of(COADD)

@@ -6,7 +6,8 @@ import pytest
 
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.missing import COLUMNS, find_missing, set_aside, show, write_missing
-from skyharvest.harvest.plan import extracted_path, read_plan, to_read_again
+from skyharvest.harvest.plan import to_read_again
+from skyharvest.surveys.desi.about import SURVEY as DESI
 
 PLAN = """survey,program,pix64,pix16,n_targets
 main,dark,100,6,3
@@ -23,7 +24,7 @@ def run(tmp_path):
     """Batches 6 (100, 101), 12 (200), 18 (300): the second is finished, of the first one pixel, of the third none."""
     (tmp_path / "plan.csv").write_text(PLAN)
     (tmp_path / "plan_pixels.csv").write_text(PIXELS)
-    for path in (extracted_path(tmp_path, 100), extracted_path(tmp_path, 200), tmp_path / "batches/12.csv"):
+    for path in (DESI.path(tmp_path, 100), DESI.path(tmp_path, 200), tmp_path / "batches/12.csv"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return tmp_path
@@ -32,7 +33,7 @@ def run(tmp_path):
 def missing(run, *lines: Line):
     journal = run / "journal.csv"
     Journal(journal).add(lines)
-    return find_missing(read_plan(str(run / "plan.csv")), run, journal)
+    return find_missing(DESI.read_plan(run / "plan.csv"), run, journal)
 
 
 def failed(pix64: int, why: str) -> Line:
@@ -55,7 +56,7 @@ def test_the_list_and_what_is_shown(run):
         lines = list(csv.DictReader(stream))
     assert tuple(lines[0]) == COLUMNS
     assert lines[0] == {"unit": "101", "n_targets": "5", "files": "main/dark", "reason": "a, b"}
-    said = show(found * 30, read_plan(str(run / "plan.csv")), run / "missing.csv")
+    said = show(found * 30, DESI.read_plan(run / "plan.csv"), run / "missing.csv")
     assert said.startswith("60 of 4 pixels are missing; there is no ledger until they are there.")
     assert "  101 (main/dark): a, b\n  300 (main/dark): not tried\n" in said
     assert said.endswith("  and 40 more")

@@ -16,7 +16,6 @@ from skyharvest.config.load import validate
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.journal import Journal, Line, read_journal
-from skyharvest.harvest.plan import read_plan
 from skyharvest.harvest.shown import ReportDescription
 from skyharvest.report.columns import read_columns
 from skyharvest.report.cutouts import shares
@@ -276,7 +275,7 @@ def test_every_number_of_rows_has_a_shade(most):
 
 
 def test_files_are_known_from_the_journal_or_else_from_what_was_extracted(tree):
-    plan, summary = read_plan(str(tree.root / "plan.csv")), read_summary(tree.root / "summary.json")
+    plan, summary = DESI.read_plan(tree.root / "plan.csv"), read_summary(tree.root / "summary.json")
 
     def found():
         lines = read_files(DESI, plan, read_journal(tree.journal), summary, tree.root / "extracted")
@@ -292,7 +291,7 @@ def test_files_are_known_from_the_journal_or_else_from_what_was_extracted(tree):
 def test_bytes_are_those_of_all_attempts_and_whole_files_go_by_their_fibers(tree):
     Journal(tree.journal).add([Line(1.7e9, 1600, "", "", "failed", seconds=5.0, requests=7, bytes=500_000)])
     journal = read_journal(tree.journal)
-    plan, summary = read_plan(str(tree.root / "plan.csv")), read_summary(tree.root / "summary.json")
+    plan, summary = DESI.read_plan(tree.root / "plan.csv"), read_summary(tree.root / "summary.json")
     made = traffic_of(DESI, read_files(DESI, plan, journal, summary, tree.root / "extracted"), journal)
     assert (made.bytes, made.requests, made.seconds, made.files) == (6_500_000, 25, 17.0, 3)
     assert made.estimated

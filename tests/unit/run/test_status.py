@@ -19,7 +19,6 @@ import status as program
 from skyharvest.core import cli
 from skyharvest.harvest import ledger, run_record
 from skyharvest.harvest.journal import Journal, Line
-from skyharvest.harvest.plan import extracted_path
 from skyharvest.harvest.run_record import Run
 from skyharvest.run import jobs, snakemake_state
 from skyharvest.run import status as looked
@@ -501,10 +500,10 @@ def test_a_journal_of_other_files_is_not_believed(harvested, tmp_path):
     before = gather(results, tmp_path, ASKED, None)
     wrong = Line(time.time(), 27247, "main", "", "absent")
     Journal(results / "logs/extract_desi.csv").add([replace(wrong, program=name) for name in ("dark", "bright")])
-    os.utime(extracted_path(results / "desi/extracted", 27247), (1e9, 1e9))
+    os.utime(DESI.path(results / "desi/extracted", 27247), (1e9, 1e9))
     assert gather(results, tmp_path, ASKED, None).targets == before.targets
-    extracted_path(results / "desi/extracted", 27247).write_bytes(b"torn")
-    os.utime(extracted_path(results / "desi/extracted", 27247), (1e9, 1e9))
+    DESI.path(results / "desi/extracted", 27247).write_bytes(b"torn")
+    os.utime(DESI.path(results / "desi/extracted", 27247), (1e9, 1e9))
     assert gather(results, tmp_path, ASKED, None).jobs["extract_desi"][1]["ready"] == 2
 
 

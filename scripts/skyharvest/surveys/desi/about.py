@@ -5,7 +5,7 @@ from typing import Any
 
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
-from skyharvest.harvest.plan import Kind, Unit, batch_list, extracted_path, read_plan
+from skyharvest.harvest.plan import Kind, Unit
 from skyharvest.harvest.survey import Addresses, Survey
 from skyharvest.surveys.desi.release import GLOBUS, load_release
 from skyharvest.surveys.desi.shown import BROWSER, READER, REPORT
@@ -36,9 +36,8 @@ SURVEY = Survey(
     unmatched="no_fiber",
     near="n_within_report_radius",
     unit_columns=("pix64",),
-    read_plan=read_plan,
-    path=extracted_path,
-    listed=batch_list,
+    kind_columns=("survey", "program"),
+    group=lambda pix64: str(int(pix64) // 100),
     index="tilepix.fits",
     index_rule="fetch_tilepix",
     more_plan=(),

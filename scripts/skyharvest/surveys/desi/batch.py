@@ -1,7 +1,7 @@
 """Extract many pixels of DESI in one job: `skyharvest.harvest.batch` with coadds."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import accumulate, pairwise
@@ -10,78 +10,51 @@ from pathlib import Path
 import numpy as np
 
 from skyharvest.archive.archive import Archive, Cost
-from skyharvest.harvest.batch import extract_units
-from skyharvest.harvest.extracted import Listed
-from skyharvest.harvest.journal import Journal, Line
-from skyharvest.harvest.plan import extracted_path
-from skyharvest.harvest.progress import Progress
+from skyharvest.harvest.journal import Line
+from skyharvest.surveys.desi.about import SURVEY
+from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.extract import Positions, Selection, Wanted, extract
-from skyharvest.surveys.desi.release import Release, parse_coadd_name, redrock_beside
+from skyharvest.surveys.desi.release import Release
 
 
-def extract_batch(
+def extract_pixels(
     archive: Archive,
-    pixels: Mapping[int, Sequence[str]],
+    pixels: Mapping[int, Sequence[CoaddFile]],
     plan_targets: Path,
     extracted: Path,
     wanted: Wanted,
     *,
-    again: Collection[str] = ("unreadable",),
-    at_hand: Callable[[Sequence[str]], AbstractContextManager[Archive]] | None = None,
-    journal: Journal | None = None,
-    progress: Progress | None = None,
-) -> list[Listed]:
-    """Extract pixels into a file each. What an earlier, unfinished job has made is kept.
+    at_hand: Callable[[Sequence[CoaddFile]], AbstractContextManager[Archive]] | None = None,
+) -> tuple[dict[int, str], Callable[[int, Cost], list[Line]]]:
+    """Return the request of each pixel, and what extracts one: `skyharvest.harvest.batch.extract_units` takes them.
 
     Parameters
     ----------
     archive
         Where the coadds are.
     pixels
-        pix64 → its coadds, as `skyharvest.surveys.desi.extract.extract` takes them.
+        pix64 → its coadds.
     plan_targets
         ``plan_targets.npy``.
     extracted
         The directory ``desi/extracted``.
     wanted
         What to read; its targets are set here, pixel by pixel.
-    again
-        A pixel with a file of this status (``absent``, ``unreadable``) is not kept: it may do better now.
     at_hand
         Gives, for the coadds of a pixel, an archive to read them from instead, until the pixel is done.
-    journal, progress
-        Are told of every pixel that is finished or failed.
-
-    Returns
-    -------
-    list of Listed
-        A line of the batch's list for each pixel.
-
-    Raises
-    ------
-    ArchiveUnavailable, HarvestError
-        When all pixels have been tried, and some failed: the former if trying again may help. The message names them.
     """
     wanted_of = {pix64: replace(wanted, targets=Positions.of_pixel(plan_targets, pix64)) for pix64 in pixels}
 
     def extract_pixel(pix64: int, cost: Cost) -> list[Line]:
         coadds = pixels[pix64]
         with archive.metered(cost), at_hand(coadds) if at_hand else nullcontext(archive) as source:
-            selections = extract(source, coadds, extracted_path(extracted, pix64), wanted_of[pix64])
+            selections = extract(source, coadds, SURVEY.path(extracted, pix64), wanted_of[pix64])
         return journal_lines(pix64, selections, cost, wanted_of[pix64])
 
-    return extract_units(
-        {pix64: wanted_of[pix64].digest(coadds) for pix64, coadds in pixels.items()},
-        lambda pix64: extracted_path(extracted, pix64),
-        extract_pixel,
-        kind="pixel",
-        again=again,
-        journal=journal,
-        progress=progress,
-    )
+    return {pix64: wanted_of[pix64].digest(coadds) for pix64, coadds in pixels.items()}, extract_pixel
 
 
-def files_of(release: Release, coadds: Sequence[str], *, redshifts: bool) -> list[tuple[list[str], str]]:
+def files_of(release: Release, coadds: Sequence[CoaddFile], *, redshifts: bool) -> list[tuple[list[str], str]]:
     """Return the files of each coadd and its directory's checksums, as `skyharvest.archive.download` takes them.
 
     Parameters
@@ -89,16 +62,17 @@ def files_of(release: Release, coadds: Sequence[str], *, redshifts: bool) -> lis
     release
         Says where the checksums are.
     coadds
-        Paths relative to the archive's root.
+        Coadds of it.
     redshifts
         Whether the redrock files beside them are wanted, too.
     """
-    wanted = []
-    for path in coadds:
-        place = parse_coadd_name(path)
-        assert place is not None
-        wanted.append(([path, redrock_beside(path)] if redshifts else [path], release.checksums(*place)))
-    return wanted
+    return [
+        (
+            [coadd.path, coadd.redrock] if redshifts else [coadd.path],
+            release.checksums(coadd.survey, coadd.program, coadd.pix64),
+        )
+        for coadd in coadds
+    ]
 
 
 def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wanted: Wanted) -> list[Line]:
@@ -115,14 +89,13 @@ def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wante
     now = time.time()
     lines = []
     for k, chosen in enumerate(selections):
-        survey, program, _ = parse_coadd_name(chosen.path) or ("", "", pix64)
         rows = wanted.targets.row[np.unique(chosen.target)].tolist() if wanted.targets else []
         lines.append(
             Line(
                 now,
                 pix64,
-                survey,
-                program,
+                chosen.file.survey,
+                chosen.file.program,
                 chosen.status,
                 n_searched=chosen.n_fibers,
                 n_spectra=len(chosen.fiber),

@@ -28,7 +28,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,12 +37,12 @@ import numpy.typing as npt
 
 from skyharvest import __version__
 from skyharvest.archive.archive import Archive, Cost, is_url
-from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
+from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
 from skyharvest.surveys.desi.coadd import Coadd, read_redshifts
+from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
-from skyharvest.surveys.desi.release import parse_coadd_name, redrock_beside
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import stack_columns
 
@@ -90,6 +89,8 @@ class Selection:
 
     Attributes
     ----------
+    file
+        The coadd.
     status
         ``read``, ``absent`` or ``unreadable``.
     target, fiber : (n,) int64
@@ -98,7 +99,7 @@ class Selection:
         What reading it took.
     """
 
-    path: str
+    file: CoaddFile
     status: str = "read"
     reason: str = ""
     redrock: str = "not read"
@@ -114,6 +115,11 @@ class Selection:
     scores: dict[str, Array] = field(default_factory=dict)
     redshifts: dict[str, Array] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
+
+    @property
+    def path(self) -> str:
+        """The coadd's path."""
+        return self.file.path
 
 
 @dataclass(frozen=True)
@@ -131,18 +137,18 @@ class Wanted:
     record_missing: bool = False
     check_absence: Callable[[], None] | None = None
 
-    def digest(self, coadds: Sequence[str]) -> str:
+    def digest(self, coadds: Sequence[CoaddFile]) -> str:
         """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
         made = hashlib.blake2b(digest_size=16)
-        how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts, *coadds)
-        made.update(repr(how).encode())
+        how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts)
+        made.update(repr((*how, *(file.path for file in coadds))).encode())
         if self.targets is not None:
             for column in (self.targets.row, self.targets.ra, self.targets.dec, self.targets.targetid):
                 made.update(b"none" if column is None else np.ascontiguousarray(column).tobytes())
         return made.hexdigest()
 
 
-def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) -> list[Selection]:
+def extract(archive: Archive, coadds: Sequence[CoaddFile], out: Path, wanted: Wanted) -> list[Selection]:
     """Extract the matched rows of some coadds into one file.
 
     Parameters
@@ -150,8 +156,7 @@ def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) 
     archive
         Where the coadds are.
     coadds
-        Paths relative to the archive's root (or full paths or URLs). Recorded as given, so that the same file comes
-        out of every transport.
+        Their paths are recorded as given, so that the same file comes out of every transport.
     out
         The HDF5 file to write; its layout is the module's.
     wanted
@@ -172,14 +177,14 @@ def extract(archive: Archive, coadds: Sequence[str], out: Path, wanted: Wanted) 
     """
     failed: set[str] = set()
     bad: dict[str, MalformedFile] = {}
-    costs = {path: Cost() for path in coadds}
+    costs = {coadd.path: Cost() for coadd in coadds}
     while True:
         with ExitStack() as opened:
             selections = []
-            for path in coadds:
-                with archive.metered(costs[path]):
-                    selections.append(_select(archive, path, wanted, bad.get(path), opened))
-                selections[-1].cost = costs[path]
+            for coadd in coadds:
+                with archive.metered(costs[coadd.path]):
+                    selections.append(_select(archive, coadd, wanted, bad.get(coadd.path), opened))
+                selections[-1].cost = costs[coadd.path]
             try:
                 with hdf5.create(out, sealed=True) as file:
                     _write(file, selections, wanted, archive)
@@ -207,29 +212,29 @@ class _Misfit(Exception):
 
 
 def _select(
-    archive: Archive, path: str, wanted: Wanted, malformed: MalformedFile | None, opened: ExitStack
+    archive: Archive, file: CoaddFile, wanted: Wanted, malformed: MalformedFile | None, opened: ExitStack
 ) -> Selection:
     if malformed is not None:
-        return Selection(path, "unreadable", _reason(archive, path, malformed))
+        return Selection(file, "unreadable", _reason(archive, file.path, malformed))
     try:
         try:
-            return _read_tables(archive, path, wanted, opened)
+            return _read_tables(archive, file, wanted, opened)
         except MalformedFile as first:
             log.warning("%s; reading it once more", first)
             time.sleep(SECOND_READING_S)
-            return _read_tables(archive, path, wanted, opened)
+            return _read_tables(archive, file, wanted, opened)
     except Absent as error:
         if not wanted.record_missing:
             raise
         if wanted.check_absence:
             wanted.check_absence()
         log.info("absent: %s", error)
-        return Selection(path, "absent", "not in the archive")
+        return Selection(file, "absent", "not in the archive")
     except MalformedFile as error:
         if not wanted.record_missing:
             raise
         log.warning("unreadable: %s", error)
-        return Selection(path, "unreadable", _reason(archive, path, error))
+        return Selection(file, "unreadable", _reason(archive, file.path, error))
 
 
 def _reason(archive: Archive, path: str, error: MalformedFile) -> str:
@@ -239,10 +244,10 @@ def _reason(archive: Archive, path: str, error: MalformedFile) -> str:
     return reason if root == "." else reason.replace(f"{root}/", "")
 
 
-def _read_tables(archive: Archive, path: str, wanted: Wanted, opened: ExitStack) -> Selection:
-    coadd = Coadd(opened.enter_context(archive.open(path)), resolution=wanted.resolution)
+def _read_tables(archive: Archive, file: CoaddFile, wanted: Wanted, opened: ExitStack) -> Selection:
+    coadd = Coadd(opened.enter_context(archive.open(file.path)), resolution=wanted.resolution)
     fibermap, scores, wavelength = coadd.small_tables()
-    chosen = Selection(path, coadd=coadd, wavelength=wavelength, n_fibers=coadd.n_rows)
+    chosen = Selection(file, coadd=coadd, wavelength=wavelength, n_fibers=coadd.n_rows)
     if wanted.targets is None:
         chosen.fiber = np.arange(coadd.n_rows)
     else:
@@ -251,7 +256,7 @@ def _read_tables(archive: Archive, path: str, wanted: Wanted, opened: ExitStack)
     chosen.scores = {name: values[chosen.fiber] for name, values in scores.items()}
     if wanted.redshifts:
         _add_redshifts(chosen, archive, wanted)
-    log.info("%s: %d fibers, %d matched rows", path, coadd.n_rows, len(chosen.fiber))
+    log.info("%s: %d fibers, %d matched rows", file.path, coadd.n_rows, len(chosen.fiber))
     return chosen
 
 
@@ -277,9 +282,13 @@ def _match(chosen: Selection, targets: Positions, fibermap: dict[str, Array], wa
 def _add_redshifts(chosen: Selection, archive: Archive, wanted: Wanted) -> None:
     if len(chosen.fiber) == 0:
         return  # nothing to align; the file need not be read
+    if not chosen.file.redrock:
+        raise InputError(
+            f"{chosen.path}: expected a file name like coadd-main-dark-27258.fits, to find its redrock file"
+        )
     targetid = chosen.fibermap["TARGETID"]
     try:
-        with archive.open(redrock_beside(chosen.path)) as source:
+        with archive.open(chosen.file.redrock) as source:
             chosen.redshifts = read_redshifts(source, targetid, chosen.n_fibers)
         chosen.redrock = "read"
     except Absent as error:
@@ -292,42 +301,9 @@ def _add_redshifts(chosen: Selection, archive: Archive, wanted: Wanted) -> None:
         }
 
 
-def absence_check(archive: Archive, known: str) -> Callable[[], None]:
-    """Return a check that an archive still has a file that it is known to have.
-
-    An archive that is moved, unmounted or in maintenance says of every file that it is not there; none of that is to be
-    recorded.
-
-    Parameters
-    ----------
-    archive
-        Where coadds are absent.
-    known
-        Path relative to its root, such as that of the release's list of coadds.
-
-    Returns
-    -------
-    callable
-        Raises `ArchiveUnavailable` if that file is absent, too; asks once, if it is there.
-    """
-
-    @cache
-    def check() -> None:
-        try:
-            with archive.open(known) as source:
-                source.head(1)
-        except Absent as error:
-            raise ArchiveUnavailable(
-                f"{error}, which the release has: the archive seems to be moved, unmounted or in maintenance, and what "
-                "it says to be absent is not recorded. Run again when it is back, or correct the `archive` setting"
-            ) from None
-
-    return check
-
-
 def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted, archive: Archive) -> None:
     file.attrs["format"] = FORMAT
-    file.attrs["request"] = wanted.digest([chosen.path for chosen in selections])
+    file.attrs["request"] = wanted.digest([chosen.file for chosen in selections])
     file.attrs["skyharvest_version"] = __version__
     lengths = [len(chosen.fiber) for chosen in selections]
     _write_coadds(file.create_group("coadds"), selections)
@@ -380,12 +356,12 @@ def _stack(read: Sequence[Selection], tables: Sequence[dict[str, Array]], length
 
 
 def _write_coadds(group: h5py.Group, selections: Sequence[Selection]) -> None:
-    named = [parse_coadd_name(chosen.path) or _from_header(chosen.coadd) for chosen in selections]
+    kinds = [_kind(chosen) for chosen in selections]
     columns = {
         "path": [chosen.path for chosen in selections],
-        "survey": [survey for survey, _, _ in named],
-        "program": [program for _, program, _ in named],
-        "pix64": np.array([pix for _, _, pix in named], np.int64),
+        "survey": [survey for survey, _, _ in kinds],
+        "program": [program for _, program, _ in kinds],
+        "pix64": np.array([pix for _, _, pix in kinds], np.int64),
         "status": [chosen.status for chosen in selections],
         "reason": [chosen.reason for chosen in selections],
         "redrock": [chosen.redrock for chosen in selections],
@@ -394,9 +370,12 @@ def _write_coadds(group: h5py.Group, selections: Sequence[Selection]) -> None:
     hdf5.write_table(group, {name: np.asarray(values) for name, values in columns.items()})
 
 
-def _from_header(coadd: Coadd | None) -> tuple[str, str, int]:
-    """Return survey, program and pixel of a coadd whose name does not tell them."""
-    header = coadd.fits.hdus[0].header if coadd is not None else {}
+def _kind(chosen: Selection) -> tuple[str, str, int]:
+    """Return survey, program and pixel of a coadd; where nobody else knows them, its header may."""
+    file = chosen.file
+    if file.survey:
+        return file.survey, file.program, file.pix64
+    header = chosen.coadd.fits.hdus[0].header if chosen.coadd is not None else {}
     pixel = header.get("HPXPIXEL")
     pixel = pixel if isinstance(pixel, int) and 0 <= pixel < 2**63 else -1
     return str(header.get("SURVEY") or ""), str(header.get("PROGRAM") or ""), pixel

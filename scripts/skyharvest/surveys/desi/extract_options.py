@@ -1,17 +1,13 @@
 """What the programs that extract have in common on their command lines."""
 
 import argparse
-from pathlib import Path
 
-from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import InputError
 from skyharvest.surveys.desi.extract import Wanted
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--connections", type=int, default=1, help="open connections to the archive, at most")
-    parser.add_argument("--server-notes", type=Path, help="a file to remember in what the archive's server can do")
     parser.add_argument("--radius", type=float, default=1.0, help="match radius, arcsec")
     parser.add_argument("--report-radius", type=float, default=3.0, help="fibers up to here are counted, arcsec")
     parser.add_argument(
@@ -36,8 +32,3 @@ def wanted(options: argparse.Namespace) -> Wanted:
         redshifts=not options.no_redshifts,
         record_missing=options.record_missing,
     )
-
-
-def archive(options: argparse.Namespace) -> Archive:
-    """Return the archive."""
-    return Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes)

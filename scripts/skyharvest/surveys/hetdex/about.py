@@ -5,7 +5,7 @@ from typing import Any
 
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO
-from skyharvest.harvest.plan import Kind, Unit, cube_list, cube_path, read_cubes
+from skyharvest.harvest.plan import Kind, Unit
 from skyharvest.harvest.survey import Addresses, Survey
 from skyharvest.surveys.hetdex.release import load_release
 from skyharvest.surveys.hetdex.shown import BROWSER, READER, REPORT
@@ -35,9 +35,7 @@ SURVEY = Survey(
     unmatched="no_spectrum",
     near="n_cubes",
     unit_columns=("shotid", "ifuslot"),
-    read_plan=read_cubes,
-    path=cube_path,
-    listed=cube_list,
+    group=lambda cube: str(cube).partition("_")[0],
     index="ifu-index.fits",
     index_rule="fetch_hetdex_index",
     more_plan=("plan_cubes.npy", "urls.txt"),

@@ -15,11 +15,13 @@ Layout of an extracted file (n spectra, by CSV row):
 ``targets/nearest_arcsec``             (m,) from the cube's centre
 ``targets/n_cubes``                    (m,) 1
 ``cubes/path, status, reason``         (1,) ``read``, ``absent`` or ``unreadable``, and why
+attribute ``request``                  digest of the targets and options that it was made for
 =====================================  ====================================================================
 
 A target has a spectrum if some wavelength of it has enough coverage.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -79,6 +81,20 @@ class WantedSpectra:
     fwhm_arcsec: float = float("nan")
     maps: MapRequest | None = None
     check_absence: Callable[[], None] | None = None
+
+    def request(self, path: str, targets: npt.NDArray[Any]) -> str:
+        """Return 32 hex digits of what decides the content of a cube's file, but for what the archive holds.
+
+        Parameters
+        ----------
+        path, targets
+            As `extract_cube` takes them.
+        """
+        how = (FORMAT, path, self.radius_arcsec, self.min_coverage, self.masking, self.optimal, self.psf, self.maps)
+        digest = hashlib.blake2b(repr(how).encode(), digest_size=16)
+        for name in ("row", "ra", "dec", "wave"):
+            digest.update(targets[name].tobytes())
+        return digest.hexdigest()
 
     @property
     def psf(self) -> Psf | None:
@@ -151,6 +167,7 @@ def extract_cube(
         made.rows = tuple(targets["row"][found.has_spectrum].tolist())
     with hdf5.create(out, sealed=True) as file:
         file.attrs["format"] = FORMAT
+        file.attrs["request"] = wanted.request(path, targets)
         file.attrs["skyharvest_version"] = __version__
         _write(file, path, targets, found, made)
     return made

@@ -1,5 +1,7 @@
 """What HETDEX's rules ask beside what all surveys' do."""
 
+from typing import Any
+
 from skyharvest.core.csv_file import has_rows
 from skyharvest.harvest import rules
 from skyharvest.harvest.rules import options
@@ -42,6 +44,12 @@ class Harvest(rules.Harvest[Release]):
             map_size=maps["size_arcsec"] if maps["enabled"] else None,
             map_half_width=maps["half_width"] if maps["enabled"] else None,
         )
+
+    def assemble_mb(self, wildcards: Any) -> int:
+        """Return the memory of an assemble job: spectra of 20 kB, and eight maps of pixels of 0.5″ in 32 bits."""
+        maps = self.section["maps"]
+        source = 0.02 + (32e-6 * (2 * maps["size_arcsec"]) ** 2 if maps["enabled"] else 0)
+        return 800 + int(4 * source * sum(self.n_targets(wildcards)))
 
     @property
     def has_fits_maps(self) -> bool:

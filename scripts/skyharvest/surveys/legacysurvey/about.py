@@ -5,7 +5,7 @@ from typing import Any
 
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO
-from skyharvest.harvest.plan import Kind, Unit, batch_list, brick_path, read_bricks
+from skyharvest.harvest.plan import Kind, Unit
 from skyharvest.harvest.survey import Addresses, Survey
 from skyharvest.surveys.legacysurvey.release import load_release
 from skyharvest.surveys.legacysurvey.shown import BROWSER, READER, REPORT
@@ -35,9 +35,7 @@ SURVEY = Survey(
     unmatched="no_image",
     near="n_bands",
     unit_columns=("region", "brickname"),
-    read_plan=read_bricks,
-    path=brick_path,
-    listed=batch_list,
+    group=lambda brick: str(brick).partition("_")[2][:3],
     index="bricks.npy",
     index_rule="fetch_legacysurvey_bricks",
     more_plan=("plan_bricks.npy", "urls.txt"),

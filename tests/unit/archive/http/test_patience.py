@@ -6,11 +6,11 @@ import time
 import pytest
 
 from range_server import serve
+from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.file import HttpFile
 from skyharvest.archive.http.patience import PATIENCE_VARIABLE, Patience
 from skyharvest.core.errors import ArchiveUnavailable, InputError
-from skyharvest.surveys.desi.extract import absence_check
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=0.4)
 DATA = bytes(range(256)) * 4000

@@ -14,7 +14,6 @@ from astropy.coordinates import angular_separation
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
-from skyharvest.harvest.plan import extracted_path
 from skyharvest.surveys.desi import assemble as module
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
@@ -116,7 +115,7 @@ def crossmatch(results):
 
 def again(results, out, layout=None, extracted=None, pix16=PIX16):
     """Assemble the pixel once more, in another layout or from other extracted files."""
-    files = extracted or [extracted_path(results / "desi" / "extracted", pix) for pix in (PIX, NEXT)]
+    files = extracted or [DESI.path(results / "desi" / "extracted", pix) for pix in (PIX, NEXT)]
     return assemble(
         pix16,
         results / "targets" / "targets.parquet",
@@ -310,7 +309,7 @@ def test_arms_with_other_numbers_of_diagonals_go_together(results, tmp_path):
     for name in ("plan.csv", "plan_pixels.csv", "plan_targets.npy"):
         (tmp_path / "desi").mkdir(exist_ok=True)
         (tmp_path / "desi" / name).write_bytes((results / "desi" / name).read_bytes())
-    files = [extracted_path(results / "desi" / "extracted", PIX), extract_pixel(tmp_path, tmp_path, NEXT)]
+    files = [DESI.path(results / "desi" / "extracted", PIX), extract_pixel(tmp_path, tmp_path, NEXT)]
     again(results, tmp_path / "x.hdf5", Layout(arms=True), files[::-1])
     with h5py.File(tmp_path / "x.hdf5") as file:
         assert file["desi/r_resolution"].shape == (11, 11, 2326)
@@ -336,7 +335,7 @@ def change(path, out, spoil):
     ],
 )
 def test_extracted_files_that_do_not_fit_are_named(results, tmp_path, spoil, message):
-    files = [extracted_path(results / "desi" / "extracted", pix) for pix in (PIX, NEXT)]
+    files = [DESI.path(results / "desi" / "extracted", pix) for pix in (PIX, NEXT)]
     files[1] = change(files[1], tmp_path / "27259.hdf5", spoil)
     with pytest.raises(MalformedFile, match=message) as raised:
         again(results, tmp_path / "x.hdf5", extracted=files)
@@ -345,7 +344,7 @@ def test_extracted_files_that_do_not_fit_are_named(results, tmp_path, spoil, mes
 
 
 def test_a_torn_extracted_file_is_named(results, tmp_path):
-    files = [extracted_path(results / "desi" / "extracted", PIX), tmp_path / "27259.hdf5"]
+    files = [DESI.path(results / "desi" / "extracted", PIX), tmp_path / "27259.hdf5"]
     files[1].write_bytes(files[0].read_bytes()[:5000])
     with pytest.raises(MalformedFile, match=r"27259\.hdf5 is not a readable HDF5 file.*remove it"):
         again(results, tmp_path / "x.hdf5", extracted=files)
@@ -360,7 +359,7 @@ def test_targets_of_another_pixel_are_not_taken_along(results, tmp_path):
     at = table.schema.get_field_index("pix16")
     (tmp_path / "targets").mkdir()
     pq.write_table(table.set_column(at, "pix16", pa.array(moved)), tmp_path / "targets" / "targets.parquet")
-    files = [extracted_path(results / "desi" / "extracted", pix) for pix in (PIX, NEXT)]
+    files = [DESI.path(results / "desi" / "extracted", pix) for pix in (PIX, NEXT)]
     for pix16, rows in ((PIX16, [0, 3, 5, 5, 7, 7, 8]), (OTHER >> 4, [1, 1, 4, 4])):
         again(tmp_path, tmp_path / "x.hdf5", extracted=files, pix16=pix16)
         with h5py.File(tmp_path / "x.hdf5") as file:

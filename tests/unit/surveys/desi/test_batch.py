@@ -14,12 +14,12 @@ from skyharvest.archive.download import downloaded
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError
 from skyharvest.harvest.extracted import COLUMNS
-from skyharvest.harvest.plan import extracted_path
 from skyharvest.surveys.desi import extract
-from skyharvest.surveys.desi.batch import extract_batch, files_of
+from skyharvest.surveys.desi.about import SURVEY as DESI
+from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.extract import Wanted
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
-from small_release import RELEASE, near, path_of, simulated, write
+from small_release import RELEASE, coadd_files, extract_batch, near, path_of, simulated, write
 
 PIXELS = (27244, 27245, 27246)
 COADDS = {pix64: simulated(4, pix64=pix64, seed=pix64) for pix64 in PIXELS}
@@ -54,7 +54,7 @@ def run(root: Path, wanted: Wanted = WANTED, pixels=ASKED) -> list[tuple[int, ..
 
 def written(root: Path) -> dict[int, int]:
     """Return when each file was written."""
-    paths = {pix64: extracted_path(root / "extracted", pix64) for pix64 in PIXELS}
+    paths = {pix64: DESI.path(root / "extracted", pix64) for pix64 in PIXELS}
     return {pix64: path.stat().st_mtime_ns for pix64, path in paths.items() if path.exists()}
 
 
@@ -67,8 +67,8 @@ def test_every_pixel_is_what_it_is_alone(root, tmp_path):
     for pix64 in PIXELS:
         alone = replace(WANTED, targets=extract.Positions.of_pixel(root / "plan_targets.npy", pix64))
         with Archive(str(root / "archive")) as archive:
-            extract.extract(archive, ASKED[pix64], tmp_path / "alone.hdf5", alone)
-        made = extracted_path(root / "extracted", pix64)
+            extract.extract(archive, coadd_files(ASKED[pix64]), tmp_path / "alone.hdf5", alone)
+        made = DESI.path(root / "extracted", pix64)
         assert made.read_bytes() == (tmp_path / "alone.hdf5").read_bytes()
 
 
@@ -131,10 +131,10 @@ def unreadable(path: Path) -> None:
 def test_a_file_that_is_not_good_is_made_again(root, spoil):
     run(root)
     before = written(root)
-    good = extracted_path(root / "extracted", 27246).read_bytes()
-    spoil(extracted_path(root / "extracted", 27246))
+    good = DESI.path(root / "extracted", 27246).read_bytes()
+    spoil(DESI.path(root / "extracted", 27246))
     run(root)
-    assert extracted_path(root / "extracted", 27246).read_bytes() == good
+    assert DESI.path(root / "extracted", 27246).read_bytes() == good
     assert changed(root, before) == {27246}
 
 
@@ -148,7 +148,7 @@ def test_what_was_absent_is_asked_for_again_when_that_is_wanted(root):
     write(root / "archive", simulated(2, "backup", 27245, at=([10.0, 10.0], [20.0, 20.1])))
     assert late.exists()
     before = written(root)
-    extracted_path(root / "extracted", 27244).unlink()
+    DESI.path(root / "extracted", 27244).unlink()
     assert [line[3:] for line in run(root)] == [(1, 0, 0), (1, 0, 0), (1, 0, 1)]
     assert changed(root, before) == {27244}
     with Archive(str(root / "archive")) as archive:
@@ -164,7 +164,7 @@ def test_what_was_absent_is_asked_for_again_when_that_is_wanted(root):
 )
 def test_files_of_another_request_are_not_kept(root, other):
     run(root)
-    extracted_path(root / "extracted", 27246).unlink()
+    DESI.path(root / "extracted", 27246).unlink()
     before = written(root)
     run(root, replace(WANTED, **other))
     assert changed(root, before) == set(PIXELS)
@@ -189,7 +189,7 @@ def program(root: Path, *arguments: str) -> int:
 
 def test_whole_files_give_the_same_and_none_is_kept(root):
     run(root)
-    before = {pix64: extracted_path(root / "extracted", pix64).read_bytes() for pix64 in PIXELS}
+    before = {pix64: DESI.path(root / "extracted", pix64).read_bytes() for pix64 in PIXELS}
     with Archive(str(root / "archive")) as archive:
         extract_batch(
             archive,
@@ -199,7 +199,7 @@ def test_whole_files_give_the_same_and_none_is_kept(root):
             WANTED,
             at_hand=lambda coadds: downloaded(archive, files_of(RELEASE, coadds, redshifts=True), root / "downloads"),
         )
-    assert {pix64: extracted_path(root / "extracted", pix64).read_bytes() for pix64 in PIXELS} == before
+    assert {pix64: DESI.path(root / "extracted", pix64).read_bytes() for pix64 in PIXELS} == before
     assert [path for path in (root / "downloads").rglob("*") if path.is_file()] == []
 
 

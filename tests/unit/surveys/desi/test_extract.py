@@ -25,7 +25,7 @@ from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.coadd import Coadd
 from skyharvest.surveys.desi.extract import Positions, Wanted
-from small_release import ARCSEC, ARMS, RELEASE, edit, near, path_of, simulated, without_column, write
+from small_release import ARCSEC, ARMS, RELEASE, coadd_files, edit, near, path_of, simulated, without_column, write
 
 ROOT = Path(__file__).resolve().parents[4]
 PIX = 27247
@@ -78,7 +78,7 @@ def run(root, coadds, out, targets=None, **how):
     """Extract, and return every dataset by its path."""
     archive = root if isinstance(root, Archive) else Archive(str(root))
     with archive:
-        extract.extract(archive, coadds, out, Wanted(targets, **how))
+        extract.extract(archive, coadd_files(coadds), out, Wanted(targets, **how))
     return contents(out)
 
 
@@ -418,7 +418,7 @@ def test_every_transport_gives_the_same_bytes(own, tmp_path):
         run(Archive(server.url, patience=QUICK), paths, tmp_path / "http.hdf5", **how)
         with (
             Archive(server.url, patience=QUICK) as archive,
-            downloaded(archive, files_of(RELEASE, paths, redshifts=True), tmp_path / "fetched") as fetched,
+            downloaded(archive, files_of(RELEASE, coadd_files(paths), redshifts=True), tmp_path / "fetched") as fetched,
         ):
             run(fetched, paths, tmp_path / "files.hdf5", **how)
     local = (tmp_path / "local.hdf5").read_bytes()

@@ -18,7 +18,7 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, InputError, MalformedFile
-from skyharvest.harvest.plan import read_plan
+from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.plan import (
     NO_TARGETID,
     TARGET_DTYPE,
@@ -166,7 +166,7 @@ def test_a_pixels_digest_changes_with_its_own_targets_alone(made, targets, tmp_p
     listed = read_tilepix(folder / RELEASE.tilepix(), 64)
     how = {"nside": 64, "surveys": ["main"], "programs": ["dark", "bright"], "radius_arcsec": RADIUS}
     write_plan(make_plan(listed, moved, **how), tmp_path)
-    before, after = (read_plan(str(at / "plan.csv")).digest for at in (folder, tmp_path))
+    before, after = (DESI.read_plan(at / "plan.csv").digest for at in (folder, tmp_path))
     assert set(before) == set(after) == set(plan.targets["pix64"].tolist())
     here = set(plan.targets["pix64"][plan.targets["row"] == row].tolist())
     assert {pix for pix in before if before[pix] != after[pix]} == here
@@ -193,7 +193,7 @@ def test_a_plan_of_nothing_is_a_plan(made, tmp_path):
     assert (tmp_path / "plan.csv").read_text() == "survey,program,pix64,pix16,n_targets\n"
     assert (tmp_path / "plan_pixels.csv").read_text() == "pix16,pix64,n_targets,digest\n"
     assert len(targets_of_pixel(tmp_path / "plan_targets.npy", 27247)) == 0
-    assert read_plan(str(tmp_path / "plan.csv")).files == {}
+    assert DESI.read_plan(tmp_path / "plan.csv").files == {}
     assert "coadds to read            0" in summary(plan)
 
 
@@ -236,15 +236,15 @@ def test_the_plan_is_read_again_only_when_it_has_changed(made, tmp_path):
     for name in ("plan.csv", "plan_pixels.csv"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     path = tmp_path / "plan.csv"
-    planned = read_plan(str(path))
+    planned = DESI.read_plan(path)
     assert planned.files[27258] == [("main", "dark"), ("main", "bright")]
     assert planned.n_targets[27258] == (plan.targets["pix64"] == 27258).sum()
     assert sorted(planned.searched) == sorted(set(plan.pix16.tolist()))
     assert planned.searched[27258 >> 4].count(27258) == 1
-    assert read_plan(str(path)) is planned
+    assert DESI.read_plan(path) is planned
     path.write_text(path.read_text().splitlines()[0] + "\nmain,dark,7,0,1\n")
     os.utime(path, ns=(1, 1))
-    assert dict(read_plan(str(path)).files) == {7: [("main", "dark")]}
+    assert dict(DESI.read_plan(path).files) == {7: [("main", "dark")]}
 
 
 # --- Lists that are none ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from range_server import serve
 from skyharvest.archive.archive import Archive
 from skyharvest.surveys.desi.coadd import Coadd
 from skyharvest.surveys.desi.extract import Positions, Wanted, extract
-from small_release import edit, path_of, simulated, write
+from small_release import coadd_files, edit, path_of, simulated, write
 
 N = 300  # FIBERMAP is longer than the first read
 COADD = simulated(N)
@@ -31,7 +31,7 @@ def wanted(k) -> Wanted:
 def test_a_coadd_takes_three_requests_for_headers_and_tables_and_one_for_all_rows(root, tmp_path):
     rows = np.arange(0, N, 20)  # 12 images each: 180 ranges, which Apache takes too
     with serve(root) as server, Archive(server.url) as archive:
-        [chosen] = extract(archive, [path_of(COADD)], tmp_path / "out.hdf5", wanted(rows))
+        [chosen] = extract(archive, coadd_files([path_of(COADD)]), tmp_path / "out.hdf5", wanted(rows))
         assert len(chosen.fiber) == len(rows)
         asked = [path for path, _ in server.requests]
         assert sum("coadd-" in path for path in asked) <= 4

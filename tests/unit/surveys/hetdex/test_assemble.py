@@ -11,7 +11,6 @@ import pytest
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
-from skyharvest.harvest.plan import cube_path, read_cubes
 from skyharvest.surveys.hetdex import extract as hetdexextract
 from skyharvest.surveys.hetdex.about import SURVEY as HETDEX
 from skyharvest.surveys.hetdex.assemble import assemble_hetdex
@@ -67,7 +66,7 @@ def results(tmp_path_factory) -> Path:
     columns = {name: np.asarray(targets.table.column(name).to_numpy()) for name in ("row", "ra", "dec", "pix16")}
     write_plan(make_plan(read_index(root / "ifu-index.fits"), columns), root / "hetdex", RELEASE, "archive")
     extract(root)
-    for pix16, cubes in read_cubes(str(root / "hetdex/plan.csv")).searched.items():
+    for pix16, cubes in HETDEX.read_plan(root / "hetdex/plan.csv").searched.items():
         assemble(root, pix16, cubes)
     return root
 
@@ -83,7 +82,7 @@ def extract(root: Path) -> None:
             (archive / path).parent.mkdir(parents=True, exist_ok=True)
             if slot != "001":
                 (archive / path).touch()
-            out = cube_path(root / "hetdex/extracted", f"{shotid}_{slot}")
+            out = HETDEX.path(root / "hetdex/extracted", f"{shotid}_{slot}")
             targets = targets_of_cube(root / "hetdex/plan_targets.npy", shotid, slot)
             with Archive(str(archive)) as source:
                 extract_cube(source, path, targets, out, wanted=WantedSpectra(), scratch=root / "scratch")
@@ -108,7 +107,7 @@ def assemble(root: Path, pix16: int, cubes) -> Path:
     out = HETDEX.crossmatch(root / "hetdex_crossmatches", pix16)
     assemble_hetdex(
         pix16,
-        [cube_path(root / "hetdex/extracted", cube) for cube in cubes],
+        [HETDEX.path(root / "hetdex/extracted", cube) for cube in cubes],
         out,
         targets=root / "targets/targets.parquet",
         plan_targets=root / "hetdex/plan_targets.npy",

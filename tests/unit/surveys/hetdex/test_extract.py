@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from range_server import serve
+from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
@@ -17,10 +18,9 @@ from skyharvest.core.errors import ArchiveUnavailable
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import listed
 from skyharvest.harvest.journal import read_journal
-from skyharvest.harvest.plan import CUBE
 from skyharvest.simulate.hetdex.cube import PointSources, write_cube
-from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.hetdex import extract
+from skyharvest.surveys.hetdex.about import SURVEY as HETDEX
 from skyharvest.surveys.hetdex.cube import read_cube
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE
@@ -145,20 +145,20 @@ def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(release,
 
     def program(root: str) -> int:
         words = ["--archive", root, "--release", "pdr1", "--cube", f"{SHOTID}_{SLOT}", "--targets", "targets.npy"]
-        words += ["--cubes", "cubes.npy", "--out", "out.hdf5", "--list", "out.csv", "--download", "scratch"]
+        words += ["--cubes", "cubes.npy", "--extracted", "extracted", "--list", "out.csv", "--download", "scratch"]
         words += ["--journal", "journal.csv", "--plan", "plan.csv", "--known", "ifu-index.fits"]
         return cli.run(extract_hetdex.main, extract_hetdex.build_parser(), words)
 
     with serve(release) as server:
         server.misbehave = lambda handler, _: handler.answer(503, b"") is None
         assert program(server.url) == cli.EXIT_TRY_AGAIN
-        assert not Path("out.hdf5").exists() and not Path("out.csv").exists()
+        assert not HETDEX.path(Path("extracted"), f"{SHOTID}_{SLOT}").exists() and not Path("out.csv").exists()
         failed = read_journal(Path("journal.csv")).failed[f"{SHOTID}_{SLOT}"]
         assert "HTTP 503" in failed.message
         server.misbehave = None
         assert program(server.url) == 0
     read = read_journal(Path("journal.csv"))
-    line = read.files[f"{SHOTID}_{SLOT}", *CUBE]
+    line = read.files[f"{SHOTID}_{SLOT}", *HETDEX.kind]
     assert (read.failed, line.status, line.n_searched, line.n_spectra, line.rows) == ({}, "read", 3, 2, (3, 13))
     assert line.bytes >= (release / PATH).stat().st_size
     with Path("out.csv").open(newline="") as stream:

@@ -21,7 +21,6 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
-from skyharvest.harvest.plan import brick_path, read_bricks
 from skyharvest.simulate.legacysurvey.brick import FWHM, PIXEL, Stars, enclosed, write_brick
 from skyharvest.surveys.legacysurvey import extract as brickextract
 from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
@@ -100,7 +99,7 @@ def results(tmp_path_factory) -> Path:
         for path in directory.iterdir() if name == BAD else ():
             path.write_text("<!DOCTYPE html><html>busy</html>".ljust(9000))
     extract(root, root / "legacysurvey/extracted")
-    for pix16, found in read_bricks(str(root / "legacysurvey/plan.csv")).searched.items():
+    for pix16, found in LEGACYSURVEY.read_plan(root / "legacysurvey/plan.csv").searched.items():
         assembled(root, pix16, found)
     return root
 
@@ -138,14 +137,14 @@ def extract(root: Path, out: Path, wanted: WantedCutouts = WANTED, names=(*NAMES
             images = bricks_of_plan(plan / "plan_bricks.npy", "south", name)
             targets = targets_of_brick(plan / "plan_targets.npy", "south", name)
             how = {"wanted": wanted, "request": request_of(images, targets, wanted), "scratch": root / "scratch"}
-            extract_brick(archive, RELEASE, images, targets, brick_path(out, f"south_{name}"), **how)
+            extract_brick(archive, RELEASE, images, targets, LEGACYSURVEY.path(out, f"south_{name}"), **how)
 
 
 def assembled(root: Path, pix16: int, found, extracted: Path | None = None, out: Path | None = None) -> Path:
     out = out or LEGACYSURVEY.crossmatch(root / "legacysurvey_crossmatches", pix16)
     assemble(
         pix16,
-        [brick_path(extracted or root / "legacysurvey/extracted", brick) for brick in found],
+        [LEGACYSURVEY.path(extracted or root / "legacysurvey/extracted", brick) for brick in found],
         out,
         targets=root / "targets/targets.parquet",
         name="chandra",
@@ -258,7 +257,7 @@ def test_chunks_are_copied_as_they_are(results, cutouts):
     where = {name: k for k, name in enumerate(cutouts["csv row"].tolist())}
     with h5py.File(LEGACYSURVEY.crossmatch(results / "legacysurvey_crossmatches", PIX16)) as file:
         for brick in ALL:
-            with h5py.File(brick_path(results / "legacysurvey/extracted", brick)) as of_brick:
+            with h5py.File(LEGACYSURVEY.path(results / "legacysurvey/extracted", brick)) as of_brick:
                 for at, row in enumerate(of_brick["row"][:].tolist()):
                     for place in ("image", "invvar"):
                         for k in range(3):
@@ -287,7 +286,7 @@ def test_images_of_another_type_are_promoted(results, cutouts, tmp_path):
         del file["maskbits"]
         file.create_dataset("maskbits", data=bits, chunks=(1, CUTOUT, CUTOUT), compression="gzip")
 
-    remade(brick_path(extracted, ALL[0]), change)
+    remade(LEGACYSURVEY.path(extracted, ALL[0]), change)
     with h5py.File(assembled(results, PIX16, ALL, extracted, tmp_path / "a.hdf5")) as file:
         np.testing.assert_array_equal(file["legacysurvey/maskbits"][:], cutouts["maskbits"], strict=True)
         np.testing.assert_array_equal(file["legacysurvey/image"][:], cutouts["image"])
@@ -309,7 +308,7 @@ def test_files_of_another_configuration_are_refused(results, tmp_path, wanted):
 
 def test_a_file_that_is_not_as_it_was_written_is_refused(results, tmp_path):
     extracted = shutil.copytree(results / "legacysurvey/extracted", tmp_path / "extracted")
-    path = brick_path(extracted, ALL[1])
+    path = LEGACYSURVEY.path(extracted, ALL[1])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -319,7 +318,7 @@ def test_a_file_that_is_not_as_it_was_written_is_refused(results, tmp_path):
 
 def program(results: Path, out: Path, *extracted: str) -> int:
     words = ["--pix16", str(PIX16), "--targets", str(results / "targets/targets.parquet"), "--extracted"]
-    words += [str(brick_path(results / "legacysurvey/extracted", brick)) for brick in extracted]
+    words += [str(LEGACYSURVEY.path(results / "legacysurvey/extracted", brick)) for brick in extracted]
     words += ["--out", str(out), "--release", "demo", "--config-hash", "ab", "--radii", *map(str, RADII)]
     return cli.run(assemble_legacysurvey.main, assemble_legacysurvey.build_parser(), words)
 

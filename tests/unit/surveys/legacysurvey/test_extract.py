@@ -15,6 +15,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from range_server import serve
+from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
@@ -22,11 +23,10 @@ from skyharvest.core.errors import ArchiveUnavailable, InputError
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import listed
 from skyharvest.harvest.journal import read_journal
-from skyharvest.harvest.plan import BRICK
 from skyharvest.simulate.legacysurvey.brick import MASKBITS, PIXEL, Stars, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
-from skyharvest.surveys.desi.extract import absence_check
 from skyharvest.surveys.legacysurvey import extract
+from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
 from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
 from skyharvest.surveys.legacysurvey.plan import IMAGE_DTYPE, TARGET_DTYPE
 from skyharvest.surveys.legacysurvey.release import load_release
@@ -607,7 +607,7 @@ def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(pair, pr
         assert program(server.url, brick, "--download", "downloads") == 0
         assert list(Path("downloads").iterdir()) == []
         journal = read_journal(Path("journal.csv"))
-        line = journal.files[brick, *BRICK]
+        line = journal.files[brick, *LEGACYSURVEY.kind]
         made = (journal.failed, line.status, line.n_searched, line.n_spectra, line.rows)
         assert made == ({}, "read", 3, 3, (3, 13, 23))
         assert line.bytes >= sum(path.stat().st_size for path in root.rglob("*.fz") if "psfsize" not in path.name)

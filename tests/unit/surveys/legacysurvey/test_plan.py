@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.harvest.plan import batch_list, brick_path, read_bricks
+from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
 from skyharvest.surveys.legacysurvey.bricks import fetch_bricks, home_bricks
 from skyharvest.surveys.legacysurvey.plan import (
     IMAGE_DTYPE,
@@ -266,11 +266,13 @@ def test_a_job_finds_its_targets(made):
 
 def test_the_workflow_reads_the_plan(made):
     plan, folder = made
-    planned = read_bricks(str(folder / "plan.csv"))
+    planned = LEGACYSURVEY.read_plan(folder / "plan.csv")
     units = [f"{b['region'].decode()}_{b['brickname'].decode()}" for b in plan.bricks]
     assert list(planned.files) == units
     assert list(planned.n_targets.values()) == plan.n_targets.tolist()
-    assert [planned.bands[unit] for unit in units] == [bands.decode() for bands in plan.bricks["bands"].tolist()]
+    with (folder / "plan.csv").open(newline="") as stream:
+        bands = [line["bands"] for line in csv.DictReader(stream)]
+    assert bands == [of_brick.decode() for of_brick in plan.bricks["bands"].tolist()]
     assert [(pix, units.index(unit)) for pix, at in planned.searched.items() for unit in at] == [
         tuple(pair) for pair in plan.needed.tolist()
     ]
@@ -283,14 +285,14 @@ def test_the_workflow_reads_the_plan(made):
     assert any(len(bricks) > 1 for bricks in planned.batches.values())
     extracted = folder / "extracted"
     unit = units[0]
-    assert brick_path(extracted, unit) == extracted / unit[6:9] / f"{unit}.hdf5"
-    brick_path(extracted, unit).parent.mkdir(parents=True)
-    brick_path(extracted, unit).touch()
-    assert set(planned.unmade(extracted, set())) == set(units[1:])
-    assert set(planned.unmade(extracted, {unit})) == set(units)
-    batch_list(extracted, planned.batch[unit]).parent.mkdir(parents=True)
-    batch_list(extracted, planned.batch[unit]).touch()
-    assert set(planned.unmade(extracted, {unit})) == set(units) - set(planned.batches[planned.batch[unit]])
+    assert LEGACYSURVEY.path(extracted, unit) == extracted / unit[6:9] / f"{unit}.hdf5"
+    LEGACYSURVEY.path(extracted, unit).parent.mkdir(parents=True)
+    LEGACYSURVEY.path(extracted, unit).touch()
+    assert set(planned.missing(extracted, set())) == set(units[1:])
+    assert set(planned.missing(extracted, {unit})) == set(units)
+    LEGACYSURVEY.listed(extracted, planned.batch[unit]).parent.mkdir(parents=True)
+    LEGACYSURVEY.listed(extracted, planned.batch[unit]).touch()
+    assert set(planned.missing(extracted, {unit})) == set(units) - set(planned.batches[planned.batch[unit]])
 
 
 def test_a_bricks_digest_changes_with_its_own_targets_and_bricks_alone(sky, made, tmp_path):
@@ -357,7 +359,7 @@ def test_a_plan_of_nothing_is_a_plan(tmp_path, lacking):
     assert len(targets_of_brick(tmp_path / "plan_targets.npy", "south", "0001p000")) == 0
     assert np.load(tmp_path / "plan_bricks.npy").dtype == IMAGE_DTYPE
     assert "bricks to read            0" in summary(plan, ROOT)
-    assert read_bricks(str(tmp_path / "plan.csv")).files == {}
+    assert LEGACYSURVEY.read_plan(tmp_path / "plan.csv").files == {}
 
 
 @pytest.mark.parametrize("size", [0, -1, 10_000])
