@@ -18,7 +18,7 @@ Addresses = tuple[str, Callable[[Unit, Kind], str]]
 """Directory or URL of an archive ("" if it has none), and the path below it of a unit's file of a kind."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # each is only equal to itself
 class Survey:
     """A survey.
 
