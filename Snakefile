@@ -1,16 +1,11 @@
 # Skyharvest: the table of contents. What a run does is in rules/, how it does it in scripts/, what it may be told in
 # config/. Bare `snakemake` makes what the config asks for; without --configfile that is the demo.
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.27")
 
-if not workflow.overwrite_configfiles:
 
-    configfile: Path(workflow.current_basedir, "config", "demo.yaml")
-
-
+include: "rules/home.smk"
 include: "rules/common.smk"
 include: "rules/status.smk"
 include: "rules/demo.smk"

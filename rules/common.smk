@@ -1,14 +1,8 @@
 # The configuration, the surveys of a run, and names and paths for every rule. No rules here.
 import json
 import shlex
-import sys
-from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-
-# Where this workflow is, also when another one imports it as a module.
-HOME = Path(workflow.current_basedir).parent
-sys.path.insert(0, str(HOME / "scripts"))
 
 from skyharvest.config.load import digest, validate
 from skyharvest.archive.archive import is_url
