@@ -54,7 +54,11 @@ def test_nested_settings_on_the_command_line_reach_the_plan(demo, run):
 
 
 def test_every_program_has_help():
-    for program in sorted((ROOT / "scripts").glob("*.py")):
+    programs = [
+        path for path in sorted((ROOT / "scripts").rglob("*.py")) if ROOT / "scripts/skyharvest" not in path.parents
+    ]
+    assert len(programs) > 20
+    for program in programs:
         assert python(ROOT, str(program), "--help").startswith("usage: ")
         assert (
             f"scripts/{program.name}" in README
