@@ -18,6 +18,9 @@ from skyharvest.harvest.survey import Survey
 
 R = TypeVar("R", bound=ArchivedRelease)
 
+LAYOUT = 2
+"""Number of the layout of extracted files: those of an earlier one are extracted anew."""
+
 
 def options(**settings: Any) -> str:
     """Return settings as options of a command, quoted for a shell: ``min_flag=2`` → ``--min-flag 2``.
@@ -168,9 +171,9 @@ class Harvest(Generic[R]):
         return [n_targets[unit] for unit in self.units(wildcards)]
 
     def digests(self, wildcards: Any) -> list[str]:
-        """Return the digest of the targets of each unit of a job: they are extracted anew where it differs."""
+        """Return the digest of the targets of each unit of a job, and `LAYOUT`: where that differs, it is done anew."""
         digest = self.plan.digest
-        return [digest[unit] for unit in self.units(wildcards)]
+        return [f"{digest[unit]}/{LAYOUT}" for unit in self.units(wildcards)]
 
     def minutes(self, wildcards: Any, targets: int, whole: int, rows: int) -> int:
         """Return how long an extract job may take at a slow hour of the archive.

@@ -9,7 +9,7 @@ import pytest
 
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError
-from skyharvest.harvest.rules import Harvest, options, pixels_of_spectra
+from skyharvest.harvest.rules import LAYOUT, Harvest, options, pixels_of_spectra
 from skyharvest.surveys import NAMES, load_harvests
 
 PLANS = {
@@ -74,7 +74,7 @@ def test_the_units_of_a_job_follow_from_its_wildcards(harvests):
     assert desi.units(job(unit="27250", folder="272")) == [27250]
     assert desi.units() == [27247, 27250, 27260]
     assert desi.n_targets(job(pix16="1703")) == [3, 1, 20]
-    assert desi.digests(job(batch="1703")) == ["bb", "cc"]
+    assert desi.digests(job(batch="1703")) == [f"bb/{LAYOUT}", f"cc/{LAYOUT}"]
     others = harvests()[0]
     assert others["hetdex"].units(job(unit="20190102009_035")) == ["20190102009_035"]
     assert others["legacysurvey"].units(job(pix16="5")) == ["south_1234p567", "north_1234p570"]
