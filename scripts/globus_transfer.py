@@ -1,4 +1,4 @@
-"""Copy DESI coadds, their redrock files and checksums by Globus, and record what became of each file."""
+"""Copy DESI coadds, their redrock files and checksums by Globus, and record the status of each file."""
 
 import argparse
 import shlex
@@ -13,48 +13,54 @@ from skyharvest.surveys.desi.globus.client import TOKEN_FILE, connect
 from skyharvest.surveys.desi.globus.collection import Collection, path_problem
 from skyharvest.surveys.desi.globus.files import ABSENT, check_local, read_pixels, read_plan, wanted_files, write_record
 from skyharvest.surveys.desi.globus.state import State, batches
-from skyharvest.surveys.desi.globus.transfer import Pace, Transfer, check_access, check_label, summary
+from skyharvest.surveys.desi.globus.transfer import Polling, Transfer, check_access, check_label, summary
 from skyharvest.surveys.desi.plan import cached_tilepix, fetch_tilepix
 from skyharvest.surveys.desi.release import Release, load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("dest_endpoint", metavar="DEST_ENDPOINT", help="UUID of the collection to copy to")
-    made.add_argument("dest_path", metavar="DEST_PATH", help="absolute path on it of what is to hold spectro/")
-    made.add_argument("--release", default="dr1", help="a key of config/releases.yaml")
-    which = made.add_argument_group("which files", "without any of these, all that the release lists")
-    which.add_argument("--healpix", type=int, nargs="+", metavar="PIX64", help="NSIDE=64 NESTED pixels")
-    which.add_argument("--healpix-file", type=Path, metavar="F", help="a pixel per line, or a CSV with a column pix64")
-    which.add_argument("--surveys", nargs="+", default=["main"], metavar="SURVEY", help="surveys to use")
-    which.add_argument("--programs", nargs="+", default=["dark", "bright"], metavar="PROGRAM", help="programs to use")
-    which.add_argument(
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("dest_endpoint", metavar="DEST_ENDPOINT", help="UUID of the collection to copy to")
+    parser.add_argument("dest_path", metavar="DEST_PATH", help="absolute path on it of what is to hold spectro/")
+    parser.add_argument("--release", default="dr1", help="a key of config/releases.yaml")
+    selection = parser.add_argument_group("which files", "without any of these, all that the release lists")
+    selection.add_argument("--healpix", type=int, nargs="+", metavar="PIX64", help="NSIDE=64 NESTED pixels")
+    selection.add_argument(
+        "--healpix-file", type=Path, metavar="F", help="a pixel per line, or a CSV with a column pix64"
+    )
+    selection.add_argument("--surveys", nargs="+", default=["main"], metavar="SURVEY", help="surveys to use")
+    selection.add_argument(
+        "--programs", nargs="+", default=["dark", "bright"], metavar="PROGRAM", help="programs to use"
+    )
+    selection.add_argument(
         "--tilepix-cache", type=Path, metavar="F", help="tilepix.fits; fetched to here if it is not there or damaged"
     )
-    which.add_argument(
+    selection.add_argument(
         "--plan", type=Path, metavar="PLAN.csv", help="copy a plan's coadds, instead of all of the above"
     )
-    how = made.add_argument_group("how")
-    how.add_argument("--source-endpoint", metavar="UUID", help="the collection to copy from; else the release's")
-    how.add_argument("--source-path", metavar="PATH", help="absolute path on it of what holds spectro/")
-    how.add_argument("--batch-size", type=int, default=500, metavar="N", help="files per task")
-    how.add_argument(
+    transfer = parser.add_argument_group("how")
+    transfer.add_argument("--source-endpoint", metavar="UUID", help="the collection to copy from; else the release's")
+    transfer.add_argument("--source-path", metavar="PATH", help="absolute path on it of what holds spectro/")
+    transfer.add_argument("--batch-size", type=int, default=500, metavar="N", help="files per task")
+    transfer.add_argument(
         "--sync-level",
         choices=["exists", "size", "mtime", "checksum"],
         default="checksum",
         help="what makes a file that is there already equal, so that it is not copied",
     )
-    how.add_argument("--label", help="of the tasks, on app.globus.org; skyharvest and the release if not given")
-    how.add_argument(
+    transfer.add_argument("--label", help="of the tasks, on app.globus.org; skyharvest and the release if not given")
+    transfer.add_argument(
         "--local", type=Path, metavar="DIR", help="DEST_PATH as this machine sees it: check that files arrive"
     )
-    how.add_argument("--poll", type=float, default=10, metavar="SECONDS", help="between two looks at the tasks")
-    how.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer; the next run goes on waiting")
-    how.add_argument(
+    transfer.add_argument("--poll", type=float, default=10, metavar="SECONDS", help="between two looks at the tasks")
+    transfer.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="wait no longer; the next run goes on waiting"
+    )
+    transfer.add_argument(
         "--token-file", type=Path, default=TOKEN_FILE, metavar="F", help="where the login is kept, mode 0600"
     )
-    how.add_argument(
+    transfer.add_argument(
         "--record",
         "--results",
         type=Path,
@@ -62,16 +68,16 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="OUT.csv",
         help="what became of every file; written at the end. Beside it, a .state.json for the next run to go on from",
     )
-    how.add_argument("--dry-run", action="store_true", help="show what would be copied; no login")
-    how.add_argument("--login", action="store_true", help="log in, try both collections, and copy nothing")
-    return made
+    transfer.add_argument("--dry-run", action="store_true", help="show what would be copied; no login")
+    transfer.add_argument("--login", action="store_true", help="log in, try both collections, and copy nothing")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Transfer, and record."""
     release = load_release(options.release)
     destination = collection(options.dest_endpoint, options.dest_path, "DEST_ENDPOINT", "DEST_PATH")
-    source = source_of(options, release)
+    source = source_collection(options, release)
     label = check_label(options.label or f"skyharvest {release.name}")
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}: expected 1 or more")
@@ -82,7 +88,7 @@ def main(options: argparse.Namespace) -> None:
         cli.log.info("logged in; both collections can be listed")
         return
 
-    coadds = read_plan(options.plan) if options.plan else listed(options, release)
+    coadds = read_plan(options.plan) if options.plan else listed_coadds(options, release)
     files = wanted_files(release, coadds)
     state = State.load(Path(f"{options.record}.state.json"), source, destination, options.local)
     paths = [file.path for file in files]
@@ -102,7 +108,7 @@ def main(options: argparse.Namespace) -> None:
                 batch_size=options.batch_size,
                 sync_level=options.sync_level,
                 label=label,
-                pace=Pace(poll_s=options.poll),
+                polling=Polling(poll_s=options.poll),
             )
             statuses = transfer.run(paths, options.timeout)
     if options.local:
@@ -114,7 +120,7 @@ def main(options: argparse.Namespace) -> None:
 
 
 def collection(endpoint: str, path: str, endpoint_name: str, path_name: str) -> Collection:
-    """Return a place on a Globus collection, having checked its form."""
+    """Return a directory on a Globus collection, after a check of its form."""
     try:
         uuid = str(UUID(endpoint))
     except ValueError:
@@ -125,8 +131,8 @@ def collection(endpoint: str, path: str, endpoint_name: str, path_name: str) -> 
     return Collection(uuid, path.rstrip("/") or "/")
 
 
-def source_of(options: argparse.Namespace, release: Release) -> Collection:
-    """Return where to copy from: what the options say, else the release's public collection."""
+def source_collection(options: argparse.Namespace, release: Release) -> Collection:
+    """Return where to copy from: the options' collection, else the release's public one."""
     endpoint = options.source_endpoint or release.globus.get("endpoint")
     path = options.source_path or (release.globus.get("path") if not options.source_endpoint else None)
     if not endpoint or not path:
@@ -139,25 +145,25 @@ def source_of(options: argparse.Namespace, release: Release) -> Collection:
 
 def login_arguments(options: argparse.Namespace) -> list[str]:
     """Return the arguments of the command that logs in for this transfer."""
-    chosen = ["--login", "--release", options.release]
+    arguments = ["--login", "--release", options.release]
     for name in ("source_endpoint", "source_path"):
         if getattr(options, name):
-            chosen += [f"--{name.replace('_', '-')}", getattr(options, name)]
+            arguments += [f"--{name.replace('_', '-')}", getattr(options, name)]
     if options.token_file != TOKEN_FILE:
-        chosen += ["--token-file", str(options.token_file)]
-    return [*chosen, options.dest_endpoint, options.dest_path]
+        arguments += ["--token-file", str(options.token_file)]
+    return [*arguments, options.dest_endpoint, options.dest_path]
 
 
-def listed(options: argparse.Namespace, release: Release) -> list[tuple[str, str, int]]:
-    """Return the coadds that the release lists of the surveys, programs and pixels that are asked for."""
+def listed_coadds(options: argparse.Namespace, release: Release) -> list[tuple[str, str, int]]:
+    """Return the release's coadds of the given surveys, programs and pixels."""
     cache = options.tilepix_cache or Path(f"resources/desi/{release.name}/tilepix.fits")
     with Archive(release.list_root(".")) as archive:
         table = cached_tilepix(archive, release, cache) if cache.exists() else fetch_tilepix(archive, release, cache)
     triples = zip(table.survey.tolist(), table.program.tolist(), table.pix64.tolist(), strict=True)
-    coadds = [one for one in triples if one[0] in options.surveys and one[1] in options.programs]
+    coadds = [coadd for coadd in triples if coadd[0] in options.surveys and coadd[1] in options.programs]
     if options.healpix or options.healpix_file:
         wanted = set(options.healpix or []) | (read_pixels(options.healpix_file) if options.healpix_file else set())
-        coadds = [one for one in coadds if one[2] in wanted]
+        coadds = [coadd for coadd in coadds if coadd[2] in wanted]
         unlisted = wanted - {pix64 for _, _, pix64 in coadds}
         if unlisted:
             cli.log.warning("%d of %d pixels are not listed, such as %d", len(unlisted), len(wanted), min(unlisted))

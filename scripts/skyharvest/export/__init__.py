@@ -1,1 +1,1 @@
-"""The spectra in formats of others."""
+"""Spectra in file formats of other projects."""

@@ -1,6 +1,6 @@
 """Write the spectra of one NSIDE=16 pixel as DESI writes a coadd: a FITS file that desispec and specutils read.
 
-It holds every spectrum of the pixel's targets once, bit for bit as in the extracted files and thus in DESI's coadds:
+It holds every spectrum of the pixel's targets once, bit for bit as in DESI's coadds:
 
 ==========================================  ===================================================================
 ``FIBERMAP``                                every column of DESI's, then those below
@@ -11,23 +11,23 @@ It holds every spectrum of the pixel's targets once, bit for bit as in the extra
 ``SCORES``                                  every column of DESI's, row by row
 ==========================================  ===================================================================
 
-The dark, bright and backup spectra of a target are rows with the same TARGETID, as in what desispec's own
-``read_spectra_parallel`` puts together from several coadds: FIBERMAP says which coadd a row is from.
+The dark, bright and backup spectra of a target are rows with the same TARGETID, as desispec's
+``read_spectra_parallel`` returns them; FIBERMAP says which coadd a row is from:
 
 ==========================  ===================================================================================
 ``SURVEY, PROGRAM``         such as ``main``, ``dark``
 ``HEALPIX``                 NSIDE=64 pixel of the coadd
 ``CSV_ROW``                 0-based row of the CSV that it matches; the nearest one, if there are several
 ``CSV_SEPARATION``          distance to that row's position, arcsec
-``CSV_ROWS``                all that it matches in this pixel, nearest first: ``12,345``
+``CSV_ROWS``                all rows that it matches in this pixel, nearest first: ``12,345``
 ==========================  ===================================================================================
 
-What takes rows with one TARGETID for one target (``desispec.coaddition.coadd``, redrock) is to be given one program at
-a time: ``spectra[spectra.fibermap["PROGRAM"] == "dark"]``.
+``desispec.coaddition.coadd`` and redrock take rows with the same TARGETID for one target: give them one program at a
+time, ``spectra[spectra.fibermap["PROGRAM"] == "dark"]``.
 
-There is no EXP_FIBERMAP. Redrock's fits are in a file of their own, ``redrock-…``, where ``read_spectra`` looks for
-them (``return_redshifts=True``); its REDSHIFTS has the same rows. An arm that no coadd has is left out; where a file
-lacks an arm that another has, its flux and ivar are 0 and its mask is desispec's NODATA.
+There is no EXP_FIBERMAP. Redrock's fits are in a separate file, ``redrock-…``, where ``read_spectra`` looks for them
+(``return_redshifts=True``); its REDSHIFTS has the same rows. An arm that no coadd has is left out. Where only some
+coadds have an arm, the others have flux and ivar 0 and desispec's mask bit NODATA.
 
 Sources: desidatamodel.readthedocs.io, coadd-SURVEY-PROGRAM-PIXNUM; desispec 0.70, ``desispec.io.spectra``.
 """
@@ -47,13 +47,14 @@ from skyharvest.core import provenance
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
+from skyharvest.formats.fits_header import BLOCK
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import stack_columns
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
-BLOCK = 2880  # bytes
+
 BATCH_ROWS = 128  # of the widest image: 16 MB
 BITPIX = {"f4": -32, "f8": -64, "i2": 16, "i4": 32, "u4": 32}
 NODATA = 1 << 8  # desispec.maskbits.specmask
@@ -65,15 +66,15 @@ UNITS = {
 
 
 @dataclass
-class Piece:
-    """The spectra of one extracted file.
+class Selection:
+    """The spectra of one extracted file that are exported.
 
     Attributes
     ----------
     take : (k,) int64
-        A row of the extracted file for each of its spectra, rising.
+        Their rows in the extracted file, in increasing order.
     added
-        FIBERMAP's own columns of this module, (k,) each.
+        Columns that this module adds to FIBERMAP, (k,) each.
     """
 
     file: h5py.File
@@ -101,34 +102,34 @@ def export_fits(
     extracted
         Extracted files of every NSIDE=64 pixel that was searched for the pixel's targets.
     out
-        ``coadd-….fits``. A pixel whose targets matched nothing has tables and images without rows.
+        ``coadd-….fits``. Without any match, tables and images have no rows.
     redrock
         ``redrock-….fits`` in the same directory, if wanted.
     attributes
-        Cards of the primary header, beside pixel and provenance.
+        Additional cards of the primary header.
 
     Raises
     ------
     MalformedFile
-        If an extracted file is torn, or does not go with the others. The message says to remove it.
+        If an extracted file is damaged, or inconsistent with the others. The message says to remove it.
     """
     from astropy.io import fits  # noqa: PLC0415 (0.8 s)
 
     rows = arrow.to_numpy(arrow.rows_where(targets, "pix16", pix16).column("row"))[0]
     with ExitStack() as opened:
         files = [opened.enter_context(hdf5.reading(path, check=True)) for path in extracted]
-        pieces = [_piece(file, rows) for file in files]
-        fibermap = _table(pieces, "fibermap")
-        for name in [name for piece in pieces[:1] for name in piece.added]:
-            fibermap[name] = np.concatenate([piece.added[name] for piece in pieces])
-        scores = _table(pieces, "scores")
-        redshifts = _redshifts(pieces, fibermap["TARGETID"]) if redrock is not None else {}
-        n = sum(len(piece.take) for piece in pieces)
+        selections = [_select(file, rows) for file in files]
+        fibermap = _table(selections, "fibermap")
+        for name in [name for selection in selections[:1] for name in selection.added]:
+            fibermap[name] = np.concatenate([selection.added[name] for selection in selections])
+        scores = _table(selections, "scores")
+        redshifts = _redshifts(selections, fibermap["TARGETID"]) if redrock is not None else {}
+        n = sum(len(selection.take) for selection in selections)
         with atomic_path(out) as temporary, temporary.open("wb") as stream:
-            primary = fits.PrimaryHDU(header=_primary(pix16, pieces, fibermap, attributes or {}))
+            primary = fits.PrimaryHDU(header=_primary(pix16, selections, fibermap, attributes or {}))
             fits.HDUList([primary, _table_hdu("FIBERMAP", fibermap, _units(files))]).writeto(stream, checksum=True)
             for arm in ARMS:
-                _write_arm(stream, arm, files, pieces)
+                _write_arm(stream, arm, files, selections)
             _append_table(stream, _table_hdu("SCORES", scores or {"TARGETID": fibermap["TARGETID"]}, {}))
         if redrock is not None:
             with atomic_path(redrock) as temporary, temporary.open("wb") as stream:
@@ -137,30 +138,28 @@ def export_fits(
     return n
 
 
-def _piece(file: h5py.File, rows: Ints) -> Piece:
-    """Find the spectra of an extracted file that match these CSV rows; each is there once, in the file's order."""
+def _select(file: h5py.File, rows: Ints) -> Selection:
+    """Return the spectra of an extracted file that match these CSV rows, each once, in the file's order."""
     row, coadd = file["row"][:], file["coadd"][:].astype(np.int64)
     inside = np.flatnonzero(np.isin(row, rows))
     if not len(inside):
-        return Piece(file, inside, _added(file, coadd[inside], row[inside], np.zeros(0), []))
+        return Selection(file, inside, _added(file, coadd[inside], row[inside], np.zeros(0), []))
     targetid, separation = file["targetid"][:][inside], file["separation_arcsec"][:][inside]
-    _, first, of_spectrum = np.unique(
-        np.stack([coadd[inside], targetid]), axis=1, return_index=True, return_inverse=True
-    )
-    by_place = np.argsort(first)
-    spectrum = np.argsort(by_place)[of_spectrum.ravel()]
-    first = first[by_place]
+    _, first, spectrum = np.unique(np.stack([coadd[inside], targetid]), axis=1, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    spectrum = np.argsort(order)[spectrum.ravel()]
+    first = first[order]
     nearest_first = np.lexsort((row[inside], separation, spectrum))
     groups = np.split(nearest_first, np.cumsum(np.bincount(spectrum))[:-1])
     nearest = np.array([group[0] for group in groups])
     matched = [",".join(str(row[inside[pair]]) for pair in group) for group in groups]
     take = inside[first]
-    return Piece(file, take, _added(file, coadd[take], row[inside[nearest]], separation[nearest], matched))
+    return Selection(file, take, _added(file, coadd[take], row[inside[nearest]], separation[nearest], matched))
 
 
 def _added(file: h5py.File, coadd: Ints, row: Ints, separation: Array, rows: Sequence[str]) -> dict[str, Array]:
-    made = {name.upper(): np.array(hdf5.text(file[f"coadds/{name}"][:]), "S")[coadd] for name in ("survey", "program")}
-    return made | {
+    return {
+        **{name.upper(): np.array(hdf5.text(file[f"coadds/{name}"][:]), "S")[coadd] for name in ("survey", "program")},
         "HEALPIX": file["coadds/pix64"][:][coadd].astype(np.int32),
         "CSV_ROW": row,
         "CSV_SEPARATION": separation,
@@ -168,27 +167,28 @@ def _added(file: h5py.File, coadd: Ints, row: Ints, separation: Array, rows: Seq
     }
 
 
-def _table(pieces: Sequence[Piece], name: str) -> dict[str, Array]:
-    """Return the columns of a table of all files, (n, …) each; TARGETID first, as DESI has it."""
-    having = [piece for piece in pieces if name in piece.file and len(piece.take)]
-    having = having or [piece for piece in pieces if name in piece.file]  # without rows: their columns all the same
-    if not having:
+def _table(selections: Sequence[Selection], name: str) -> dict[str, Array]:
+    """Return the columns of one table of all files, (n, …) each; TARGETID first, as in DESI's files."""
+    with_table = [selection for selection in selections if name in selection.file]
+    with_table = [selection for selection in with_table if len(selection.take)] or with_table  # for the columns
+    if not with_table:
         return {"TARGETID": np.zeros(0, np.int64)} if name == "fibermap" else {}
     tables = [
-        {column: values[:][piece.take] for column, values in hdf5.columns(piece.file[name]).items()} for piece in having
+        {column: values[:][selection.take] for column, values in hdf5.columns(selection.file[name]).items()}
+        for selection in with_table
     ]
-    stacked = stack_columns(tables, [len(piece.take) for piece in having])
+    stacked = stack_columns(tables, [len(selection.take) for selection in with_table])
     return {"TARGETID": stacked["TARGETID"]} | stacked
 
 
-def _redshifts(pieces: Sequence[Piece], targetid: Ints) -> dict[str, Array]:
-    for piece in pieces:
-        if len(piece.take) and "redshifts" not in piece.file:
+def _redshifts(selections: Sequence[Selection], targetid: Ints) -> dict[str, Array]:
+    for selection in selections:
+        if len(selection.take) and "redshifts" not in selection.file:
             raise MalformedFile(
-                f"{piece.file.filename} has no redshifts: it was extracted with `redshifts: false`; remove it, the "
+                f"{selection.file.filename} has no redshifts: it was extracted with `redshifts: false`; remove it, the "
                 "next run makes it anew"
             )
-    redshifts = _table(pieces, "redshifts") or {"TARGETID": targetid}
+    redshifts = _table(selections, "redshifts") or {"TARGETID": targetid}
     assert np.array_equal(redshifts["TARGETID"], targetid)
     return redshifts
 
@@ -203,31 +203,31 @@ def _units(files: Sequence[h5py.File]) -> dict[str, str]:
 
 
 def _primary(
-    pix16: int, pieces: Sequence[Piece], fibermap: Mapping[str, Array], attributes: Mapping[str, str | float]
+    pix16: int, selections: Sequence[Selection], fibermap: Mapping[str, Array], attributes: Mapping[str, str | float]
 ) -> Any:
     from astropy.io import fits  # noqa: PLC0415
 
     header = fits.Header()
     header.extend([("SPGRP", "healpix"), ("SPGRPVAL", pix16), ("HPXPIXEL", pix16), ("HPXNSIDE", 16), ("HPXNEST", True)])
     for name in ("SURVEY", "PROGRAM"):
-        found = np.unique(fibermap.get(name, np.zeros(0, "S1")))
-        if len(found) == 1:
-            header[name] = found[0].decode()
+        values = np.unique(fibermap.get(name, np.zeros(0, "S1")))
+        if len(values) == 1:
+            header[name] = values[0].decode()
     header["LONGSTRN"] = "OGIP 1.0"
     header.extend(list(attributes.items()))
-    made = provenance.attributes()
-    header["CREATOR"] = f"{made['workflow']} {made['workflow_version']}"
-    header["GITHASH"] = made["git_commit"]
-    header["DATE"] = made["created"].removesuffix("+00:00")
-    coadds = [hdf5.text(piece.file["coadds/path"][:])[k] for piece in pieces for k in _coadds_of(piece)]
-    # specutils tells coadds from spectra by INFIL000.
+    origin = provenance.attributes()
+    header["CREATOR"] = f"{origin['workflow']} {origin['workflow_version']}"
+    header["GITHASH"] = origin["git_commit"]
+    header["DATE"] = origin["created"].removesuffix("+00:00")
+    coadds = [hdf5.text(selection.file["coadds/path"][:])[k] for selection in selections for k in _coadds_of(selection)]
+    # specutils recognises coadds by INFIL000.
     for k, name in enumerate(coadds[:1000] or ["none"]):
         header[f"INFIL{k:03d}"] = name.rpartition("/")[2]
     return header
 
 
-def _coadds_of(piece: Piece) -> list[int]:
-    return sorted(set(piece.file["coadd"][:][piece.take].tolist()))
+def _coadds_of(selection: Selection) -> list[int]:
+    return sorted(set(selection.file["coadd"][:][selection.take].tolist()))
 
 
 def _table_hdu(name: str, columns: Mapping[str, Array], units: Mapping[str, str]) -> Any:
@@ -247,15 +247,15 @@ def _table_hdu(name: str, columns: Mapping[str, Array], units: Mapping[str, str]
 def _append_table(stream: BinaryIO, hdu: Any) -> None:
     from astropy.io import fits  # noqa: PLC0415
 
-    written = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(written, checksum=True)
-    stream.write(written.getbuffer()[BLOCK:])
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum=True)
+    stream.write(buffer.getbuffer()[BLOCK:])
 
 
-def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], pieces: Sequence[Piece]) -> None:
+def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], selections: Sequence[Selection]) -> None:
     """Append the images of an arm, a batch of rows at a time."""
-    # Where nothing matched, files tell the arm's shapes all the same, if a coadd was read at all.
-    with_rows = [piece.file for piece in pieces if len(piece.take) and arm in piece.file]
+    # Without any match, the arm's shapes come from files without rows, if a coadd was read.
+    with_rows = [selection.file for selection in selections if len(selection.take) and arm in selection.file]
     models = with_rows or [file for file in files if arm in file]
     if not models:
         return
@@ -269,7 +269,7 @@ def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], pieces: S
                 "none, the next run makes it anew"
             )
     _append_image(stream, f"{arm}_wavelength", wave.shape, wave.dtype, [wave], unit=UNITS["wavelength"])
-    n = sum(len(piece.take) for piece in pieces)
+    n = sum(len(selection.take) for selection in selections)
     for kind in ("flux", "ivar", "mask", "resolution"):
         native = [file[arm][kind] for file in models if kind in file[arm]]
         if not native:
@@ -277,21 +277,21 @@ def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], pieces: S
         shape = max(dataset.shape[1:] for dataset in native)
         dtype = np.result_type(*(dataset.dtype for dataset in native))
         if kind == "mask" and dtype != np.int32:
-            dtype = np.dtype(np.uint32)  # of int32 and uint32 together, extraction makes int64
-        batches = _batches(pieces, arm, kind, shape, dtype)
+            dtype = np.dtype(np.uint32)  # extraction widens int32 with uint32 to int64
+        batches = _batches(selections, arm, kind, shape, dtype)
         _append_image(stream, f"{arm}_{kind}", (n, *shape), dtype, batches, unit=UNITS.get(kind, ""))
 
 
 def _batches(
-    pieces: Sequence[Piece], arm: str, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+    selections: Sequence[Selection], arm: str, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Iterator[Array]:
-    for piece in pieces:
-        for start in range(0, len(piece.take), BATCH_ROWS):
-            take = piece.take[start : start + BATCH_ROWS]
+    for selection in selections:
+        for start in range(0, len(selection.take), BATCH_ROWS):
+            take = selection.take[start : start + BATCH_ROWS]
             values = np.full((len(take), *shape), NODATA if kind == "mask" else 0, dtype)
-            if arm in piece.file:
-                dataset = piece.file[arm][kind]
-                pad = (shape[0] - dataset.shape[1]) // 2  # other widths of the resolution
+            if arm in selection.file:
+                dataset = selection.file[arm][kind]
+                pad = (shape[0] - dataset.shape[1]) // 2  # the number of diagonals may differ
                 values[:, pad : pad + dataset.shape[1]] = dataset[take].astype(dtype)
             yield values
 
@@ -299,7 +299,7 @@ def _batches(
 def _append_image(
     stream: BinaryIO, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], batches: Iterable[Array], *, unit: str
 ) -> None:
-    """Append an image extension, whose rows come in batches."""
+    """Append an image extension from batches of rows."""
     from astropy.io import fits  # noqa: PLC0415
 
     header = fits.Header(

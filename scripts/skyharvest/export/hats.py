@@ -1,21 +1,21 @@
-"""Write all assembled spectra as a HATS catalogue, which LSDB opens, crossmatches, and spreads over a Dask cluster.
+"""Write all assembled spectra as a HATS catalogue, which LSDB opens and crossmatches, also on a Dask cluster.
 
-The directory is a HATS collection: the catalogue and its margin cache (rows near the edges of partitions, which a
-crossmatch needs). A row per (CSV row, spectrum) pair, as in the assembled files:
+The directory is a HATS collection: the catalogue and its margin cache, the rows near the edges of partitions, which a
+crossmatch needs. There is a row per pair of CSV row and spectrum, as in the assembled files:
 
 =============================  ====================================================================================
-``ra, dec``                    of the fiber, degrees: what the catalogue is partitioned and crossmatched by
-all of ``/desi``               under its own name
+``ra, dec``                    of the fiber, degrees, for partitions and crossmatches
+all of ``/desi``               with the same names
 ``<name>_row``, ``<name>_*``   the CSV row, and every CSV column; null where a cell is empty
 ``spectrum``                   nested: ``wave`` (float64 Å, vacuum), ``flux``, ``ivar`` (float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
                                and its inverse square), ``mask`` (int32, 0 = good), ``lsf_sigma`` (float32, pixels of
                                0.8 Å)
 =============================  ====================================================================================
 
-Native arms are left to the FITS export.
+Native arms are in the FITS export only.
 
-Memory is bounded: pixel by pixel becomes a Parquet file, by a few rows at a time, and hats-import makes the partitions
-from these, one after another. Sources: hats.readthedocs.io, HATS and its collections; hats-import.readthedocs.io.
+To bound memory, each pixel becomes a Parquet file, a few rows at a time, and hats-import makes the partitions from
+these, one after another. Sources: hats.readthedocs.io, HATS and its collections; hats-import.readthedocs.io.
 """
 
 import importlib
@@ -45,7 +45,7 @@ Array = npt.NDArray[Any]
 
 BATCH_ROWS = 64  # spectra held at once while staging: 12 MB
 PARTITION_ROWS = 1000  # some 190 MB in memory, and a few times that while the partition is made
-FINEST_ORDER = 8  # of partitions: 0.05 square degrees
+FINEST_ORDER = 8  # HEALPix order of partitions: 0.05 square degrees
 FIELDS = {
     "wave": pa.float64(),
     "flux": pa.float32(),
@@ -72,20 +72,20 @@ def export_hats(
     crossmatches
         Every ``crossmatch_desi.hdf5``.
     out
-        The directory to write; it appears when it is complete, in place of what was there.
+        Directory to write; it replaces an older one when it is complete.
     name
         Group of the CSV's columns.
     release
-        Of DESI; the catalogue's name has it.
+        DESI's release, for the catalogue's name.
     margin_arcsec
-        Width of the margin: crossmatches by larger radii may miss pairs at the edges of partitions.
+        Width of the margin: crossmatches with larger radii may miss pairs at the edges of partitions.
     partition_rows
-        Rows of a partition, at most: 100 or more.
+        Largest number of rows in a partition, 100 or more.
 
     Raises
     ------
     InputError
-        If there are no spectra at all, or the files have no combined spectra.
+        If no file has spectra, or their spectra are not combined.
     """
     _check_importer()
     catalogue = re.sub(r"[^A-Za-z0-9._-]", "_", f"desi_{release}_{name}")
@@ -124,14 +124,14 @@ def _check_importer() -> None:
 
 
 def stage(crossmatch: Path, part: Path, *, name: str = "chandra") -> int:
-    """Write an assembled file as a Parquet file with nested spectra, and return its number of rows.
+    """Write an assembled file as a Parquet file with nested spectra; return its number of rows.
 
     Parameters
     ----------
     crossmatch
         ``crossmatch_desi.hdf5``.
     part
-        The Parquet file to write: row groups of `BATCH_ROWS`.
+        Parquet file to write, with row groups of `BATCH_ROWS`.
     name
         Group of the CSV's columns.
 
@@ -181,7 +181,7 @@ def _lists(rows: Array, kind: pa.DataType) -> pa.Array:
 
 
 def _spectra(desi: h5py.Group, n: int) -> Iterator[tuple[int, pa.Array]]:
-    """Yield first rows and nested spectra, some rows at a time."""
+    """Yield (first row, nested spectra) in batches of rows."""
     wave = desi["spectrum_lambda"][:]
     for start in range(0, n, BATCH_ROWS):
         rows = slice(start, min(start + BATCH_ROWS, n))
@@ -197,7 +197,7 @@ def _spectra(desi: h5py.Group, n: int) -> Iterator[tuple[int, pa.Array]]:
 
 def _import(parts: Sequence[Path], work: Path, catalogue: str, margin_arcsec: float, partition_rows: int) -> int:
     """Make the collection ``work/catalogue`` from staged files."""
-    # Untyped, and in an environment of their own.
+    # Untyped packages of another environment.
     dask = importlib.import_module("dask.distributed")
     readers = importlib.import_module("hats_import.catalog.file_readers")
     arguments = importlib.import_module("hats_import.collection.arguments")
@@ -238,7 +238,7 @@ def _import(parts: Sequence[Path], work: Path, catalogue: str, margin_arcsec: fl
 
 
 def _densest(parts: Sequence[Path]) -> int:
-    """Return the largest number of rows in a pixel of `FINEST_ORDER`, which no partition can be smaller than."""
+    """Return the largest number of rows in a pixel of `FINEST_ORDER`: partitions must allow as many."""
     hp = importlib.import_module("hats.pixel_math.healpix_shim")
     positions = [pq.read_table(part, columns=["ra", "dec"]) for part in parts]
     pixels = [hp.radec2pix(FINEST_ORDER, part["ra"].to_numpy(), part["dec"].to_numpy()) for part in positions]
@@ -246,6 +246,6 @@ def _densest(parts: Sequence[Path]) -> int:
 
 
 def _name_primary(margin: Path, catalogue: str) -> None:
-    """Let the margin name its catalogue, and not where that was while it was made."""
-    found = importlib.import_module("hats.catalog").TableProperties.read_from_dir(margin)
-    found.copy_and_update(primary_catalog=catalogue).to_properties_file(margin)
+    """Name the catalogue in the margin's properties, in place of its temporary path."""
+    properties = importlib.import_module("hats.catalog").TableProperties.read_from_dir(margin)
+    properties.copy_and_update(primary_catalog=catalogue).to_properties_file(margin)

@@ -18,12 +18,11 @@ Its DESI loader and its ``cross_match_datasets`` read these files unchanged. n t
 all other columns of ``/desi``             (n,) in upper case
 =========================================  ====================================================================
 
-Two things differ from the assembled files, because the Multimodal Universe needs ids that are there once, and pairs
-what has the same ``healpix``. A target is one row: of its spectra (dark, bright; for two CSV rows) the one that DESI's
-rule chooses, see `skyharvest.surveys.desi.spectra.primary`. And it lies in the file of its fiber's pixel, which for a
-source at an edge is not that of the CSV's position. Nothing else is left out: the Multimodal Universe's own sample
-has only OBJTYPE
-``TGT`` and COADD_FIBERSTATUS 0, which can be chosen by these columns.
+Two things differ from the assembled files, because the Multimodal Universe needs unique ids and crossmatches rows
+with equal ``healpix``. Each target has one row: of its spectra the primary one by DESI's rule, see
+`skyharvest.surveys.desi.spectra.primary`. And it is in the file of its fiber's pixel, which near an edge is not the
+pixel of the CSV's position. Nothing else is left out; the Multimodal Universe's own sample has only OBJTYPE ``TGT`` and
+COADD_FIBERSTATUS 0.
 
 Source: github.com/MultimodalUniverse/MultimodalUniverse, scripts/desi (desi.py, build_parent_sample.py), mmu/utils.py.
 """
@@ -52,9 +51,9 @@ FAINTEST_IVAR = 1e-6  # build_parent_sample.py
 SPECTRA: dict[str, Any] = {"flux": np.float32, "ivar": np.float32, "mask": np.bool_, "lsf_sigma": np.float32}
 FLUXES = [f"{kind}_{band}" for kind in ("FLUX", "FLUX_IVAR", "FIBERFLUX", "FIBERTOTFLUX") for band in "GRZ"]
 NUMBERS: dict[str, Any] = {"Z": np.float64, "ZERR": np.float64} | dict.fromkeys(["EBV", *FLUXES], np.float32)
-"""What the loader reads as float32."""
+"""Columns that the loader reads as float32."""
 RENAMED = {"pix64": "HEALPIX", "separation_arcsec": "CSV_SEPARATION"}
-LEFT_OUT = ("ra", "dec", "primary")  # primary: of a CSV row
+LEFT_OUT = ("ra", "dec", "primary")  # primary is chosen per CSV row, not per target
 
 
 def export_mmu(
@@ -72,14 +71,14 @@ def export_mmu(
     pix16
         The pixel (NESTED) of the fibers.
     crossmatches
-        Every ``crossmatch_desi.hdf5`` with rows of a coadd in that pixel: also those of neighbouring pixels, whose
-        sources' fibers may lie across the edge.
+        Every ``crossmatch_desi.hdf5`` with rows of a coadd in that pixel, also of neighbouring pixels: the fiber of a
+        source may be across the edge.
     out
         The file to write.
     name
         Group of the CSV's columns.
     attributes
-        Root attributes beside the provenance.
+        Additional root attributes.
 
     Raises
     ------
@@ -97,11 +96,11 @@ def export_mmu(
         source = np.repeat(np.arange(len(files)), [len(take) for take in takes])
         chosen = _choose(columns)
         source, take = source[chosen], np.concatenate(takes)[chosen]
-        with hdf5.create(out) as made:
-            made.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED", **(attributes or {})})
-            made.attrs.update(provenance.attributes())
-            _write_columns(made, {key: values[chosen] for key, values in columns.items()}, pix16)
-            _write_spectra(made, files, source, take)
+        with hdf5.create(out) as file_out:
+            file_out.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED", **(attributes or {})})
+            file_out.attrs.update(provenance.attributes())
+            _write_columns(file_out, {key: values[chosen] for key, values in columns.items()}, pix16)
+            _write_spectra(file_out, files, source, take)
     return len(chosen)
 
 
@@ -122,19 +121,19 @@ def _check(file: h5py.File, name: str) -> None:
 
 def _columns(file: h5py.File, name: str, take: Ints) -> dict[str, Array]:
     desi = file["desi"]
-    made = {"ra": desi["ra"][:][take], "dec": desi["dec"][:][take], "CSV_ROW": file[name]["row"][:][take]}
+    columns = {"ra": desi["ra"][:][take], "dec": desi["dec"][:][take], "CSV_ROW": file[name]["row"][:][take]}
     for link, item in desi.items():
         if link not in LEFT_OUT and link not in assemble.SPECTRA:
             column = str(item.attrs.get("column", link))
-            made[RENAMED.get(link, column.upper())] = item[:][take]
+            columns[RENAMED.get(link, column.upper())] = item[:][take]
     for key, dtype in NUMBERS.items():
-        made.setdefault(key, np.full(len(take), np.nan, dtype))
-    made.setdefault("ZWARN", np.full(len(take), -1, np.int64))
-    return made
+        columns.setdefault(key, np.full(len(take), np.nan, dtype))
+    columns.setdefault("ZWARN", np.full(len(take), -1, np.int64))
+    return columns
 
 
 def _choose(columns: Mapping[str, Array]) -> Ints:
-    """Return one row for each TARGETID, rising: DESI's choice, and of its pairs with CSV rows the nearest."""
+    """Return one row per TARGETID, in increasing order: the primary spectrum, paired with its nearest CSV row."""
     nearest_first = np.argsort(columns["CSV_SEPARATION"], kind="stable")
     depth = columns.get("TSNR2_LRG")
     best = primary(
@@ -146,25 +145,25 @@ def _choose(columns: Mapping[str, Array]) -> Ints:
     return np.asarray(chosen[np.argsort(columns["TARGETID"][chosen])], np.int64)
 
 
-def _write_columns(made: h5py.File, columns: Mapping[str, Array], pix16: int) -> None:
+def _write_columns(file_out: h5py.File, columns: Mapping[str, Array], pix16: int) -> None:
     targetid = columns["TARGETID"]
-    hdf5.write_column(made, "object_id", targetid.astype(np.int64))
-    hdf5.write_column(made, "healpix", np.full(len(targetid), pix16, np.int64))
-    hdf5.write_table(made, columns, {"ra": "deg", "dec": "deg", "CSV_SEPARATION": "arcsec"})
+    hdf5.write_column(file_out, "object_id", targetid.astype(np.int64))
+    hdf5.write_column(file_out, "healpix", np.full(len(targetid), pix16, np.int64))
+    hdf5.write_table(file_out, columns, {"ra": "deg", "dec": "deg", "CSV_SEPARATION": "arcsec"})
 
 
-def _write_spectra(made: h5py.File, files: Sequence[h5py.File], source: Ints, take: Ints) -> None:
+def _write_spectra(file_out: h5py.File, files: Sequence[h5py.File], source: Ints, take: Ints) -> None:
     n = len(take)
     datasets = {
-        kind: hdf5.spectra_dataset(made, f"spectrum_{kind}", n, (N_COMBINED,), dtype, compressed=True)
+        kind: hdf5.spectra_dataset(file_out, f"spectrum_{kind}", n, (N_COMBINED,), dtype, compressed=True)
         for kind, dtype in (SPECTRA | {"lambda": np.float32}).items()
     }
     for k, file in enumerate(files):
-        desi, mine = file["desi"], np.flatnonzero(source == k)
-        mine = mine[np.argsort(take[mine])]  # HDF5 reads increasing selections only
+        desi, rows = file["desi"], np.flatnonzero(source == k)
+        rows = rows[np.argsort(take[rows])]  # HDF5 reads increasing selections only
         wave = desi["spectrum_lambda"][:].astype(np.float32)
-        for start in range(0, len(mine), BATCH_ROWS):
-            places = mine[start : start + BATCH_ROWS]
+        for start in range(0, len(rows), BATCH_ROWS):
+            places = rows[start : start + BATCH_ROWS]
             spectra = {kind: desi[f"spectrum_{kind}"][take[places]] for kind in SPECTRA}
             spectra["mask"] = (spectra["mask"] != 0) | (spectra["ivar"] < FAINTEST_IVAR)
             for i, place in enumerate(places):

@@ -23,7 +23,7 @@ from skyharvest.surveys.desi.globus.client import connect
 from skyharvest.surveys.desi.globus.collection import Collection, path_problem
 from skyharvest.surveys.desi.globus.files import read_pixels
 from skyharvest.surveys.desi.globus.state import State
-from skyharvest.surveys.desi.globus.transfer import Pace, Transfer
+from skyharvest.surveys.desi.globus.transfer import Polling, Transfer
 from skyharvest.surveys.desi.release import load_release
 
 SCRIPTS = Path(globus_transfer.__file__).parent
@@ -31,7 +31,7 @@ RELEASE = load_release("demo")
 SOURCE, DEST = "22222222-2222-4222-8222-222222222222", "11111111-1111-4111-8111-111111111111"
 COADDS = [("main", "dark", 27246), ("main", "bright", 27246), ("main", "dark", 27247), ("sv3", "dark", 19456)]
 MISSING = ("main", "bright", 27247)  # planned, but the archive has none of its files
-QUICK = Pace(poll_s=0.01, pause_s=0.01)
+QUICK = Polling(poll_s=0.01, pause_s=0.01)
 
 
 def files_of(coadd):
@@ -85,12 +85,12 @@ def run(*more, plan=True):
     return cli.run(globus_transfer.main, globus_transfer.build_parser(), arguments(*more, plan=plan))
 
 
-def transfer(service, pace=QUICK, **how):
+def transfer(service, polling=QUICK, **how):
     """Transfer all files of the plan by the library, with little patience."""
     source, destination = Collection(SOURCE, "/public"), Collection(DEST, "/data/mirror")
     state = State.load(Path("record.csv.state.json"), source, destination)
     with connect(Path("tokens.json"), "log in", retries=2, retry_max_s=0.01) as client:
-        return Transfer(client, source, destination, state, pace=pace, **how).run([*FILES, *files_of(MISSING)])
+        return Transfer(client, source, destination, state, polling=polling, **how).run([*FILES, *files_of(MISSING)])
 
 
 def arrived(tmp_path):

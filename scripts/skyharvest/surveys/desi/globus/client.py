@@ -1,4 +1,4 @@
-"""A client of Globus's Transfer service that is logged in, and its errors in words that say what to do.
+"""A logged-in client of Globus's Transfer service, and error messages that say what to do.
 
 With `skyharvest.surveys.desi.globus.transfer` the only module that imports globus_sdk.
 """
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 TOKEN_FILE = Path("~/.config/skyharvest/globus-tokens.json")
 
-# Public, without a secret: the native client of the SDK's documentation. GLOBUS_CLIENT_ID names another one.
+# The native client of the SDK's documentation: public, without a secret. GLOBUS_CLIENT_ID replaces it.
 NATIVE_CLIENT = "61338d24-54d5-408f-a10d-66c06b59f6d2"
 APP_NAME = "Skyharvest"
 
 
 class _TerminalLogin(CommandLineLoginFlowManager):
-    """Asks for a login where there is somebody to ask, and says elsewhere what to do."""
+    """Asks for a login in a terminal; elsewhere raises an error that says what to do."""
 
     def __init__(self, client: globus_sdk.NativeAppAuthClient, command: str) -> None:
         super().__init__(client, request_refresh_tokens=True, native_prefill_named_grant=APP_NAME)
@@ -52,29 +52,29 @@ class _TerminalLogin(CommandLineLoginFlowManager):
 def connect(
     token_file: Path, login_command: str, *, anew: bool = False, retries: int = 10, retry_max_s: float = 120.0
 ) -> Iterator[globus_sdk.TransferClient]:
-    """Give a client of the Transfer service that is logged in.
+    """Yield a logged-in client of the Transfer service.
 
-    As a confidential client if the environment has GLOBUS_CLIENT_ID and GLOBUS_CLIENT_SECRET (its tokens stay in
-    memory), else as the person who has logged in, with tokens in a file that only they can read. Where the service
-    wants more consent, a person is asked for it, and a confidential client takes it.
+    With GLOBUS_CLIENT_ID and GLOBUS_CLIENT_SECRET in the environment it is a confidential client, whose tokens stay in
+    memory. Otherwise it acts for the user who has logged in, with tokens in a file that only the user can read. If
+    the service requires more consent, the user is asked; a confidential client gives it itself.
 
     Parameters
     ----------
     token_file
-        Made, or made private, if need be.
+        Created, or made private, if necessary.
     login_command
-        What to tell a person to run if there is no login and nobody to ask.
+        Command to show when a login is needed and there is no terminal.
     anew
-        Log in even if there is a login already: it may have been revoked.
+        Log in again even with a valid login, which may have been revoked.
     retries, retry_max_s
-        Of one request, by the SDK: with backoff from 0.5 s up to ``retry_max_s``, and with Retry-After.
+        The SDK's retries of a request, with backoff from 0.5 s up to ``retry_max_s``, and Retry-After.
 
     Raises
     ------
     InputError
-        If there is a secret without an ID, or the token file holds something else.
+        If there is a secret without an ID, or the token file is invalid.
     ArchiveRefused
-        If there is no login and nobody to ask for one, or Globus refuses it.
+        If a login is needed and there is no terminal, or Globus refuses it.
     """
     client_id, secret = os.environ.get("GLOBUS_CLIENT_ID"), os.environ.get("GLOBUS_CLIENT_SECRET")
     if secret and not client_id:
@@ -104,7 +104,7 @@ def connect(
 
 
 def _private_storage(token_file: Path) -> JSONTokenStorage:
-    """Return the SDK's storage, which creates its file with mode 0600, in a directory that only its owner can enter."""
+    """Return the SDK's token storage; its file gets mode 0600, its directory 0700."""
     path = token_file.expanduser().absolute()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists() and path.stat().st_mode & 0o077:
@@ -119,37 +119,38 @@ def _private_storage(token_file: Path) -> JSONTokenStorage:
 
 
 @contextmanager
-def explaining(what: str) -> Iterator[None]:
-    """Turn the SDK's errors into those that say what to do."""
+def explaining(action: str) -> Iterator[None]:
+    """Turn the SDK's errors into errors that say what to do."""
     try:
         yield
     except globus_sdk.GlobusAPIError as error:
-        raise _explained(error, what) from error
+        raise _explained(error, action) from error
     except globus_sdk.NetworkError as error:
-        raise ArchiveUnavailable(f"{what}: Globus cannot be reached ({error}); tasks under way go on") from error
-    except globus_sdk.GlobusError as error:  # tokens that do not fit, such as another person's
-        raise ArchiveRefused(f"{what}: {error}: remove the token file, and log in again") from error
+        raise ArchiveUnavailable(f"{action}: Globus cannot be reached ({error}); tasks under way go on") from error
+    except globus_sdk.GlobusError as error:  # invalid tokens, such as another person's
+        raise ArchiveRefused(f"{action}: {error}: remove the token file, and log in again") from error
 
 
-def _explained(error: globus_sdk.GlobusAPIError, what: str) -> HarvestError:
-    said = f"{what}: Globus answers {error.http_status} {error.code or ''}: {error.message or error.http_reason}"
+def _explained(error: globus_sdk.GlobusAPIError, action: str) -> HarvestError:
+    message = f"{action}: Globus answers {error.http_status} {error.code or ''}: {error.message or error.http_reason}"
     if error.http_status == 429 or error.http_status >= 500:
-        return ArchiveUnavailable(f"{said}; tasks under way go on")
+        return ArchiveUnavailable(f"{message}; tasks under way go on")
     if isinstance(error, globus_sdk.AuthAPIError) or error.http_status == 401:
         return ArchiveRefused(
-            f"{said}: log in again (globus_transfer.py --login), or correct GLOBUS_CLIENT_ID and GLOBUS_CLIENT_SECRET"
+            f"{message}: log in again (globus_transfer.py --login), or correct GLOBUS_CLIENT_ID and "
+            "GLOBUS_CLIENT_SECRET"
         )
     gare = to_gare(error)
     if gare is not None:
         scopes = " ".join(gare.authorization_parameters.required_scopes or [])
-        return ArchiveRefused(f"{said}: it wants consent to {scopes}, which this login cannot give")
+        return ArchiveRefused(f"{message}: it wants consent to {scopes}, which this login cannot give")
     if error.code == "EndpointNotFound":
-        return InputError(f"{said}: correct the collection's UUID")
-    return ArchiveRefused(said)
+        return InputError(f"{message}: correct the collection's UUID")
+    return ArchiveRefused(message)
 
 
 def part(response: globus_sdk.GlobusHTTPResponse, key: str) -> Any:
-    """Return a part of an answer, having checked that it is one of this service."""
+    """Return a part of an answer, after a check that it comes from this service."""
     if not isinstance(response.data, dict) or key not in response.data:
         raise ArchiveUnavailable(f"Globus sends no {key!r} but {response.text[:80]!r}: something else answers for it")
     return response.data[key]

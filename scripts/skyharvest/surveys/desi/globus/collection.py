@@ -1,11 +1,11 @@
-"""Places on Globus collections. Imports nothing heavy: Snakemake asks while it parses."""
+"""Directories on Globus collections. Snakemake imports this while parsing, so it imports nothing heavy."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What holds ``spectro/`` on a Globus collection: its UUID, and the absolute path there."""
+    """The directory on a Globus collection that contains ``spectro/``: the collection's UUID and the absolute path."""
 
     endpoint: str
     path: str
@@ -14,7 +14,7 @@ class Collection:
         return f"{self.endpoint}:{self.path}"
 
     def full(self, path: str) -> str:
-        """Return the path on the collection of a file relative to what holds ``spectro/``."""
+        """Return the path on the collection of a file given relative to the directory."""
         return f"{self.path.rstrip('/')}/{path}"
 
 
@@ -24,8 +24,8 @@ def path_problem(path: str) -> str | None:
     Parameters
     ----------
     path
-        As a person gives it. Globus takes a path that does not begin with ``/``, or begins with ``/~/``, as relative to
-        the collection's home directory (docs.globus.org/api/transfer/file_operations, "Path Arguments").
+        As given by the user. To Globus a path without a leading ``/``, or with ``/~/``, is relative to the collection's
+        home directory (docs.globus.org/api/transfer/file_operations, "Path Arguments").
     """
     parts = path.split("/")
     if not path.startswith("/") or any(part.startswith(("~", "$")) for part in parts):

@@ -1,4 +1,4 @@
-"""Which files of a release Globus is to copy, and the record of what became of each: ``RECORD``, a line per file."""
+"""The files of a release that Globus copies, and the record of their statuses."""
 
 import csv
 import re
@@ -18,7 +18,7 @@ NAME = re.compile(r"[a-z0-9]+")
 
 @dataclass(frozen=True)
 class WantedFile:
-    """A file of a release; ``path`` is relative to what holds ``spectro/``."""
+    """A file of a release; ``path`` is relative to the directory that contains ``spectro/``."""
 
     survey: str
     program: str
@@ -32,7 +32,7 @@ def wanted_files(release: Release, coadds: Iterable[tuple[str, str, int]]) -> li
     Raises
     ------
     MalformedFile
-        If a survey or program is not named by lower-case letters and digits: it becomes part of a path.
+        If a survey or program has other characters than lower-case letters and digits: they become paths.
     """
     files = []
     for survey, program, pix64 in dict.fromkeys(coadds):
@@ -40,9 +40,9 @@ def wanted_files(release: Release, coadds: Iterable[tuple[str, str, int]]) -> li
             raise MalformedFile(
                 f"the list of coadds has survey {survey!r}, program {program!r}; expected lower-case letters and digits"
             )
-        place = (survey, program, pix64)
-        for path in (release.coadd(*place), release.redrock(*place), release.checksums(*place)):
-            files.append(WantedFile(*place, path))
+        coadd = (survey, program, pix64)
+        for path in (release.coadd(*coadd), release.redrock(*coadd), release.checksums(*coadd)):
+            files.append(WantedFile(*coadd, path))
     return files
 
 
@@ -52,7 +52,7 @@ def read_pixels(path: Path) -> set[int]:
     Raises
     ------
     InputError
-        If a line is neither.
+        If a line is anything else.
     """
     pixels = set()
     with path.open(newline="", encoding="utf-8") as stream:
@@ -75,7 +75,7 @@ def read_plan(path: Path) -> list[tuple[str, str, int]]:
     Raises
     ------
     InputError
-        If the file is not one.
+        If it is not a plan.
     """
     with path.open(newline="", encoding="utf-8") as stream:
         try:
@@ -87,19 +87,19 @@ def read_plan(path: Path) -> list[tuple[str, str, int]]:
 
 
 def check_local(files: Mapping[str, str], local: Path, destination: Collection) -> None:
-    """Check that what was transferred can be seen on this machine.
+    """Check that transferred files exist on this machine.
 
     Parameters
     ----------
     files
         File → status.
     local
-        The destination as this machine sees it.
+        Path of the destination on this machine.
 
     Raises
     ------
     InputError
-        If a file is not there: read from such a place, every coadd would pass for an absent one.
+        If a file is missing: read from a wrong path, every coadd would seem absent.
     """
     missing = [name for name, status in files.items() if status == TRANSFERRED and not (local / name).is_file()]
     if missing:
@@ -110,6 +110,6 @@ def check_local(files: Mapping[str, str], local: Path, destination: Collection) 
 
 
 def write_record(path: Path, files: Iterable[WantedFile], statuses: Mapping[str, str]) -> None:
-    """Write what became of every file: a CSV with the columns `RECORD`."""
+    """Write the status of every file: a CSV with the columns `RECORD`."""
     rows = ((file.survey, file.program, file.pix64, file.path, statuses[file.path]) for file in files)
     write_rows(path, RECORD, rows)

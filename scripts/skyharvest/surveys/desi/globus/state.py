@@ -1,4 +1,4 @@
-"""What runs of one Globus transfer have submitted and learnt: a state file, which the next run goes on from."""
+"""The state of a Globus transfer, in a file from which the next run continues."""
 
 import json
 import logging
@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Task:
-    """Files that are copied together.
+    """A Globus task: files that are copied together.
 
     Attributes
     ----------
     label
-        By which a person finds it on app.globus.org.
+        Its name on app.globus.org.
     files
-        Paths relative to what holds ``spectro/``.
+        Paths relative to the directory that contains ``spectro/``.
     attempt
-        1 the first time that these files are submitted.
+        Number of this submission of the files, from 1.
     submission_id
-        Drawn before the task is submitted: Globus takes a task with the same one only once.
+        From Globus, before the task is submitted: Globus accepts only one task with an id.
     task_id
         Empty until Globus has accepted the task.
     """
@@ -41,18 +41,18 @@ class Task:
 
 @dataclass
 class State:
-    """What runs of one transfer have submitted and learnt so far.
+    """The state of one transfer over all its runs.
 
     Attributes
     ----------
     path
-        The file that it is kept in (JSON).
+        The state's file (JSON).
     source, destination
-        The transfer that it is about.
+        Collections of the transfer.
     done
         File → `TRANSFERRED` or `ABSENT`.
     tasks
-        Submitted, or about to be, and not accounted for.
+        Submitted, or about to be, and not yet settled.
     """
 
     path: Path
@@ -63,12 +63,12 @@ class State:
 
     @classmethod
     def load(cls, path: Path, source: Collection, destination: Collection, local: Path | None = None) -> "State":
-        """Return what the file says, or an empty state if there is none or it is about another transfer.
+        """Return the state in a file; an empty one without a file, or if it is of another transfer.
 
         Parameters
         ----------
         local
-            The destination as this machine sees it. Files that are no longer there are to be transferred again.
+            Path of the destination on this machine. Files that are missing there are transferred again.
 
         Raises
         ------
@@ -77,12 +77,12 @@ class State:
         """
         state = cls(path, str(source), str(destination))
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if (kept["source"], kept["destination"]) == (state.source, state.destination):
-                state.done = dict(kept["done"])
-                state.tasks = [Task(**task) for task in kept["tasks"]]
-            elif kept["tasks"]:
-                under_way = ", ".join(task["task_id"] or task["label"] for task in kept["tasks"])
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            if (saved["source"], saved["destination"]) == (state.source, state.destination):
+                state.done = dict(saved["done"])
+                state.tasks = [Task(**task) for task in saved["tasks"]]
+            elif saved["tasks"]:
+                under_way = ", ".join(task["task_id"] or task["label"] for task in saved["tasks"])
                 log.warning("%s is about another transfer, which is left to itself: %s", path, under_way)
         except FileNotFoundError:
             pass
@@ -91,35 +91,36 @@ class State:
                 f"{path} is damaged ({error!r}): remove it; files that are there are not copied again"
             ) from error
         if local is not None:
-            gone = [name for name, what in state.done.items() if what == TRANSFERRED and not (local / name).is_file()]
-            for name in gone:
+            transferred = [name for name, status in state.done.items() if status == TRANSFERRED]
+            missing = [name for name in transferred if not (local / name).is_file()]
+            for name in missing:
                 del state.done[name]
-            if gone:
-                log.warning("%d transferred files are no longer in %s, such as %s", len(gone), local, gone[0])
+            if missing:
+                log.warning("%d transferred files are no longer in %s, such as %s", len(missing), local, missing[0])
         return state
 
     def save(self) -> None:
         """Write the file."""
-        kept = {name: value for name, value in asdict(self).items() if name != "path"}
+        values = {name: value for name, value in asdict(self).items() if name != "path"}
         with atomic_path(self.path) as temporary:
-            temporary.write_text(json.dumps(kept), encoding="utf-8")
+            temporary.write_text(json.dumps(values), encoding="utf-8")
 
     def remaining(self, files: Iterable[str]) -> list[str]:
-        """Return the files that are neither accounted for nor in a task, in order, each once."""
+        """Return the files that are neither done nor in a task, in order, each once."""
         under_way = {name for task in self.tasks for name in task.files}
         return [name for name in dict.fromkeys(files) if name not in self.done and name not in under_way]
 
     def finish(self, *, keep: bool) -> None:
-        """After the last file: keep what is known to be at the destination if that can be looked at, else nothing."""
+        """End the transfer: with ``keep`` save the transferred files only, else remove the state's file."""
         if keep:
-            self.done = {name: what for name, what in self.done.items() if what == TRANSFERRED}
+            self.done = {name: status for name, status in self.done.items() if status == TRANSFERRED}
             self.save()
         else:
             self.path.unlink(missing_ok=True)
 
 
 def batches(files: Sequence[str], size: int, label: str) -> list[Task]:
-    """Return the tasks that copy ``files``, each with ``size`` of them at most."""
+    """Return tasks that copy ``files``, each with at most ``size`` of them."""
     starts = range(0, len(files), size)
     return [
         Task(f"{label} {number} of {len(starts)}", list(files[start : start + size]))

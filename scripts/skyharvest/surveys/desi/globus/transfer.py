@@ -1,14 +1,13 @@
-"""Whole files of a release, copied by Globus: submitted in batches, waited for, and accounted for file by file.
+"""Copy whole files of a release by Globus, in batches, with a status for every file.
 
-What a run has submitted and learnt is kept (`skyharvest.surveys.desi.globus.state`), so that the next run waits for
-the tasks that are still under way instead of submitting their files again. A file ends as one of
+The state of a run is kept (`skyharvest.surveys.desi.globus.state`): the next run waits for tasks that are still active
+instead of submitting their files again. A file ends with one of these statuses; anything else (no permission, a
+cancelled task, a service that is down) is an error of the run.
 
 ===============  ============================================================================================
-``transferred``  it is at the destination: copied, or found equal there, in a task that succeeded
-``absent``       the source has no such file: the task reported FILE_NOT_FOUND, and a listing agreed
+``transferred``  copied to the destination by a successful task, or already equal there
+``absent``       not at the source: the task reported FILE_NOT_FOUND, and a listing does not have it
 ===============  ============================================================================================
-
-and a run in which any file ends otherwise (no permission, a cancelled task, a service that is down) is an error.
 
 API: docs.globus.org/api/transfer; task states and skippable errors: …/transfer/task, …/transfer/task_behavior.
 """
@@ -31,23 +30,23 @@ from skyharvest.surveys.desi.globus.state import State, Task, batches
 log = logging.getLogger(__name__)
 
 SyncLevel = Literal["exists", "size", "mtime", "checksum"]
-UNDER_WAY = 20  # tasks at once: Globus works on 3 of a user's and lets no more than 100 wait
+UNDER_WAY = 20  # tasks at once: Globus runs 3 of a user's tasks and lets 100 wait
 LABEL_LENGTH = 100  # Globus takes 128; the rest is for the batch's number
 WEB = "https://app.globus.org/activity"
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How often Globus is asked, and how often a file is tried.
+class Polling:
+    """How often tasks are checked, and files submitted again.
 
     Attributes
     ----------
     poll_s
-        Between two looks at the tasks.
+        Seconds between two checks of the tasks.
     attempts
-        Times that a file is submitted, at most.
+        Largest number of submissions of a file.
     pause_s
-        Before files are submitted the second time; doubled each time.
+        Seconds before the second submission; doubled for each later one.
     """
 
     poll_s: float = 10.0
@@ -56,7 +55,7 @@ class Pace:
 
 
 def check_label(label: str) -> str:
-    """Return the label if Globus takes it.
+    """Return the label if Globus accepts it.
 
     Raises
     ------
@@ -69,7 +68,7 @@ def check_label(label: str) -> str:
 
 
 class Listing:
-    """Whether files are on a collection, according to listings of their directories, each read once."""
+    """Directories of a collection, each listed once, to tell whether files exist."""
 
     def __init__(self, client: globus_sdk.TransferClient, collection: Collection) -> None:
         self._client = client
@@ -77,7 +76,7 @@ class Listing:
         self._names: dict[str, set[str] | None] = {}
 
     def names(self, directory: str, limit: int = 100_000) -> set[str] | None:
-        """Return the names in a directory (full path), or None if there is no such directory."""
+        """Return the names in a directory (full path); None if it does not exist."""
         if directory not in self._names:
             with explaining(f"listing {self._collection.endpoint}:{directory}"):
                 try:
@@ -90,13 +89,13 @@ class Listing:
         return self._names[directory]
 
     def has(self, path: str) -> bool:
-        """Tell whether a file or directory (full path, below the collection's root path) is there.
+        """Return whether a file or directory exists (full path, below the collection's root path).
 
         Raises
         ------
         ArchiveUnavailable
-            If that cannot be told: the root itself is not there (an unmounted disk must not look like a thousand
-            absent files), or a directory is listed but not found.
+            If that is not known: the root does not exist (an unmounted disk must not look like a thousand absent
+            files), or a listed directory is not found.
         """
         directory, _, name = path.rpartition("/")
         names = self.names(directory or "/")
@@ -110,38 +109,38 @@ class Listing:
 
 
 def check_access(client: globus_sdk.TransferClient, source: Collection, destination: Collection) -> None:
-    """List both collections, so that a missing login, consent, permission or collection shows before the first task.
+    """List both collections, to find a missing login, consent, permission or collection before the first task.
 
     Raises
     ------
     ArchiveUnavailable
-        If the source is not there now.
+        If the source does not exist now.
     ArchiveRefused, InputError
-        If there is no way in.
+        If a collection does not give access.
     """
     if Listing(client, source).names(source.path, limit=1) is None:
         raise ArchiveUnavailable(f"there is no directory {source} now: try again later, or correct the source")
-    Listing(client, destination).names(destination.path, limit=1)  # Globus makes it if it is not there
+    Listing(client, destination).names(destination.path, limit=1)  # Globus creates it if it does not exist
 
 
 @dataclass
 class Transfer:
-    """Copies files, and finds out what became of each.
+    """Copies files, with a status for each.
 
     Attributes
     ----------
     client
-        Logged in, from `connect`.
+        From `connect`.
     source, destination
-        What holds ``spectro/`` there.
+        Directories that contain ``spectro/``.
     state
-        What is known already; kept up to date in its file.
+        State so far; its file is kept up to date.
     batch_size
-        Files per task, at most.
+        Largest number of files per task.
     sync_level
-        What makes a file at the destination equal to the source's, so that it is not copied.
+        How files at the destination are compared with the source's; equal ones are not copied.
     label
-        Of the tasks.
+        Label of the tasks.
     """
 
     client: globus_sdk.TransferClient
@@ -151,20 +150,20 @@ class Transfer:
     batch_size: int = 500
     sync_level: SyncLevel = "checksum"
     label: str = "skyharvest"
-    pace: Pace = field(default_factory=Pace)
+    polling: Polling = field(default_factory=Polling)
     _failures: list[HarvestError] = field(default_factory=list, init=False)
     _moved: Counter[str] = field(default_factory=Counter, init=False)
-    _said: dict[str, str] = field(default_factory=dict, init=False)
+    _logged: dict[str, str] = field(default_factory=dict, init=False)
 
     def run(self, files: Sequence[str], timeout_s: float | None = None) -> dict[str, str]:
-        """Transfer what is neither done nor under way, and wait for all of it.
+        """Transfer the files that are neither done nor in a task, and wait for all.
 
         Parameters
         ----------
         files
-            Paths relative to what holds ``spectro/``.
+            Paths relative to the directory that contains ``spectro/``.
         timeout_s
-            Give up waiting after so long. Tasks go on at Globus; the next run waits for them.
+            Stop waiting after this time. Tasks continue at Globus; the next run waits for them.
 
         Returns
         -------
@@ -174,9 +173,9 @@ class Transfer:
         Raises
         ------
         ArchiveUnavailable
-            If Globus or a collection is down, files failed again and again, or it took too long.
+            If Globus or a collection is down, files failed repeatedly, or the time is over.
         ArchiveRefused
-            If the source refuses files, or a task is suspended.
+            If the source denies access to files, or a task is suspended.
         HarvestError
             If a task was cancelled.
         """
@@ -201,22 +200,22 @@ class Transfer:
                         f"{len(watched)} tasks are still under way after {timeout_s:g} s, such as "
                         f"{WEB}/{watched[0].task_id}; they go on at Globus, and the next run waits for them"
                     )
-                time.sleep(self.pace.poll_s)
+                time.sleep(self.polling.poll_s)
         if self._failures:
             later = any(isinstance(failure, ArchiveUnavailable) for failure in self._failures)
             refused = all(isinstance(failure, ArchiveRefused) for failure in self._failures)
             kind = ArchiveUnavailable if later else ArchiveRefused if refused else HarvestError
-            left = sum(name not in self.state.done for name in files)
+            n_missing = sum(name not in self.state.done for name in files)
             reasons = "; ".join(dict.fromkeys(map(str, self._failures)))
-            raise kind(f"{left} of {len(files)} files are not accounted for, the others are kept: {reasons}")
+            raise kind(f"{n_missing} of {len(files)} files are not accounted for, the others are kept: {reasons}")
         return {name: self.state.done[name] for name in files}
 
     def _submit(self, task: Task) -> Task:
-        """Submit a task, which the state knows of before Globus does."""
+        """Save a task in the state, then submit it."""
         with explaining(f"submitting {task.label!r}"):
             if not task.submission_id:
                 if task.attempt > 1:
-                    time.sleep(self.pace.pause_s * 2 ** (task.attempt - 2))
+                    time.sleep(self.polling.pause_s * 2 ** (task.attempt - 2))
                 task.submission_id = part(self.client.get_submission_id(), "value")
                 self.state.tasks.append(task)
                 self.state.save()
@@ -236,7 +235,7 @@ class Transfer:
             try:
                 task.task_id = part(self.client.submit_transfer(data), "task_id")
             except globus_sdk.GlobusAPIError as error:
-                if error.http_status < 500 and error.http_status != 429:  # refused: there is no task to look for
+                if error.http_status < 500 and error.http_status != 429:  # refused: there is no task
                     self.state.tasks.remove(task)
                 raise
             finally:
@@ -245,7 +244,7 @@ class Transfer:
         return task
 
     def _document(self, task: Task) -> dict[str, Any]:
-        """Return Globus's description of a task; for one that it does not know any more, its status is ``GONE``."""
+        """Return Globus's document of a task; its status is ``GONE`` if Globus no longer has it."""
         with explaining(f"asking for {task.label!r} ({task.task_id})"):
             try:
                 answer = self.client.get_task(task.task_id)
@@ -257,48 +256,50 @@ class Transfer:
             return dict(answer.data)
 
     def _settle(self, task: Task, document: dict[str, Any]) -> list[Task]:
-        """Account for the files of a task that has ended, and return what is to be submitted again."""
+        """Record the files of a task that has ended, and return tasks to submit again."""
         status, why = document["status"], ""
         statuses: dict[str, str] = {}
         if status == "SUCCEEDED" and not document.get("history_deleted"):
             statuses, why = self._outcome(task, document.get("subtasks_skipped_errors") or 0)
         elif status == "INACTIVE":
             self._fail(ArchiveRefused, task, "is suspended: renew the login to its collections there, and run again")
-            return []  # the state keeps it: it goes on
+            return []  # the task stays in the state: it can continue
         elif status == "FAILED":
             fatal = document.get("fatal_error") or {}
             why = f"{fatal.get('code', 'FAILED')} {fatal.get('description', '')}".strip()
             statuses = dict.fromkeys(self._copied(task), TRANSFERRED)
         else:
             why = "Globus no longer knows what became of it"
-        again = [name for name in task.files if name not in statuses]
-        self.state.done.update({name: what for name, what in statuses.items() if what in (TRANSFERRED, ABSENT)})
+        remaining = [name for name in task.files if name not in statuses]
+        self.state.done.update({name: status for name, status in statuses.items() if status in (TRANSFERRED, ABSENT)})
         self.state.tasks.remove(task)
         self.state.save()
-        refused = {name: what for name, what in statuses.items() if what not in (TRANSFERRED, ABSENT)}
+        refused = {name: code for name, code in statuses.items() if code not in (TRANSFERRED, ABSENT)}
         if refused:
             name, code = next(iter(refused.items()))
             self._fail(
                 ArchiveRefused, task, f"was refused {len(refused)} files, such as {self.source.full(name)}: {code}"
             )
-        if again and status == "FAILED" and (document.get("fatal_error") or {}).get("code") == "CANCELED":
+        if remaining and status == "FAILED" and (document.get("fatal_error") or {}).get("code") == "CANCELED":
             self._fail(
-                HarvestError, task, f"was cancelled with {len(again)} files to go; run again to submit them anew"
+                HarvestError, task, f"was cancelled with {len(remaining)} files to go; run again to submit them anew"
             )
-        elif again and task.attempt >= self.pace.attempts:
-            self._fail(ArchiveUnavailable, task, f"left {len(again)} files, such as {again[0]}, at the last try: {why}")
-        elif again:
+        elif remaining and task.attempt >= self.polling.attempts:
+            self._fail(
+                ArchiveUnavailable, task, f"left {len(remaining)} files, such as {remaining[0]}, at the last try: {why}"
+            )
+        elif remaining:
             log.warning(
-                "%r left %d of %d files, they are submitted again: %s", task.label, len(again), len(task.files), why
+                "%r left %d of %d files, they are submitted again: %s", task.label, len(remaining), len(task.files), why
             )
-            return [Task(f"{self.label}, {len(again)} files again", again, task.attempt + 1)]
+            return [Task(f"{self.label}, {len(remaining)} files again", remaining, task.attempt + 1)]
         return []
 
     def _outcome(self, task: Task, n_skipped: int) -> tuple[dict[str, str], str]:
-        """Return what became of the files of a task that succeeded, and why others are to be submitted again.
+        """Return the statuses of the files of a task that succeeded, and why the others are submitted again.
 
-        A file's status is `TRANSFERRED`, `ABSENT`, or the code of the error for which it was skipped. ``n_skipped`` is
-        how many files were skipped according to Globus.
+        A status is `TRANSFERRED`, `ABSENT`, or the error code of a skipped file. ``n_skipped`` is Globus's number of
+        skipped files.
         """
         skipped = self._skipped(task, n_skipped)
         listing = Listing(self.client, self.source)
@@ -322,70 +323,70 @@ class Transfer:
         return statuses, f"{came_back[0]} was not found, and yet it is listed" if came_back else ""
 
     def _copied(self, task: Task) -> set[str]:
-        """Return the files that a task has copied: not those that it found equal at the destination."""
+        """Return the files that a task has copied, without those that were equal at the destination."""
         names = {self.destination.full(name): name for name in task.files}
         rows = self._rows(task, self.client.paginated.task_successful_transfers)
         return {names[row["destination_path"]] for row in rows if row["destination_path"] in names}
 
     def _skipped(self, task: Task, n_skipped: int) -> dict[str, str]:
-        """Return file → code of the error for which a task has skipped it. What it leaves out counts as transferred."""
+        """Return file → error code of the files that a task skipped; the others count as transferred."""
         names = {self.source.full(name): name for name in task.files}
         rows = self._rows(task, self.client.paginated.task_skipped_errors, at_least=n_skipped)
-        strange = [row["source_path"] for row in rows if row["source_path"] not in names]
-        if strange or len(rows) < n_skipped:
+        foreign = [row["source_path"] for row in rows if row["source_path"] not in names]
+        if foreign or len(rows) < n_skipped:
             raise ArchiveUnavailable(
                 f"{task.label!r} ({WEB}/{task.task_id}) skipped {n_skipped} files, and Globus lists {len(rows)}, "
-                f"{len(strange)} of them not of this task {strange[:1]}: nothing can be said of its files now"
+                f"{len(foreign)} of them not of this task {foreign[:1]}: nothing can be said of its files now"
             )
         return {names[row["source_path"]]: str(row["error_code"]) for row in rows}
 
     def _rows(self, task: Task, pages: Callable[..., Iterable[Any]], at_least: int = 0) -> list[dict[str, Any]]:
-        """Return a list of what became of a task's files, asking again while it is not ready or complete."""
-        left = self.pace.attempts
+        """Return Globus's list about a task's files; ask again while it is not ready or complete."""
+        attempts_left = self.polling.attempts
         while True:
-            left -= 1
+            attempts_left -= 1
             with explaining(f"asking what became of {task.label!r} ({task.task_id})"):
                 try:
                     rows = [row for page in pages(task.task_id) for row in part(page, "DATA")]
-                    if len(rows) >= at_least or not left:
+                    if len(rows) >= at_least or not attempts_left:
                         return rows
                 except globus_sdk.TransferAPIError as error:
-                    if error.http_status not in (404, 409) or not left:
+                    if error.http_status not in (404, 409) or not attempts_left:
                         raise
-            time.sleep(self.pace.poll_s)
+            time.sleep(self.polling.poll_s)
 
-    def _fail(self, kind: type[HarvestError], task: Task, what: str) -> None:
-        failure = kind(f"{task.label!r} ({WEB}/{task.task_id}) {what}")
+    def _fail(self, kind: type[HarvestError], task: Task, problem: str) -> None:
+        failure = kind(f"{task.label!r} ({WEB}/{task.task_id}) {problem}")
         log.error("%s", failure)
         self._failures.append(failure)
 
     def _show_progress(self, documents: Sequence[dict[str, Any]], waiting: int) -> None:
-        """Say how far the tasks are, when that has changed, and what holds one up."""
+        """Log the progress of the tasks when it changes, and why a task is held up."""
         for document in documents:
             self._moved[document.get("task_id", "")] = document.get("bytes_transferred") or 0
             held_up = document.get("nice_status")
             if held_up not in (None, "", "OK", "Queued") and document["status"] == "ACTIVE":
                 details = document.get("nice_status_short_description") or held_up
-                self._say(document["task_id"], logging.WARNING, f"{document.get('label')} is held up: {details}")
+                self._log_change(document["task_id"], logging.WARNING, f"{document.get('label')} is held up: {details}")
         files = sum(
             (document.get("files_transferred") or 0) + (document.get("files_skipped") or 0) for document in documents
         )
         rate = sum(document.get("effective_bytes_per_second") or 0 for document in documents)
-        self._say(
+        self._log_change(
             "progress",
             logging.INFO,
             f"{len(self.state.done) + files:,} files accounted for, {sum(self._moved.values()) / 1e9:,.2f} GB moved, "
             f"{rate / 1e6:,.1f} MB/s; {len(documents)} tasks under way, {waiting} to be submitted",
         )
 
-    def _say(self, about: str, level: int, text: str) -> None:
-        if self._said.get(about) != text:
-            self._said[about] = text
+    def _log_change(self, subject: str, level: int, text: str) -> None:
+        if self._logged.get(subject) != text:
+            self._logged[subject] = text
             log.log(level, "%s", text)
 
 
 def summary(files: Sequence[WantedFile], tasks: Sequence[Task], source: Collection, destination: Collection) -> str:
-    """Return what a dry run shows: coadds by survey and program, and the tasks."""
+    """Return the text of a dry run: coadds by survey and program, and the tasks."""
     kinds = Counter((file.survey, file.program) for file in files)
     lines = [f"from  {source}", f"to    {destination}", "", f"{'survey':<10}{'program':<10}{'pixels':>9}{'files':>9}"]
     for (survey, program), n_files in sorted(kinds.items()):
