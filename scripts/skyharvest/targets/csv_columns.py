@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import arrow, hdf5
-from skyharvest.targets.positions import OWN_COLUMNS
+from skyharvest.targets.csv_rows import OWN_COLUMNS
 
 
 def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.int64]) -> None:

@@ -24,6 +24,7 @@ from skyharvest.targets.csv_text import is_undecodable, open_to_read, readable, 
 
 log = logging.getLogger(__name__)
 
+OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")  # of the table of targets, beside the CSV's
 BLOCK_ROWS = 20_000  # rows held as Python strings at once
 PROGRESS_SECONDS = 10
 FIELD_LIMIT = 2**24  # characters in a cell; more than that is a quote that was never closed

@@ -13,13 +13,11 @@ import numpy.typing as npt
 
 from skyharvest.core.errors import InputError
 from skyharvest.sky.healpix import ang2pix
-from skyharvest.targets.csv_rows import Names, Rejected, Row, blocks, open_rows
+from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, Row, blocks, open_rows
 from skyharvest.targets.healpix_column import NSIDE_FILES
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-
-OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")
 
 NSIDE_COADDS = 64  # of DESI's healpix coadds
 GROUP = 100  # pix64 // 100 names the coadds' directory

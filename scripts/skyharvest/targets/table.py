@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skyharvest.core.atomic import atomic_path
-from skyharvest.targets.csv_rows import Names, Rejected, blocks, count_kinds, open_rows
+from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, blocks, count_kinds, open_rows
 from skyharvest.targets.csv_text import open_to_write, readable, write_rows
 from skyharvest.targets.healpix_column import check_healpix_column
-from skyharvest.targets.positions import GROUP, NSIDE_COADDS, OWN_COLUMNS, RowsRead
+from skyharvest.targets.positions import GROUP, NSIDE_COADDS, RowsRead
 
 REJECTED_COLUMNS = ("row", "reason")
 
