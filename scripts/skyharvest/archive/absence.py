@@ -1,4 +1,4 @@
-"""Whether an archive is to be believed that says a file is not there."""
+"""A check before absent files are recorded."""
 
 from collections.abc import Callable
 from functools import cache
@@ -10,20 +10,19 @@ from skyharvest.core.errors import Absent, ArchiveUnavailable
 def absence_check(archive: Archive, known: str) -> Callable[[], None]:
     """Return a check that an archive still has a file that it is known to have.
 
-    An archive that is moved, unmounted or in maintenance says of every file that it is not there; none of that is to be
-    recorded.
+    In an archive that is moved, unmounted or in maintenance every file seems absent; that must not be recorded.
 
     Parameters
     ----------
     archive
-        Where coadds are absent.
+        Archive in which files are absent.
     known
-        Path relative to its root, such as that of the release's list of coadds.
+        Path, relative to the archive's root, of a file that it must have, such as the release's list of coadds.
 
     Returns
     -------
     callable
-        Raises `ArchiveUnavailable` if that file is absent, too; asks once, if it is there.
+        Raises `ArchiveUnavailable` if that file is absent too; once it was read, it is not read again.
     """
 
     @cache

@@ -1,4 +1,4 @@
-"""Leave out the rows of a table that cannot be used, and repeats, and say so."""
+"""Unusable and repeated rows of a table, left out with a warning."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def keep_usable(hdu: HDU, rows: Rows, usable: npt.NDArray[np.bool_], describe: C
     rows : (n,) structured
     usable : (n,) bool
     describe
-        Returns what a row, by its number, has and what was expected.
+        Returns the values of a row, by its number, and the expected ones.
 
     Raises
     ------
@@ -43,12 +43,15 @@ def keep_usable(hdu: HDU, rows: Rows, usable: npt.NDArray[np.bool_], describe: C
 
 
 def keep_first(hdu: HDU, rows: Rows, columns: Sequence[str], kind: str) -> Rows:
-    """Return the rows sorted by columns, of equal ones the first; warn of the others. ``kind``: what a row lists."""
+    """Return the rows sorted by columns, the first of equal ones; warn of the others.
+
+    ``kind`` is the word for a row in the message.
+    """
     rows = rows[np.lexsort([rows[name] for name in reversed(columns)])]
-    again = np.all([rows[name][1:] == rows[name][:-1] for name in columns], axis=0)
-    if not again.any():
+    repeated = np.all([rows[name][1:] == rows[name][:-1] for name in columns], axis=0)
+    if not repeated.any():
         return rows
-    cells = [rows[name][1:][again][0] for name in columns]
+    cells = [rows[name][1:][repeated][0] for name in columns]
     example = "_".join(cell.decode() if isinstance(cell, bytes) else str(cell) for cell in cells)
-    log.warning("%s: %d rows are left out, as they list a %s once more, such as %s", hdu, again.sum(), kind, example)
-    return np.asarray(rows[np.concatenate([[True], ~again])])
+    log.warning("%s: %d rows are left out, as they list a %s once more, such as %s", hdu, repeated.sum(), kind, example)
+    return np.asarray(rows[np.concatenate([[True], ~repeated])])

@@ -12,14 +12,14 @@ BUSY_S = 60.0  # to wait for another process that writes the file
 
 @contextmanager
 def open_database(path: Path, table: str, remedy: str) -> Iterator[sqlite3.Connection]:
-    """Open an SQLite file, new or not.
+    """Open an SQLite file, and create it if it does not exist.
 
     Parameters
     ----------
     table
-        Name and columns of its table, in SQL; made if it is not there.
+        Name and columns of its table, in SQL; created if missing.
     remedy
-        What to do about a damaged file, for the message.
+        Advice about a damaged file, for the message.
 
     Raises
     ------

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from range_server import serve
-from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.file import HttpFile
 from skyharvest.archive.http.patience import PATIENCE_VARIABLE, Patience
@@ -29,6 +28,14 @@ def test_the_environment_says_how_patient(monkeypatch):
     monkeypatch.setenv(PATIENCE_VARIABLE, " tries=20  cap_s=600.5 ")
     assert Patience.from_environment() == Patience(tries=20, cap_s=600.5)
     assert Patience(tries=10**6).wait_s(10**6) <= 60
+
+
+def test_retry_after_is_obeyed_up_to_a_cap(server):
+    assert Patience(base_s=0).wait_s(1, 7.0) == 7.0
+    assert Patience(base_s=0, retry_after_cap_s=5).wait_s(1, 3600.0) == 5.0
+    waits = {Patience(base_s=1, cap_s=8).wait_s(attempt) for attempt in range(1, 12)}
+    assert len(waits) == 11  # jitter
+    assert max(waits) <= 8
 
 
 @pytest.mark.parametrize(
@@ -89,20 +96,3 @@ def test_one_answer_with_the_whole_file_does_not_change_how_a_server_is_read(ser
         assert isinstance(source, HttpFile)
         assert archive.client.servers.get(server.url) != "whole"
     assert archive.client.traffic.bytes < len(DATA)
-
-
-def test_absence_is_believed_of_an_archive_that_has_what_it_must_have(tmp_path, server):
-    for root in (str(tmp_path), server.url):
-        with Archive(root, patience=QUICK) as archive:
-            check = absence_check(archive, "x")
-            check()
-            check()
-            with pytest.raises(ArchiveUnavailable, match=r"y does not exist.*which the release has: .* not recorded"):
-                absence_check(archive, "y")()
-    assert server.count("/x") == 1
-
-
-def test_an_empty_mount_point_is_no_archive_of_absent_coadds(tmp_path):
-    (tmp_path / "mnt").mkdir()
-    with Archive(str(tmp_path / "mnt")) as archive, pytest.raises(ArchiveUnavailable, match="unmounted"):
-        absence_check(archive, "spectro/redux/iron/healpix/tilepix.fits")()
