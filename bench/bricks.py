@@ -73,12 +73,12 @@ class Fetched:
     @property
     def peak(self) -> float:
         """Of memory, bytes."""
-        return median(self.runs, lambda one: one.peak_bytes)
+        return median(self.runs, lambda run: run.peak_bytes)
 
     @property
     def cpu_s(self) -> float:
         """For a cutout."""
-        return median(self.runs, lambda one: one.cpu_s) / self.n
+        return median(self.runs, lambda run: run.cpu_s) / self.n
 
     @property
     def requests(self) -> float:
@@ -87,7 +87,7 @@ class Fetched:
 
     def body(self, of: Callable[[Asked], bool] = lambda _: True) -> int:
         """Return the bytes of the bodies of some answers, of all cutouts."""
-        return sum(one.body_bytes for one in self.asked if of(one))
+        return sum(request.body_bytes for request in self.asked if of(request))
 
 
 class Bench:
@@ -105,11 +105,11 @@ class Bench:
 
     def __init__(self, data: Path, scratch: Path, runs: int) -> None:
         self.data, self.scratch, self.runs = data, scratch, runs
-        made = data / "made.json"
-        if not made.exists():
+        sizes = data / "made.json"
+        if not sizes.exists():
             _say("making a brick of 3600 x 3600 pixels")
             subprocess.run([PYTHON, "-m", "lib.big_brick", data], cwd=CUTOUTS.parents[1], check=True)
-        self.sizes: dict[str, int] = json.loads(made.read_text())
+        self.sizes: dict[str, int] = json.loads(sizes.read_text())
 
     def command(self, root: str, case: Case, *more: str | Path, connections: int = CONNECTIONS) -> list[str | Path]:
         """Return the command of the workflow's rule `extract_legacysurvey`; it writes `extracted`."""
@@ -133,7 +133,7 @@ class Bench:
         known: bool = False,
     ) -> Fetched:
         """Run the command over the network; what it wrote is kept as `extracted`."""
-        found = Fetched(case.n, [], [], [])
+        fetched = Fetched(case.n, [], [], [])
         with (
             webserver(self.data / "archive", max_ranges=max_ranges) as server,
             proxy(server.port, round_trip_s=ROUND_TRIP_S, bytes_per_s=BYTES_PER_S) as between,
@@ -149,20 +149,20 @@ class Bench:
                 time.sleep(SETTLE_S)
                 asked = server.asked()
                 if run >= 0:
-                    found.runs.append(finished)
-                    found.counts.append(between.counts())
-                    found.asked[:] = asked
-        (made,) = (self.scratch / "new").rglob("*.hdf5")
-        made.rename(self.extracted(case, way))
-        _say(f"  {case.what}, {way}: {median(found.runs):.2f} s, {case.n * found.bytes / MB:,.2f} MB")
-        return found
+                    fetched.runs.append(finished)
+                    fetched.counts.append(between.counts())
+                    fetched.asked[:] = asked
+        (extracted,) = (self.scratch / "new").rglob("*.hdf5")
+        extracted.rename(self.extracted(case, way))
+        _say(f"  {case.what}, {way}: {median(fetched.runs):.2f} s, {case.n * fetched.bytes / MB:,.2f} MB")
+        return fetched
 
     def check(self, case: Case, ways: Sequence[str]) -> None:
         """Compare what was extracted in several ways with the first one, and that with the whole images."""
         (brick,) = (self.data / "archive").rglob("*-maskbits.fits.fz")
-        one, *others = (self.extracted(case, way) for way in ways)
+        first, *others = (self.extracted(case, way) for way in ways)
         for other in others:
-            measure.run([PYTHON, CUTOUTS, one, other, brick.parent, str(case.n)])
+            measure.run([PYTHON, CUTOUTS, first, other, brick.parent, str(case.n)])
 
 
 def over_network(bench: Bench) -> None:
@@ -250,7 +250,7 @@ def _requests(asked: Sequence[tuple[str, Fetched]]) -> str:
                 f"{fetched.requests:.2f}",
                 f"{counts.connections} in all",
                 f"{total / kilobytes:,.1f}",
-                f"{fetched.body(lambda one: one.ranges.startswith('bytes=0-')) / kilobytes:,.1f}",
+                f"{fetched.body(lambda run: run.ranges.startswith('bytes=0-')) / kilobytes:,.1f}",
                 *(f"{of / kilobytes:,.1f}" for of in of_product),
                 f"{of_product[-1] / total:.1%}",
             ]
@@ -259,8 +259,8 @@ def _requests(asked: Sequence[tuple[str, Fetched]]) -> str:
     return report.table(header, lines)
 
 
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ def main() -> None:
             "seconds to smooth", shown(smooths), goal_text=f"< {GOAL_NEXT_S:g} s", reached=middle(smooths) < GOAL_NEXT_S
         ),
         Row("seconds to make the page", measure.shown_seconds(made)),
-        Row("peak memory to make it", f"{measure.median(made, lambda one: one.peak_bytes) / MB:,.0f} MB"),
+        Row("peak memory to make it", f"{measure.median(made, lambda run: run.peak_bytes) / MB:,.0f} MB"),
     ]
     notes = f"""
 A page of {n} DESI spectra, combined and by arms, a third of them with a HETDEX spectrum and an image: {size:.0f} MB.

@@ -78,7 +78,7 @@ def extracted(out: Path) -> Path:
 
 def over_network(data: Path, scratch: Path, runs: int) -> None:
     """Measure bytes and seconds behind the proxy."""
-    sizes = made(data)
+    sizes = make_coadd(data)
     wanted = data / "targetids.txt"
     expected = measure.run([PYTHON, READERS, "extracted", _local(data, scratch), wanted]).output
     limit_s = PATIENCE * sizes["coadd"] / BYTES_PER_S
@@ -109,7 +109,7 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
         known: bool = False,
     ) -> Fetched:
         network = {"round_trip_s": ROUND_TRIP_S, "bytes_per_s": BYTES_PER_S} if delayed else {}
-        found = Fetched([], [], [])
+        fetched = Fetched([], [], [])
         with webserver(data, max_ranges=max_ranges) as server, proxy(server.port, **network) as between:
             command = command_for(f"http://127.0.0.1:{between.port}")
             if known:
@@ -117,14 +117,14 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
             for _ in range(runs):
                 between.reset()
                 server.asked()
-                found.runs.append(measure.run(command, limit_s=limit_s))
+                fetched.runs.append(measure.run(command, limit_s=limit_s))
                 time.sleep(SETTLE_S)
-                found.counts.append(between.counts())
-                found.asked.append(server.asked())
-                if found.runs[-1].finished:
-                    check(found.runs[-1])
-        _say(f"  {command[1]} {command[2]} max_ranges={max_ranges}: {found.shown}, {found.shown_bytes}")
-        return found
+                fetched.counts.append(between.counts())
+                fetched.asked.append(server.asked())
+                if fetched.runs[-1].finished:
+                    check(fetched.runs[-1])
+        _say(f"  {command[1]} {command[2]} max_ranges={max_ranges}: {fetched.shown}, {fetched.shown_bytes}")
+        return fetched
 
     bare = fetch(ours(), delayed=False)
     through = fetch(read("whole_files"), delayed=False)
@@ -223,27 +223,27 @@ def from_disk(data: Path, scratch: Path, runs: int) -> None:
     with (data / COADD).open("rb") as stream:
         while stream.read(1 << 24):
             pass  # into the page cache, for all
-    found = {}
+    runs_by_way = {}
     for way in ("ours_combined", "desispec_targetids", "desispec_select"):
-        found[way] = [measure.run([PYTHON, READERS, way, data / COADD, wanted]) for _ in range(runs)]
-        _say(f"  {way}: {shown_seconds(found[way])}, {_peak(found[way]) / MB:.0f} MB")
-    last_lines = {run.output.splitlines()[-1] for runs_of in found.values() for run in runs_of}
+        runs_by_way[way] = [measure.run([PYTHON, READERS, way, data / COADD, wanted]) for _ in range(runs)]
+        _say(f"  {way}: {shown_seconds(runs_by_way[way])}, {_peak(runs_by_way[way]) / MB:.0f} MB")
+    last_lines = {run.output.splitlines()[-1] for runs_of in runs_by_way.values() for run in runs_of}
     assert len(last_lines) == 1, "they read different spectra"
     program = [measure.run(extract_command(data, scratch / "rows", data)) for _ in range(runs)]
-    ours = found["ours_combined"]
+    ours = runs_by_way["ours_combined"]
     rows = []
     for way, name, goal in (
         ("desispec_targetids", "`read_spectra(targetids=…)`", 4),
         ("desispec_select", "`read_spectra().select()`", 10),
     ):
-        theirs = found[way]
+        theirs = runs_by_way[way]
         ratio = median(theirs) / median(ours)
         rows.append(Row(f"seconds; {name}", shown_seconds(ours), shown_seconds(theirs), ratio, goal))
     for way, name in (
         ("desispec_targetids", "`read_spectra(targetids=…)`"),
         ("desispec_select", "`read_spectra().select()`"),
     ):
-        peaks = _peak(ours), _peak(found[way])
+        peaks = _peak(ours), _peak(runs_by_way[way])
         shown = [f"{peak / MB:,.0f} MB" for peak in peaks]
         rows.append(
             Row(
@@ -265,7 +265,7 @@ takes {shown_seconds(program)} and {_peak(program) / MB:.0f} MB.
 
 
 def _peak(runs: Sequence[Run]) -> float:
-    return median(runs, lambda one: one.peak_bytes)
+    return median(runs, lambda run: run.peak_bytes)
 
 
 def not_reading(data: Path, scratch: Path, runs: int) -> None:
@@ -329,7 +329,7 @@ def _imports() -> str:
     return report.table(["module", "s"], [[f"`{name}`", f"{seconds:.3f}"] for name, seconds in slowest])
 
 
-def made(data: Path) -> dict[str, int]:
+def make_coadd(data: Path) -> dict[str, int]:
     """Return the sizes of the coadd and its parts; make it, in a process of its own, unless it is there."""
     sizes = data / "made.json"
     if not sizes.exists():
@@ -338,8 +338,8 @@ def made(data: Path) -> dict[str, int]:
     return dict(json.loads(sizes.read_text()))
 
 
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -353,7 +353,7 @@ def main() -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skyharvest-bench-")))
         data = chosen.data or scratch / "data"
         data.mkdir(parents=True, exist_ok=True)
-        made(data)
+        make_coadd(data)
         if chosen.only in (None, "disk"):
             from_disk(data, scratch, chosen.runs)
         if chosen.only in (None, "cpu"):

@@ -25,10 +25,14 @@ HERE = Path(__file__).parent
 def arms_of(n: int) -> dict[str, Arm]:
     """Return simulated spectra."""
     rng = np.random.default_rng(SEED)
-    made = observe(draw_sources(rng.uniform(149, 150, n), rng.uniform(1, 2, n), rng), "main", "dark", 27247, rng)
+    coadd = observe(draw_sources(rng.uniform(149, 150, n), rng.uniform(1, 2, n), rng), "main", "dark", 27247, rng)
     return {
         arm: Arm(
-            made.wavelength[arm], made.flux[arm], made.ivar[arm], made.mask[arm].astype(np.int32), made.resolution[arm]
+            coadd.wavelength[arm],
+            coadd.flux[arm],
+            coadd.ivar[arm],
+            coadd.mask[arm].astype(np.int32),
+            coadd.resolution[arm],
         )
         for arm in "brz"
     }

@@ -20,9 +20,9 @@ def extracted(way: str, data: Path, n: int, runs: int) -> list[Run]:
     """Extract the spectra of n sources ``runs`` times; they are left in ``data``."""
     out = data / f"{way}-{n}.npy"
     command = [PYTHON, READERS, way, data / "cube.fits", data / "positions.npy", str(n), out]
-    made = [measure.run(command, limit_s=LIMIT_S) for _ in range(runs)]
-    print(f"  {way}, {n} sources: {shown_seconds(made)}", file=sys.stderr, flush=True)
-    return made
+    finished = [measure.run(command, limit_s=LIMIT_S) for _ in range(runs)]
+    print(f"  {way}, {n} sources: {shown_seconds(finished)}", file=sys.stderr, flush=True)
+    return finished
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
             ratio = median(theirs) / seconds[n]
             what = f"seconds, {n} source{'s' * (n > 1)}"
             rows.append(Row(what, shown_seconds(ours), shown_seconds(theirs), ratio, goal))
-        peaks = [median(of, lambda one: one.peak_bytes) / MB for of in (ours, theirs)]
+        peaks = [median(of, lambda run: run.peak_bytes) / MB for of in (ours, theirs)]
     rows.append(Row(f"peak memory, {n} sources", *(f"{peak:,.0f} MB" for peak in peaks)))
     imports = {
         modules: median([measure.run([PYTHON, "-c", f"import {modules}"]) for _ in range(runs)])

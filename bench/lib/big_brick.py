@@ -112,9 +112,9 @@ def plan(folder: Path, name: str, places: np.ndarray) -> None:
     bricks[0] = (REGION, BRICKNAME, *CENTRE, *BOX, "".join(BANDS))
     n = len(places)
     targets = {"row": np.arange(n), "ra": ra, "dec": dec, "pix16": np.zeros(n, np.int64)}
-    made = make_plan(bricks, targets, size=CUTOUT, bands=BANDS, products=("image", "invvar", "maskbits"))
-    assert made.n_covered == n
-    write_plan(made, folder / f"plan-{name}", RELEASE, "", transfer="rows")
+    plan = make_plan(bricks, targets, size=CUTOUT, bands=BANDS, products=("image", "invvar", "maskbits"))
+    assert plan.n_covered == n
+    write_plan(plan, folder / f"plan-{name}", RELEASE, "", transfer="rows")
 
 
 if __name__ == "__main__":

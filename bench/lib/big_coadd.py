@@ -37,10 +37,10 @@ def make(folder: Path) -> None:
     # One source per cell of a grid with steps of 1 arcmin: no position is near two fibers.
     cell = rng.permutation(45 * 45)[:N_TARGETS]
     ra, dec = 210.0 + (cell % 45) / 60, 5.0 + (cell // 45) / 60
-    made = observe(draw_sources(ra, dec, rng), "main", "dark", PIX64, rng)
+    coadd = observe(draw_sources(ra, dec, rng), "main", "dark", PIX64, rng)
     (folder / COADD).parent.mkdir(parents=True, exist_ok=True)
-    write_coadd(folder / COADD, made)
-    write_redrock(folder / REDROCK, made)
+    write_coadd(folder / COADD, coadd)
+    write_redrock(folder / REDROCK, coadd)
     wanted = rng.choice(N_TARGETS, N_WANTED, replace=False)
     positions = np.empty(N_WANTED, TARGET_DTYPE)
     positions["pix64"], positions["row"], positions["targetid"] = PIX64, np.arange(N_WANTED), NO_TARGETID
@@ -51,7 +51,7 @@ def make(folder: Path) -> None:
         writer = csv.writer(stream)
         writer.writerow(["RA_DESI", "DEC_DESI"])
         writer.writerows(zip(positions["ra"].tolist(), positions["dec"].tolist(), strict=True))
-    targetids = made.fibermap["TARGETID"][wanted].tolist()
+    targetids = coadd.fibermap["TARGETID"][wanted].tolist()
     (folder / "targetids.txt").write_text("".join(f"{targetid}\n" for targetid in targetids))
     (folder / "made.json").write_text(json.dumps(_sizes(folder)))
     os.sync()  # writing it out must not go on while others are timed

@@ -38,7 +38,7 @@ def astropy_sections(cube: Path, positions: Any) -> Any:
         n_wave, *plane = hdus["DATA"].shape
         celestial = WCS(hdus["DATA"].header).celestial
         radius = RADIUS_ARCSEC / 3600 / proj_plane_pixel_scales(celestial)[0]
-        made = np.full((3, len(positions), n_wave), np.nan)
+        spectra = np.full((3, len(positions), n_wave), np.nan)
         for k, (ra, dec) in enumerate(positions):
             at = celestial.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
             weights = CircularAperture(at, radius).to_mask(method="exact").to_image(plane)
@@ -54,16 +54,16 @@ def astropy_sections(cube: Path, positions: Any) -> Any:
             coverage[(coverage < MIN_COVERAGE) | (coverage == 0)] = np.nan
             total = np.nansum(weights * np.where(good, flux, np.nan).astype(float), axis=(1, 2))
             variance = np.nansum(weights**2 * np.where(good, error, np.nan).astype(float) ** 2, axis=(1, 2))
-            made[:, k] = total / coverage / 2, np.sqrt(variance) / coverage / 2, coverage
-    return made
+            spectra[:, k] = total / coverage / 2, np.sqrt(variance) / coverage / 2, coverage
+    return spectra
 
 
 WAYS: dict[str, Callable[[Path, Any], Any]] = {way.__name__: way for way in (ours, astropy_sections)}
 
 
-def agree(one: str, other: str) -> None:
+def agree(first: str, second: str) -> None:
     """Fail unless two results are the same spectra, at the same wavelengths."""
-    mine, theirs = np.load(one), np.load(other)
+    mine, theirs = np.load(first), np.load(second)
     assert np.isfinite(mine).mean() > 0.5
     for values, expected in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6 * np.nanmax(np.abs(expected)))

@@ -97,7 +97,7 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def median(runs: Sequence[Run], of: Callable[[Run], float] = lambda one: one.seconds) -> float:
+def median(runs: Sequence[Run], of: Callable[[Run], float] = lambda run: run.seconds) -> float:
     """Return the median of a figure over runs."""
     return statistics.median(map(of, runs))
 

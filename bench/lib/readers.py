@@ -15,12 +15,12 @@ KINDS = ("FLUX", "IVAR", "MASK")
 
 def digest(rows: Rows) -> str:
     """Return a digest of (TARGETID, arrays) pairs, whatever their order."""
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     for targetid, arrays in sorted(rows, key=lambda row: row[0]):
-        made.update(targetid.to_bytes(8))
+        digest.update(targetid.to_bytes(8))
         for array in arrays:
-            made.update(array.tobytes())
-    return made.hexdigest()
+            digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def astropy_sections(where: str, targetids: list[int], *, in_file_order: bool = False, **fsspec_kwargs: Any) -> str:

@@ -44,11 +44,11 @@ def main(path: str) -> None:
     shape = given["flux"].shape
     seconds = []
     for _ in range(8):
-        made = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
+        combined = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int32)
         start = time.perf_counter()
-        combine(flux, ivar, mask, given["starts"], *made, np.zeros(shape[1], np.int64))
+        combine(flux, ivar, mask, given["starts"], *combined, np.zeros(shape[1], np.int64))
         seconds.append(time.perf_counter() - start)
-    for name, array in zip(("flux", "ivar", "mask"), made, strict=True):
+    for name, array in zip(("flux", "ivar", "mask"), combined, strict=True):
         assert np.array_equal(array, given[name]), name
     later = sorted(seconds[1:])[len(seconds) // 2]
     print(IMPORTED - BEGAN, seconds[0] - later, later / shape[0])

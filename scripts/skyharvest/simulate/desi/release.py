@@ -25,8 +25,8 @@ from skyharvest.simulate.desi.sky import (
     COADDS,
     DARK,
     OTHER_SURVEY,
+    CsvRow,
     Object,
-    Row,
     degrees,
     lay_out,
     pixel,
@@ -73,7 +73,7 @@ def simulate(out: Path, seed: int = 1) -> None:
         healpix = new / "spectro" / "redux" / SPECPROD / "healpix"
         healpix.mkdir(parents=True)
         objects, rows = lay_out(np.random.default_rng(seed))
-        positions = np.array([degrees(made.at) for made in objects])
+        positions = np.array([degrees(each.at) for each in objects])
         sources = draw_sources(positions[:, 0], positions[:, 1], np.random.default_rng([seed, 1]))
         observed = []
         for coadd in _coadds(objects, sources, seed):
@@ -92,20 +92,21 @@ def simulate(out: Path, seed: int = 1) -> None:
 
 def _coadds(objects: Sequence[Object], sources: Sources, seed: int) -> Iterator[SimulatedCoadd]:
     """Observe the objects, one coadd after another."""
-    pixels = np.array([pixel(made.at) for made in objects])
+    pixels = np.array([pixel(each.at) for each in objects])
     for number, (pix64, programs) in enumerate(COADDS.items()):
         for program in programs:
             rng = np.random.default_rng([seed, number, list(EFFECTIVE_SECONDS).index(program)])
-            mine = np.array([i for i in np.flatnonzero(pixels == pix64).tolist() if program in objects[i].programs])
-            mine = rng.permutation(mine)
-            if (np.diff(sources.targetid[mine]) > 0).all():
-                mine = mine[::-1]  # redrock's order must be another
-            tiles, zwarn = rng.integers(1, 5, len(mine)), np.where(rng.random(len(mine)) < 0.05, SMALL_DELTA_CHI2, 0)
-            for i, made in enumerate(mine.tolist()):
-                fixed_tiles, fixed_zwarn = objects[made].programs[program]
+            chosen = np.array([i for i in np.flatnonzero(pixels == pix64).tolist() if program in objects[i].programs])
+            chosen = rng.permutation(chosen)
+            if (np.diff(sources.targetid[chosen]) > 0).all():
+                chosen = chosen[::-1]  # redrock's order must be another
+            tiles = rng.integers(1, 5, len(chosen))
+            zwarn = np.where(rng.random(len(chosen)) < 0.05, SMALL_DELTA_CHI2, 0)
+            for i, k in enumerate(chosen.tolist()):
+                fixed_tiles, fixed_zwarn = objects[k].programs[program]
                 tiles[i] = tiles[i] if fixed_tiles is None else fixed_tiles
                 zwarn[i] = zwarn[i] if fixed_zwarn is None else fixed_zwarn
-            yield observe(sources.take(mine), "main", program, pix64, rng, tiles=tiles, zwarn=zwarn)
+            yield observe(sources.take(chosen), "main", program, pix64, rng, tiles=tiles, zwarn=zwarn)
 
 
 def _write_pixel(healpix: Path, coadd: SimulatedCoadd) -> None:
@@ -134,7 +135,7 @@ def _write_pixel(healpix: Path, coadd: SimulatedCoadd) -> None:
     write_sha256sum(folder / f"redux_{SPECPROD}_healpix_{survey}_{program}_{pix64 // 100}_{pix64}.sha256sum", files)
 
 
-def _write_csv(path: Path, rows: Sequence[Row], rng: np.random.Generator) -> None:
+def _write_csv(path: Path, rows: Sequence[CsvRow], rng: np.random.Generator) -> None:
     """Write the CSV of positions, with the columns that an X-ray catalogue may have beside them."""
     notes = ["", "extended, soft", 'the "blue" one, see log', "off-axis > 10', low counts"]
     with path.open("w", encoding="utf-8", newline="") as stream:

@@ -51,7 +51,7 @@ class Object:
 
 
 @dataclass
-class Row:
+class CsvRow:
     """A row of the CSV: position as written, and what must become of it."""
 
     name: str
@@ -86,20 +86,20 @@ def pixel(at: Floats) -> int:
     return int(healpy.ang2pix(64, ra, dec, nest=True, lonlat=True))
 
 
-def lay_out(rng: np.random.Generator) -> tuple[list[Object], list[Row]]:
+def lay_out(rng: np.random.Generator) -> tuple[list[Object], list[CsvRow]]:
     """Return the objects, and the rows of the CSV in its order."""
     sky = _Layout(rng)
-    # The file's order tells nothing.
+    # The order in the file has no meaning.
     return sky.objects, [sky.rows[i] for i in rng.permutation(len(sky.rows))]
 
 
 class _Layout:
-    """The objects and the CSV rows, laid out when it is made."""
+    """The objects and the CSV rows."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.objects: list[Object] = []
-        self.rows: list[Row] = []
+        self.rows: list[CsvRow] = []
         self.free: dict[int, list[Floats]] = {}
         for pix64 in (*COADDS, 27333, 27256, UNCOVERED):
             # Centers of sub-pixels of 51 arcsec: uniform, apart from each other and from the pixel's edges.
@@ -123,9 +123,9 @@ class _Layout:
 
     def fiber(self, at: Floats, *programs: str) -> Object:
         """Put a fiber on a place."""
-        made = Object(at, dict.fromkeys(programs or COADDS[pixel(at)][:1], (None, None)))
-        self.objects.append(made)
-        return made
+        fiber = Object(at, dict.fromkeys(programs or COADDS[pixel(at)][:1], (None, None)))
+        self.objects.append(fiber)
+        return fiber
 
     def row(self, name: str, status: str, at: Floats, *, ra: str | None = None, digits: int | None = None) -> None:
         """Add a CSV row at a place; ``digits``: decimals to keep."""
@@ -135,10 +135,10 @@ class _Layout:
         elif digits is not None:
             lon, lat = round(lon, digits), round(lat, digits)
         healpix = healpy.ang2pix(16, lon % 360, lat, nest=True, lonlat=True)
-        self.rows.append(Row(name, ra or repr(lon), repr(lat), str(healpix), status))
+        self.rows.append(CsvRow(name, ra or repr(lon), repr(lat), str(healpix), status))
 
     def bad_row(self, name: str, ra: str, dec: str, healpix: str = "") -> None:
-        self.rows.append(Row(name, ra, dec, healpix, "rejected"))
+        self.rows.append(CsvRow(name, ra, dec, healpix, "rejected"))
 
     def edge(self, inside: int, outside: int) -> tuple[Floats, Floats]:
         """Return the middle of the edge between two pixels, and the direction from the one's center to it."""
@@ -182,9 +182,9 @@ class _Layout:
             ("primary-bright-by-tsnr2", (1, 0), (20, 0)),
             ("primary-dark-both-warned", (3, SMALL_DELTA_CHI2), (1, SMALL_DELTA_CHI2)),
         ):
-            made = self.fiber(self.empty(27245))
-            made.programs = {DARK: dark, BRIGHT: bright}
-            self.row(name, "matched", self.near(made.at, 0.2))
+            fiber = self.fiber(self.empty(27245))
+            fiber.programs = {DARK: dark, BRIGHT: bright}
+            self.row(name, "matched", self.near(fiber.at, 0.2))
 
         members = self.members[27246]  # its dark coadd is listed but absent
         self.row("dark-coadd-absent-match", "matched", self.near(members[2].at, 0.4))
@@ -192,7 +192,7 @@ class _Layout:
         self.row("dark-coadd-absent-nothing", "no_fiber", self.empty(27246))
 
     def _edges(self) -> None:
-        for name, mine, theirs in (
+        for name, inside, outside in (
             ("across-pix64-edge", 27247, 27245),
             ("across-pix16-edge", 27247, 27258),
             ("across-pix16-edge-back", 27258, 27247),
@@ -203,11 +203,11 @@ class _Layout:
             ("uncovered-side-of-edge", UNCOVERED, 27245),
             ("absent-side-of-edge", 27333, 27247),
         ):
-            edge, outward = self.edge(mine, theirs)
+            edge, outward = self.edge(inside, outside)
             # Not at the very middle of the edge, where another pair may be.
             along = np.cross(edge, outward)
             place = _toward(edge, along, self.rng.uniform(60, 600))
-            place = self._onto_edge(place, outward, mine, theirs)
+            place = self._onto_edge(place, outward, inside, outside)
             self.fiber(_toward(place, outward, 0.3))
             self.row(name, "matched", _toward(place, -outward, 0.3))
 

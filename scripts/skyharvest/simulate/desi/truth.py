@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest.simulate.desi.coadd import SimulatedCoadd
-from skyharvest.simulate.desi.sky import ABSENT, COADDS, Row, degrees, pixel, unit
+from skyharvest.simulate.desi.sky import ABSENT, COADDS, CsvRow, degrees, pixel, unit
 from skyharvest.simulate.desi.spectrograph import ARMS
 
 Array = npt.NDArray[Any]
@@ -55,15 +55,15 @@ def _touched(at: Floats) -> set[int]:
     north = np.cross(at, east)
     phi = np.linspace(0, 2 * np.pi, 720, endpoint=False)[:, None]
     directions = np.cos(phi) * east + np.sin(phi) * north
-    found = []
+    touched = []
     for arcsec in (0.98 * MATCH_ARCSEC, 1.02 * MATCH_ARCSEC):
         circle = at + directions * np.radians(arcsec / 3600)
-        found.append({pixel(at), *healpy.vec2pix(64, *circle.T, nest=True).tolist()})
-    assert found[0] == found[1], f"a row at {degrees(at)} has a match circle that all but touches a pixel"
-    return found[0]
+        touched.append({pixel(at), *healpy.vec2pix(64, *circle.T, nest=True).tolist()})
+    assert touched[0] == touched[1], f"the match circle of the row at {degrees(at)} almost touches a pixel"
+    return touched[0]
 
 
-def _expected(csv_rows: Sequence[Row], spectra: Mapping[str, Array]) -> tuple[Array, Array]:
+def _expected(csv_rows: Sequence[CsvRow], spectra: Mapping[str, Array]) -> tuple[Array, Array]:
     """Find by brute force what must become of every CSV row.
 
     Returns
@@ -110,7 +110,7 @@ def _expected(csv_rows: Sequence[Row], spectra: Mapping[str, Array]) -> tuple[Ar
     return rows, np.array(matches, dtype=[("row", "i8"), ("spectrum", "i8"), ("separation_arcsec", "f8")])
 
 
-def write_truth(path: Path, csv_rows: Sequence[Row], observed: Sequence[Mapping[str, Array]]) -> None:
+def write_truth(path: Path, csv_rows: Sequence[CsvRow], observed: Sequence[Mapping[str, Array]]) -> None:
     """Write ``truth.hdf5``: see `release.simulate`. ``observed``: the `true_spectra` of every coadd."""
     spectra = {name: np.concatenate([part[name] for part in observed]) for name in observed[0]}
     rows, matches = _expected(csv_rows, spectra)
