@@ -69,6 +69,19 @@ class FitsFile:
             raise MalformedFile(f"{self.name}: HDU {name} is missing; found {', '.join(h.name for h in self._hdus)}")
         return hdu
 
+    def table_with(self, columns: Sequence[str]) -> HDU:
+        """Return the first table that has the first of these columns, in any case; else the first table.
+
+        Raises
+        ------
+        MalformedFile
+            If there is no table.
+        """
+        tables = [hdu for hdu in self.hdus if hdu.is_table]
+        if not tables:
+            raise MalformedFile(f"{self.name}: no binary table, expected columns {', '.join(columns)}")
+        return next((hdu for hdu in tables if columns[0].lower() in map(str.lower, hdu.columns)), tables[0])
+
     def _find(self, name: str) -> HDU | None:
         for hdu in self._hdus:
             if hdu.name == name:

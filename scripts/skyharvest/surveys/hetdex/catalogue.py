@@ -202,10 +202,7 @@ def _opened(archive: Archive, path: str) -> Iterator[FitsFile]:
 
 def _table_of(fits: FitsFile) -> HDU:
     """Return the first table with a source's position."""
-    tables = [hdu for hdu in fits.hdus if hdu.is_table]
-    if not tables:
-        raise MalformedFile(f"{fits.name}: no binary table, expected columns {', '.join(NEEDED)}")
-    hdu = next((table for table in tables if "RA" in table.columns), tables[0])
+    hdu = fits.table_with(list(NEEDED))
     hdu.check_scalars(NEEDED)
     return hdu
 

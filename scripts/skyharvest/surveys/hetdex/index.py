@@ -76,10 +76,7 @@ def read_index(path: Path) -> Index:
     """
     with Archive(str(path.parent)).open(path.name) as source:
         fits = FitsFile(source)
-        tables = [hdu for hdu in fits.hdus if hdu.is_table]
-        if not tables:
-            raise MalformedFile(f"{path}: no binary table, expected columns {', '.join(NEEDED)}")
-        hdu = next((table for table in tables if "shotid" in table.columns), tables[0])
+        hdu = fits.table_with(NEEDED)
         slot = "S" if _holds(hdu, "ifuslot", "S") else "iu"
         hdu.check_scalars({"shotid": "iu", "ifuslot": slot, "ra_cen": "f", "dec_cen": "f", "flag": "f"})
         names = CUBE_DTYPE.names or ()

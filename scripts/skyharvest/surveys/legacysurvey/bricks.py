@@ -88,11 +88,8 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
     """
     with _opened(path) as source:
         fits = FitsFile(source)
-        tables = [hdu for hdu in fits.hdus if hdu.is_table]
-        if not tables:
-            raise MalformedFile(f"{path}: no binary table, expected columns {', '.join(NEEDED)}")
-        hdu = next((table for table in tables if "brickname" in _by_lower_case(table)), tables[0])
-        names = _by_lower_case(hdu)
+        hdu = fits.table_with(NEEDED)
+        names = {name.lower(): name for name in hdu.columns}
         hdu.check_scalars({names.get(name, name): "S" if name == "brickname" else "f" for name in NEEDED})
         bricks = np.zeros(hdu.n_rows, BRICK_DTYPE)
         texts = []
@@ -108,10 +105,6 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
     bricks["region"] = region.encode()
     bricks = _usable(hdu, bricks, np.concatenate([np.zeros(0, "S8"), *texts]))
     return keep_first(hdu, bricks, ("brickname",), "brick")
-
-
-def _by_lower_case(hdu: HDU) -> dict[str, str]:
-    return {name.lower(): name for name in hdu.columns}
 
 
 @contextmanager
