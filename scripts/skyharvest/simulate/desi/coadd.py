@@ -73,7 +73,7 @@ class SimulatedCoadd:
     """The content of a coadd file and of the redrock file beside it, and the truth behind them.
 
     ``n`` targets in FIBERMAP's order; ``redshifts`` and ``tsnr2`` are redrock's and sorted by TARGETID. The arrays may
-    be changed before `write_coadd` to make odd files: nothing there compares their lengths.
+    be changed before `write_coadd` to make odd files: it does not compare their lengths.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class SimulatedCoadd:
     sigma : arm → (n, npix) float64, pixels
         Of the line-spread function.
     noise_free : arm → (n, npix) float64
-        What the arm would have seen without noise.
+        The flux that the arm sees without noise.
     """
 
     survey: str
@@ -186,9 +186,9 @@ def observe(
 
 
 def _mask_pixels(flux: dict[str, Array], ivar: dict[str, Array], rng: np.random.Generator) -> dict[str, Array]:
-    """Return masks of a few pixels: anywhere, and in each overlap in the one arm, the other, or both, from row to row.
+    """Return masks of a few pixels: anywhere, and in each overlap in one arm, the other, or both, in turn.
 
-    There ivar becomes 0, and half of the pixels get a cosmic ray's flux, which shows if somebody ignores the mask.
+    There ivar becomes 0, and half of the pixels get a cosmic ray's flux, which shows where a mask is ignored.
     """
     mask = {arm: np.zeros(ivar[arm].shape, dtype=np.uint32) for arm in ARMS}
     for row in range(len(ivar[ARMS[0]])):

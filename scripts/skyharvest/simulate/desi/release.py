@@ -49,7 +49,7 @@ def simulate(out: Path, seed: int = 1) -> None:
     """Write the release, the CSV of positions and the truth under a directory; same seed, same bytes.
 
     Everything is written beside ``out`` first and renamed when it is complete, ``tilepix.fits`` last: if that is
-    there, all is. What an earlier run left under the same names is replaced.
+    there, the release is complete. Files of an earlier run are replaced.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def write_tilepix(path: Path, listed: Iterable[tuple[str, str, int]]) -> None:
 
 
 def _replace(new: Path, out: Path, old: Path) -> None:
-    """Put the finished pieces in place of what an earlier run left, ``tilepix.fits`` last."""
+    """Put the finished pieces in place of an earlier run's, ``tilepix.fits`` last."""
     healpix = Path("spectro") / "redux" / SPECPROD / "healpix"
     tilepix = healpix / "tilepix.fits"
     pieces = [

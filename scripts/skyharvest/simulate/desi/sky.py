@@ -1,4 +1,4 @@
-"""Where the objects and the CSV rows are: chosen so that every status occurs, and every awkward place."""
+"""Positions of the objects and the CSV rows, chosen so that every status and every difficult place occurs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,7 @@ SHARED = 5  # objects of a pixel that all its programs observed
 
 @dataclass
 class Object:
-    """An object with a fiber: on how many tiles, and with what ZWARN, per program (None: leave it to chance)."""
+    """An object with a fiber: number of tiles and ZWARN, per program (None: random)."""
 
     at: Floats
     programs: dict[str, tuple[int | None, int | None]]
@@ -52,7 +52,7 @@ class Object:
 
 @dataclass
 class CsvRow:
-    """A row of the CSV: position as written, and what must become of it."""
+    """A row of the CSV: position as written, and the expected status."""
 
     name: str
     ra: str

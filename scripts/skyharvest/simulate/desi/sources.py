@@ -1,4 +1,4 @@
-"""Galaxies, QSOs and stars: what they shine before the spectrograph sees it."""
+"""Spectra of galaxies, QSOs and stars before the spectrograph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -33,7 +33,7 @@ _STARS = [("A", 9000.0), ("F", 6700.0), ("G", 5700.0), ("K", 4500.0), ("M", 3400
 
 @dataclass(frozen=True)
 class Sources:
-    """What is in the sky: n objects, row-aligned.
+    """n objects in the sky, row-aligned.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ def lsf_sigma(arm: str, fiber: Floats) -> Floats:
     Parameters
     ----------
     fiber : (n,) float64
-        What tells the fibers apart, -1 to 1.
+        A number for each fiber, -1 to 1: the line-spread function depends on it.
 
     Returns
     -------
@@ -78,13 +78,13 @@ def blur(model: Floats, arm: str, sigma: Floats) -> tuple[Floats, npt.NDArray[np
     Returns
     -------
     seen : (n, npix) float64
-        What the arm sees without noise.
+        The flux that the arm sees without noise.
     resolution : (n, 11, npix) float32
         ``resolution[i, d, j]``: response of pixel j + d - 5 to light at pixel j.
     """
     npix = ARM_PIXELS[arm]
     # Weight of the light k pixels away in row i: q^(k²), normalised over the 11 pixels. Rows beyond the arm's ends
-    # are there, too: in DESI's files the columns at the ends are complete although the rows are not.
+    # are computed, too: in DESI's files the columns at the ends are complete although the rows are not.
     q = np.exp(-0.5 / sigma**2).astype(np.float32)
     q4 = (q * q) ** 2
     q9, q16 = q4 * q4 * q, q4**2 * q4**2

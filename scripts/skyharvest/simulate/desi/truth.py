@@ -1,4 +1,4 @@
-"""What must become of every CSV row, found by brute force: all pairs, great circles."""
+"""The expected result of every CSV row, found by brute force: all pairs, great circles."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,7 +64,7 @@ def _touched(at: Floats) -> set[int]:
 
 
 def _expected(csv_rows: Sequence[CsvRow], spectra: Mapping[str, Array]) -> tuple[Array, Array]:
-    """Find by brute force what must become of every CSV row.
+    """Find the expected result of every CSV row by brute force.
 
     Returns
     -------

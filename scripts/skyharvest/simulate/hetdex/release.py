@@ -65,8 +65,7 @@ def draw_point_sources(ra: Floats, dec: Floats, rng: np.random.Generator) -> tup
 def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
     """Write the release and its truth under a directory; same CSV and seed, same bytes.
 
-    ``ifu-index.fits`` is written last: if it is there, all is. What an earlier run left under the same names is
-    replaced.
+    ``ifu-index.fits`` is written last: if it is there, the release is complete. Files of an earlier run are replaced.
 
     Parameters
     ----------
@@ -75,7 +74,7 @@ def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
     out
         Gets ``ifu-index.fits``, ``datacubes/`` and ``truth.hdf5``, which has the groups
 
-        - ``sources``: ``ra``, ``dec``, ``flux`` (n, 1036), and what `draw_point_sources` tells of them: a source on
+        - ``sources``: ``ra``, ``dec``, ``flux`` (n, 1036), and the truth of `draw_point_sources`: a source on
           every accepted CSV row within 45 arcsec of a cube's center;
         - ``rows``: ``row`` (of the CSV, from 0) and ``source``: two rows at one place have one source;
         - ``cubes``, those near a source: ``shotid``, ``ifuslot``, ``ra``, ``dec`` (of the center, as in the header),
@@ -138,7 +137,7 @@ def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
 
 
 def _lay_out(names: Mapping[str, int], positions: Mapping[int, tuple[float, float]]) -> list[Observation]:
-    """Return the cubes near CSV rows: repeats, an edge, a flawed one, one of 2017, RA 0, positions off, one absent."""
+    """Return the cubes near CSV rows: repeats, an edge, flaws, one of 2017, RA 0, positions off cubes, one absent."""
 
     def over(name: str, x: float, y: float, *, pa: float, **options: Any) -> Observation:
         """Lay a cube so that a row's position is at x, y."""
@@ -165,7 +164,7 @@ def _lay_out(names: Mapping[str, int], positions: Mapping[int, tuple[float, floa
 def _sources(
     observations: Sequence[Observation], positions: Mapping[int, tuple[float, float]], rng: np.random.Generator
 ) -> tuple[PointSources, dict[str, Array], dict[str, Array]]:
-    """Return the sources, what is known of them, and the pairs of a source and a cube."""
+    """Return the sources, their truth, and the pairs of a source and a cube."""
     places = np.array(sorted(set(positions.values())))
     near = np.array([separation_arcsec(places.T, (cube.ra, cube.dec)) <= REACH for cube in observations])
     places, near = places[near.any(axis=0)], near[:, near.any(axis=0)]

@@ -43,8 +43,8 @@ _GAP = np.s_[190:350, 250:410]  # y, x; holds a whole tile
 def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
     """Write the release and its truth under a directory; same CSV and seed, same bytes.
 
-    The tables are written last: if that of the south is there, all is. What an earlier run left under the same names
-    is replaced.
+    The tables are written last: if the south's is there, the release is complete. Files of an earlier run are
+    replaced.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def simulate(csv_path: Path, out: Path, seed: int = 1) -> None:
 def _draw(
     bricks: Sequence[Brick], positions: Mapping[int, tuple[float, float]], rng: np.random.Generator
 ) -> tuple[Stars, dict[str, Array]]:
-    """Return stars on the CSV rows in bricks, and between them; and which row has which."""
+    """Return stars on the CSV rows in bricks and between them, and which row has which star."""
     places = np.array(list(positions.values()))
     held = np.array([brick.holds(places[:, 0], places[:, 1]) for brick in bricks])
     brick, at = np.nonzero(held)

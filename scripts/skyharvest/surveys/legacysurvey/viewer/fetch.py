@@ -181,7 +181,7 @@ class _Run:
         self._answers: deque[float] = deque([clock.now()], maxlen=RECENT)
 
     def go(self, queue: Sequence[Cutout], *, again: bool) -> None:
-        """Ask for what is left of the queue, and then once more for what failed."""
+        """Ask for the remaining files of the queue, and once more for those that failed."""
         left, failed = self._remaining(queue, again)
         self._n_wanted, self._n_done = len(queue), len(queue) - len(left) - len(failed)
         log.info("%s of %s are there or recorded", f"{self._n_done:,}", counted(self._n_wanted, "file"))

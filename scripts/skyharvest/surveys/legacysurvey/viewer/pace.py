@@ -58,13 +58,13 @@ class RequestPace:
         self._server = server
         self._ceiling_s = ceiling_s
         self._clock = clock or Clock()
-        known = self._load().get(server, {})
-        self.interval_s = _number(known, "interval_s", *LIMITS_S) or FIRST_S
-        self._good_s = _number(known, "good_s", *LIMITS_S)
-        self._step = _number(known, "step", STEP, SMALLEST_STEP) or STEP
-        self._enough = int(_number(known, "enough", ENOUGH, MOST_ENOUGH) or ENOUGH)
+        saved = self._load().get(server, {})
+        self.interval_s = _number(saved, "interval_s", *LIMITS_S) or FIRST_S
+        self._good_s = _number(saved, "good_s", *LIMITS_S)
+        self._step = _number(saved, "step", STEP, SMALLEST_STEP) or STEP
+        self._enough = int(_number(saved, "enough", ENOUGH, MOST_ENOUGH) or ENOUGH)
         now = self._clock.now()
-        self._not_before = min(_number(known, "not_before", 0, math.inf) or 0.0, now + LONGEST_S)
+        self._not_before = min(_number(saved, "not_before", 0, math.inf) or 0.0, now + LONGEST_S)
         self._began: float | None = None
         self._gap_s: float | None = None
         self._streak = 0
@@ -106,7 +106,7 @@ class RequestPace:
         self._go_on_with(max(self.interval_s * self._step, LIMITS_S[0]))
 
     def refused(self, retry_after_s: float | None, backoff_s: float) -> None:
-        """Take note of a refusal: slow down, and wait for what the server asks for, or else for ``backoff_s``."""
+        """Take note of a refusal: slow down, and wait as long as the server asks, or else ``backoff_s``."""
         tried = self.interval_s
         if not self._refused and self._gap_s is not None:
             tried = max(tried, self._gap_s)
@@ -139,7 +139,7 @@ class RequestPace:
             return
         now = self._clock.now()
         due = self._not_before if self._began is None else max(self._not_before, self._began + self.interval_s)
-        mine = {
+        own = {
             "interval_s": round(self.interval_s, 3),
             "good_s": self._good_s and round(self._good_s, 3),
             "step": round(self._step, 4),
@@ -147,7 +147,7 @@ class RequestPace:
             "not_before": round(due, 3) if due > now else 0,
         }
         with atomic_path(self._path) as temporary:
-            temporary.write_text(json.dumps(self._load() | {self._server: mine}, indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(self._load() | {self._server: own}, indent=1) + "\n", encoding="utf-8")
 
     def _load(self) -> dict[str, dict[str, Any]]:
         if self._path is None:
@@ -159,6 +159,6 @@ class RequestPace:
         return {k: v for k, v in paces.items() if isinstance(v, dict)} if isinstance(paces, dict) else {}
 
 
-def _number(known: dict[str, Any], key: str, low: float, high: float) -> float | None:
-    value = known.get(key)
+def _number(saved: dict[str, Any], key: str, low: float, high: float) -> float | None:
+    value = saved.get(key)
     return float(value) if isinstance(value, int | float) and low <= value <= high else None
