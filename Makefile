@@ -84,8 +84,8 @@ docs: $(VENV)/dev.stamp
 hats: $(HATS)/stamp
 
 lock: $(UV)
-	$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
-	$(COMPILE) $(ARGS) --output-file requirements-dev.lock --constraint requirements.lock \
+	$(COMPILE) $(ARGS) --extra workflow --output-file requirements.lock pyproject.toml
+	$(COMPILE) $(ARGS) --extra workflow --output-file requirements-dev.lock --constraint requirements.lock \
 		--group test --group lint --group docs --group peers pyproject.toml
 	$(COMPILE) $(ARGS) --no-annotate --output-file requirements-hats.lock --group pyproject.toml:hats
 	echo uv | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-uv.lock -

@@ -11,7 +11,7 @@ rule write_report:
         **{
             f"{survey}_{kind}": report(
                 f"{REPORT}/figures/{survey}_{kind}.svg",
-                caption=f"../report/{kind}.rst",
+                caption=f"../scripts/skyharvest/report/captions/{kind}.rst",
                 category=HARVESTS[survey].survey.title if survey in HARVESTS else "Run",
                 labels={"figure": TITLES[kind]},
             )

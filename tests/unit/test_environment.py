@@ -46,7 +46,10 @@ def test_lock_files_are_exact_and_agree():
 @pytest.mark.parametrize(
     ("lock", "requirements"),
     [
-        ("requirements.lock", PROJECT["project"]["dependencies"]),
+        (
+            "requirements.lock",
+            [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["workflow"]],
+        ),
         ("requirements-dev.lock", [name for key, group in GROUPS.items() if key != "hats" for name in group]),
         ("requirements-hats.lock", GROUPS["hats"]),
     ],

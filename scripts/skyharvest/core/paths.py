@@ -1,9 +1,15 @@
-"""Paths that users write, and the checkout that this package is run from."""
+"""Paths that users write, and the files that the library finds beside itself."""
 
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-"""The workflow's directory, with ``Snakefile`` and ``config/``; the package is its ``scripts/skyharvest/``."""
+"""The workflow's directory, with ``Snakefile`` and ``config/``, where this package is its ``scripts/skyharvest/``."""
+
+INSTALLED = not (CHECKOUT / "Snakefile").is_file()
+"""Whether this package stands alone, without the workflow."""
+
+CONFIG = Path(__file__).resolve().parents[1] / "config" if INSTALLED else CHECKOUT / "config"
+"""Has ``releases.yaml`` and ``schema/``: the workflow's, or the copies in an installed package."""
 
 
 def expand_user(path: str) -> Path:

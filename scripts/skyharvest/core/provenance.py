@@ -4,11 +4,13 @@ import subprocess
 from datetime import UTC, datetime
 
 from skyharvest import __version__
-from skyharvest.core.paths import CHECKOUT
+from skyharvest.core.paths import CHECKOUT, INSTALLED
 
 
 def git_commit() -> str:
     """Return the commit of the workflow's checkout (40 hex digits), or ``unknown`` outside of one."""
+    if INSTALLED:
+        return "unknown"
     try:
         found = subprocess.run(
             ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"],  # noqa: S607 (the user's git)

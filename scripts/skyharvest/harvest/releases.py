@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from skyharvest.core.errors import InputError
-from skyharvest.core.paths import CHECKOUT, expand_user
+from skyharvest.core.paths import CONFIG, expand_user
 from skyharvest.core.words import nearest
 from skyharvest.core.yaml_file import read_yaml
 
-REGISTRY = CHECKOUT / "config" / "releases.yaml"
+REGISTRY = CONFIG / "releases.yaml"
 SCHEMA = REGISTRY.parent / "schema" / "releases.schema.yaml"
 TRANSPORTS = ("https", "s3", "local")
 """Names of roots in the registry; any other ``archive`` is itself the path or URL of a mirror."""

@@ -1,7 +1,7 @@
 """The report's figures by name, for the rule that makes them: no heavy imports here.
 
 A figure is ``{survey}_{kind}.svg``; ``run`` stands for what is not of one survey. The caption of a kind is
-``report/{kind}.rst``: plain text, which the page and Snakemake's own report show alike.
+``captions/{kind}.rst``: plain text, which the page and Snakemake's own report show alike.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from skyharvest.surveys import SURVEYS
 
-CAPTIONS = Path(__file__).resolve().parents[3] / "report"
+CAPTIONS = Path(__file__).parent / "captions"
 
 RUN = "run"
 OF_RUN = ("moved", "time")
