@@ -1,9 +1,9 @@
 """How many CSV rows have a spectrum within a radius, counted from the HDF5 files alone.
 
 An independent check of a run: distances are computed again from positions, not with `skyharvest.sky.matching`, and
-without ``separation_arcsec``, plan and ledger. Reads ``healpix=N/crossmatch_*.hdf5`` (N: NSIDE=16, NESTED) in two
-layouts: that of `skyharvest.surveys.desi.assemble`, and an older one, in which ``/desi`` has the fibers' positions as
-``edr_sv3_ra`` and ``edr_sv3_dec``, and which is counted against the CSV.
+without ``separation_arcsec``, plan and ledger. Reads ``healpix=N/crossmatch_*.hdf5`` (N: NSIDE=16, NESTED) of any
+survey, and files of an older layout, in which ``/desi`` has the fibers' positions as ``edr_sv3_ra`` and
+``edr_sv3_dec``, and which are counted against the CSV.
 """
 
 import re
@@ -25,8 +25,8 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-POSITIONS = (("ra", "dec"), ("edr_sv3_ra", "edr_sv3_dec"))
-"""Names of the fibers' positions in ``/desi``: today's, and the older layout's."""
+OLDER = ("desi", "edr_sv3_ra", "edr_sv3_dec")
+"""Group and names of the fibers' positions in the older layout, whose files do not say of which survey they are."""
 
 BLOCK_ROWS = 512  # CSV rows compared with all spectra of a pixel at once
 _FOLDER = re.compile(r"healpix=(\d+)")
@@ -43,7 +43,7 @@ class Count:
     with_spectrum
         Those with a spectrum within the radius.
     spectra
-        Rows of ``/desi``.
+        Rows of the survey's group.
     """
 
     csv_rows: int = 0
@@ -108,12 +108,12 @@ def count_files(files: Mapping[int, Sequence[Path]], max_arcsec: float) -> dict[
         rows, near, spectra = [], [], 0
         for path in paths:
             with _reading(path) as file:
-                ra, dec = fiber_positions(file, path)
+                name, ra, dec = positions(file, path)
                 row, csv_ra, csv_dec = _csv_positions(file, path)
             lengths = [len(values) for values in (row, csv_ra, csv_dec)]
             if lengths != [len(ra)] * 3:
                 raise MalformedFile(
-                    f"{path}: /desi has {len(ra)} rows, the CSV's row, RA and Dec have {', '.join(map(str, lengths))}"
+                    f"{path}: /{name} has {len(ra)} rows, the CSV's row, RA and Dec have {', '.join(map(str, lengths))}"
                 )
             rows.append(row)
             near.append(_arcsec(_unit(csv_ra, csv_dec), _unit(ra, dec)) <= max_arcsec)
@@ -150,11 +150,11 @@ def count_csv(
     """
     counts = {}
     for number, paths in files.items():
-        fibers = []
+        of_files = []
         for path in paths:
             with _reading(path) as file:
-                fibers.append(_unit(*fiber_positions(file, path)))
-        spectra = np.concatenate(fibers)
+                of_files.append(_unit(*positions(file, path)[1:]))
+        spectra = np.concatenate(of_files)
         rows = np.flatnonzero(pixel == number)
         with_spectrum = 0
         for start in range(0, len(rows), BLOCK_ROWS):
@@ -175,36 +175,38 @@ def _reading(path: Path) -> Iterator[h5py.File]:
             raise MalformedFile(f"{path} is damaged ({error}): remove it, the next run makes it anew") from error
 
 
-def fiber_positions(file: h5py.File, path: Path) -> tuple[Floats, Floats]:
-    """Return RA and Dec (degrees) of the spectra, from either layout."""
-    group = file.get("desi")
+def positions(file: h5py.File, path: Path) -> tuple[str, Floats, Floats]:
+    """Return the survey's group, and RA and Dec (degrees) of its spectra."""
+    today = "survey" in file.attrs
+    name, *columns = (str(file.attrs["survey"]), "ra", "dec") if today else OLDER
+    group = file.get(name)
     if not isinstance(group, h5py.Group):
-        raise MalformedFile(f"{path}: no group /desi; found {', '.join(file) or 'nothing'}")
-    for names in POSITIONS:
-        if all(isinstance(group.get(name), h5py.Dataset) for name in names):
-            ra, dec = (np.asarray(group[name][:], np.float64) for name in names)
-            if ra.shape != dec.shape or ra.ndim != 1:
-                raise MalformedFile(f"{path}: /desi/{names[0]} has shape {ra.shape}, /desi/{names[1]} {dec.shape}")
-            return ra, dec
-    expected = " or ".join(", ".join(names) for names in POSITIONS)
-    raise MalformedFile(f"{path}: /desi has no positions: expected {expected}; found {', '.join(group) or 'nothing'}")
+        raise MalformedFile(f"{path}: no group /{name}; found {', '.join(file) or 'nothing'}")
+    if not all(isinstance(group.get(column), h5py.Dataset) for column in columns):
+        raise MalformedFile(
+            f"{path}: /{name} has no positions: expected {', '.join(columns)}; found {', '.join(group) or 'nothing'}"
+            + ("" if today else ": another version made it, run the workflow again")
+        )
+    ra, dec = (np.asarray(group[column][:], np.float64) for column in columns)
+    if ra.shape != dec.shape or ra.ndim != 1:
+        raise MalformedFile(f"{path}: /{name}/{columns[0]} has shape {ra.shape}, /{name}/{columns[1]} {dec.shape}")
+    return name, ra, dec
 
 
 def _csv_positions(file: h5py.File, path: Path) -> tuple[Ints, Floats, Floats]:
     """Return CSV row, RA and Dec (degrees) from the group with the CSV's columns."""
-    for group in file.values():
-        if not {"ra_column", "dec_column"} <= set(group.attrs) or "row" not in group:
-            continue
-        columns = hdf5.columns(group)
-        names = [group.attrs["ra_column"], group.attrs["dec_column"]]
-        if not set(names) <= set(columns):
-            raise MalformedFile(f"{path}: {group.name} lacks {' or '.join(names)}; found {', '.join(columns)}")
-        ra, dec = (_numbers(columns[name][:]) for name in names)
-        return np.asarray(group["row"][:], np.int64), ra, dec
-    raise MalformedFile(
-        f"{path}: no group with the CSV's columns (`row`, and attributes ra_column and dec_column), as in the older "
-        "layout: give the CSV with --csv"
-    )
+    group = file.get(str(file.attrs.get("csv_group")))
+    if group is None or "row" not in group or not {"ra_column", "dec_column"} <= set(group.attrs):
+        raise MalformedFile(
+            f"{path}: no group with the CSV's columns (`row`, and attributes ra_column and dec_column), as in the "
+            "older layout: give the CSV with --csv"
+        )
+    columns = hdf5.columns(group)
+    names = [group.attrs["ra_column"], group.attrs["dec_column"]]
+    if not set(names) <= set(columns):
+        raise MalformedFile(f"{path}: {group.name} lacks {' or '.join(names)}; found {', '.join(columns)}")
+    ra, dec = (_numbers(columns[name][:]) for name in names)
+    return np.asarray(group["row"][:], np.int64), ra, dec
 
 
 def _numbers(values: Array) -> Floats:

@@ -26,6 +26,7 @@ def write_file(root, pixel, spectra, csv=None, *, names=("RA_DESI", "DEC_DESI"),
     path = root / f"healpix={pixel}" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w") as file:
+        file.attrs.update({"survey": "desi", "csv_group": "chandra"})
         file["desi/ra"], file["desi/dec"] = np.array(spectra, float).reshape(-1, 2).T
         file["desi/separation_arcsec"] = np.zeros(len(spectra))  # a claim that nobody should believe
         if csv is not None:
@@ -102,6 +103,14 @@ def test_the_circle_is_closed_and_a_row_counts_once(tmp_path):
     assert count_files(find_files(tmp_path), 0.0) == {7: Count(2, 1, 3)}
     assert count_files(find_files(tmp_path), 0.5 - 1e-6) == {7: Count(2, 1, 3)}
     assert count_files(find_files(tmp_path), 0.5 + 1e-6) == {7: Count(2, 2, 3)}
+
+
+def test_any_survey_is_counted(tmp_path):
+    path = write_file(tmp_path, 7, [(10, 5)] * 2, [(10, 5), (10, 6)], name="crossmatch_toy.hdf5")
+    with h5py.File(path, "r+") as file:
+        file.move("desi", "toy")
+        file.attrs["survey"] = "toy"
+    assert count_files(find_files(tmp_path), 1.0) == {7: Count(2, 1, 2)}
 
 
 def test_blocks_change_nothing(tmp_path, monkeypatch):
@@ -252,9 +261,13 @@ def shorten(name):
     [
         (
             rename("desi/ra", "desi/RA"),
-            "/desi has no positions: expected ra, dec or edr_sv3_ra, edr_sv3_dec; found RA",
+            "/desi has no positions: expected ra, dec; found RA",
         ),
         (rename("desi", "hetdex"), "no group /desi; found chandra, hetdex"),
+        (
+            lambda file: file.attrs.pop("survey"),
+            "expected edr_sv3_ra, .*: another version made it, run the workflow again",
+        ),
         (shorten("desi/dec"), r"/desi/ra has shape \(3,\), /desi/dec \(2,\)"),
         (rename("chandra/RA_DESI", "chandra/RA"), "/chandra lacks RA_DESI or DEC_DESI; found DEC_DESI, RA, row"),
         (rename("chandra/row", "chandra/number"), r"no group with the CSV's columns \(`row`, and attributes ra_column"),
