@@ -7,7 +7,7 @@ from skyharvest.core.words import counted
 from skyharvest.report.figures import clock, draw_moved, draw_time, size, svg_picture
 from skyharvest.report.files import traffic_of
 from skyharvest.report.harvested import Harvested
-from skyharvest.report.job_times import RuleTimes, read_steps
+from skyharvest.report.job_times import RuleTimes, read_times
 from skyharvest.report.names import RUN
 from skyharvest.report.page import Section, Table, number, text
 
@@ -19,7 +19,7 @@ def costs(harvests: Sequence[Harvested], results: Path) -> Section:
     """Return the section on bytes and time."""
     section = Section("costs", "Bytes and time")
     traffic = [traffic_of(harvest.survey, harvest.files, harvest.journal) for harvest in harvests]
-    steps = read_steps(results / "logs")
+    steps = read_times(results / "benchmarks")
     section.facts = [
         ("moved over the network", size(sum(one.bytes for one in traffic))),
         ("requests", f"{sum(one.requests for one in traffic):,}"),
@@ -63,6 +63,10 @@ def costs(harvests: Sequence[Harvested], results: Path) -> Section:
         "The time of reading is added up over jobs, which may run at once. The last column is the size of the whole "
         f"files over an assumed {RATE / 1e6:.0f} MB/s, for comparison."
     )
+    if not steps:
+        section.warnings = [
+            f"How long jobs took is not known: there are no benchmark files in {results / 'benchmarks'}."
+        ]
     section.tables = [Table("What was read", heads, lines, note), _time_table(steps)]
     return section
 
@@ -76,8 +80,9 @@ def _time_table(steps: Sequence[RuleTimes]) -> Table:
                 number(value, clock(value))
                 for value in (step.seconds, step.seconds / step.jobs, step.longest, step.span)
             ),
+            number(step.memory_mb, size(step.memory_mb * 1e6)) if step.memory_mb else number(0, "–"),
         ]
         for step in steps
     ]
-    heads = ["step", "jobs", "all jobs", "mean", "longest", "first start to last end"]
+    heads = ["step", "jobs", "all jobs", "mean", "longest", "first start to last end", "largest memory"]
     return Table("Jobs of each step", heads, lines)

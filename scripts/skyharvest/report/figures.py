@@ -170,7 +170,7 @@ def _labelled(bars: Sequence[tuple[str, float, str, str]]) -> Figure:
         axes.text(most, k - 0.2, said, va="bottom", ha="right", color=MUTED)
     axes.set(xlim=(0, most), ylim=(max(len(bars), 2) - 0.8, -0.75))
     if not bars:
-        nothing(axes, "no journal or log was left")
+        nothing(axes, "no journal and no times were left")
     return figure
 
 

@@ -1,19 +1,15 @@
-"""The report's numbers about time: how long the jobs of each step took, from the beginnings and ends of their logs.
+"""The report's numbers about time and memory: what the jobs of each step took, from Snakemake's benchmark files.
 
-A job's log begins with the command and ends with ``done`` (`skyharvest.core.cli.run`), each line with its time: what
-Python and Snakemake need before and after is not in it.
+A job's file is ``{results}/benchmarks/{rule}.tsv``, or one of ``{rule}/*.tsv`` where a rule has many jobs. It is
+written when the job ends, with the seconds that it took (``s``) and the largest memory (``max_rss``, MB).
 """
 
-import os
+import csv
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-from skyharvest.core.cli import DONE
-
-TAIL = 2048  # bytes at the end of a log, in which its last line begins
-STAMP = "%Y-%m-%d %H:%M:%S,%f"  # of logging: its default format
-STAMP_LENGTH = 23
 ORDER = ("simulate", "prepare", "fetch", "plan", "globus", "extract", "match", "assemble", "contact", "account")
 """Beginnings of rules' names, in the order in which they run."""
 OWN = "write_report"
@@ -21,9 +17,9 @@ OWN = "write_report"
 
 @dataclass(frozen=True)
 class RuleTimes:
-    """The jobs of a rule: how many, their time added up, the longest, and from the first start to the last end.
+    """The jobs of a rule: how many, their time added up, the longest, and from the first start to the last end (s).
 
-    All in seconds.
+    ``memory_mb`` is the largest of any job; 0 where Snakemake did not see it, as of very short jobs.
     """
 
     rule: str
@@ -31,44 +27,42 @@ class RuleTimes:
     seconds: float
     longest: float
     span: float
+    memory_mb: float
 
 
-def read_steps(logs: Path) -> list[RuleTimes]:
-    """Return a step for each rule that has left logs of finished jobs; ``{rule}.log`` or ``{rule}/*.log``."""
-    steps = []
-    for entry in sorted(logs.iterdir()) if logs.is_dir() else []:
-        if entry.is_dir():
-            times = [_times(log) for log in sorted(entry.glob("*.log"))]
-        elif entry.suffix == ".log":
-            times = [_times(entry)]
-        else:
+def read_times(benchmarks: Path) -> list[RuleTimes]:
+    """Return the times of each rule that has left benchmark files, in the order in which rules run."""
+    rules = []
+    for entry in sorted(benchmarks.iterdir()) if benchmarks.is_dir() else []:
+        files = sorted(entry.glob("*.tsv")) if entry.is_dir() else [entry] if entry.suffix == ".tsv" else []
+        jobs = [job for file in files for job in _read(file)]
+        rule = entry.name.removesuffix(".tsv")
+        if not jobs or rule == OWN:
             continue
-        known = [time for time in times if time is not None]
-        rule = entry.stem if entry.is_file() else entry.name
-        if known and rule != OWN:
-            took = [end - begin for begin, end in known]
-            span = max(end for _, end in known) - min(begin for begin, _ in known)
-            steps.append(RuleTimes(rule, len(known), sum(took), max(took), span))
-    return sorted(steps, key=lambda step: (_place(step.rule), step.rule))
+        took = [seconds for _, seconds, _ in jobs]
+        span = max(end for end, _, _ in jobs) - min(end - seconds for end, seconds, _ in jobs)
+        rules.append(RuleTimes(rule, len(jobs), sum(took), max(took), span, max(memory for _, _, memory in jobs)))
+    return sorted(rules, key=lambda times: (_place(times.rule), times.rule))
 
 
 def _place(rule: str) -> int:
     return next((k for k, begin in enumerate(ORDER) if rule.startswith(begin)), len(ORDER))
 
 
-def _times(log: Path) -> tuple[float, float] | None:
-    """Return when a log begins and ends, seconds since 1970; None if its job has not come to its end."""
+def _read(file: Path) -> Iterator[tuple[float, float, float]]:
+    """Yield when a job ended (s since 1970), and its seconds and memory; nothing if the file is no good."""
     try:
-        with log.open("rb") as stream:
-            first = stream.readline()
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL))
-            last = stream.read().rstrip().rpartition(b"\n")[2]
-        if not last.endswith(f" INFO {DONE}".encode()):
-            return None
-        begin, end = (
-            datetime.strptime(line[:STAMP_LENGTH].decode(), STAMP).timestamp()  # local time
-            for line in (first, last)
-        )
-    except (OSError, ValueError):
-        return None
-    return begin, max(begin, end)
+        with file.open(newline="", encoding="utf-8") as stream:
+            *_, last = csv.DictReader(stream, delimiter="\t")
+        seconds = float(last["s"])
+        if math.isfinite(seconds):
+            yield file.stat().st_mtime, seconds, _megabytes(last.get("max_rss") or "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+
+
+def _megabytes(text: str) -> float:
+    try:
+        return float(text) if math.isfinite(float(text)) else 0.0
+    except ValueError:  # "-" or "NA"
+        return 0.0

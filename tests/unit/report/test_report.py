@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from skyharvest.harvest.shown import ReportDescription
 from skyharvest.report.columns import read_columns
 from skyharvest.report.cutouts import shares
 from skyharvest.report.files import read_files, traffic_of
-from skyharvest.report.job_times import read_steps
+from skyharvest.report.job_times import RuleTimes, read_times
 from skyharvest.report.ledger import per_pixel, read_ledger, read_summary, sky_density, steps
 from skyharvest.report.names import CAPTIONS, OF_RUN, TITLES, figures
 from skyharvest.report.sections import FIGURES
@@ -314,21 +315,23 @@ def test_columns_of_all_files_are_read_and_a_torn_file_costs_its_own_rows(tree, 
     assert made.about["config_hash"] == {"abc": 1, "def": 1}
 
 
-def test_time_is_that_of_finished_jobs(tmp_path):
-    def log(name: str, begin: str, end: str, last: str = "INFO done") -> None:
+def test_time_and_memory_are_those_of_benchmarks(tmp_path):
+    def benchmark(name: str, end: float, seconds: str, memory: str = "-") -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f"2026-01-01 {begin} INFO command: x\nnoise\n2026-01-01 {end} {last}\n")
+        path.write_text(f"s\th:m:s\tmax_rss\tio_in\n99\t0:01:39\t9999\t-\n{seconds}\t-\t{memory}\t-\n")
+        os.utime(path, (end, end))
 
-    log("account_desi.log", "10:00:00,500", "10:00:02,000")
-    log("extract_desi/1.log", "09:00:00,000", "09:00:10,000")
-    log("extract_desi/2.log", "09:00:05,000", "09:00:35,000")
-    log("extract_desi/3.log", "09:00:05,000", "09:59:35,000", "ERROR no")
-    log("write_report.log", "11:00:00,000", "11:00:10,000")
-    (tmp_path / "extract_desi.csv").write_text("time\n")
-    found = [(s.rule, s.jobs, s.seconds, s.longest, s.span) for s in read_steps(tmp_path)]
-    assert found == [("extract_desi", 2, 40.0, 30.0, 35.0), ("account_desi", 1, 1.5, 1.5, 1.5)]
-    assert read_steps(tmp_path / "nowhere") == []
+    benchmark("account_desi.tsv", 3000, "1.5")
+    benchmark("extract_desi/1.tsv", 1010, "10", "120.5")
+    benchmark("extract_desi/2.tsv", 1035, "30", "NA")
+    benchmark("extract_desi/3.tsv", 1500, "soon")  # not one that Snakemake writes
+    benchmark("write_report.tsv", 4000, "10", "500")
+    (tmp_path / "extract_desi/empty.tsv").write_text("")
+    (tmp_path / "notes.txt").write_text("s\n5\n")
+    expected = [RuleTimes("extract_desi", 2, 40.0, 30.0, 35.0, 120.5), RuleTimes("account_desi", 1, 1.5, 1.5, 1.5, 0.0)]
+    assert read_times(tmp_path) == expected
+    assert read_times(tmp_path / "nowhere") == []
 
 
 def test_cutouts_are_whole_partly_or_not_covered_band_by_band():
@@ -338,6 +341,11 @@ def test_cutouts_are_whole_partly_or_not_covered_band_by_band():
 
 def test_the_page_is_one_file_that_says_what_the_files_say(tree):
     tree.add_hetdex()
+    for name, end, seconds in (("1700", 1010, 10), ("1701", 1035, 30)):
+        path = tree.results / f"benchmarks/extract_desi/{name}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:{seconds}\t120.0\n")
+        os.utime(path, (end, end))
     page = tree.run()
     images = page.all("img")
     assert len(images) == len(figures(["desi", "hetdex"]))
@@ -364,6 +372,7 @@ def test_the_page_is_one_file_that_says_what_the_files_say(tree):
     assert ["QSO", "bright", "1", "0", "–", "5.00"] in page.cells
     assert ["cosmos", "2", "1", "2"] in page.cells
     assert ["DESI", "3", "18", "6 MB", "about 157 MB", "26.1 ×", "12 s", "about 7.8 s"] in page.cells
+    assert ["extract_desi", "2", "40 s", "20 s", "30 s", "35 s", "120 MB"] in page.cells
     assert "csv: targets.csv" in page.text
     assert "Note:" not in page.text
     for survey, kind in figures(["desi", "hetdex"]):
@@ -377,6 +386,7 @@ def test_what_does_not_fit_together_is_said_and_the_rest_is_shown(tree):
     with h5py.File(tree.crossmatch("desi", 100), "a") as file:
         file.attrs["config_hash"] = "another"
     page = tree.run()
+    assert "How long jobs took is not known" in page.text
     assert "1 file could not be read" in page.text
     assert "healpix=101" in page.text
     assert "another configuration (another) than the one shown here (abc)" in page.text
