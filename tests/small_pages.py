@@ -1,15 +1,33 @@
 """Small crossmatch files of one pixel, as assembled: for the pages that show them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from skyharvest.harvest.shown import BrowserDescription, ReaderDescription, ReportDescription
+from skyharvest.surveys.desi.about import SURVEY as DESI
+
 WAVE = 3600 + 0.8 * np.arange(7781)
 ARM_WAVE = {"b": WAVE[:2751], "r": WAVE[2700:5026], "z": WAVE[4900:7781]}
 HETDEX_AIR = 3470.0 + 2 * np.arange(1036)
 PIXEL = 1702
+TOY = replace(
+    DESI,
+    name="toy",
+    title="Toy",
+    addresses=lambda section: (f"https://toy/{section['release']}", lambda unit, kind: f"{unit}-{kind[1]}.fits"),
+    report=ReportDescription(nearest="plate's source"),
+    browser=BrowserDescription(role="spectra", labels=("plate",)),
+    reader=ReaderDescription(
+        axes={"spectrum_lambda": "wavelength"},
+        dimensions=((r"spectrum_(flux|ivar)", ("wavelength",)),),
+        kinds={"spectrum": ""},
+    ),
+)
+"""A survey that only its description knows."""
+TOY_WAVE = 4000.0 + 2 * np.arange(900)
 EMISSION = {3728.48: 6.0, 4862.68: 3.0, 5008.24: 8.0, 6564.61: 12.0, 1215.67: 30.0, 1549.06: 15.0, 2799.12: 9.0}
 
 
@@ -99,6 +117,25 @@ def write_files(directory: Path, n: int = 40, *, arms: bool = False, alone: int 
     _write_hetdex(files.hetdex, row, ra, dec, z, rng)
     _write_images(files.images, row, ra, dec, rng)
     return files
+
+
+def write_toy(path: Path, row, seed: int = 4) -> Path:
+    """Write the assembled file of `TOY` with a spectrum of each CSV row."""
+    rng = np.random.default_rng(seed)
+    n = len(row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"survey": "toy", "csv_group": "chandra", "healpix": PIXEL, "release": "t1"})
+        toy = file.create_group("toy")
+        toy["ra"], toy["dec"] = rng.uniform(148, 150, n), rng.uniform(1, 3, n)
+        toy["plate"] = 500 + np.arange(n)
+        toy["spectrum_lambda"] = TOY_WAVE
+        pairs = [spectrum(TOY_WAVE, 1.0, rng) for _ in range(n)]
+        for k, name in enumerate(("flux", "ivar")):
+            toy[f"spectrum_{name}"] = np.array([pair[k] for pair in pairs], "f4")
+        toy["spectrum_flux"].attrs["unit"] = "10**-17 erg/(s cm2 Angstrom)"
+        _csv(file, np.asarray(row), toy["ra"][:], toy["dec"][:])
+    return path
 
 
 def _csv(file, row, ra, dec):

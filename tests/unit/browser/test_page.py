@@ -20,8 +20,9 @@ from skyharvest.browser.sources import opened
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.sky.spectral_lines import ABSORPTION, EMISSION, KINDS
+from skyharvest.surveys import SURVEYS
 from skyharvest.surveys.hetdex.cube import air_to_vacuum
-from small_pages import ARM_WAVE, WAVE, write_files
+from small_pages import ARM_WAVE, TOY, TOY_WAVE, WAVE, write_files, write_toy
 
 N = 37  # two full scripts and a part
 
@@ -264,6 +265,34 @@ def test_a_pixel_that_hetdex_alone_has_has_a_page(tmp_path):
     assert data["releases"] == {"HETDEX": "pdr1"}
     assert list(data["grids"]) == ["hetdex"]
     assert sorted(map(int, made[0]["hetdex"])) == rows
+
+
+def test_a_survey_that_no_module_knows_has_its_spectra_shown(tmp_path, monkeypatch):
+    monkeypatch.setitem(SURVEYS, "toy", TOY)
+    files = write_files(tmp_path / "in", 12, alone=7)
+    with h5py.File(files.desi) as desi, h5py.File(files.hetdex) as hetdex:
+        of_desi, of_hetdex = (file["chandra/row"][:].tolist() for file in (desi, hetdex))
+    row = sorted([of_desi[1], of_hetdex[-1], of_hetdex[-1], 100_000, 100_001])
+    toy = write_toy(tmp_path / "crossmatch_toy.hdf5", row)
+    out = tmp_path / "healpix=1702.html"
+    assert write_page({**files.all, "toy": toy}, out) == 12 + 7 + 2
+    data, made = contents(out)
+    assert data["table"]["row"][-2:] == [100_000, 100_001]  # what the other surveys do not have comes last
+    assert data["table"]["n_toy"] == [row.count(one) for one in data["table"]["row"]]
+    assert data["overlays"][-1] == {"survey": "toy", "title": "Toy", "labels": ["plate"]}
+    assert data["releases"]["Toy"] == "t1"
+    assert np.array_equal(decode(data["grids"]["toy"], "<f8"), TOY_WAVE)
+    assert "".join(made[1]["sources"][-1]["csv"][:1]) != ""
+    shown = [(int(one), spectrum) for content in made for one, found in content["toy"].items() for spectrum in found]
+    with h5py.File(toy) as file:
+        assert sorted(one for one, _ in shown) == row
+        for _, spectrum in shown:
+            k = file["toy/plate"][:].tolist().index(int(spectrum["plate"]))
+            flux, error = decode(spectrum["data"], "<f4").reshape(2, -1)
+            assert np.array_equal(flux, file["toy/spectrum_flux"][k])
+            np.testing.assert_allclose(error, file["toy/spectrum_ivar"][k] ** -0.5, rtol=1e-6)
+    assert write_page({"toy": toy}, out) == 4  # alone
+    assert _Page(out).data["main"] is None
 
 
 # --- Lines -----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.hdf5 import NULL_INTEGER
 from skyharvest.read import Crossmatch, crossmatches, open_healpix, pixels
+from skyharvest.surveys import SURVEYS
 from skyharvest.surveys.hetdex.cube import air_to_vacuum
+from small_pages import TOY, write_toy
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 N, W, FLUX = 5, 120, "10**-17 erg/(s cm2 Angstrom)"
@@ -383,6 +385,24 @@ def test_a_pixel_where_nothing_matched_has_no_rows(tmp_path, survey):
         assert len(pixel) == len(pixel.table(wide=True)) == pixel.to_xarray().sizes["row"] == 0
         if survey != "legacysurvey":
             assert pixel.spectra().flux.shape == pixel.to_specutils().flux.shape == (0, W)
+
+
+def test_a_survey_that_no_module_knows_is_read(tmp_path, monkeypatch):
+    monkeypatch.setitem(SURVEYS, "toy", TOY)
+    path = write_toy(TOY.crossmatch(tmp_path / "toy_crossmatches", 1702), [3, 5, 5])
+    assert pixels(tmp_path, "toy") == [1702]
+    with h5py.File(path) as file, open_healpix(tmp_path, 1702, "toy") as pixel:
+        found = pixel.spectra([2, 0])
+        assert_array_equal(found.flux, file["toy/spectrum_flux"][:][[2, 0]])
+        assert_array_equal(found.ivar, file["toy/spectrum_ivar"][:][[2, 0]])
+        assert_array_equal(found.wavelength, file["toy/spectrum_lambda"])
+        assert pixel.table()["row"].tolist() == [3, 5, 5]
+        assert {"ra", "plate", "RA_DESI"} <= set(pixel.table().colnames)
+        assert pixel.to_xarray().spectrum_flux.dims == ("row", "wavelength")
+        assert_array_equal(pixel.to_specutils(1).uncertainty.array, file["toy/spectrum_ivar"][1])
+    monkeypatch.delitem(SURVEYS, "toy")
+    with pytest.raises(InputError, match="is of survey toy, expected one of desi, hetdex"):
+        Crossmatch(path)
 
 
 WRONG = {

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from skyharvest.report.sections import FIGURES
 from skyharvest.report.sky import CENTRE, levels, mollweide, polygons
 from skyharvest.surveys import SURVEYS
 from skyharvest.surveys.desi.about import SURVEY as DESI
+from small_pages import TOY
 
 # A ledger: status, spectra, distance, NSIDE=64 pixel (16 p to 16 p + 15 are in pixel p of NSIDE=16), missing files.
 LEDGER = [
@@ -173,9 +175,11 @@ class Tree:
         }
         write_crossmatch(self.crossmatch("hetdex", 100), "hetdex", columns)
 
-    def run(self, legacysurvey: bool = False) -> "Reader":
+    def run(self, legacysurvey: bool = False, toy: bool = False) -> "Reader":
         config = validate(self.config)
         config["legacysurvey"]["enabled"] = legacysurvey
+        if toy:
+            config["toy"] = {"enabled": True, "release": "t1"}
         out = self.results / "report/index.html"
         arguments = ["--config", json.dumps(config), "--config-hash", "abc"]
         arguments += ["--out", str(out), "--figures", str(out.parent / "figures")]
@@ -434,6 +438,28 @@ def test_legacy_surveys_have_bands_magnitudes_and_their_contact_sheet(tree):
     with Image.open(page.page.parent / "figures/legacysurvey_contact_sheet.png") as sheet:
         assert sheet.size == (1000, 500)
     assert [image["src"] for image in page.all("img") if image["src"].startswith("data:image/png;base64,")]
+
+
+def test_a_survey_that_no_module_knows_has_a_whole_section(tree, monkeypatch):
+    monkeypatch.setitem(SURVEYS, "toy", TOY)
+    shutil.copytree(tree.root, tree.results / "toy")
+    shutil.copy(tree.journal, tree.journal.with_name("extract_toy.csv"))
+    for pix16, n in ((100, 3), (101, 1)):
+        columns = {"separation_arcsec": np.full(n, 0.1)}
+        write_crossmatch(tree.crossmatch("toy", pix16), "toy", columns, release="t1", config_hash="abc")
+    page = tree.run(toy=True)
+    figures = {path.stem for path in (page.page.parent / "figures").iterdir() if path.stem.startswith("toy")}
+    assert figures == {"toy_steps", "toy_sky", "toy_distances", "toy_pixels"}
+    alts = [image["alt"] for image in page.all("img")]
+    assert any("3 rows have a plate's source within the match radius of 1 arcsec, 1 more" in alt for alt in alts)
+    assert sum("pixel 100 has 5 rows, 2 with a spectrum" in alt for alt in alts) == 2  # DESI's, and this one's
+    assert {"toy", "desi"} <= {section["id"] for section in page.all("section")}
+    assert "matched in Toy" in page.text
+    assert ["unreadable", "2", "https://toy/t1/1616-dark.fits"] in [cells[:3] for cells in page.cells]
+    assert [cells[:1] for cells in page.cells].count(["100"]) == 2  # a table of pixels each
+    assert ["Toy", "release", "t1", "2"] in page.cells
+    assert ["Toy", "3", "18", "6 MB", "–", "–", "12 s", "–"] in page.cells
+    assert "hold" not in page.text.partition("Toy")[2].partition("Bytes and time")[0]  # nothing to note
 
 
 def test_without_a_ledger_the_program_names_what_is_missing(tree, capsys):
