@@ -1,4 +1,4 @@
-"""Count how many CSV rows have a DESI spectrum within a radius, per healpix, from the HDF5 files alone."""
+"""Count how many CSV rows have a spectrum within a radius, per healpix, from the HDF5 files alone."""
 
 import argparse
 import sys
@@ -11,19 +11,21 @@ from skyharvest.products.count import count_csv, count_files, find_files, show
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--max-arcsec", type=float, default=1.0, help="radius; the files hold what a run matched")
-    made.add_argument("--healpix", type=int, help="only this NSIDE=16 NESTED pixel of the CSV's positions")
-    made.add_argument(
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("--max-arcsec", type=float, default=1.0, help="radius; the files hold what a run matched")
+    parser.add_argument("--healpix", type=int, help="only this NSIDE=16 NESTED pixel of the CSV's positions")
+    parser.add_argument(
         "--csv",
         type=Path,
         help="count all rows of this CSV, each against the spectra of its pixel; without it, the rows that the files "
         "hold. Files of the older layout (edr_sv3_ra, edr_sv3_dec) need it",
     )
-    made.add_argument("--hdf5-root", type=Path, default=Path("results/desi_crossmatches"), help="what holds healpix=*/")
-    made.add_argument("--ra", default="RA_DESI", help="column of --csv with the right ascension, degrees")
-    made.add_argument("--dec", default="DEC_DESI", help="column of --csv with the declination, degrees")
-    return made
+    parser.add_argument(
+        "--hdf5-root", type=Path, default=Path("results/desi_crossmatches"), help="what holds healpix=*/"
+    )
+    parser.add_argument("--ra", default="RA_DESI", help="column of --csv with the right ascension, degrees")
+    parser.add_argument("--dec", default="DEC_DESI", help="column of --csv with the declination, degrees")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

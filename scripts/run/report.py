@@ -62,13 +62,13 @@ def about(config: dict[str, Any], surveys: list[str]) -> str:
 
 def versions() -> dict[str, str]:
     """Return what made the report."""
-    found = {"skyharvest": __version__, "git commit": git_commit(), "python": python_version()}
+    known = {"skyharvest": __version__, "git commit": git_commit(), "python": python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            known[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ class ReportDescription:
     ----------
     result
         What a matched CSV row has: ``a spectrum``.
+    words
+        Status of the ledger → what it means, as far as the status alone does not say it.
     nearest
         What ``nearest_arcsec`` of the ledger is the distance to: ``fiber``.
     facts, figures, pictures, tables
@@ -35,6 +37,7 @@ class ReportDescription:
     """
 
     result: str = "a spectrum"
+    words: Mapping[str, str] = field(default_factory=dict)
     nearest: str = "object"
     facts: tuple[str, ...] = ("files",)
     figures: tuple[str, ...] = ("steps", "sky", "distances", "pixels")

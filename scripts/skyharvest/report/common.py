@@ -52,12 +52,12 @@ def file_facts(harvest: Harvested) -> list[Fact]:
 
 def steps_figure(harvest: Harvested) -> Drawing:
     """Draw what became of the CSV's rows."""
-    way = steps(harvest.summary, harvest.survey.report.result)
+    way, words = steps(harvest.summary, harvest.survey.report.result), harvest.survey.report.words
     said = "; ".join(
-        f"{step.reached:,} {step.name}" + "".join(f" ({n:,} {reason(key)})" for key, n in step.lost.items() if n)
+        f"{step.reached:,} {step.name}" + "".join(f" ({n:,} {reason(key, words)})" for key, n in step.lost.items() if n)
         for step in way
     )
-    return draw_steps(way), f"Bars: {said}."
+    return draw_steps(way, words), f"Bars: {said}."
 
 
 def sky_figure(harvest: Harvested) -> Drawing:

@@ -1,6 +1,6 @@
 """The report's figures of ledgers, pixels, bytes and time: bars that carry their own labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,8 +32,6 @@ Drawing = tuple[Figure, str]
 WORDS = {
     "rejected": "rejected: no usable position",
     "not_covered": "not covered by the release",
-    "no_fiber": "no fiber within the match radius",
-    "no_spectrum": "no usable voxels around the position",
     "_absent": "{file} not in the archive",
     "_unreadable": "{file} unreadable",
 }
@@ -47,16 +45,16 @@ def svg_picture(survey: str, kind: str, figure: Figure, alt: str) -> Picture:
     return Picture(f"{survey}_{kind}", kind, alt, drawn.encode(), for_page(drawn).encode())
 
 
-def reason(status: str) -> str:
-    """Return what a status of the ledger says, in words."""
-    for key, words in WORDS.items():
+def reason(status: str, words: Mapping[str, str]) -> str:
+    """Return what a status of the ledger says; ``words`` has those of the survey's own statuses."""
+    for key, said in {**WORDS, **words}.items():
         if status == key or (key.startswith("_") and status.endswith(key)):
-            return words.format(file=status.removesuffix(key))
+            return said.format(file=status.removesuffix(key))
     return status.replace("_", " ")
 
 
-def draw_steps(steps: Sequence[Step]) -> Figure:
-    """Draw how many rows reached each step, and how many it lost, and why."""
+def draw_steps(steps: Sequence[Step], words: Mapping[str, str]) -> Figure:
+    """Draw how many rows reached each step, and how many it lost, and why (`reason`)."""
     figure, (axes,) = new(0.66 * len(steps) + 0.1)
     bare(axes)
     most = max(steps[0].reached, 1)
@@ -68,7 +66,7 @@ def draw_steps(steps: Sequence[Step]) -> Figure:
         axes.text(0, k - 0.23, step.name, va="bottom", fontweight="bold")
         share = f" · {step.reached / most:.1%}" if k else ""
         axes.text(most, k - 0.23, f"{step.reached:,}{share}", va="bottom", ha="right")
-        why = "; ".join(f"{n:,} {reason(status)}" for status, n in step.lost.items() if n)
+        why = "; ".join(f"{n:,} {reason(status, words)}" for status, n in step.lost.items() if n)
         if why:
             axes.text(most, k + 0.21, f"− {why}", va="top", ha="right", fontsize=8.5, color=MUTED)
     axes.set(xlim=(0, most), ylim=(len(steps) - 0.55, -0.62))

@@ -127,8 +127,8 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return templates.get_template("page.html.j2").render(page=page, style=style, script=script, made=made)
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return templates.get_template("page.html.j2").render(page=page, style=style, script=script, now=now)
 
 
 def write(page: Page, out: Path, figures: Path) -> None:

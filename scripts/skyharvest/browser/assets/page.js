@@ -192,8 +192,8 @@
 
   function details() {
     if (!shown) return;
-    const values = shown.record[tab === "csv" ? tab : page.main.survey] ?? [];
-    const columns = (tab === "csv" ? page.csv_columns : page.main.columns).slice(0, values.length);
+    const values = shown.record[tab === "csv" ? tab : page.main?.survey] ?? [];
+    const columns = (tab === "csv" ? page.csv_columns : page.main?.columns ?? []).slice(0, values.length);
     get("columns").replaceChildren(...columns.flatMap(([name, unit], k) => {
       const term = document.createElement("dt");
       term.textContent = name;

@@ -5,6 +5,7 @@ from skyharvest.harvest.shown import BrowserDescription, ReaderDescription, Repo
 ARMS = ("b", "r", "z")
 
 REPORT = ReportDescription(
+    words={"no_fiber": "no fiber within the match radius"},
     nearest="fiber",
     facts=("programs", "files", "warned"),
     figures=("steps", "sky", "separations", "redshifts", "signal", "pixels"),

@@ -3,6 +3,7 @@
 from skyharvest.harvest.shown import PIXELS, BrowserDescription, ReaderDescription, ReportDescription
 
 REPORT = ReportDescription(
+    words={"no_spectrum": "no usable voxels around the position"},
     nearest="cube's centre",
     facts=("files", "epochs"),
     figures=("steps", "sky", "epochs"),
