@@ -14,6 +14,8 @@ import pytest
 from running import ROOT, Run, environment, snakemake
 from skyharvest.surveys import NAMES
 
+pytestmark = pytest.mark.timeout(1200)  # it may have to wait for two runs of the demo
+
 USE = """
 {configfile}
 module sky:
@@ -55,7 +57,7 @@ def datasets(path: Path) -> dict[str, str]:
 
 
 def run(directory: Path, *words: str) -> Run:
-    return snakemake(directory, "--snakefile", "Snakefile", *words)
+    return snakemake(directory, "--snakefile", "Snakefile", *words, timeout=600)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_without_a_configuration_it_is_the_demo_also_from_github(tmp_path):
     repository, work = tmp_path / "repository", tmp_path / "work"
     clone = tmp_path / "cache/snakemake/snakemake/source-cache/snakemake-git-cache/github.com/owner/skyharvest"
     work.mkdir()
-    for name in ("rules", "scripts", "config", "envs", "report"):
+    for name in ("rules", "scripts", "config", "envs"):
         shutil.copytree(ROOT / name, repository / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "Snakefile", repository)
     git = ["git", "-C", str(repository)]
