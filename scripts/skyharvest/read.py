@@ -1,6 +1,6 @@
 """Read the assembled files of a run, in notebooks and other people's programs.
 
->>> from skyharvest.read import crossmatches, open_healpix, pixels
+>>> from skyharvest import crossmatches, open_healpix, pixels
 >>> pixels("results")                               # the NSIDE=16 pixels that there are
 >>> with open_healpix("results", 1702) as pixel:    # or open_healpix("…/crossmatch_desi.hdf5")
 ...     table = pixel.table()                       # astropy: a row per spectrum, the CSV's columns beside it
