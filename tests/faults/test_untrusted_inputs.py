@@ -108,12 +108,12 @@ def extracted(root: Path) -> str:
             archive, coadd_files([FILES["coadd"]]), root / "out.hdf5", Wanted(targets, record_missing=True)
         )
     with h5py.File(root / "out.hdf5") as file:
-        assert file["coadds/status"][0].decode() == chosen.status
+        assert file["files/status"][0].decode() == chosen.status
         assert (chosen.reason == "") == (chosen.status == "read")
         assert str(root) not in chosen.reason
         assert chosen.reason.isprintable()
         assert file["targets/row"][:].tolist() == [7]
-        n = len(file["coadd"])
+        n = len(file["file"])
         assert file["targets/n_spectra"][:].tolist() == [n]
         if chosen.status == "read":
             for name in ("targetid", "separation_arcsec", "fibermap/TARGETID", "redshifts/Z", "b/flux", "z/mask"):

@@ -77,7 +77,7 @@ def test_a_copy_by_globus_gives_what_the_local_run_gave(demo: Path, run, service
     missing = set()
     for path in extracted:
         with h5py.File(made / path) as file:
-            states = zip(file["coadds/path"].asstr()[:], file["coadds/status"].asstr()[:], strict=True)
+            states = zip(file["files/path"].asstr()[:], file["files/status"].asstr()[:], strict=True)
             missing |= {tuple(Path(name).stem.split("-")[1:]) for name, state in states if state == "absent"}
     assert absent == missing
     assert len(absent) == 3

@@ -290,8 +290,8 @@ def test_what_desi_knows_of_a_fiber_is_all_there_in_lower_case(results):
             if pix64 not in extracted:
                 extracted[pix64] = read(results[1] / f"desi/extracted/{pix64 // 100}/{pix64}.hdf5")
             there = extracted[pix64]
-            kinds = list(zip(there["coadds/survey"][0], there["coadds/program"][0], strict=True))
-            same = there["coadd"][0] == kinds.index((desi["survey"][i], desi["program"][i]))
+            kinds = list(zip(there["files/survey"][0], there["files/program"][0], strict=True))
+            same = there["file"][0] == kinds.index((desi["survey"][i], desi["program"][i]))
             same &= (there["row"][0] == row) & (there["targetid"][0] == desi["targetid"][i])
             (k,) = np.flatnonzero(same)
             for name, (values, unit) in there.items():

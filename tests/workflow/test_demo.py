@@ -125,14 +125,14 @@ def test_extracted_arms_are_the_coadds_bit_for_bit(demo):
         with h5py.File(path) as file:
             if "row" not in file or not len(file["row"]):
                 continue
-            paths = [text.decode() for text in file["coadds/path"][:]]
-            for k in np.unique(file["coadd"][:]):
+            paths = [text.decode() for text in file["files/path"][:]]
+            for k in np.unique(file["file"][:]):
                 with fits.open(demo / ARCHIVE / paths[k]) as coadd:
                     redrock = (demo / ARCHIVE / paths[k]).with_name(Path(paths[k]).name.replace("coadd-", "redrock-"))
                     z = fits.getdata(redrock, "REDSHIFTS")
                     order = {int(t): i for i, t in enumerate(z["TARGETID"])}
                     fiber = {int(t): i for i, t in enumerate(coadd["FIBERMAP"].data["TARGETID"])}
-                    for i in np.flatnonzero(file["coadd"][:] == k):
+                    for i in np.flatnonzero(file["file"][:] == k):
                         at = fiber[int(file["targetid"][i])]
                         for arm in "brz":
                             for kind in ("flux", "ivar", "mask", "resolution"):

@@ -140,7 +140,7 @@ def export_fits(
 
 def _select(file: h5py.File, rows: Ints) -> Selection:
     """Return the spectra of an extracted file that match these CSV rows, each once, in the file's order."""
-    row, coadd = file["row"][:], file["coadd"][:].astype(np.int64)
+    row, coadd = file["row"][:], file["file"][:].astype(np.int64)
     inside = np.flatnonzero(np.isin(row, rows))
     if not len(inside):
         return Selection(file, inside, _added(file, coadd[inside], row[inside], np.zeros(0), []))
@@ -159,8 +159,8 @@ def _select(file: h5py.File, rows: Ints) -> Selection:
 
 def _added(file: h5py.File, coadd: Ints, row: Ints, separation: Array, rows: Sequence[str]) -> dict[str, Array]:
     return {
-        **{name.upper(): np.array(hdf5.text(file[f"coadds/{name}"][:]), "S")[coadd] for name in ("survey", "program")},
-        "HEALPIX": file["coadds/pix64"][:][coadd].astype(np.int32),
+        **{name.upper(): np.array(hdf5.text(file[f"files/{name}"][:]), "S")[coadd] for name in ("survey", "program")},
+        "HEALPIX": file["files/pix64"][:][coadd].astype(np.int32),
         "CSV_ROW": row,
         "CSV_SEPARATION": separation,
         "CSV_ROWS": np.array(rows, "S"),
@@ -219,7 +219,7 @@ def _primary(
     header["CREATOR"] = f"{origin['workflow']} {origin['workflow_version']}"
     header["GITHASH"] = origin["git_commit"]
     header["DATE"] = origin["created"].removesuffix("+00:00")
-    coadds = [hdf5.text(selection.file["coadds/path"][:])[k] for selection in selections for k in _coadds_of(selection)]
+    coadds = [hdf5.text(selection.file["files/path"][:])[k] for selection in selections for k in _coadds_of(selection)]
     # specutils recognises coadds by INFIL000.
     for k, name in enumerate(coadds[:1000] or ["none"]):
         header[f"INFIL{k:03d}"] = name.rpartition("/")[2]
@@ -227,7 +227,7 @@ def _primary(
 
 
 def _coadds_of(selection: Selection) -> list[int]:
-    return sorted(set(selection.file["coadd"][:][selection.take].tolist()))
+    return sorted(set(selection.file["file"][:][selection.take].tolist()))
 
 
 def _table_hdu(name: str, columns: Mapping[str, Array], units: Mapping[str, str]) -> Any:

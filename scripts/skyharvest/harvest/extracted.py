@@ -1,25 +1,118 @@
-"""What an extract job leaves for the next run: whether a file of it is as it should be, and a list (CSV) of its files.
+"""What all surveys' extracted files share, and the list (CSV) of its files that an extract job leaves for the next run.
+
+An extracted file is of one unit. Beside what is the survey's own it has (n spectra or images, m targets, f files):
+
+=====================================  ====================================================================
+``row``                                (n,) CSV row
+``file``                               (n,) index into ``files``: which one it is from, or the first of several
+``files/path``                         (f,) below the archive's root: every file that was asked for, there or not
+``files/survey, program``              (f,) its kind, as the plan names it; others are of other units
+``files/status, reason``               (f,) ``read``, ``absent`` or ``unreadable``, and why
+``files/beside``                       (f,) ``read``, ``absent`` or ``not read``: what is read beside it, as redrock's
+                                       file beside a coadd; empty if there is no such file
+``files/n_searched``                   (f,) what was searched in it: fibers, or targets
+``targets/row``                        (m,) every target of the unit
+``targets/n_spectra``                  (m,) its spectra or images
+``targets/nearest_arcsec``             (m,) distance to what is nearest; NaN if nothing is near
+attribute ``request``                  digest of the targets and options that it was made for
+=====================================  ====================================================================
 
 The list appears when all files of the job are there, and tells without opening them what became of the archive's files:
 
-``unit, n_spectra, n_read, n_absent, n_unreadable, n_redrock_absent``
-    A line per unit: matched rows; files by what became of them; coadds that were read without their redshifts.
+``unit, n_spectra, n_read, n_absent, n_unreadable, n_beside_absent``
+    A line per unit: spectra or images; files by what became of them; files that were read without what is beside them.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
+import numpy as np
+import numpy.typing as npt
 
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
-from skyharvest.harvest.plan import Unit
+from skyharvest.harvest.journal import Line
+from skyharvest.harvest.plan import Kind, Unit
 
-COLUMNS = ("unit", "n_spectra", "n_read", "n_absent", "n_unreadable", "n_redrock_absent")
+COLUMNS = ("unit", "n_spectra", "n_read", "n_absent", "n_unreadable", "n_beside_absent")
 
 Listed = tuple[Unit, int, int, int, int, int]
 """`COLUMNS`."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The group ``files`` of an extracted file."""
+
+    path: list[str]
+    kind: list[Kind]
+    status: list[str]
+    reason: list[str]
+    beside: list[str]
+    n_searched: list[int]
+
+
+def write_files(file: h5py.File, files: Files, own: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
+    """Write the group ``files``, with columns of the survey's own."""
+    texts = {
+        "path": files.path,
+        "survey": [survey for survey, _ in files.kind],
+        "program": [program for _, program in files.kind],
+        "status": files.status,
+        "reason": files.reason,
+        "beside": files.beside,
+    }
+    columns = {name: np.array(values, object) for name, values in texts.items()}
+    columns["n_searched"] = np.array(files.n_searched, np.int64)
+    hdf5.write_table(file.create_group("files"), {**columns, **(own or {})})
+
+
+def read_files(file: h5py.File) -> Files:
+    """Return the group ``files`` of an extracted file.
+
+    Raises
+    ------
+    MalformedFile
+        If it has none: it was written by an earlier version.
+    """
+    if "files" not in file:
+        raise MalformedFile(f"{file.filename} is of an earlier version: remove it, the next run makes it anew")
+    group = file["files"]
+    path, survey, program, status, reason, beside = (
+        hdf5.text(group[name][:]) for name in ("path", "survey", "program", "status", "reason", "beside")
+    )
+    kind = list(zip(survey, program, strict=True))
+    return Files(path, kind, status, reason, beside, group["n_searched"][:].tolist())
+
+
+def best(statuses: Collection[str]) -> str:
+    """Return the status of files that count as one: the best of theirs."""
+    return next((status for status in ("read", "unreadable") if status in statuses), "absent")
+
+
+def lines_of(file: h5py.File, unit: Unit) -> dict[Kind, Line]:
+    """Return what an extracted file says of each kind of file, as the journal does, but not what reading it took."""
+    files = read_files(file)
+    row, of_file = file["row"][:], file["file"][:]
+    lines = {}
+    for kind in dict.fromkeys(files.kind):
+        numbers = [k for k, of in enumerate(files.kind) if of == kind]
+        rows = row[np.isin(of_file, numbers)]
+        lines[kind] = Line(
+            0.0,
+            unit,
+            *kind,
+            best([files.status[k] for k in numbers]),
+            n_searched=max(files.n_searched[k] for k in numbers),
+            n_spectra=len(rows),
+            rows=tuple(np.unique(rows).tolist()),
+            message=next((files.reason[k] for k in numbers if files.reason[k]), ""),
+        )
+    return lines
 
 
 def is_made(path: Path, request: str, again: Collection[str]) -> bool:
@@ -36,8 +129,8 @@ def is_made(path: Path, request: str, again: Collection[str]) -> bool:
     """
     try:
         with hdf5.reading(path, check=True) as file:
-            found = {*_states(file, "status"), *_states(file, "redrock")}
-            return file.attrs.get("request") == request and found.isdisjoint(again)
+            files = read_files(file)
+            return file.attrs.get("request") == request and {*files.status, *files.beside}.isdisjoint(again)
     except (FileNotFoundError, MalformedFile, KeyError):
         return False
 
@@ -45,15 +138,10 @@ def is_made(path: Path, request: str, again: Collection[str]) -> bool:
 def listed(unit: Unit, path: Path) -> Listed:
     """Return the line of the list for an extracted file."""
     with hdf5.reading(path) as file:
-        status, redrock = _states(file, "status"), _states(file, "redrock")
-        n_spectra = len(file["row"] if "row" in file else file["coadd"])
-    read, absent, unreadable = (status.count(what) for what in ("read", "absent", "unreadable"))
-    return unit, n_spectra, read, absent, unreadable, redrock.count("absent")
-
-
-def _states(file: h5py.File, what: str) -> list[str]:
-    files = next(file[name] for name in ("coadds", "cubes", "bricks") if name in file)
-    return hdf5.text(files[what][:]) if what in files else []
+        files = read_files(file)
+        n_spectra = int(file["targets/n_spectra"][:].sum())
+    read, absent, unreadable = (files.status.count(status) for status in ("read", "absent", "unreadable"))
+    return unit, n_spectra, read, absent, unreadable, files.beside.count("absent")
 
 
 def write_list(path: Path, lines: Sequence[Listed]) -> None:

@@ -31,6 +31,7 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest.extracted import read_files
 from skyharvest.harvest.plan import Unit
 from skyharvest.harvest.survey import Survey
 
@@ -119,7 +120,7 @@ def account(
     for unit, planned in _by_unit(np.load(plan_targets, allow_pickle=False), survey):
         with hdf5.reading(survey.path(extracted, unit)) as file:
             found = {key: values[:] for key, values in file["targets"].items()}
-            files = {key: values[:] for key, values in file[f"{survey.file}s"].items()}
+            files = read_files(file)
         at = found["row"]
         if not np.array_equal(at, planned):
             raise MalformedFile(
@@ -128,12 +129,11 @@ def account(
         made.n_spectra[at] += found["n_spectra"]
         made.n_within[at] += found[survey.near]
         made.nearest_arcsec[at] = np.fmin(made.nearest_arcsec[at], found["nearest_arcsec"])
-        status = hdf5.text(files["status"])
-        for counter, what in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
-            counter[at] += status.count(what)
-        made.files.update(status)
-        for path, state, reason in zip(hdf5.text(files["path"]), status, hdf5.text(files["reason"]), strict=True):
-            if state == "unreadable":
+        for counter, status in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
+            counter[at] += files.status.count(status)
+        made.files.update(files.status)
+        for path, status, reason in zip(files.path, files.status, files.reason, strict=True):
+            if status == "unreadable":
                 made.unreadable.append({survey.file: path, "reason": reason})
     made.missing = absent + unreadable
     made.nearest_arcsec[np.isinf(made.nearest_arcsec)] = np.nan

@@ -10,6 +10,7 @@ from typing import Any
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest.extracted import lines_of
 from skyharvest.harvest.journal import Line, Read
 from skyharvest.harvest.plan import Kind, Plan, Unit
 from skyharvest.harvest.survey import Survey
@@ -82,22 +83,10 @@ def _of_extracted(survey: Survey, extracted: Path, unit: Unit, kinds: list[Kind]
     """Return what an extracted file says of its sources; without one, what the journal says."""
     try:
         with hdf5.reading(survey.path(extracted, unit)) as file:
-            group = file[f"{survey.file}s"]
-            states, reasons = hdf5.text(group["status"][:]), hdf5.text(group["reason"][:])
-            if "status" in file.attrs:  # the best of a brick's files
-                states, reasons = [str(file.attrs["status"])], [next(filter(None, reasons), "")]
-            of_kind = (
-                list(zip(hdf5.text(group["survey"][:]), hdf5.text(group["program"][:]), strict=True))
-                if "survey" in group
-                else list(kinds)
-            )
-            counts = group["n_fibers"][:].tolist() if "n_fibers" in group else [0] * len(states)
+            lines = lines_of(file, unit)
     except (OSError, KeyError, MalformedFile):
-        return [journal.files[unit, *kind] for kind in kinds if (unit, *kind) in journal.files]
-    return [
-        Line(0.0, unit, *kind, state, n_searched=n, message=reason)
-        for kind, state, n, reason in zip(of_kind, states, counts, reasons, strict=True)
-    ]
+        lines = {kind: journal.files[unit, *kind] for kind in kinds if (unit, *kind) in journal.files}
+    return [lines[kind] for kind in kinds if kind in lines]
 
 
 def missing_files(

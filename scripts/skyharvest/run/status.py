@@ -225,7 +225,7 @@ class _Look:
         good = [line for line in lines if line is not None and abs(line.time - written) <= TRUSTED_S]
         if len(good) == len(kinds) and unit not in self.journal.failed:
             return good
-        found = _read_extracted(path, unit, self.survey)
+        found = _read_extracted(path, unit)
         return [found[kind] for kind in kinds] if set(kinds) <= found.keys() else []
 
     def _keep_failure(self, job: str, unit: Unit, log: Path) -> None:
@@ -289,36 +289,13 @@ def _time_of(path: Path) -> float:
         return 0.0
 
 
-def _read_extracted(path: Path, unit: Unit, survey: Survey) -> dict[Kind, Line]:
+def _read_extracted(path: Path, unit: Unit) -> dict[Kind, Line]:
     """Return what an extracted file says of its sources; nothing if it cannot be read."""
     from skyharvest.formats import hdf5  # noqa: PLC0415 (h5py: 0.3 s, where the journal does not do)
+    from skyharvest.harvest.extracted import lines_of  # noqa: PLC0415 (ditto)
 
     with contextlib.suppress(OSError, MalformedFile, LookupError), hdf5.reading(path) as file:
-        row = file["row"][:]
-        if "cubes" in file:
-            (status,) = hdf5.text(file["cubes/status"][:])
-            return {
-                survey.kind: Line(
-                    0.0, unit, *survey.kind, status, n_spectra=len(row), rows=tuple(np.unique(row).tolist())
-                )
-            }
-        if "bricks" in file:
-            status = str(file.attrs["status"])
-            return {survey.kind: Line(0.0, unit, *survey.kind, status, n_spectra=len(row), rows=tuple(row.tolist()))}
-        surveys, program, states = (hdf5.text(file["coadds"][name][:]) for name in ("survey", "program", "status"))
-        coadd = file["coadd"][:]
-        return {
-            (surveys[k], program[k]): Line(
-                0.0,
-                unit,
-                surveys[k],
-                program[k],
-                state,
-                n_spectra=int((coadd == k).sum()),
-                rows=tuple(np.unique(row[coadd == k]).tolist()),
-            )
-            for k, state in enumerate(states)
-        }
+        return lines_of(file, unit)
     return {}
 
 

@@ -246,4 +246,4 @@ def test_files_that_do_not_agree_are_refused(results, spoil, message):
 
 def test_the_paths_of_coadds_are_those_of_the_archive(finished):
     with h5py.File(DESI.path(finished / "desi" / "extracted", READ)) as file:
-        assert file["coadds/path"][0].decode() == path_of(COADD)
+        assert file["files/path"][0].decode() == path_of(COADD)

@@ -82,7 +82,7 @@ def test_what_is_set_aside_keeps_its_kind(tmp_path):
 )
 def test_batches_to_read_again(tmp_path, counts, again, expected):
     path = tmp_path / "6.csv"
-    path.write_text(f"pix64,n_spectra,n_read,n_absent,n_unreadable,n_redrock_absent\n7,3,1,0,0,0\n8,3,1,{counts}\n")
+    path.write_text(f"pix64,n_spectra,n_read,n_absent,n_unreadable,n_beside_absent\n7,3,1,0,0,0\n8,3,1,{counts}\n")
     assert to_read_again(str(path), again) is expected
 
 

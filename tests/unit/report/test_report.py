@@ -17,6 +17,7 @@ from PIL import Image
 from skyharvest.config.load import validate
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
+from skyharvest.harvest.extracted import Files, write_files
 from skyharvest.harvest.journal import Journal, Line, read_journal
 from skyharvest.harvest.shown import ReportDescription
 from skyharvest.report.columns import read_columns
@@ -142,13 +143,12 @@ class Tree:
         for pix64 in {pix64 for _, pix64, _ in PLAN}:
             mine = [k for k, (_, pix, _) in enumerate(PLAN) if pix == pix64]
             path = DESI.path(self.root / "extracted", pix64)
-            columns = {
-                "survey": ["main"] * len(mine),
-                "program": [PLAN[k][0] for k in mine],
-                "status": [STATES[k] for k in mine],
-                "reason": [""] * len(mine),
-            }
-            write_crossmatch(path, "coadds", columns | {"n_fibers": [FIBERS[k] for k in mine]})
+            kinds, empty = [("main", PLAN[k][0]) for k in mine], [""] * len(mine)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with h5py.File(path, "w") as file:
+                file["row"], file["file"] = np.zeros((2, 0), int)
+                states, fibers = [STATES[k] for k in mine], [FIBERS[k] for k in mine]
+                write_files(file, Files(empty, kinds, states, empty, empty, fibers))
 
     def add_hetdex(self) -> None:
         self.config["hetdex"] = {"enabled": True, "release": "demohetdex", "archive": "local"}

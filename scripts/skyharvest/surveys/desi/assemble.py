@@ -212,10 +212,10 @@ def _at_places(pieces: Sequence[Piece], read: Any, dtype: Any) -> Array:
 def _coadd_columns(pieces: Sequence[Piece]) -> dict[str, Array]:
     def of(name: str) -> Any:
         def read(piece: Piece) -> Array:
-            values = piece.file[f"coadds/{name}"][:]
+            values = piece.file[f"files/{name}"][:]
             if name != "pix64":
                 values = np.array(hdf5.text(values)).astype("S")
-            return np.asarray(values[piece.file["coadd"][:][piece.take]])
+            return np.asarray(values[piece.file["file"][:][piece.take]])
 
         return read
 

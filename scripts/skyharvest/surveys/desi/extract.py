@@ -6,15 +6,15 @@ spectra has two rows, a spectrum that two CSV rows match is there twice):
 =========================================  ====================================================================
 ``row``, ``separation_arcsec``             (n,) CSV row and great-circle distance; absent without targets
 ``targetid``, ``ra``, ``dec``              (n,) of the fiber, degrees
-``coadd``                                  (n,) index into ``coadds``
+``file``                                   (n,) index into ``files``
 ``fibermap/*``, ``scores/*``               (n,) every column, under its own name
 ``redshifts/*``                            (n,) every column of redrock's REDSHIFTS, aligned by TARGETID
 ``b|r|z/wavelength``                       (npix,) Å
 ``b|r|z/flux, ivar, mask``                 (n, npix) bit for bit as in the coadd
 ``b|r|z/resolution``                       (n, ndiag, npix) ditto
-``coadds/path, survey, program, pix64``    one per coadd asked for, whether it was there or not
-``coadds/status, reason, n_fibers``        ``read``, ``absent`` or ``unreadable``, and why
-``coadds/redrock``                         ``read``, ``absent`` or ``not read``
+``files/…``                                one per coadd asked for: `skyharvest.harvest.extracted`; ``beside`` is of its
+                                           redshifts, ``n_searched`` are its fibers
+``files/pix64``                            its pixel
 ``targets/row``                            every target of the pixel
 ``targets/n_spectra, nearest_arcsec``      matches; distance to the nearest fiber within the report radius or NaN
 ``targets/n_within_report_radius``         fibers within the report radius
@@ -39,6 +39,7 @@ from skyharvest import __version__
 from skyharvest.archive.archive import Archive, Cost, is_url
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest.extracted import Files, write_files
 from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
 from skyharvest.surveys.desi.coadd import Coadd, read_redshifts
 from skyharvest.surveys.desi.coadd_file import CoaddFile
@@ -52,7 +53,7 @@ Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-FORMAT = "skyharvest extracted DESI coadds 1"
+FORMAT = "skyharvest extracted DESI coadds 2"
 BATCH_ROWS = 128  # spectra held at once: 57 MB with their resolution
 SECOND_READING_S = 1.0  # between a malformed reading and the second one
 NO_REDROCK = {"Z": np.nan, "ZERR": np.nan, "ZWARN": -1, "SPECTYPE": b"", "SUBTYPE": b"", "DELTACHI2": np.nan}
@@ -306,9 +307,9 @@ def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted, arc
     file.attrs["request"] = wanted.digest([chosen.file for chosen in selections])
     file.attrs["skyharvest_version"] = __version__
     lengths = [len(chosen.fiber) for chosen in selections]
-    _write_coadds(file.create_group("coadds"), selections)
-    coadd = np.repeat(np.arange(len(selections)), lengths)
-    hdf5.write_column(file, "coadd", coadd.astype(np.int32))
+    _write_files(file, selections)
+    number = np.repeat(np.arange(len(selections)), lengths)
+    hdf5.write_column(file, "file", number.astype(np.int32))
     if wanted.targets is not None:
         _write_targets(file, selections, wanted.targets)
         file.attrs["radius_arcsec"] = wanted.radius_arcsec
@@ -355,19 +356,17 @@ def _stack(read: Sequence[Selection], tables: Sequence[dict[str, Array]], length
         raise
 
 
-def _write_coadds(group: h5py.Group, selections: Sequence[Selection]) -> None:
+def _write_files(file: h5py.File, selections: Sequence[Selection]) -> None:
     kinds = [_kind(chosen) for chosen in selections]
-    columns = {
-        "path": [chosen.path for chosen in selections],
-        "survey": [survey for survey, _, _ in kinds],
-        "program": [program for _, program, _ in kinds],
-        "pix64": np.array([pix for _, _, pix in kinds], np.int64),
-        "status": [chosen.status for chosen in selections],
-        "reason": [chosen.reason for chosen in selections],
-        "redrock": [chosen.redrock for chosen in selections],
-        "n_fibers": np.array([chosen.n_fibers for chosen in selections], np.int64),
-    }
-    hdf5.write_table(group, {name: np.asarray(values) for name, values in columns.items()})
+    files = Files(
+        path=[chosen.path for chosen in selections],
+        kind=[(survey, program) for survey, program, _ in kinds],
+        status=[chosen.status for chosen in selections],
+        reason=[chosen.reason for chosen in selections],
+        beside=[chosen.redrock for chosen in selections],
+        n_searched=[chosen.n_fibers for chosen in selections],
+    )
+    write_files(file, files, {"pix64": np.array([pix64 for _, _, pix64 in kinds], np.int64)})
 
 
 def _kind(chosen: Selection) -> tuple[str, str, int]:

@@ -14,7 +14,7 @@ Layout of an extracted file (n spectra, by CSV row):
 ``targets/n_spectra``                  (m,) 1 where it has a spectrum
 ``targets/nearest_arcsec``             (m,) from the cube's centre
 ``targets/n_cubes``                    (m,) 1
-``cubes/path, status, reason``         (1,) ``read``, ``absent`` or ``unreadable``, and why
+``file``, ``files/…``                  (n,) 0; (1,) the cube: `skyharvest.harvest.extracted`
 attribute ``request``                  digest of the targets and options that it was made for
 =====================================  ====================================================================
 
@@ -37,6 +37,8 @@ from skyharvest.archive.archive import Archive, is_url
 from skyharvest.archive.download import downloaded
 from skyharvest.core.errors import Absent, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest.extracted import Files, write_files
+from skyharvest.surveys.hetdex.about import SURVEY
 from skyharvest.surveys.hetdex.cube import Masking, read_cube
 from skyharvest.surveys.hetdex.map_files import write_maps
 from skyharvest.surveys.hetdex.maps import MapRequest, Maps, make_maps
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = "skyharvest extracted HETDEX cube 1"
+FORMAT = "skyharvest extracted HETDEX cube 2"
 SECOND_READING_S = 1.0  # between a malformed reading and the second one
 FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
 
@@ -211,15 +213,16 @@ def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: Wanted
 
 
 def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], of_cube: _Found | None, made: Extracted) -> None:
-    cubes = file.create_group("cubes")
-    for name, text in (("path", path), ("status", made.status), ("reason", made.reason)):
-        hdf5.write_column(cubes, name, np.array([text], object))
+    write_files(
+        file, Files([path], [SURVEY.kind], [made.status], [made.reason], beside=[""], n_searched=[len(targets)])
+    )
     found = np.isin(targets["row"], made.rows)
     of_target = file.create_group("targets")
     hdf5.write_column(of_target, "row", targets["row"])
     hdf5.write_column(of_target, "n_spectra", found.astype(np.int64))
     hdf5.write_column(of_target, "nearest_arcsec", targets["separation_arcsec"], unit="arcsec")
     hdf5.write_column(of_target, "n_cubes", np.ones(len(targets), np.int64))
+    hdf5.write_column(file, "file", np.zeros(len(made.rows), np.int32))
     for name, unit in (("row", None), ("ra", "deg"), ("dec", "deg"), ("separation_arcsec", "arcsec")):
         hdf5.write_column(file, name, targets[name][found], unit=unit)
     if of_cube is None:

@@ -20,8 +20,9 @@ Layout of an extracted file (n cutouts, by CSV row; b bands; size x size pixels 
 ``targets/n_spectra``                  (m,) 1 where it has a cutout
 ``targets/nearest_arcsec``             (m,) from the brick's centre
 ``targets/n_bands``                    (m,) bands with data in its cutout
-``bricks/path, status, reason``        every file: ``read``, ``absent`` or ``unreadable``, and why
-attributes                             ``status`` of the home brick: the best of its files'; ``request``
+``file``, ``files/…``                  (n,) 0; every file, the home brick's first, which are of the kind ``brick``; the
+                                       others are ``neighbour``: `skyharvest.harvest.extracted`
+``files/brickname, product, band``     which image it is
 =====================================  ====================================================================
 
 A target has a cutout if some pixel of it has data: an image's value with an inverse variance above 0; of products
@@ -50,7 +51,9 @@ from skyharvest.core.errors import Absent, HarvestError, InputError, MalformedFi
 from skyharvest.formats import hdf5
 from skyharvest.formats.tangent_plane import Sky
 from skyharvest.formats.tiled_image import Box, TiledImage
+from skyharvest.harvest.extracted import Files, best, write_files
 from skyharvest.sky.matching import separation_deg
+from skyharvest.surveys.legacysurvey.about import SURVEY
 from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import LARGEST
 from skyharvest.surveys.legacysurvey.release import Release
@@ -60,7 +63,7 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
-FORMAT = "skyharvest extracted brick 1"
+FORMAT = "skyharvest extracted brick 2"
 SECOND_READING_S = 1.0  # between a malformed reading and the second one
 HELD_BYTES = 1 << 29  # of cutouts at once
 SAME_PIXEL = 1e-4  # pixels: two images of a brick are on one grid if they differ by no more
@@ -259,8 +262,7 @@ class _Opened:
     @property
     def status(self) -> str:
         """The best that became of a file."""
-        found = {status for status, _ in self.states.values()}
-        return next((status for status in ("read", "unreadable") if status in found), "absent")
+        return best({status for status, _ in self.states.values()})
 
     def open(self) -> None:
         """Read the headers and tile tables of all files; those that are not there, or not good, are noted."""
@@ -485,7 +487,6 @@ def _write(
         n_bands = _write_cutouts(file, home, cutouts, wanted)
     if not cutouts:
         _append(file, _padded(0, wanted))  # what they would be
-    file.attrs["status"] = home.status
     found = n_bands > 0
     names = ("row", "ra", "dec")
     for name, unit in zip(names, (None, "deg", "deg"), strict=True):
@@ -497,17 +498,28 @@ def _write(
     away = separation_deg(*home.brick.centre, targets["ra"], targets["dec"]) * 3600
     hdf5.write_column(of_target, "nearest_arcsec", away, unit="arcsec")
     hdf5.write_column(of_target, "n_bands", n_bands)
-    files = [
-        (brick.brick.name, *layer, brick.brick.paths[layer], *state)
-        for brick in (home, *others)
-        for layer, state in brick.states.items()
-    ]
-    about = file.create_group("bricks")
-    for name, values in zip(
-        ("brickname", "product", "band", "path", "status", "reason"), zip(*files, strict=True), strict=True
-    ):
-        hdf5.write_column(about, name, np.array(values, object))
+    hdf5.write_column(file, "file", np.zeros(int(found.sum()), np.int32))
+    _write_files(file, home, others, len(targets))
     return tuple(targets["row"][found].tolist())
+
+
+def _write_files(file: h5py.File, home: _Opened, others: Sequence[_Opened], n_targets: int) -> None:
+    """Write what became of every file."""
+    asked = [(brick, layer, *state) for brick in (home, *others) for layer, state in brick.states.items()]
+    files = Files(
+        path=[brick.brick.paths[layer] for brick, layer, _, _ in asked],
+        kind=[SURVEY.kind if brick is home else (SURVEY.name, "neighbour") for brick, *_ in asked],
+        status=[status for *_, status, _ in asked],
+        reason=[reason for *_, reason in asked],
+        beside=[""] * len(asked),
+        n_searched=[n_targets] * len(asked),
+    )
+    own = {
+        "brickname": [brick.brick.name for brick, *_ in asked],
+        "product": [product for _, (product, _), *_ in asked],
+        "band": [band for _, (_, band), *_ in asked],
+    }
+    write_files(file, files, {name: np.array(values, object) for name, values in own.items()})
 
 
 def _write_cutouts(file: h5py.File, home: _Opened, cutouts: Sequence[_Cutout], wanted: WantedCutouts) -> Ints:

@@ -124,7 +124,7 @@ def of_another_format(path: Path) -> None:
 
 def unreadable(path: Path) -> None:
     with h5py.File(path, "r+") as file:
-        file["coadds/status"][0] = b"unreadable"
+        file["files/status"][0] = b"unreadable"
 
 
 @pytest.mark.parametrize("spoil", [tear, of_another_format, unreadable, Path.unlink])

@@ -138,19 +138,19 @@ def test_several_coadds_are_in_order_and_what_one_lacks_is_filled(release, tmp_p
     targets = positions([near(DARK, 1, 0.2), near(BRIGHT, 2, 0.5), near(DARK, 3, 0.4)], rows=[20, 30, 40])
     paths = [path_of(DARK), ABSENT, path_of(BRIGHT)]
     found = run(release, paths, tmp_path / "out.hdf5", targets, record_missing=True)
-    assert found["coadd"].tolist() == [0, 0, 2, 2]
+    assert found["file"].tolist() == [0, 0, 2, 2]
     assert found["row"].tolist() == [20, 40, 30, 40]
     ids = DARK.sources.targetid[[1, 3]].tolist() + BRIGHT.sources.targetid[[2, 0]].tolist()
     assert ids[1] == ids[3]
     for name in ("targetid", "fibermap/TARGETID", "scores/TARGETID", "redshifts/TARGETID"):
         assert found[name].tolist() == ids
-    assert texts(found["coadds/path"]) == paths
-    assert texts(found["coadds/survey"]) == ["main"] * 3
-    assert texts(found["coadds/program"]) == ["dark", "backup", "bright"]
-    assert found["coadds/pix64"].tolist() == [PIX] * 3
-    assert texts(found["coadds/status"]) == ["read", "absent", "read"]
-    assert texts(found["coadds/redrock"]) == ["read", "not read", "read"]
-    assert found["coadds/n_fibers"].tolist() == [5, 0, 4]
+    assert texts(found["files/path"]) == paths
+    assert texts(found["files/survey"]) == ["main"] * 3
+    assert texts(found["files/program"]) == ["dark", "backup", "bright"]
+    assert found["files/pix64"].tolist() == [PIX] * 3
+    assert texts(found["files/status"]) == ["read", "absent", "read"]
+    assert texts(found["files/beside"]) == ["read", "not read", "read"]
+    assert found["files/n_searched"].tolist() == [5, 0, 4]
     assert found["targets/row"].tolist() == [20, 30, 40]
     assert found["targets/n_spectra"].tolist() == [1, 1, 2]
     for arm in ARMS:
@@ -182,7 +182,7 @@ def test_a_coadd_without_scores_among_others_keeps_the_rows_aligned(own, tmp_pat
     edit(own / path_of(DARK), lambda hdus: hdus.pop("SCORES"))
     targets = matching(DARK, [3, 1])
     found = run(own, [path_of(DARK), path_of(BRIGHT)], tmp_path / "out.hdf5", targets)
-    assert found["coadd"].tolist() == [0, 0, 1]
+    assert found["file"].tolist() == [0, 0, 1]
     assert found["scores/TARGETID"].tolist() == found["targetid"].tolist()
     assert np.isnan(found["scores/TSNR2_LRG"]).tolist() == [True, True, False]
 
@@ -233,9 +233,9 @@ def test_no_match_is_a_valid_file_with_no_rows(release, tmp_path):
     found = run(release, [path_of(DARK)], tmp_path / "out.hdf5", positions([near(DARK, 2, 1.5)], rows=[9]))
     assert found["z/resolution"].shape == (0, 11, 2881)
     assert found["b/mask"].dtype == np.uint32
-    for name in ("row", "separation_arcsec", "targetid", "ra", "dec", "coadd", "fibermap/MORPHTYPE"):
+    for name in ("row", "separation_arcsec", "targetid", "ra", "dec", "file", "fibermap/MORPHTYPE"):
         assert len(found[name]) == 0
-    assert texts(found["coadds/redrock"]) == ["not read"]
+    assert texts(found["files/beside"]) == ["not read"]
     assert found["targets/row"].tolist() == [9]
     assert found["targets/n_spectra"].tolist() == [0]
     assert found["targets/nearest_arcsec"] == pytest.approx([1.5], abs=1e-6)
@@ -244,14 +244,14 @@ def test_no_match_is_a_valid_file_with_no_rows(release, tmp_path):
 def test_what_is_not_wanted_is_left_out(release, tmp_path):
     found = run(release, [path_of(DARK)], tmp_path / "out.hdf5", matching(DARK, [0]), resolution=False, redshifts=False)
     assert not any(name.endswith("resolution") or name.startswith("redshifts") for name in found)
-    assert texts(found["coadds/redrock"]) == ["not read"]
+    assert texts(found["files/beside"]) == ["not read"]
 
 
 def test_a_name_that_tells_nothing_is_made_up_for_by_the_header(release, tmp_path):
     shutil.copy(release / path_of(DARK), tmp_path / "my.fits")
     found = run(tmp_path, ["my.fits"], tmp_path / "out.hdf5", redshifts=False)
-    assert (texts(found["coadds/survey"]), texts(found["coadds/program"])) == (["main"], ["dark"])
-    assert found["coadds/pix64"].tolist() == [PIX]
+    assert (texts(found["files/survey"]), texts(found["files/program"])) == (["main"], ["dark"])
+    assert found["files/pix64"].tolist() == [PIX]
 
 
 def test_batches_change_nothing(release, tmp_path, monkeypatch):
@@ -300,8 +300,8 @@ def test_a_bad_coadd_is_recorded_with_its_reason_and_the_others_are_used(own, tm
         )
     targets = matching(DARK, [0, 3])
     found = run(own, [first, second], tmp_path / "out.hdf5", targets, record_missing=True)
-    assert texts(found["coadds/status"]) == ["read", "unreadable"]
-    reason = texts(found["coadds/reason"])[1]
+    assert texts(found["files/status"]) == ["read", "unreadable"]
+    reason = texts(found["files/reason"])[1]
     assert "main/bright/272/27247/" in reason
     assert str(tmp_path) not in reason  # it must not depend on the transport
     assert found["targetid"].tolist() == DARK.sources.targetid[[0, 3]].tolist()
@@ -317,8 +317,8 @@ def test_nothing_readable_at_all_is_recorded_too(own, tmp_path):
     truncate(own / path_of(BRIGHT))
     paths = [path_of(DARK), path_of(BRIGHT)]
     found = run(own, paths, tmp_path / "out.hdf5", matching(DARK, [0, 1]), record_missing=True)
-    assert texts(found["coadds/status"]) == ["absent", "unreadable"]
-    assert texts(found["coadds/reason"])[0] == "not in the archive"
+    assert texts(found["files/status"]) == ["absent", "unreadable"]
+    assert texts(found["files/reason"])[0] == "not in the archive"
     assert found["targets/n_spectra"].tolist() == [0, 0]
     assert len(found["row"]) == 0
     with pytest.raises(Absent, match=r"coadd-main-dark-27247\.fits does not exist"):
@@ -333,7 +333,7 @@ def test_a_relative_root_does_not_spoil_the_reason(own, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path / directory)
         path = prefix + path_of(BRIGHT)
         found = run(root, [path], tmp_path / "out.hdf5", matching(DARK, [0]), record_missing=True)
-        assert texts(found["coadds/reason"])[0].startswith(f"{path}[")
+        assert texts(found["files/reason"])[0].startswith(f"{path}[")
 
 
 @pytest.mark.parametrize("record_missing", [True, False])
@@ -362,12 +362,12 @@ def test_spectra_that_cannot_be_read_are_read_twice(release, tmp_path, monkeypat
     targets, paths = matching(DARK, [0, 3]), [path_of(DARK), path_of(BRIGHT)]
     found = run(release, paths, tmp_path / "out.hdf5", targets, record_missing=True)
     if failures == 1:
-        assert texts(found["coadds/status"]) == ["read", "read"]
-        assert found["coadd"].tolist() == [0, 0, 1]
+        assert texts(found["files/status"]) == ["read", "read"]
+        assert found["file"].tolist() == [0, 0, 1]
         return
-    assert texts(found["coadds/status"]) == ["unreadable", "read"]
-    assert texts(found["coadds/reason"])[0] == f"{paths[0]}: the file ends before byte 9: it is truncated"
-    assert found["coadd"].tolist() == [1]
+    assert texts(found["files/status"]) == ["unreadable", "read"]
+    assert texts(found["files/reason"])[0] == f"{paths[0]}: the file ends before byte 9: it is truncated"
+    assert found["file"].tolist() == [1]
     assert found["targets/n_spectra"].tolist() == [0, 1]
     count.clear()
     with pytest.raises(MalformedFile, match="ends before byte 9"):
@@ -378,8 +378,8 @@ def test_spectra_without_a_redrock_file_are_kept(own, tmp_path):
     (own / path_of(DARK, "redrock")).unlink()
     paths = [path_of(DARK), path_of(BRIGHT)]
     found = run(own, paths, tmp_path / "out.hdf5", matching(DARK, [0, 3]))
-    assert texts(found["coadds/redrock"]) == ["absent", "read"]
-    assert texts(found["coadds/status"]) == ["read", "read"]
+    assert texts(found["files/beside"]) == ["absent", "read"]
+    assert texts(found["files/status"]) == ["read", "read"]
     assert found["redshifts/ZWARN"][:2].tolist() == [-1, -1]
     assert np.isnan(found["redshifts/Z"]).tolist() == [True, True, False]
     bright = BRIGHT.sources.targetid.tolist().index(SHARED.targetid[0])
@@ -413,7 +413,7 @@ def test_every_transport_gives_the_same_bytes(own, tmp_path):
     paths = [RELEASE.coadd(*kind) for kind in kinds]
     how = {"targets": matching(DARK, [0, 3]), "record_missing": True}
     found = run(own, paths, tmp_path / "local.hdf5", **how)
-    assert texts(found["coadds/status"]) == ["read", "absent", "read", "unreadable"]
+    assert texts(found["files/status"]) == ["read", "absent", "read", "unreadable"]
     with serve(own) as server:
         run(Archive(server.url, patience=QUICK), paths, tmp_path / "http.hdf5", **how)
         with (

@@ -106,7 +106,7 @@ def test_an_absent_cube_is_recorded_if_the_archive_has_the_others(release, tmp_p
         made = run(archive, tmp_path / "a.hdf5", tmp_path, wanted)
     assert (made.status, made.rows) == ("absent", ())
     with hdf5.reading(tmp_path / "a.hdf5", check=True) as file:
-        assert hdf5.text(file["cubes/status"][:]) == ["absent"]
+        assert hdf5.text(file["files/status"][:]) == ["absent"]
         assert file["targets/n_spectra"][:].tolist() == [0, 0, 0]
         assert len(file["row"]) == 0
     assert listed("c", tmp_path / "a.hdf5") == ("c", 0, 0, 1, 0, 0)

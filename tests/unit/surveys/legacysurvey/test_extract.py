@@ -136,9 +136,9 @@ def run(archive: Archive, rows, targets, out: Path, scratch: Path | None = None,
 def states(path: Path) -> dict[str, str]:
     """Return 'brick product band' → status, and why: of all files that are not as they should be."""
     with hdf5.reading(path, check=True) as file:
-        columns = [hdf5.text(file[f"bricks/{name}"][:]) for name in ("brickname", "product", "band")]
-        status, reason = (hdf5.text(file[f"bricks/{name}"][:]) for name in ("status", "reason"))
-        paths = hdf5.text(file["bricks/path"][:])
+        columns = [hdf5.text(file[f"files/{name}"][:]) for name in ("brickname", "product", "band")]
+        status, reason = (hdf5.text(file[f"files/{name}"][:]) for name in ("status", "reason"))
+        paths = hdf5.text(file["files/path"][:])
     for (*layer, text, state), path_ in zip(zip(*columns, reason, status, strict=True), paths, strict=True):
         assert path_ == path_of(*layer)
         assert (text == "") == (state == "read")
@@ -269,7 +269,7 @@ def test_pixels_off_the_home_brick_are_the_nearest_of_the_first_that_has_them(tm
     with Archive(str(tmp_path)) as archive:
         run(archive, rows, targets[:1], tmp_path / "b.hdf5", size=60)
     with h5py.File(tmp_path / "b.hdf5") as file:
-        assert set(hdf5.text(file["bricks/brickname"][:])) == {home["brickname"].decode()}
+        assert set(hdf5.text(file["files/brickname"][:])) == {home["brickname"].decode()}
 
 
 def test_cutouts_that_are_held_one_by_one_are_the_same_also_with_other_types(tmp_path, monkeypatch):
