@@ -29,18 +29,18 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every program has: ``--help``, ``--version``, ``--verbose``."""
-    made = argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         description=description,
         formatter_class=_Help,
     )
-    made.add_argument("--version", action="version", version=f"skyharvest {__version__}")
-    made.add_argument("-v", "--verbose", action="store_true", help="log every request and decision")
-    return made
+    options.add_argument("--version", action="version", version=f"skyharvest {__version__}")
+    options.add_argument("-v", "--verbose", action="store_true", help="log every request and decision")
+    return options
 
 
 def run(
     main: Callable[[argparse.Namespace], None],
-    made: argparse.ArgumentParser,
+    options_parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None = None,
     *,
     job: bool = True,
@@ -51,7 +51,7 @@ def run(
     ----------
     main
         The program, given its options.
-    made
+    options_parser
         From `parser`.
     arguments
         The command line's, unless given.
@@ -65,7 +65,7 @@ def run(
         0, or 1 (failed), 2 (wrong input), 75 (the archive is unavailable for now). Unexpected exceptions keep their
         traceback: they are bugs.
     """
-    options = made.parse_args(arguments)
+    options = options_parser.parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if options.verbose else logging.INFO,
@@ -74,7 +74,7 @@ def run(
     logging.getLogger("urllib3").setLevel(logging.INFO)
     logged = job and not sys.stderr.isatty()
     if logged:
-        log.info("%s%s", COMMAND, shlex.join(sys.orig_argv if arguments is None else [made.prog, *arguments]))
+        log.info("%s%s", COMMAND, shlex.join(sys.orig_argv if arguments is None else [options_parser.prog, *arguments]))
     try:
         main(options)
     except HarvestError as error:

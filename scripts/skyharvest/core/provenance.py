@@ -12,7 +12,7 @@ def git_commit() -> str:
     if INSTALLED:
         return "unknown"
     try:
-        found = subprocess.run(
+        head = subprocess.run(
             ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"],  # noqa: S607 (the user's git)
             capture_output=True,
             text=True,
@@ -21,7 +21,7 @@ def git_commit() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return found.stdout.strip()
+    return head.stdout.strip()
 
 
 def attributes() -> dict[str, str]:

@@ -52,8 +52,8 @@ def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
         raise InputError(f"the CSV has no column {name!r}; it has {', '.join(columns)}")
     values, null = arrow.to_numpy(table.column(columns[name]))
     if values.dtype.kind not in "fiu":
-        found = next((str(value) for value in values.tolist() if value != ""), "")
-        raise InputError(f"column {name!r} of the CSV holds {found!r}, expected numbers, or empty cells")
+        text = next((str(value) for value in values.tolist() if value != ""), "")
+        raise InputError(f"column {name!r} of the CSV holds {text!r}, expected numbers, or empty cells")
     numbers = values.astype(np.float64)
     return numbers if null is None else np.where(values == null, np.nan, numbers)
 

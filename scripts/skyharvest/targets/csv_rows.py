@@ -99,12 +99,12 @@ def open_rows(path: Path, names: Names) -> Iterator[tuple[list[str], Iterator[Ro
 
 def blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
     """Yield the rows in blocks; log progress where it takes long."""
-    done, said = 0, time.monotonic()
+    done, last_log = 0, time.monotonic()
     while block := list(itertools.islice(rows, BLOCK_ROWS)):
         yield block
         done += len(block)
-        if time.monotonic() - said > PROGRESS_SECONDS:
-            said = time.monotonic()
+        if time.monotonic() - last_log > PROGRESS_SECONDS:
+            last_log = time.monotonic()
             log.info("%s rows read", f"{done:,}")
 
 
@@ -173,17 +173,19 @@ def _check_header(path: Path, columns: Sequence[str], names: Names) -> None:
 
 def _check_present(path: Path, columns: Sequence[str], names: Names) -> None:
     wanted = {"RA": names.ra, "Dec": names.dec, "healpix": names.healpix, "TARGETID": names.targetid}
-    missing = {what: name for what, name in wanted.items() if name is not None and name not in columns}
+    missing = {quantity: name for quantity, name in wanted.items() if name is not None and name not in columns}
     if not missing:
         return
     free = {readable(column).lower(): column for column in columns if column not in wanted.values()}
-    said = []
-    for what, name in missing.items():
+    messages = []
+    for quantity, name in missing.items():
         near = difflib.get_close_matches(name.lower(), free, n=1, cutoff=0.4)
-        said.append(f"no column {name!r} for {what}" + (f" (nearest name: {shown(free[near[0]])})" if near else ""))
+        messages.append(
+            f"no column {name!r} for {quantity}" + (f" (nearest name: {shown(free[near[0]])})" if near else "")
+        )
     more = f" and {len(columns) - MAX_NAMES} more" if len(columns) > MAX_NAMES else ""
-    there = ", ".join(readable(column) for column in columns[:MAX_NAMES]) + more
-    raise InputError(f"{path}: {'; '.join(said)}. Its {len(columns)} columns are: {there}{_header_hint(columns)}")
+    listed = ", ".join(readable(column) for column in columns[:MAX_NAMES]) + more
+    raise InputError(f"{path}: {'; '.join(messages)}. Its {len(columns)} columns are: {listed}{_header_hint(columns)}")
 
 
 def _header_hint(columns: Sequence[str]) -> str:
@@ -193,9 +195,9 @@ def _header_hint(columns: Sequence[str]) -> str:
     if all(_number(name) is not None for name in columns):
         return ". Its first line holds numbers: expected the column names there"
     if len(columns) == 1:
-        for mark, what in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (" ", "spaces")):
+        for mark, separators in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (" ", "spaces")):
             if mark in columns[0].strip():
-                return f". They seem to be separated by {what}: expected commas"
+                return f". They seem to be separated by {separators}: expected commas"
     return ""
 
 
@@ -249,18 +251,18 @@ def _angle(name: str, cell: str, low: int, high: int, problems: list[tuple[str, 
     value = _number(cell)
     if value is not None and low <= value <= high:
         return value
-    found = f": found {shown(cell)}"
+    evidence = f": found {shown(cell)}"
     if not cell.strip():
-        kind, found = f"{name} is empty", ""
+        kind, evidence = f"{name} is empty", ""
     elif value is None:
         kind = f"{name} is not a number"
         if _SEXAGESIMAL.search(cell):
-            found += ", which looks sexagesimal; decimal degrees are expected"
+            evidence += ", which looks sexagesimal; decimal degrees are expected"
     elif not math.isfinite(value):
         kind = f"{name} is not finite"
     else:
         kind = f"{name} is outside [{low}, {high}]"
-    problems.append((kind, kind + found))
+    problems.append((kind, kind + evidence))
     return math.nan
 
 
@@ -275,18 +277,18 @@ def _number(cell: str) -> float | None:
 
 def _whole(cell: str) -> int:
     """Return the cell's integer, written as 1702 or 1702.0, or -1."""
-    found = _WHOLE.fullmatch(cell.strip())
-    return int(found[1]) if found else -1
+    match = _WHOLE.fullmatch(cell.strip())
+    return int(match[1]) if match else -1
 
 
 def _targetid_problems(name: str, cell: str) -> Iterator[tuple[str, str]]:
     text = cell.strip()
-    found = f": found {shown(cell)}"
+    evidence = f": found {shown(cell)}"
     if not text:
         yield f"{name} is empty", f"{name} is empty"
     elif not _INTEGER.fullmatch(text):
         hint = "; a float does not hold all digits of a TARGETID" if _number(text) is not None else ""
-        yield f"{name} is not an integer", f"{name} is not an integer{found}{hint}"
+        yield f"{name} is not an integer", f"{name} is not an integer{evidence}{hint}"
     elif not 0 <= int(text) < 2**63:
         kind = f"{name} is not a TARGETID"
-        yield kind, f"{kind}{found}; expected 0 to 2**63 - 1"
+        yield kind, f"{kind}{evidence}; expected 0 to 2**63 - 1"

@@ -42,9 +42,9 @@ def open_to_read(path: Path) -> Iterator[TextIO]:
             head = raw.peek(4096)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"cannot read {path}: {error} (is it complete?)") from error
-        for magic, what in _MAGIC.items():
+        for magic, kind in _MAGIC.items():
             if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic):
-                raise InputError(f"{path} is not CSV text but {what}")
+                raise InputError(f"{path} is not CSV text but {kind}")
         if b"\0" in head.partition(b"\n")[0]:
             raise InputError(f"{path} is not CSV text: its first line holds NUL bytes")
         with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:

@@ -195,10 +195,10 @@ def _typed(text: Any, *, identifier: bool) -> Any:
 
 def _distinct_names(columns: Sequence[str], taken: Sequence[str]) -> list[str]:
     """Return the columns' names, with ``csv_`` before those that are taken."""
-    made = []
+    names = []
     for column in columns:
         name = column
         while name in taken or (name != column and name in columns):
             name = f"csv_{name}"
-        made.append(name)
-    return made
+        names.append(name)
+    return names
