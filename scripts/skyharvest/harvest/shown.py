@@ -26,7 +26,7 @@ class ReportDescription:
     file_states
         The states of files whose numbers the fact ``files`` gives.
     columns
-        Column of the assembled files → its type (``f8``, ``i8``, ``?``, ``U``), as far as the figures need them.
+        Column of the assembled files → its type (``f8``, ``i8``, ``U``), as far as the figures need them.
     constants
         Datasets of the assembled files that do not go by rows, such as names of bands.
     header_bytes, row_bytes

@@ -26,7 +26,7 @@ ABOUT = (
 )
 """Root attributes that say where a file came from."""
 
-EMPTY: dict[str, Any] = {"f8": np.nan, "i8": -1, "?": False, "U": ""}
+EMPTY: dict[str, Any] = {"f8": np.nan, "i8": -1, "U": ""}
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Columns:
     Attributes
     ----------
     values
-        Name → column of all files, (n, …); NaN, -1, False or "" where a file does not have it.
+        Name → column of all files, (n, …); NaN, -1 or "" where a file does not have it.
     there
         The columns that at least one file has.
     constants
@@ -66,7 +66,7 @@ def read_columns(paths: Iterable[Path], names: Mapping[str, str], constants: Ite
     paths
         Assembled files.
     names
-        Column → its type: ``f8``, ``i8``, ``?``, ``U``.
+        Column → its type: ``f8``, ``i8``, ``U``.
     constants
         Datasets to take from the first file that has them.
     """

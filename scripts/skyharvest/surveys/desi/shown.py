@@ -11,16 +11,7 @@ REPORT = ReportDescription(
     figures=("steps", "sky", "separations", "redshifts", "signal", "pixels"),
     tables=("pixels", "classes", "missing"),
     file_states=("read", "absent"),
-    columns={
-        "z": "f8",
-        "zwarn": "i8",
-        "spectype": "U",
-        "survey": "U",
-        "program": "U",
-        "primary": "?",
-        "separation_arcsec": "f8",
-        "median_coadd_snr_r": "f8",
-    },
+    columns={"z": "f8", "zwarn": "i8", "spectype": "U", "survey": "U", "program": "U", "median_coadd_snr_r": "f8"},
     # A coadd has 18 headers and the wavelengths; for each fiber 7,958 pixels of three arms, with FLUX, IVAR, MASK and
     # 11 diagonals of RESOLUTION in 32 bits, are 445,648 bytes; FIBERMAP, SCORES and EXP_FIBERMAP make up the rest. The
     # DR1 coadd of 1,500 fibers that this was compared with has 446,700 bytes a fiber.

@@ -4,19 +4,10 @@ from skyharvest.harvest.shown import PIXELS, BrowserDescription, ReaderDescripti
 
 REPORT = ReportDescription(
     words={"no_spectrum": "no usable voxels around the position"},
-    nearest="cube's centre",
     facts=("files", "epochs"),
     figures=("steps", "sky", "epochs"),
     tables=("fields", "missing"),
-    columns={
-        "shotid": "i8",
-        "field": "U",
-        "mjd": "f8",
-        "epoch_group": "i8",
-        "n_epochs": "i8",
-        "fwhm_virus": "f8",
-        "separation_arcsec": "f8",
-    },
+    columns={"shotid": "i8", "field": "U", "mjd": "f8", "epoch_group": "i8", "n_epochs": "i8", "fwhm_virus": "f8"},
     fetched_whole=True,  # cubes are compressed
 )
 BROWSER = BrowserDescription(role="spectra", labels=("shotid", "ifuslot"))
