@@ -96,18 +96,17 @@ def test_a_rule_can_be_changed_and_all_have_its_prefix(imported):
 
 
 def test_every_job_leaves_its_time_and_nothing_is_left_to_do_without_them(imported):
-    benchmarks = sorted((imported / RESULTS / "benchmarks").rglob("*.tsv"))
-    logs = (imported / RESULTS / "logs").rglob("*.log")
-    assert [path.relative_to(imported / RESULTS / "benchmarks").with_suffix("") for path in benchmarks] == sorted(
-        path.relative_to(imported / RESULTS / "logs").with_suffix("") for path in logs
-    )
+    results = imported / RESULTS
+    benchmarks = list((results / "benchmarks").rglob("*.tsv"))
+    logs = {path.relative_to(results / "logs").with_suffix("") for path in (results / "logs").rglob("*.log")}
+    assert {path.relative_to(results / "benchmarks").with_suffix("") for path in benchmarks} == logs
     for path in benchmarks:
         with path.open(newline="") as stream:
             (line,) = csv.DictReader(stream, delimiter="\t")
         assert float(line["s"]) > 0
-    (imported / RESULTS / "benchmarks").rename(imported / RESULTS / "elsewhere")
+    (results / "benchmarks").rename(results / "elsewhere")
     again = run(imported, "-n")
-    (imported / RESULTS / "elsewhere").rename(imported / RESULTS / "benchmarks")
+    (results / "elsewhere").rename(results / "benchmarks")
     assert "Nothing to be done" in again.output, again.output
 
 
