@@ -9,7 +9,6 @@ from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest.demo import DEMO
-from skyharvest.harvest.plan import by_fibers
 from skyharvest.harvest.rules import options, pixels_of_spectra
 from skyharvest.run import snakemake_state
 from skyharvest.surveys import load_harvests

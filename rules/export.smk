@@ -1,4 +1,6 @@
 # What the tools of others read: DESI's coadd format, the Multimodal Universe's, and HATS. Made when they are asked for.
+from skyharvest.surveys.desi.rules import by_fibers
+
 EXPORTED = {kind: f"{RESULTS}/export_{kind}" for kind in ("fits", "mmu", "hats")}
 COADD_FITS = f"{EXPORTED['fits']}/healpix={{pix16}}/coadd-{{pix16}}.fits"
 REDROCK_FITS = {"redrock": COADD_FITS.replace("coadd-", "redrock-")} if DESI.section["spectra"]["redshifts"] else {}

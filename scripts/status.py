@@ -15,8 +15,7 @@ from skyharvest.harvest import run_record
 from skyharvest.harvest.demo import DEMO
 from skyharvest.run.status import gather
 from skyharvest.run.status_table import show
-from skyharvest.surveys import SURVEYS, releases
-from skyharvest.surveys.desi.release import GLOBUS, load_release
+from skyharvest.surveys import SURVEYS, load_harvests, releases
 
 CONFIGS = Path(__file__).resolve().parents[1] / "config"
 
@@ -68,12 +67,13 @@ def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
 def from_config(given: dict[str, Any]) -> run_record.Run:
     """Return what a run of a configuration would record."""
     config = validate(given)
-    release = load_release(config["desi"]["release"])
-    copied = config["desi"]["archive"] == GLOBUS
-    simulated = config["targets"]["csv"].startswith(f"{DEMO}/") or (
-        not copied and release.root(config["desi"]["archive"]) == DEMO
+    harvests = load_harvests(config, lambda survey: f"{config['results']}/{survey}/plan.csv", lambda _files: None)
+    enabled = [harvest for harvest in harvests.values() if harvest.enabled]
+    return run_record.Run(
+        releases(config),
+        simulated=config["targets"]["csv"].startswith(f"{DEMO}/") or any(harvest.is_simulated for harvest in enabled),
+        copied=any(harvest.copied for harvest in enabled),
     )
-    return run_record.Run(releases(config), simulated, copied)
 
 
 if __name__ == "__main__":

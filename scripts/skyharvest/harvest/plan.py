@@ -92,16 +92,6 @@ def _read(survey: "Survey", path: str, _modified_ns: int) -> Plan:
     return Plan(survey, Path(path))
 
 
-@lru_cache(maxsize=1)
-def by_fibers(plan: Plan) -> dict[int, list[int]]:
-    """Return pix16 of fibers → pix16 of targets whose match circles reach into it, in the order of DESI's plan."""
-    found: dict[int, list[int]] = defaultdict(list)
-    for pix16, pixels in plan.searched.items():
-        for of_fibers in {int(pix64) >> 4 for pix64 in pixels}:
-            found[of_fibers].append(pix16)
-    return dict(found)
-
-
 @cache
 def to_read_again(listed: str, again: tuple[str, ...]) -> bool:
     """Tell whether the list of an extract job, as an earlier run left it, counts a file that is to be tried again.

@@ -1,11 +1,24 @@
 """What DESI's rules ask beside what all surveys' do."""
 
+from collections import defaultdict
+from functools import lru_cache
 from typing import Any
 
 from skyharvest.harvest import rules
 from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.plan import Plan
 from skyharvest.harvest.rules import options
 from skyharvest.surveys.desi.release import GLOBUS, Release, load_release
+
+
+@lru_cache(maxsize=1)
+def by_fibers(plan: Plan) -> dict[int, list[int]]:
+    """Return pix16 of fibers → pix16 of targets whose match circles reach into it, in the order of DESI's plan."""
+    targets_of: dict[int, list[int]] = defaultdict(list)
+    for pix16, pixels in plan.searched.items():
+        for of_fibers in {int(pix64) >> 4 for pix64 in pixels}:
+            targets_of[of_fibers].append(pix16)
+    return dict(targets_of)
 
 
 class Harvest(rules.Harvest[Release]):

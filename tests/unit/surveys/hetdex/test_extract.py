@@ -181,3 +181,44 @@ def test_maps_are_made_of_those_with_a_spectrum_as_from_the_whole_cube(release, 
         np.testing.assert_array_equal(getattr(made, name), getattr(expected, name), err_msg=name)
     assert np.nanmax(made.line[0]) > 0
     assert np.isnan(made.line[1]).all()
+
+
+def test_a_batch_keeps_the_cubes_that_are_well_and_tries_the_others_again(release, tmp_path, monkeypatch):
+    """A cube that fails holds up the list, and none of the others; one of another request is read anew."""
+    monkeypatch.setenv("SKYHARVEST_PATIENCE", "tries=2 base_s=0.01 cap_s=0.01")
+    monkeypatch.chdir(tmp_path)
+    slots = (SLOT, "035")
+    for slot in slots:
+        path = Path("root") / f"datacubes/{SHOTID}/dex_cube_{SHOTID}_{slot}.fits"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((release / PATH).read_bytes())
+    Path("root/ifu-index.fits").write_bytes(b"x")
+    targets, cubes = np.concatenate([TARGETS, TARGETS]), np.zeros(2, CUBE_DTYPE)
+    targets["ifuslot"] = [slot.encode() for slot in slots for _ in TARGETS]
+    cubes["shotid"], cubes["ifuslot"], cubes["fwhm_virus"] = SHOTID, [slot.encode() for slot in slots], 1.7
+    np.save("targets.npy", targets)
+    np.save("cubes.npy", cubes)
+    names = [f"{SHOTID}_{slot}" for slot in slots]
+    outs = [HETDEX.path(Path("extracted"), name) for name in names]
+
+    def program(root: str, *more: str) -> int:
+        words = ["--archive", root, "--release", "pdr1", "--cube", *names, "--targets", "targets.npy"]
+        words += ["--cubes", "cubes.npy", "--extracted", "extracted", "--list", "out.csv", "--download", "scratch"]
+        return cli.run(extract_hetdex.main, extract_hetdex.build_parser(), [*words, *more])
+
+    with serve(Path("root")) as server:
+        server.misbehave = lambda handler, _: "035" in handler.path and handler.answer(503, b"") is None
+        assert program(server.url) == cli.EXIT_TRY_AGAIN
+        assert [out.exists() for out in outs] == [True, False] and not Path("out.csv").exists()
+        written = outs[0].stat().st_mtime_ns
+        server.misbehave = None
+        server.requests.clear()
+        assert program(server.url) == 0
+        assert not any(SLOT in path for path, *_ in server.requests if "datacubes" in path)
+    assert outs[0].stat().st_mtime_ns == written and outs[1].exists()
+    with Path("out.csv").open(newline="") as stream:
+        lines = [(line["unit"], line["n_spectra"]) for line in csv.DictReader(stream)]
+    assert lines == [(name, "2") for name in names]
+    outs[1].unlink()
+    assert program("root", "--radius", "2.5") == 0
+    assert outs[0].stat().st_mtime_ns != written
