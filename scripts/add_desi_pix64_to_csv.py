@@ -5,23 +5,22 @@ import sys
 from pathlib import Path
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
 from skyharvest.targets.csv_rows import Names, count_kinds
 from skyharvest.targets.pixel_columns import add_pix64
+from skyharvest.targets.settings import Targets
 
 MAX_SHOWN = 10
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("csv", type=Path, metavar="CSV", help="plain or .gz")
-    made.add_argument("--ra", default="RA_DESI", help="column of the right ascension, degrees")
-    made.add_argument("--dec", default="DEC_DESI", help="column of the declination, degrees")
-    made.add_argument("--healpix", metavar="COLUMN", help="an NSIDE=16 NESTED column to check against RA and Dec")
-    made.add_argument(
-        "--out", type=Path, metavar="PATH", help="the file to write, by default CSV-stem.with_pix64.csv beside the CSV"
-    )
-    return made
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("csv", type=Path, metavar="CSV", help="plain or .gz")
+    add_options(parser, Targets, "ra", "dec", "healpix")
+    add_shared(parser, "--out", required=False, help="by default CSV-stem.with_pix64.csv beside the CSV")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

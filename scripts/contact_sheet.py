@@ -5,17 +5,20 @@ import sys
 from pathlib import Path
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.legacysurvey.contact_sheet import make_sheet
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("crossmatch", type=Path, metavar="CROSSMATCH_LEGACYSURVEY.hdf5", help="the assembled file")
-    made.add_argument("--out", type=Path, required=True, help="the PNG to write")
-    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--thumbnail", type=int, default=160, help="side of a cutout on the sheet, pixels")
-    return made
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("crossmatch", type=Path, metavar="CROSSMATCH_LEGACYSURVEY.hdf5", help="the assembled file")
+    add_shared(parser, "--out", help="the PNG to write")
+    add_options(parser, Targets, "name")
+    parser.add_argument("--thumbnail", type=int, default=160, help="side of a cutout on the sheet, pixels")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

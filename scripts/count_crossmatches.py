@@ -6,7 +6,9 @@ from pathlib import Path
 
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
 from skyharvest.products.count import count_csv, count_files, find_files, show
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,8 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--hdf5-root", type=Path, default=Path("results/desi_crossmatches"), help="what holds healpix=*/"
     )
-    parser.add_argument("--ra", default="RA_DESI", help="column of --csv with the right ascension, degrees")
-    parser.add_argument("--dec", default="DEC_DESI", help="column of --csv with the declination, degrees")
+    add_options(parser, Targets, "ra", "dec")
     return parser
 
 

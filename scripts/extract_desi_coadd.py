@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from skyharvest.core import cli
-from skyharvest.harvest.extraction import add_archive_options, open_archive
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared, open_archive
 from skyharvest.surveys.desi import extract_options
 from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.extract import Positions, extract
 from skyharvest.targets.csv_rows import Names
 from skyharvest.targets.positions import read_positions
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument(
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument(
         "--coadd",
         action="append",
         required=True,
@@ -27,14 +29,14 @@ def build_parser() -> argparse.ArgumentParser:
         help="a coadd file; may be given again; relative to --archive if that is given. "
         "The redrock file is looked for beside it",
     )
-    made.add_argument("--out", type=Path, required=True, metavar="OUT.hdf5", help="the file to write")
-    made.add_argument("--archive", default=".", metavar="ROOT", help="directory or URL that the coadds are relative to")
-    made.add_argument("--targets", type=Path, metavar="CSV_OR_PARQUET", help="positions; without it every spectrum")
-    made.add_argument("--ra", default="RA_DESI", help="column of a CSV with the right ascension, degrees")
-    made.add_argument("--dec", default="DEC_DESI", help="column of a CSV with the declination, degrees")
-    extract_options.add(made)
-    add_archive_options(made)
-    return made
+    parser.add_argument(
+        "--archive", default=".", metavar="ROOT", help="directory or URL that the coadds are relative to"
+    )
+    parser.add_argument("--targets", type=Path, metavar="CSV_OR_PARQUET", help="positions; without it every spectrum")
+    add_options(parser, Targets, "ra", "dec")
+    extract_options.add(parser)
+    add_shared(parser, "--connections", "--server-notes", "--out")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
 from skyharvest.surveys.desi.globus.client import TOKEN_FILE, connect
 from skyharvest.surveys.desi.globus.collection import Collection, path_problem
 from skyharvest.surveys.desi.globus.files import ABSENT, check_local, read_pixels, read_plan, wanted_files, write_record
@@ -16,6 +17,7 @@ from skyharvest.surveys.desi.globus.state import State, batches
 from skyharvest.surveys.desi.globus.transfer import Polling, Transfer, check_access, check_label, summary
 from skyharvest.surveys.desi.plan import cached_tilepix, fetch_tilepix
 from skyharvest.surveys.desi.release import Release, load_release
+from skyharvest.surveys.desi.settings import Settings
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,16 +25,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     parser.add_argument("dest_endpoint", metavar="DEST_ENDPOINT", help="UUID of the collection to copy to")
     parser.add_argument("dest_path", metavar="DEST_PATH", help="absolute path on it of what is to hold spectro/")
-    parser.add_argument("--release", default="dr1", help="a key of config/releases.yaml")
+    add_options(parser, Settings, "release")
     selection = parser.add_argument_group("which files", "without any of these, all that the release lists")
     selection.add_argument("--healpix", type=int, nargs="+", metavar="PIX64", help="NSIDE=64 NESTED pixels")
     selection.add_argument(
         "--healpix-file", type=Path, metavar="F", help="a pixel per line, or a CSV with a column pix64"
     )
-    selection.add_argument("--surveys", nargs="+", default=["main"], metavar="SURVEY", help="surveys to use")
-    selection.add_argument(
-        "--programs", nargs="+", default=["dark", "bright"], metavar="PROGRAM", help="programs to use"
-    )
+    add_options(selection, Settings, "surveys", "programs")
+    parser.set_defaults(programs=["dark", "bright"])
     selection.add_argument(
         "--tilepix-cache", type=Path, metavar="F", help="tilepix.fits; fetched to here if it is not there or damaged"
     )

@@ -2,17 +2,17 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from skyharvest.core import cli
+from skyharvest.harvest.options import add_shared
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's command line."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory to write the release into")
-    made.add_argument("--seed", type=int, default=1, help="of the random numbers; the same seed gives the same bytes")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--out", metavar="DIR", help="directory to write the release into")
+    add_shared(parser, "--seed")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

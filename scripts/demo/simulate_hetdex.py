@@ -7,15 +7,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.harvest.options import add_shared
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's command line."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--csv", type=Path, required=True, help="targets.csv that simulate_release.py wrote")
-    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory to write the release into")
-    made.add_argument("--seed", type=int, default=1, help="of the random numbers; the same seed gives the same bytes")
-    return made
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("--csv", type=Path, required=True, help="targets.csv that simulate_release.py wrote")
+    add_shared(parser, "--out", metavar="DIR", help="directory to write the release into")
+    add_shared(parser, "--seed")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -7,26 +7,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
+from skyharvest.harvest.settings import Match
 from skyharvest.surveys.desi.assemble import Layout, assemble
 from skyharvest.surveys.desi.release import load_release
+from skyharvest.surveys.desi.settings import Spectra
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--pix16", type=int, required=True, help="NSIDE=16 NESTED pixel of the CSV's positions")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument("--extracted", type=Path, nargs="+", required=True, help="from extract_desi_coadd.py")
-    made.add_argument("--out", type=Path, required=True, help="the file to write")
-    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr1")
-    made.add_argument("--radius", type=float, default=1.0, help="match radius that was used, arcsec (recorded)")
-    made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
-    made.add_argument("--no-combine", action="store_true", help="leave out the combined spectrum")
-    made.add_argument("--no-lsf", action="store_true", help="leave out its line-spread function")
-    made.add_argument("--no-redshifts", action="store_true", help="leave out redrock's columns")
-    made.add_argument("--arms", action="store_true", help="add the native arms")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--pix16", "--targets", "--extracted", "--out", "--release", "--config-hash")
+    add_options(parser, Targets, "name")
+    add_options(parser, Match, radius="radius_arcsec")
+    add_options(parser, Spectra, "combine", "lsf", "redshifts", "arms")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

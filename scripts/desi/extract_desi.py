@@ -14,6 +14,7 @@ from skyharvest.archive.download import downloaded
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import extraction
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.desi import extract_options
 from skyharvest.surveys.desi.about import SURVEY
 from skyharvest.surveys.desi.batch import extract_pixels, files_of
@@ -32,9 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("PIX64", "SURVEY/PROGRAM"),
         help="a pixel and its coadds, such as 27258 main/dark main/bright; may be given again",
     )
-    parser.add_argument(
-        "--download", type=Path, metavar="DIR", help="download whole coadds to here first, verify them, and remove them"
-    )
+    add_shared(parser, "--download")
     extract_options.add(parser)
     extraction.add_options(parser, SURVEY)
     return parser

@@ -10,25 +10,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
+from skyharvest.harvest.settings import Match
 from skyharvest.surveys.desi.plan import cached_tilepix, make_plan, summary, write_plan
 from skyharvest.surveys.desi.release import load_release
+from skyharvest.surveys.desi.settings import Settings
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument("--targetid", help="the CSV's column of DESI TARGETIDs, to match on those instead of positions")
-    made.add_argument(
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--targets", "--release", "--out-dir")
+    parser.add_argument(
         "--tilepix", type=Path, required=True, help="from fetch_tilepix.py; fetched again if it is damaged"
     )
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr1")
-    made.add_argument("--archive", default="https", help="https, s3, local, or a path or URL of what holds spectro/")
-    made.add_argument("--surveys", nargs="+", default=["main"], help="surveys to use")
-    made.add_argument("--programs", nargs="+", default=["dark", "bright", "backup"], help="programs to use")
-    made.add_argument("--radius", type=float, default=1.0, help="match radius, arcsec")
-    made.add_argument("--out-dir", type=Path, required=True, help="where plan.csv goes")
-    return made
+    add_options(parser, Targets, "targetid")
+    add_options(parser, Settings, "archive", "surveys", "programs")
+    add_options(parser, Match, radius="radius_arcsec")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -8,20 +8,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.export.fits import export_fits
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.desi.release import load_release
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--pix16", type=int, required=True, help="NSIDE=16 NESTED pixel of the CSV's positions")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument("--extracted", type=Path, nargs="+", required=True, help="from extract_desi.py")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr1")
-    made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
-    made.add_argument("--out", type=Path, required=True, metavar="COADD.fits", help="the file to write")
-    made.add_argument("--redrock", type=Path, metavar="REDROCK.fits", help="the file of redshifts to write, if wanted")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--pix16", "--targets", "--extracted", "--release", "--config-hash", "--out")
+    parser.add_argument("--redrock", type=Path, metavar="REDROCK.fits", help="file of redshifts to write, if wanted")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -7,21 +7,26 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
 from skyharvest.export.hats import PARTITION_ROWS, export_hats
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.desi.about import SURVEY as DESI
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--plan", type=Path, required=True, metavar="PLAN.csv", help="from plan_desi.py")
-    made.add_argument("--crossmatches", type=Path, required=True, metavar="DIR", help="where assemble_desi.py wrote to")
-    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr1")
-    made.add_argument("--margin", type=float, default=10.0, help="width of the margin cache, arcsec")
-    made.add_argument("--partition-rows", type=int, default=PARTITION_ROWS, help="rows of a partition, 100 or more")
-    made.add_argument("--out", type=Path, required=True, metavar="DIR", help="the directory to write")
-    return made
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("--plan", type=Path, required=True, metavar="PLAN.csv", help="from plan_desi.py")
+    parser.add_argument(
+        "--crossmatches", type=Path, required=True, metavar="DIR", help="where assemble_desi.py wrote to"
+    )
+    add_options(parser, Targets, "name")
+    add_shared(parser, "--release")
+    parser.add_argument("--margin", type=float, default=10.0, help="width of the margin cache, arcsec")
+    parser.add_argument("--partition-rows", type=int, default=PARTITION_ROWS, help="rows of a partition, 100 or more")
+    add_shared(parser, "--out", metavar="DIR", help="the directory to write")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -7,15 +7,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
 from skyharvest.export.mmu import export_mmu
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.desi.release import load_release
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--pix16", type=int, required=True, help="NSIDE=16 NESTED pixel of the fibers")
-    made.add_argument(
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--pix16", help="NSIDE=16 NESTED pixel of the fibers")
+    add_shared(parser, "--release", "--config-hash", "--out")
+    parser.add_argument(
         "--crossmatches",
         type=Path,
         nargs="+",
@@ -23,11 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="CROSSMATCH_DESI.hdf5",
         help="from assemble_desi.py",
     )
-    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr1")
-    made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
-    made.add_argument("--out", type=Path, required=True, help="the file to write")
-    return made
+    add_options(parser, Targets, "name")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -7,26 +7,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.hetdex.assemble import assemble_hetdex
+from skyharvest.surveys.hetdex.settings import Settings
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--pix16", type=int, required=True, help="NSIDE=16 NESTED pixel of the CSV's positions")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument(
-        "--plan-targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from plan_hetdex.py"
-    )
-    made.add_argument("--plan-cubes", type=Path, required=True, metavar="PLAN_CUBES.npy", help="from plan_hetdex.py")
-    made.add_argument("--extracted", type=Path, nargs="+", required=True, help="from extract_hetdex.py")
-    made.add_argument("--out", type=Path, required=True, help="the file to write")
-    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as pdr1 (recorded)")
-    made.add_argument("--radius", type=float, default=3.5, help="of the aperture that was used, arcsec (recorded)")
-    made.add_argument("--fits", type=Path, metavar="DIR", help="write each source's maps there as well")
-    made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--pix16", "--targets", "--plan-targets", "--extracted", "--out", "--release", "--config-hash")
+    parser.add_argument("--plan-cubes", type=Path, required=True, metavar="PLAN_CUBES.npy", help="from plan_hetdex.py")
+    add_options(parser, Targets, "name")
+    add_options(parser, Settings, radius="aperture_radius_arcsec")
+    parser.add_argument("--fits", type=Path, metavar="DIR", help="write each source's maps there as well")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -11,14 +11,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.archive.archive import Cost
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
 from skyharvest.harvest import extraction
 from skyharvest.harvest.journal import Line
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.hetdex.about import SURVEY
 from skyharvest.surveys.hetdex.cube import Masking
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
 from skyharvest.surveys.hetdex.maps import MapRequest
 from skyharvest.surveys.hetdex.plan import cube_of_plan, targets_of_cube
 from skyharvest.surveys.hetdex.release import load_release
+from skyharvest.surveys.hetdex.settings import Maps, Settings
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,17 +29,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     parser.add_argument("--cube", nargs="+", required=True, metavar="SHOTID_IFUSLOT", help="such as 20190102009_034")
     parser.add_argument("--cubes", type=Path, required=True, metavar="PLAN_CUBES.npy", help="from the plan")
-    parser.add_argument("--radius", type=float, default=3.5, help="of the aperture, arcsec")
-    parser.add_argument(
-        "--min-coverage", type=float, default=0.2, help="share of the aperture that must have good voxels"
-    )
-    parser.add_argument("--exclude-bits", nargs="*", default=["any"], help="mask bits of bad voxels, by name or number")
-    parser.add_argument("--keep-bits", nargs="*", default=[], help="voxels with one of these are good all the same")
-    parser.add_argument("--include-only-bits", nargs="*", default=[], help="only voxels with one of these are good")
-    parser.add_argument("--optimal", choices=["gaussian", "moffat"], help="a spectrum weighted with this PSF as well")
-    parser.add_argument("--map-size", type=float, metavar="ARCSEC", help="make maps of this size around each source")
-    parser.add_argument("--map-half-width", type=float, default=10.0, help="of the maps' narrow band, Å")
-    parser.add_argument("--download", type=Path, required=True, metavar="DIR", help="where a cube is while it is read")
+    add_options(parser, Settings, "min_coverage", "exclude_bits", "keep_bits", "include_only_bits", "optimal")
+    add_options(parser, Settings, radius="aperture_radius_arcsec")
+    add_options(parser, Maps, map_size="size_arcsec", map_half_width="half_width")
+    parser.set_defaults(map_size=None)  # no maps
+    add_shared(parser, "--download", required=True)
     extraction.add_options(parser, SURVEY)
     return parser
 

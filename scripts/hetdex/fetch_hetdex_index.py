@@ -8,17 +8,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.hetdex.index import fetch_index
 from skyharvest.surveys.hetdex.release import load_release
+from skyharvest.surveys.hetdex.settings import Settings
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, of HETDEX, such as pdr1")
-    made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds ifu-index.fits")
-    made.add_argument("--out", type=Path, required=True, metavar="IFU-INDEX.fits", help="the file to write")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--release", "--out")
+    add_options(parser, Settings, "archive")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

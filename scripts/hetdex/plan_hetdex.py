@@ -10,29 +10,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.hetdex.index import cached_index
 from skyharvest.surveys.hetdex.maps import line_wave
 from skyharvest.surveys.hetdex.plan import make_plan, summary, write_plan
 from skyharvest.surveys.hetdex.release import load_release
+from skyharvest.surveys.hetdex.settings import Maps, Settings
 from skyharvest.targets.csv_columns import number_column
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument(
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--targets", "--release", "--out-dir")
+    parser.add_argument(
         "--index", type=Path, required=True, help="from fetch_hetdex_index.py; fetched again if it is damaged"
     )
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, of HETDEX, such as pdr1")
-    made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds ifu-index.fits")
-    made.add_argument("--min-flag", type=float, help="leave out cubes whose flag is smaller; 0 to 1 (all good)")
-    made.add_argument("--fields", nargs="+", metavar="FIELD", help="fields to use, such as dex-spring; else all")
-    made.add_argument("--wavelength", metavar="COLUMN", help="of the CSV: where the maps' line is observed, Å in air")
-    made.add_argument("--redshift", metavar="COLUMN", help="of the CSV, for maps of --line")
-    made.add_argument("--line", help="its name, such as LyA or OII, or its rest wavelength, Å in vacuum")
-    made.add_argument("--out-dir", type=Path, required=True, help="where plan.csv goes")
-    return made
+    add_options(parser, Settings, "archive", "min_flag", "fields")
+    add_options(parser, Maps, "wavelength", "redshift", "line")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

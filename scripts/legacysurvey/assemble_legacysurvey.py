@@ -7,22 +7,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
-from skyharvest.surveys.legacysurvey.assemble import RADII_ARCSEC, assemble_legacysurvey
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
+from skyharvest.surveys.legacysurvey.assemble import assemble_legacysurvey
+from skyharvest.surveys.legacysurvey.settings import Settings
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--pix16", type=int, required=True, help="NSIDE=16 NESTED pixel of the CSV's positions")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument("--extracted", type=Path, nargs="+", required=True, help="from extract_legacysurvey.py")
-    made.add_argument("--radii", type=float, nargs="+", default=RADII_ARCSEC, help="of the apertures, arcsec")
-    made.add_argument("--contact-sheet", type=Path, metavar="PNG", help="draw all cutouts there as well")
-    made.add_argument("--out", type=Path, required=True, help="the file to write")
-    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, such as dr10 (recorded)")
-    made.add_argument("--config-hash", default="", help="of the run's configuration (recorded)")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--pix16", "--targets", "--extracted", "--out", "--release", "--config-hash")
+    add_options(parser, Targets, "name")
+    add_options(parser, Settings, radii="aperture_radii_arcsec")
+    parser.add_argument("--contact-sheet", type=Path, metavar="PNG", help="draw all cutouts there as well")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

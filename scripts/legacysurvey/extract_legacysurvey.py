@@ -11,13 +11,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.archive.archive import Cost
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
 from skyharvest.harvest import extraction
 from skyharvest.harvest.journal import Line
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.legacysurvey.about import SURVEY
 from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
-from skyharvest.surveys.legacysurvey.images import PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import bricks_of_plan, targets_of_brick
 from skyharvest.surveys.legacysurvey.release import load_release
+from skyharvest.surveys.legacysurvey.settings import Settings
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,10 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     parser.add_argument("--brick", nargs="+", required=True, metavar="REGION_BRICKNAME", help="such as south_1234p567")
     parser.add_argument("--bricks", type=Path, required=True, metavar="PLAN_BRICKS.npy", help="from the plan")
-    parser.add_argument("--size", type=int, default=160, metavar="PIXELS", help="side of a cutout")
-    parser.add_argument("--bands", nargs="+", required=True, metavar="BAND", help="such as g r i z")
-    parser.add_argument("--products", nargs="+", choices=PRODUCTS, default=["image", "invvar", "maskbits"])
-    parser.add_argument("--download", type=Path, metavar="DIR", help="download whole files to here, and verify them")
+    add_options(parser, Settings, "size", "bands", "products")
+    add_shared(parser, "--download")
     extraction.add_options(parser, SURVEY)
     return parser
 

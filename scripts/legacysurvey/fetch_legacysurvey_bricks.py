@@ -8,17 +8,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.legacysurvey.bricks import fetch_bricks
 from skyharvest.surveys.legacysurvey.release import load_release
+from skyharvest.surveys.legacysurvey.settings import Settings
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, of the Legacy Surveys: dr10")
-    made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds dr10/")
-    made.add_argument("--out", type=Path, required=True, metavar="BRICKS.npy", help="the file to write")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--release", "--out")
+    add_options(parser, Settings, "archive")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

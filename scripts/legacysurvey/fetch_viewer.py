@@ -11,29 +11,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.archive.archive import is_url
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
+from skyharvest.surveys.legacysurvey.settings import Viewer
 from skyharvest.surveys.legacysurvey.viewer.fetch import fetch_cutouts
-from skyharvest.surveys.legacysurvey.viewer.layers import FORMATS, MOST_PIXELS, VIEWER, ViewerRequest
+from skyharvest.surveys.legacysurvey.viewer.layers import VIEWER, ViewerRequest
 from skyharvest.surveys.legacysurvey.viewer.notes import DATABASE, TABLE, WAITING, write_table
 from skyharvest.surveys.legacysurvey.viewer.queue import URLS, make_queue, rows_with_spectra, write_urls
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument("--viewer", default=VIEWER, metavar="URL", help="its address")
-    made.add_argument("--layers", nargs="+", default=[], metavar="LAYER", help="of cutouts, such as ls-dr9-model")
-    made.add_argument("--psf-layers", nargs="+", default=[], metavar="LAYER", help="of PSFs, such as ls-dr10")
-    made.add_argument(
-        "--formats", nargs="+", default=["jpg"], metavar="FORMAT", help=f"of cutouts: {' '.join(FORMATS)}"
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--targets", "--out-dir")
+    add_options(
+        parser, Viewer, "layers", "psf_layers", "formats", "size", "pixscale", "bands", "subimage", viewer="address"
     )
-    made.add_argument("--size", type=int, default=160, help=f"pixels of a cutout's side, at most {MOST_PIXELS}")
-    made.add_argument("--pixscale", type=float, help="arcsec per pixel; else the layer's own")
-    made.add_argument("--bands", help="such as grz; else the layer's own")
-    made.add_argument(
-        "--subimage", action="store_true", help="FITS on the coadds' own pixels, with inverse variances, not resampled"
-    )
-    made.add_argument(
+    parser.add_argument(
         "--ledgers",
         nargs="*",
         action="extend",
@@ -42,13 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="LEDGER.csv",
         help="sources that are matched come first",
     )
-    made.add_argument("--out-dir", type=Path, required=True, help=f"where the files, {URLS} and {TABLE} go")
-    made.add_argument(
+    parser.add_argument(
         "--pace", type=Path, metavar="JSON", help="a file to remember in how fast the viewer may be asked"
     )
-    made.add_argument("--list-only", action="store_true", help=f"write {URLS} and {TABLE}, and ask for nothing")
-    made.add_argument("--again", action="store_true", help="ask again for what was recorded as absent or wrong")
-    return made
+    parser.add_argument("--list-only", action="store_true", help=f"write {URLS} and {TABLE}, and ask for nothing")
+    parser.add_argument("--again", action="store_true", help="ask again for what was recorded as absent or wrong")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

@@ -11,32 +11,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.legacysurvey.bricks import cached_bricks
-from skyharvest.surveys.legacysurvey.plan import FILE_BYTES, make_plan, summary, write_plan
+from skyharvest.surveys.legacysurvey.plan import make_plan, summary, write_plan
 from skyharvest.surveys.legacysurvey.release import load_release
+from skyharvest.surveys.legacysurvey.settings import Settings
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument(
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--targets", "--release", "--out-dir")
+    parser.add_argument(
         "--bricks",
         type=Path,
         required=True,
         metavar="BRICKS.npy",
         help="from fetch_legacysurvey_bricks.py; fetched again if it is damaged",
     )
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml, of the Legacy Surveys: dr10")
-    made.add_argument("--archive", default="https", help="https, local, or a path or URL of what holds dr10/")
-    made.add_argument("--size", type=int, default=160, metavar="PIXELS", help="side of a cutout")
-    made.add_argument("--bands", nargs="+", metavar="BAND", help="bands to use; else all of the release")
-    made.add_argument(
-        "--products", nargs="+", choices=FILE_BYTES, default=["image", "invvar", "maskbits"], help="what to cut out"
-    )
-    made.add_argument("--transfer", choices=("rows", "files"), default="rows", help="move tiles, or whole files")
-    made.add_argument("--out-dir", type=Path, required=True, help="where plan.csv goes")
-    return made
+    add_options(parser, Settings, "archive", "size", "bands", "products", "transfer")
+    parser.set_defaults(bands=None)  # all of the release
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

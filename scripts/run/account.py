@@ -7,24 +7,25 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
+from skyharvest.harvest.options import add_shared
 from skyharvest.surveys import NAMES, SURVEYS
+from skyharvest.targets.settings import Targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("--survey", choices=NAMES, required=True, help="whose run it is")
-    made.add_argument("--targets", type=Path, required=True, metavar="TARGETS.parquet", help="from prepare_targets.py")
-    made.add_argument("--rejected", type=Path, required=True, metavar="REJECTED.csv", help="from prepare_targets.py")
-    made.add_argument("--plan-targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from the plan")
-    made.add_argument("--extracted", type=Path, required=True, help="directory of the extracted files")
-    made.add_argument("--crossmatches", type=Path, required=True, help="directory of the assembled files")
-    made.add_argument("--name", default="chandra", help="HDF5 group that holds the CSV's own columns")
-    made.add_argument("--release", required=True, help="a key of config/releases.yaml (recorded)")
-    made.add_argument("--ledger", type=Path, required=True, help="ledger.csv to write")
-    made.add_argument("--summary", type=Path, required=True, help="summary.json to write")
-    return made
+    parser = cli.parser(__doc__ or "")
+    add_shared(parser, "--targets", "--plan-targets", "--release")
+    parser.add_argument("--survey", choices=NAMES, required=True, help="whose run it is")
+    parser.add_argument("--rejected", type=Path, required=True, metavar="REJECTED.csv", help="from prepare_targets.py")
+    parser.add_argument("--extracted", type=Path, required=True, help="directory of the extracted files")
+    parser.add_argument("--crossmatches", type=Path, required=True, help="directory of the assembled files")
+    add_options(parser, Targets, "name")
+    parser.add_argument("--ledger", type=Path, required=True, help="ledger.csv to write")
+    parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

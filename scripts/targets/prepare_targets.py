@@ -7,19 +7,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.options import add_shared
+from skyharvest.targets.settings import Targets
 from skyharvest.targets.table import read_targets, summary, write_targets
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("csv", type=Path, metavar="CSV", help="the targets, plain or .gz")
-    made.add_argument("--out-dir", type=Path, required=True, metavar="DIR", help="where the four files go")
-    made.add_argument("--ra", default="RA_DESI", help="column of the right ascension, degrees")
-    made.add_argument("--dec", default="DEC_DESI", help="column of the declination, degrees")
-    made.add_argument("--healpix", help="an NSIDE=16 NESTED column to check against RA and Dec")
-    made.add_argument("--targetid", help="a column of DESI TARGETIDs; rows without one are rejected")
-    return made
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("csv", type=Path, metavar="CSV", help="the targets, plain or .gz")
+    add_shared(parser, "--out-dir")
+    add_options(parser, Targets, "ra", "dec", "healpix", "targetid")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

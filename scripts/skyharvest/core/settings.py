@@ -168,13 +168,13 @@ def _setting_of(hint: Any, meaning: str, default: Any = MISSING, path: bool = Fa
     return Setting(meaning, default, path, outcome, tuple(kinds), tuple(choices), each)
 
 
-def add_options(parser: argparse.ArgumentParser, kind: type, *keys: str, **options: str) -> None:
+def add_options(parser: argparse._ActionsContainer, kind: type, *keys: str, **options: str) -> None:
     """Give a program options that are settings: with their default, type, choices and meaning.
 
     Parameters
     ----------
     parser
-        The program's.
+        The program's, or a group of it.
     kind
         A section.
     keys

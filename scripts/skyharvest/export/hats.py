@@ -38,6 +38,7 @@ from skyharvest.core.errors import InputError
 from skyharvest.formats import hdf5
 from skyharvest.surveys.desi.assemble import SPECTRA
 from skyharvest.targets.csv_columns import csv_group
+from skyharvest.targets.settings import Targets
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def export_hats(
     crossmatches: Sequence[Path],
     out: Path,
     *,
-    name: str = "chandra",
+    name: str = Targets.name,
     release: str = "dr1",
     margin_arcsec: float = 10.0,
     partition_rows: int = PARTITION_ROWS,
@@ -123,7 +124,7 @@ def _check_importer() -> None:
         ) from None
 
 
-def stage(crossmatch: Path, part: Path, *, name: str = "chandra") -> int:
+def stage(crossmatch: Path, part: Path, *, name: str = Targets.name) -> int:
     """Write an assembled file as a Parquet file with nested spectra; return its number of rows.
 
     Parameters

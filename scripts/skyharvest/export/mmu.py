@@ -42,6 +42,7 @@ from skyharvest.formats import hdf5
 from skyharvest.surveys.desi import assemble
 from skyharvest.surveys.desi.spectra import N_COMBINED, primary, stack_columns
 from skyharvest.targets.csv_columns import csv_group
+from skyharvest.targets.settings import Targets
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -61,7 +62,7 @@ def export_mmu(
     crossmatches: Sequence[Path],
     out: Path,
     *,
-    name: str = "chandra",
+    name: str = Targets.name,
     attributes: Mapping[str, Any] | None = None,
 ) -> int:
     """Write one NSIDE=16 pixel and return its number of targets.

@@ -4,7 +4,6 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from skyharvest.archive.absence import absence_check
@@ -13,6 +12,7 @@ from skyharvest.core import cli
 from skyharvest.harvest.batch import extract_units
 from skyharvest.harvest.extracted import write_list
 from skyharvest.harvest.journal import Journal, Line
+from skyharvest.harvest.options import add_shared, open_archive
 from skyharvest.harvest.plan import Unit
 from skyharvest.harvest.progress import Progress
 from skyharvest.harvest.survey import Survey
@@ -20,43 +20,13 @@ from skyharvest.harvest.survey import Survey
 U = TypeVar("U", int, str)
 
 
-def add_archive_options(parser: argparse.ArgumentParser) -> None:
-    """Add how to use the archive."""
-    parser.add_argument("--connections", type=int, default=1, help="open connections to the archive, at most")
-    parser.add_argument("--server-notes", type=Path, help="a file to remember in what the archive's server can do")
-
-
 def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
     """Add the options that all surveys have; those that name the units are the survey's own."""
-    parser.add_argument("--archive", required=True, metavar="ROOT", help="directory or URL of the release's files")
-    parser.add_argument("--release", required=True, help="a key of config/releases.yaml")
-    parser.add_argument("--targets", type=Path, required=True, metavar="PLAN_TARGETS.npy", help="from the plan")
-    parser.add_argument(
-        "--extracted", type=Path, required=True, metavar="DIR", help=f"where to write {{group}}/{{{survey.unit}}}.hdf5"
-    )
-    parser.add_argument("--list", type=Path, metavar="CSV", help="written when all of them are there")
-    parser.add_argument("--journal", type=Path, metavar="CSV", help=f"append a line to it for every {survey.file}")
-    parser.add_argument(
-        "--plan", type=Path, metavar="PLAN.csv", help="say every half minute how far the journal has come with it"
-    )
-    parser.add_argument(
-        "--again",
-        nargs="*",
-        choices=["unreadable", "absent"],
-        default=["unreadable"],
-        help=f"read a {survey.unit} again although it is there, if a file of it was recorded as this",
-    )
-    parser.add_argument(
-        "--known",
-        metavar="PATH",
-        help="a file that the archive has for certain: where that is absent, too, nothing is recorded as absent",
-    )
-    add_archive_options(parser)
-
-
-def open_archive(options: argparse.Namespace) -> Archive:
-    """Return the archive; it is to be closed."""
-    return Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes)
+    add_shared(parser, "--archive", "--connections", "--server-notes", "--release")
+    add_shared(parser, "--list", "--journal", "--plan", "--again", "--known")
+    add_shared(parser, "--targets", metavar="PLAN_TARGETS.npy", help="from the plan")
+    where = f"where to write {{group}}/{{{survey.unit}}}.hdf5"
+    add_shared(parser, "--extracted", nargs=None, metavar="DIR", help=where)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from typing import NamedTuple, TextIO
 from skyharvest.core.errors import InputError
 from skyharvest.targets.csv_path import check_csv_exists
 from skyharvest.targets.csv_text import is_undecodable, open_to_read, readable, shown
+from skyharvest.targets.settings import Targets
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,8 @@ _WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.0*)?")
 class Names:
     """Which columns of the CSV hold what: the configuration's ``targets: ra, dec, healpix, targetid``."""
 
-    ra: str = "RA_DESI"
-    dec: str = "DEC_DESI"
+    ra: str = Targets.ra
+    dec: str = Targets.dec
     healpix: str | None = None
     targetid: str | None = None
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skyharvest.core.atomic import atomic_path
+from skyharvest.targets import settings
 from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, blocks, count_kinds, open_rows
 from skyharvest.targets.csv_text import open_to_write, readable, write_rows
 from skyharvest.targets.healpix_column import check_healpix_column
@@ -55,8 +56,8 @@ class Targets:
 
 def read_targets(
     csv: str | os.PathLike[str],
-    ra: str = "RA_DESI",
-    dec: str = "DEC_DESI",
+    ra: str = settings.Targets.ra,
+    dec: str = settings.Targets.dec,
     healpix: str | None = None,
     targetid: str | None = None,
 ) -> Targets:

@@ -36,6 +36,7 @@ from skyharvest.harvest import assembled
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
 from skyharvest.targets.csv_columns import write_csv_columns
+from skyharvest.targets.settings import Targets
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -53,7 +54,7 @@ IVAR_UNIT = "10**+34 (s2 cm4 Angstrom2) / erg2"
 class Layout:
     """What an assembled file holds: the configuration's ``targets: name`` and ``spectra``."""
 
-    name: str = "chandra"
+    name: str = Targets.name
     combine: bool = True
     lsf: bool = True
     arms: bool = False

@@ -40,6 +40,7 @@ from skyharvest.archive.archive import Archive, Cost, is_url
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import Files, write_files
+from skyharvest.harvest.settings import Match
 from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
 from skyharvest.surveys.desi.coadd import Coadd, read_redshifts
 from skyharvest.surveys.desi.coadd_file import CoaddFile
@@ -131,8 +132,8 @@ class Wanted:
     """
 
     targets: Positions | None = None
-    radius_arcsec: float = 1.0
-    report_radius_arcsec: float = 3.0
+    radius_arcsec: float = Match.radius_arcsec
+    report_radius_arcsec: float = Match.report_radius_arcsec
     resolution: bool = True
     redshifts: bool = True
     record_missing: bool = False

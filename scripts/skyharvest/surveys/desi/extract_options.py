@@ -3,17 +3,19 @@
 import argparse
 
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.settings import Match
 from skyharvest.surveys.desi.extract import Wanted
+from skyharvest.surveys.desi.settings import Spectra
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("--radius", type=float, default=1.0, help="match radius, arcsec")
-    parser.add_argument("--report-radius", type=float, default=3.0, help="fibers up to here are counted, arcsec")
+    add_options(parser, Match, radius="radius_arcsec", report_radius="report_radius_arcsec")
+    add_options(parser, Spectra, "redshifts")
     parser.add_argument(
         "--no-resolution", action="store_true", help="leave out the resolution matrices (79 %% of the bytes)"
     )
-    parser.add_argument("--no-redshifts", action="store_true", help="do not read the redrock files")
     parser.add_argument(
         "--record-missing",
         action="store_true",

@@ -27,6 +27,7 @@ from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.tangent_plane import Sky, as_number
 from skyharvest.surveys.hetdex.mask_bits import mask_bits
+from skyharvest.surveys.hetdex.settings import Settings
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -86,7 +87,7 @@ class Masking:
         If a bit is unknown.
     """
 
-    exclude_bits: str | int | Sequence[str | int] = "any"
+    exclude_bits: str | int | Sequence[str | int] = Settings.exclude_bits
     keep_bits: str | int | Sequence[str | int] = ()
     include_only_bits: str | int | Sequence[str | int] = ()
 

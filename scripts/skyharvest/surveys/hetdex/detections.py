@@ -41,6 +41,7 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core import provenance
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.surveys.hetdex import settings
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, N_WAVE, WAVE_AIR
 from skyharvest.surveys.hetdex.detection_tables import DetectionTable, open_hdf5
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
@@ -71,7 +72,7 @@ class Outcome:
     reason: str = ""
 
 
-def read_detectids(path: Path, column: str = "detectid") -> list[int]:
+def read_detectids(path: Path, column: str = settings.Detections.column) -> list[int]:
     """Return the detectids that a file lists, each once, in its order.
 
     Parameters

@@ -42,6 +42,7 @@ from skyharvest.surveys.hetdex.about import SURVEY
 from skyharvest.surveys.hetdex.cube import Masking, read_cube
 from skyharvest.surveys.hetdex.map_files import write_maps
 from skyharvest.surveys.hetdex.maps import MapRequest, Maps, make_maps
+from skyharvest.surveys.hetdex.settings import Settings
 from skyharvest.surveys.hetdex.spectra import CubeSpectra, Psf, extract_spectra, reach
 
 if TYPE_CHECKING:
@@ -76,8 +77,8 @@ class WantedSpectra:
         Called before a cube is recorded as absent; raises if that is not to be believed.
     """
 
-    radius_arcsec: float = 3.5
-    min_coverage: float = 0.2
+    radius_arcsec: float = Settings.aperture_radius_arcsec
+    min_coverage: float = Settings.min_coverage
     masking: Masking = field(default_factory=Masking)
     optimal: str | None = None
     fwhm_arcsec: float = float("nan")

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.sky.spectral_lines import rest_wave
+from skyharvest.surveys.hetdex import settings
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, N_SPAXELS, UNFILLED, WAVE_AIR, Cube, Masking, air_to_vacuum
 
 Bools = npt.NDArray[np.bool_]
@@ -102,7 +103,7 @@ class MapRequest:
 
     size_arcsec: float = 20.0
     broad: tuple[float, float] = (3800.0, 5200.0)
-    half_width: float = 10.0
+    half_width: float = settings.Maps.half_width
     gap: float = 10.0
     continuum_width: float = 40.0
 

@@ -29,7 +29,7 @@ class Maps:
     """Images around every position that has a spectrum."""
 
     enabled: Switch = setting(False, "Whether to make broad-band, narrow-band and line images.")
-    size_arcsec: Number = setting(20, "Side of the square, in arcseconds.", gt=0, le=104)
+    size_arcsec: Number = setting(20.0, "Side of the square, in arcseconds.", gt=0, le=104)
     wavelength: str | None = setting(
         None, "Column of the CSV with the wavelength at which the line is observed, in Angstrom, in air.", min_length=1
     )
@@ -42,7 +42,7 @@ class Maps:
         "wavelength in Angstrom, in vacuum.",
         min_length=1,
     )
-    half_width: Number = setting(10, "Half the width of the narrow band, in Angstrom.", gt=0, le=500)
+    half_width: Number = setting(10.0, "Half the width of the narrow band, in Angstrom.", gt=0, le=500)
     fits: Switch = setting(False, "Whether to write the maps of each source as a FITS file as well, some 100 kB each.")
 
 

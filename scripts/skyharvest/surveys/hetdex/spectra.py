@@ -18,6 +18,7 @@ from skyharvest.surveys.hetdex.cube import (
     Masking,
     spaxel_box,
 )
+from skyharvest.surveys.hetdex.settings import Settings
 
 PSF_REACH = 3.0  # FWHM: the radius within which the optimal extraction looks
 PSF_NODES = 5  # of a Gauss-Legendre rule along each side of a spaxel
@@ -122,9 +123,9 @@ def extract_spectra(
     ra: Any,
     dec: Any,
     *,
-    radius_arcsec: float = 3.5,
+    radius_arcsec: float = Settings.aperture_radius_arcsec,
     masking: Masking | None = None,
-    min_coverage: float = 0.2,
+    min_coverage: float = Settings.min_coverage,
     psf: Psf | None = None,
 ) -> CubeSpectra:
     """Extract the spectra of positions from a cube.

@@ -19,6 +19,7 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.surveys.legacysurvey.colors import lupton, shown_bands, shown_planes, sky_noise
+from skyharvest.targets.settings import Targets
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -102,7 +103,7 @@ def grid(n: int, thumbnail: int = 160) -> Grid:
 
 
 def make_sheet(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str = "chandra", thumbnail: int = 160
+    path: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str = Targets.name, thumbnail: int = 160
 ) -> int:
     """Draw the contact sheet of one assembled file, in the order of its rows, and return how many cutouts are on it.
 

@@ -57,6 +57,7 @@ from skyharvest.surveys.legacysurvey.about import SURVEY
 from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import LARGEST
 from skyharvest.surveys.legacysurvey.release import Release
+from skyharvest.surveys.legacysurvey.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class WantedCutouts:
         If the size is not from 1 to `skyharvest.surveys.legacysurvey.plan.LARGEST`.
     """
 
-    size: int = 160
+    size: int = Settings.size
     bands: tuple[str, ...] = ("g", "r", "i", "z")
     products: tuple[str, ...] = ("image", "invvar", "maskbits")
     whole_files: bool = False

@@ -22,6 +22,7 @@ from skyharvest.sky.matching import equal_ids, within_radius
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE, Bricks, home_bricks
 from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC
 from skyharvest.surveys.legacysurvey.release import Release
+from skyharvest.surveys.legacysurvey.settings import Settings
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -276,7 +277,7 @@ def _on_sky(bricks: Bricks, x: Floats, y: Floats) -> Floats:
     return np.asarray(centre + np.radians(PIXEL_ARCSEC / 3600) * (x * west + y * north))
 
 
-def write_plan(plan: Plan, directory: Path, release: Release, root: str, *, transfer: str = "rows") -> None:
+def write_plan(plan: Plan, directory: Path, release: Release, root: str, *, transfer: str = Settings.transfer) -> None:
     """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_bricks.npy`` and ``urls.txt``.
 
     ``plan.csv`` has a row per home brick: ``region,brickname,n_targets,bands``. ``plan_pixels.csv`` has a row per pair
@@ -357,7 +358,7 @@ def bricks_of_plan(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
     return found
 
 
-def summary(plan: Plan, root: str, *, transfer: str = "rows") -> str:
+def summary(plan: Plan, root: str, *, transfer: str = Settings.transfer) -> str:
     """Return the table that `snakemake plan` shows: coverage, bricks, bytes to move, and bricks by region and band.
 
     Parameters

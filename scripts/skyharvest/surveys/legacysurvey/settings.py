@@ -24,7 +24,7 @@ class Viewer:
         [], "Layers to take point-spread functions of, such as ls-dr10."
     )
     formats: Annotated[list[Literal["jpg", "fits"]], Distinct(min_length=1)] = setting(["jpg"], "jpg, fits, or both.")
-    size: Whole = setting(160, "Side of a cutout, in pixels.", ge=1, le=MOST_PIXELS)
+    size: Whole = setting(ViewerRequest.size, "Side of a cutout, in pixels.", ge=1, le=MOST_PIXELS)
     pixscale: Number | None = setting(None, "Arcseconds per pixel; null for the layer's own.", gt=0)
     bands: str | None = setting(None, "Filters, such as grz; null for the layer's own.", min_length=1)
     subimage: Switch = setting(
