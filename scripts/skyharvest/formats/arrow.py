@@ -21,10 +21,14 @@ Ints = npt.NDArray[np.int64]
 
 
 def rows_where(parquet: Path, column: str, value: int) -> pa.Table:
-    """Return the rows of a Parquet file that have this number in a column."""
+    """Return the rows of a Parquet file that have this number in a column, holding one row group at a time."""
     with pq.ParquetFile(parquet) as file:
-        table = file.read()
-    return take(table, np.flatnonzero(to_numpy(table.column(column))[0] == value))
+        parts = [pa.Table.from_batches([], file.schema_arrow)]
+        for group in range(file.num_row_groups):
+            index = np.flatnonzero(to_numpy(file.read_row_group(group, [column]).column(column))[0] == value)
+            if len(index):
+                parts.append(take(file.read_row_group(group), index))
+    return pa.concat_tables(parts)
 
 
 def take(table: pa.Table, index: Ints) -> pa.Table:

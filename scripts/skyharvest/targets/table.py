@@ -24,6 +24,7 @@ from skyharvest.targets.healpix_column import check_healpix_column
 from skyharvest.targets.positions import GROUP, NSIDE_COADDS, RowsRead
 
 REJECTED_COLUMNS = ("row", "reason")
+GROUP_ROWS = 1 << 14  # of the table, read at once by jobs that want a few of them
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def write_targets(targets: Targets, directory: str | os.PathLike[str]) -> None:
     """
     directory = Path(directory)
     with atomic_path(directory / "targets.parquet") as temporary:
-        pq.write_table(targets.table, temporary)
+        pq.write_table(targets.table, temporary, row_group_size=GROUP_ROWS)
     n = len(targets.columns)
     header = [*REJECTED_COLUMNS, *_distinct_names(targets.columns, REJECTED_COLUMNS)]
     refused = ([str(bad.row), bad.reason, *(bad.cells + [""] * n)[:n]] for bad in targets.rejected)
