@@ -12,18 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 OLDER = ("desi", "edr_sv3_ra", "edr_sv3_dec")
 """Group and names of the fibers' positions in the older layout, whose files do not say of which survey they are."""

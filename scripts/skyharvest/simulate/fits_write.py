@@ -5,12 +5,10 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from astropy.io.fits import Header
 
+from skyharvest.core.arrays import Array
 from skyharvest.simulate.desi.columns import UNITS
-
-Array = npt.NDArray[Any]
 
 _BLOCK = 2880
 _TFORM = {"i8": "K", "i4": "J", "i2": "I", "u1": "B", "f8": "D", "f4": "E"}

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from astropy.io.fits import Header
 
+from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.simulate.desi import tables
 from skyharvest.simulate.desi.sources import Sources
 from skyharvest.simulate.desi.spectrograph import (
@@ -25,10 +25,6 @@ from skyharvest.simulate.desi.spectrograph import (
     wavelength,
 )
 from skyharvest.simulate.fits_write import write_hdu, write_image, write_table
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SPECPROD = "demo"
 EFFECTIVE_SECONDS = {"dark": 1000.0, "bright": 180.0, "backup": 60.0}  # per tile, Schlafly et al. 2023, AJ 166, 259

@@ -1,16 +1,12 @@
 """Positions of the objects and the CSV rows, chosen so that every status and every difficult place occurs."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import healpy
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.simulate.desi.tables import SMALL_DELTA_CHI2
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 DARK, BRIGHT, BACKUP = "dark", "bright", "backup"
 COADDS: dict[int, tuple[str, ...]] = {

@@ -2,16 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.simulate.desi.spectrograph import PADDED_WAVE
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _GALAXY_LINES = [  # rest vacuum wavelength, relative strength: OII, Hb, OIII, NII, Ha, SII
     (3727.09, 0.7),

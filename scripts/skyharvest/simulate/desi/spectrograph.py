@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from skyharvest.core.arrays import Floats
 
 ARMS = ("b", "r", "z")
 ARM_FIRST = {"b": 3600.0, "r": 5760.0, "z": 7520.0}

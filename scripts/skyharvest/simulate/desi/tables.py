@@ -1,18 +1,13 @@
 """The tables of a coadd and its redrock file, filled."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.simulate.desi import columns
 from skyharvest.simulate.desi.sources import Sources
 from skyharvest.simulate.desi.spectrograph import PADDED_WAVE, STEP, wavelength
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SMALL_DELTA_CHI2 = 4  # redrock's ZWARN bit 2
 SECONDS_PER_TSNR2_LRG = 12.15  # effective dark time, Schlafly et al. 2023, AJ 166, 259

@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import healpy
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.simulate.desi.coadd import SimulatedCoadd
 from skyharvest.simulate.desi.sky import ABSENT, COADDS, CsvRow, degrees, pixel, unit
 from skyharvest.simulate.desi.spectrograph import ARMS
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 MATCH_ARCSEC = 1.0
 REPORT_ARCSEC = 3.0

@@ -13,14 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.simulate.psf import profile_width
 
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Change = Callable[[Array, Array, Array], None]
 
 SHAPE = (1036, 104, 104)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from astropy.io.fits import Header
 
+from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
 from skyharvest.simulate.fits_write import write_hdu, write_table
-from skyharvest.simulate.hetdex.cube import REACH, Array
+from skyharvest.simulate.hetdex.cube import REACH
 from skyharvest.simulate.hetdex.ifu import flaws, lit_spaxels
 from skyharvest.simulate.positions import separation_arcsec
 

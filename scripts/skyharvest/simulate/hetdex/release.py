@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.formats import hdf5
 from skyharvest.simulate.hetdex.cube import (
     BETA,
     RADIUS,
     REACH,
     WAVE,
-    Array,
-    Floats,
     PointSources,
     aperture_fraction,
     center_for,

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from skyharvest.simulate.legacysurvey.brick import BANDS, PIXEL, Bools, Box, Floats
+from skyharvest.core.arrays import Bools, Floats
+from skyharvest.simulate.legacysurvey.brick import BANDS, PIXEL, Box
 from skyharvest.simulate.positions import separation_arcsec
 
 NEEDED = ("ra-0", "ra-negative-same-side", "duplicate-row-0", "separation-0.99", "match-12258-0")  # rows with a brick

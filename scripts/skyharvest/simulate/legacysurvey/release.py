@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.formats import hdf5
 from skyharvest.simulate.legacysurvey.brick import (
     BANDS,
@@ -19,8 +20,6 @@ from skyharvest.simulate.legacysurvey.brick import (
     FWHM,
     MASKBITS,
     PIXEL,
-    Array,
-    Floats,
     Stars,
     to_pixels,
     write_brick,

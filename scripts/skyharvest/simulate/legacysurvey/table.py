@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
-from skyharvest.simulate.legacysurvey.brick import BANDS, FWHM, Array, inside_box
+from skyharvest.simulate.legacysurvey.brick import BANDS, FWHM, inside_box
 from skyharvest.simulate.legacysurvey.layout import SIDE, SIZE, Brick
 from skyharvest.simulate.positions import separation_arcsec
 

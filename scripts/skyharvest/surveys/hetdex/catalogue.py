@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest.archive.archive import Archive, is_url
 from skyharvest.core import provenance
+from skyharvest.core.arrays import Array, Float32s, Floats, Ints
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.fits_file import FitsFile
@@ -45,10 +45,6 @@ from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
-Array = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
 
 VERSION = "v1.5"  # the newest in 2026, for servers, whose directories cannot be listed
 FORMAT = "skyharvest HETDEX source catalogue 1"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.fits_file import FitsFile
@@ -29,10 +29,6 @@ from skyharvest.formats.tangent_plane import Sky, as_number
 from skyharvest.surveys.hetdex.mask_bits import mask_bits
 from skyharvest.surveys.hetdex.settings import Settings
 
-Array = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
 Box = tuple[slice, slice]  # rows (y) and columns (x) of spaxels
 
 N_WAVE, N_SPAXELS = 1036, 104

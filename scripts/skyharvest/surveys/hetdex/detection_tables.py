@@ -10,15 +10,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest.archive.archive import Archive
+from skyharvest.core.arrays import Array
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Range, Source
 
 log = logging.getLogger(__name__)
 
-Array = npt.NDArray[Any]
 
 SCAN_PIECE = 1 << 25
 PROBE = 1 << 12  # bytes of rows that a step of the search reads

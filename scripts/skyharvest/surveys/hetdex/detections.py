@@ -35,10 +35,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import provenance
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.surveys.hetdex import settings
@@ -49,8 +49,6 @@ from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 FORMAT = "skyharvest HETDEX detections 1"
 

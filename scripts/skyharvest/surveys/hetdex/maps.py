@@ -21,14 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skyharvest.core.arrays import Bools, Float32s, Floats
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.sky.spectral_lines import rest_wave
 from skyharvest.surveys.hetdex import settings
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, N_SPAXELS, UNFILLED, WAVE_AIR, Cube, Masking, air_to_vacuum
-
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
-Float32s = npt.NDArray[np.float32]
 
 SPAXEL_ARCSEC = 0.5  # side of a spaxel; sizes follow from it, so that maps of all cubes have one shape
 MAX_SIZE_ARCSEC = 104.0  # from one edge of a cube, such a map still reaches the other

@@ -5,19 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
-from skyharvest.surveys.hetdex.cube import (
-    N_WAVE,
-    UNFILLED,
-    Array,
-    Bools,
-    Box,
-    Cube,
-    Float32s,
-    Floats,
-    Masking,
-    spaxel_box,
-)
+from skyharvest.surveys.hetdex.cube import N_WAVE, UNFILLED, Box, Cube, Masking, spaxel_box
 from skyharvest.surveys.hetdex.settings import Settings
 
 PSF_REACH = 3.0  # FWHM: the radius within which the optimal extraction looks

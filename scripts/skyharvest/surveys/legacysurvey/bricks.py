@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skyharvest.archive.archive import Archive
+from skyharvest.core.arrays import Bools, Floats, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import CHUNK, LocalFile, Source
 from skyharvest.formats.clean_rows import keep_first, keep_usable
@@ -27,9 +28,6 @@ from skyharvest.surveys.legacysurvey.release import Release
 
 log = logging.getLogger(__name__)
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 Bricks = npt.NDArray[Any]
 """Structured array of `BRICK_DTYPE`; of one region sorted by brickname, each once."""

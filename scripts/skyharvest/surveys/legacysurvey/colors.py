@@ -6,12 +6,11 @@ pixel without light is `SKY_SIGMA` times as bright.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from skyharvest.core.arrays import Array
 
 WHITE = {"g": 0.55, "r": 1.0, "i": 1.3, "z": 1.65}
 """Flux (nanomaggy, relative to r) of what looks white: about a galaxy's of g−r = 0.65, r−i = 0.3, r−z = 0.55."""

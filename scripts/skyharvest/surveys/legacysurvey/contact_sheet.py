@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
@@ -24,8 +25,6 @@ from skyharvest.targets.settings import Targets
 if TYPE_CHECKING:
     from PIL import Image
 
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 Color = tuple[int, ...]
 

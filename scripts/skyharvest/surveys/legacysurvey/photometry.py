@@ -15,11 +15,9 @@ correlated the noise of neighbouring pixels, which the errors leave out.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import InputError
-
-Floats = npt.NDArray[np.float64]
 
 ZERO_POINT = 22.5  # AB magnitude of 1 nanomaggy
 
