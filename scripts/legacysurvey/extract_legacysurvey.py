@@ -16,10 +16,11 @@ from skyharvest.harvest import extraction
 from skyharvest.harvest.journal import Line
 from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.legacysurvey.about import SURVEY
-from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
+from skyharvest.surveys.legacysurvey.extract import extract_brick, request_of
 from skyharvest.surveys.legacysurvey.plan import bricks_of_plan, targets_of_brick
 from skyharvest.surveys.legacysurvey.release import load_release
 from skyharvest.surveys.legacysurvey.settings import Settings
+from skyharvest.surveys.legacysurvey.wanted_cutouts import WantedCutouts
 
 
 def build_parser() -> argparse.ArgumentParser:

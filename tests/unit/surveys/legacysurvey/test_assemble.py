@@ -22,14 +22,15 @@ from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger
 from skyharvest.simulate.legacysurvey.brick import FWHM, PIXEL, Stars, enclosed, write_brick
-from skyharvest.surveys.legacysurvey import extract as brickextract
+from skyharvest.surveys.legacysurvey import brick_images
 from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
 from skyharvest.surveys.legacysurvey.assemble import assemble_legacysurvey as assemble
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
 from skyharvest.surveys.legacysurvey.contact_sheet import make_sheet
-from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
+from skyharvest.surveys.legacysurvey.extract import extract_brick, request_of
 from skyharvest.surveys.legacysurvey.plan import bricks_of_plan, make_plan, targets_of_brick, write_plan
 from skyharvest.surveys.legacysurvey.release import load_release
+from skyharvest.surveys.legacysurvey.wanted_cutouts import WantedCutouts
 from skyharvest.targets.table import read_targets, write_targets
 
 RELEASE = load_release("demolegacysurvey")
@@ -131,7 +132,7 @@ def write(directory: Path, row: np.void) -> None:
 
 def extract(root: Path, out: Path, wanted: WantedCutouts = WANTED, names=(*NAMES, GONE, BAD)) -> None:
     with pytest.MonkeyPatch.context() as patch, Archive(str(root / "archive")) as archive:
-        patch.setattr(brickextract, "SECOND_READING_S", 0.0)
+        patch.setattr(brick_images, "SECOND_READING_S", 0.0)
         for name in names:
             plan = root / "legacysurvey"
             images = bricks_of_plan(plan / "plan_bricks.npy", "south", name)

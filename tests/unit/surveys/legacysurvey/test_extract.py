@@ -25,11 +25,12 @@ from skyharvest.harvest.extracted import listed
 from skyharvest.harvest.journal import read_journal
 from skyharvest.simulate.legacysurvey.brick import MASKBITS, PIXEL, Stars, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
-from skyharvest.surveys.legacysurvey import extract
+from skyharvest.surveys.legacysurvey import brick_images, extract
 from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
-from skyharvest.surveys.legacysurvey.extract import WantedCutouts, extract_brick, request_of
+from skyharvest.surveys.legacysurvey.extract import extract_brick, request_of
 from skyharvest.surveys.legacysurvey.plan import IMAGE_DTYPE, TARGET_DTYPE
 from skyharvest.surveys.legacysurvey.release import load_release
+from skyharvest.surveys.legacysurvey.wanted_cutouts import WantedCutouts
 
 RELEASE = load_release("demolegacysurvey")
 KNOWN = RELEASE.bricks("south")
@@ -44,7 +45,7 @@ NOBODY = Stars(np.zeros(0), np.zeros(0), {band: np.zeros(0) for band in "griz"})
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch):
-    monkeypatch.setattr(extract, "SECOND_READING_S", 0.0)
+    monkeypatch.setattr(brick_images, "SECOND_READING_S", 0.0)
 
 
 # --- Bricks, and what their pixels are by means of astropy -----------------------------------------------------------
