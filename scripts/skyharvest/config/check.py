@@ -37,7 +37,7 @@ def cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pro
     for key, said in leaves(settings.root()):
         if said.path and "://" in (given(key) or ""):
             yield key, f"found {show(given(key))}; expected a path on this machine"
-    registry = load_registry()
+    registry = load_registry(surveys.NAMES)
     for survey in surveys.NAMES:
         module, of_survey = settings.module(survey), given.of(survey)
         problems = [module.problems(of_survey, registry)] if hasattr(module, "problems") else []

@@ -3,7 +3,7 @@
 A survey's own kind of release, and its function ``load_release``, stand in ``surveys/<name>/release.py``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -87,11 +87,13 @@ class ArchivedRelease:
 _Release = TypeVar("_Release", bound=ArchivedRelease)
 
 
-def load_registry(registry: Path | None = None) -> dict[str, Any]:
+def load_registry(surveys: Collection[str], registry: Path | None = None) -> dict[str, Any]:
     """Return the registry of releases as it is written, checked against its schema.
 
     Parameters
     ----------
+    surveys
+        The names of all surveys: each entry is of one of them.
     registry
         ``config/releases.yaml`` unless given.
 
@@ -103,10 +105,11 @@ def load_registry(registry: Path | None = None) -> dict[str, Any]:
     import jsonschema  # noqa: PLC0415 (0.15 s that jobs, which come after this check, do not pay)
 
     path = registry or REGISTRY
-    entries = read_yaml(path)
+    entries, schema = read_yaml(path), read_yaml(SCHEMA)
+    schema["additionalProperties"]["properties"]["survey"]["enum"] = list(surveys)
     problems = [
         f"  {'.'.join(map(str, error.absolute_path)) or 'the file'}: {error.message}"
-        for error in jsonschema.Draft202012Validator(read_yaml(SCHEMA)).iter_errors(entries)
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(entries)
     ]
     if problems:
         raise InputError("\n".join([f"{path} is not a valid registry of releases:", *sorted(problems)]))

@@ -53,6 +53,8 @@ class Harvest(Generic[R]):
     ----------
     resource
         Snakemake's name for the connections to the survey's archive.
+    whole_files
+        Whether its files can only be read whole, so that they are downloaded first.
     section
         The survey's own settings.
     root, extracted, assembled, resources
@@ -66,6 +68,7 @@ class Harvest(Generic[R]):
     """
 
     resource: ClassVar[str]
+    whole_files: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -84,7 +87,8 @@ class Harvest(Generic[R]):
         self.copied: list[str] = []
         self.resources = f"resources/{self.name}/{release.name}"
         self.account = [f"{self.root}/{name}" for name in ("ledger.csv", "summary.json")]
-        self.downloads = f"{self.root}/downloads" if self.section.get("transfer", "files") == "files" else None
+        whole = self.whole_files or self.section.get("transfer") == "files"
+        self.downloads = f"{self.root}/downloads" if whole else None
         self.archive = self._archive()
         self._find_plan, self._force = find_plan, force
 

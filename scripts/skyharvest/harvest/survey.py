@@ -44,13 +44,14 @@ class Survey:
     group
         Name of the directory that the file of a unit stands in, below ``extracted``.
     index, index_rule
-        Name of the release's list of its files, and the rule that fetches it.
+        Name of the release's list of its files, and the rule that fetches it; empty if no rule does.
     more_plan
         Files of its plan beside ``plan.csv``, ``plan_pixels.csv`` and ``plan_targets.npy``.
     copy
         The rule that may copy the archive's files first, and its list of them; empty if there is none.
     simulated
-        The rule that writes the demo's release, and its outputs; the list of files is the last one.
+        The rule that writes the demo's release, and its outputs; the list of files is the last one. Empty if the demo
+        has none.
     addresses
         Tells from its section of the configuration where its files are.
     report, browser, reader
@@ -67,11 +68,11 @@ class Survey:
     near: str
     unit_columns: tuple[str, ...]
     group: Callable[[Unit], str]
-    index: str
-    index_rule: str
-    more_plan: tuple[str, ...]
-    simulated: tuple[str, tuple[str, ...]]
     addresses: Callable[[Mapping[str, Any]], Addresses]
+    index: str = ""
+    index_rule: str = ""
+    more_plan: tuple[str, ...] = ()
+    simulated: tuple[str, tuple[str, ...]] | tuple[()] = ()
     kind_columns: tuple[str, str] | tuple[()] = ()
     copy: tuple[str, str] | tuple[()] = ()
     report: ReportDescription = field(default_factory=ReportDescription)

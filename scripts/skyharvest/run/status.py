@@ -126,19 +126,21 @@ class _Look:
         names = ("targets.parquet", "rejected.csv", "pix64.txt", "pix64_counts.csv")
         self.tables = [results / "targets" / name for name in names]
         demo_csv, source = [(directory / DEMO_CSV).resolve()] if asked.simulated else [], list[Path]()
-        if asked.simulated:
+        if asked.simulated and survey.simulated:
             rule, paths = survey.simulated
             source = [(directory / path).resolve() for path in paths]
             self._one(rule, source, [path for path in demo_csv if path not in source])
         if first:
             self._one("prepare_targets", self.tables, demo_csv)
         if survey.name in asked.releases:
-            listed = (directory / "resources" / survey.name / asked.releases[survey.name] / survey.index).resolve()
-            self._one(survey.index_rule, [listed], source[-1:])
+            resources = (directory / "resources" / survey.name / asked.releases[survey.name]).resolve()
+            index = [resources / survey.index] if survey.index else []
+            if index:
+                self._one(survey.index_rule, index, source[-1:])
             plans = [
                 self.root / name for name in ("plan.csv", "plan_pixels.csv", "plan_targets.npy", *survey.more_plan)
             ]
-            self._one(f"plan_{survey.name}", plans, [self.tables[0], listed])
+            self._one(f"plan_{survey.name}", plans, [self.tables[0], *index])
             self._after_plan(plans, survey.copy if asked.copied else ())
         self._targets()
         self._totals()

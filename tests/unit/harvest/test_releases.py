@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.releases import REGISTRY, load_registry
+from skyharvest.surveys import NAMES
 from skyharvest.surveys.desi.release import load_release, parse_coadd_name, redrock_beside
 from skyharvest.surveys.hetdex.release import load_release as load_hetdex_release
 
@@ -168,6 +169,18 @@ def _registry(tmp_path, old, new):
     return path
 
 
+OTHER = "loa:\n  survey: toy\n  roots: {local: archive}\n  paths: {list: list.fits}\n"
+
+
+def test_a_release_of_a_survey_of_ones_own_needs_no_schema_of_its_own(tmp_path):
+    registry = _registry(tmp_path, "loa:\n", f"{OTHER}\nloa2:\n")
+    assert load_registry((*NAMES, "toy"), registry)["loa"]["survey"] == "toy"
+    with pytest.raises(InputError, match=r"loa\.survey: 'toy' is not one of \['desi', 'hetdex', 'legacysurvey'\]"):
+        load_registry(NAMES, registry)
+    with pytest.raises(InputError, match="loa: 'paths' is a required property"):
+        load_registry((*NAMES, "toy"), _registry(tmp_path, "loa:\n", f"{OTHER.replace('paths', 'path')}\nloa2:\n"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -188,9 +201,9 @@ def _registry(tmp_path, old, new):
     ],
 )
 def test_a_registry_with_a_mistake_is_refused(tmp_path, old, new, said):
-    assert load_registry()
+    assert load_registry(NAMES)
     with pytest.raises(InputError, match=said):
-        load_registry(_registry(tmp_path, old, new))
+        load_registry(NAMES, _registry(tmp_path, old, new))
 
 
 @pytest.mark.parametrize(

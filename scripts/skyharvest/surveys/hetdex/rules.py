@@ -13,6 +13,7 @@ class Harvest(rules.Harvest[Release]):
     """HETDEX's part of a run."""
 
     resource = "cubes"
+    whole_files = True
     load_release = staticmethod(load_release)
 
     @property
