@@ -69,7 +69,7 @@ test-slurm: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	ruff check .
 	ruff format --check .
-	snakefmt --check Snakefile rules
+	snakefmt --check Snakefile rules tests/toy_survey
 	mypy
 	PYTHONPATH=scripts lint-imports
 	snakemake --lint
