@@ -23,6 +23,20 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
+def clock(seconds: float) -> str:
+    """Return seconds as `duration` does, with a decimal where they are few: ``7.8 s``."""
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes as a person would say it: ``12.3 MB``; powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}" if unit != "B" else f"{n_bytes:.0f} B"
+        n_bytes /= 1000
+    return f"{n_bytes:,.3g} TB" if n_bytes < 1000 else f"{n_bytes:,.0f} TB"
+
+
 def megabytes(n_bytes: int) -> str:
     """Return a number of bytes in MB (10⁶)."""
     return f"{n_bytes / 1e6:,.1f} MB"

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array
 from skyharvest.core.errors import HarvestError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
-
-Array = npt.NDArray[Any]
 
 ABOUT = (
     "release",

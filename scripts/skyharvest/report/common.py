@@ -1,17 +1,25 @@
 """Facts, figures and tables of the report that every survey can have: its steps, map, distances, pixels, files."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from skyharvest.core.words import counted
-from skyharvest.report.figures import Drawing, draw_distances, draw_pixels, draw_steps, reason, size
-from skyharvest.report.files import missing_files
+from skyharvest.core.words import counted, size
 from skyharvest.report.harvested import Harvested
 from skyharvest.report.ledger import NSIDE, per_pixel, sky_density, steps
 from skyharvest.report.page import Fact, Table, number, text
 from skyharvest.report.sky import draw_sky
+from skyharvest.report.style import FAINT, INK, LOST, MAIN, MUTED, REST, Drawing, bare, new, nothing, whole_numbers
 
 SHOWN_FILES = 500
-SHOWN_PIXELS = 20
+SHOWN_PIXELS = {"table": 20, "figure": 12}
+WORDS = {
+    "rejected": "rejected: no usable position",
+    "not_covered": "not covered by the release",
+    "_absent": "{file} not in the archive",
+    "_unreadable": "{file} unreadable",
+}
+BAR = 0.34  # of the room for one step
 
 
 def first_facts(harvest: Harvested) -> list[Fact]:
@@ -51,13 +59,32 @@ def file_facts(harvest: Harvested) -> list[Fact]:
 
 
 def steps_figure(harvest: Harvested) -> Drawing:
-    """Draw what became of the CSV's rows."""
+    """Draw how many of the CSV's rows reached each step, how many it lost, and why."""
     way, words = steps(harvest.summary, harvest.survey.report.result), harvest.survey.report.words
-    said = "; ".join(
-        f"{step.reached:,} {step.name}" + "".join(f" ({n:,} {reason(key, words)})" for key, n in step.lost.items() if n)
-        for step in way
-    )
-    return draw_steps(way, words), f"Bars: {said}."
+    figure, (axes,) = new(0.66 * len(way) + 0.1)
+    bare(axes)
+    most, said = max(way[0].reached, 1), []
+    for k, step in enumerate(way):
+        axes.barh(k, most, BAR, color=FAINT)
+        axes.barh(k, step.reached, BAR, color=MAIN)
+        axes.barh(k, sum(step.lost.values()), BAR, left=step.reached, color=LOST)
+        axes.text(0, k - 0.23, step.name, va="bottom", fontweight="bold")
+        share = f" · {step.reached / most:.1%}" if k else ""
+        axes.text(most, k - 0.23, f"{step.reached:,}{share}", va="bottom", ha="right")
+        why = [f"{n:,} {_reason(status, words)}" for status, n in step.lost.items() if n]
+        if why:
+            axes.text(most, k + 0.21, f"− {'; '.join(why)}", va="top", ha="right", fontsize=8.5, color=MUTED)
+        said.append(f"{step.reached:,} {step.name}" + "".join(f" ({one})" for one in why))
+    axes.set(xlim=(0, most), ylim=(len(way) - 0.55, -0.62))
+    return figure, f"Bars: {'; '.join(said)}."
+
+
+def _reason(status: str, words: Mapping[str, str]) -> str:
+    """Return what a status of the ledger says; ``words`` has those of the survey's own statuses."""
+    for key, said in {**WORDS, **words}.items():
+        if status == key or (key.startswith("_") and status.endswith(key)):
+            return said.format(file=status.removesuffix(key))
+    return status.replace("_", " ")
 
 
 def sky_figure(harvest: Harvested) -> Drawing:
@@ -86,25 +113,64 @@ def distances_figure(harvest: Harvested) -> Drawing:
         f"arcsec, {np.sum(near > radius):,} more within {farthest:g} arcsec"
         + (f"; the median distance is {np.median(near):.2f} arcsec." if len(near) else ".")
     )
-    return draw_distances(nearest, radius, farthest, thing), said
+    figure, (axes,) = new(2.7)
+    end = max(farthest, radius)
+    # Bins end at the radius, so that none is of both kinds.
+    n = max(1, round(radius / 0.05)) if radius / 0.05 <= 80 else 40
+    edges = np.arange(0, end + radius / n, radius / n)
+    for values, colour, label in (
+        (near[near <= radius], MAIN, "within the match radius"),
+        (near[near > radius], REST, "farther away"),
+    ):
+        axes.hist(values, edges.tolist(), color=colour, label=f"{len(values):,} {label}")
+    if len(near) > 1000:
+        axes.set_yscale("log", nonpositive="clip")
+        axes.set_ylim(bottom=0.6)  # a bar of one row is seen
+    else:
+        axes.yaxis.set_major_locator(whole_numbers())
+    axes.axvline(radius, color=INK, linewidth=1.2)
+    axes.annotate(
+        f"{radius:g}″", (radius, 0.97), (4, 0), xycoords=("data", "axes fraction"), textcoords="offset points", va="top"
+    )
+    axes.set(xlim=(0, end), xlabel=f"distance to the nearest {thing} (arcsec)", ylabel="CSV rows")
+    figure.legend(loc="outside upper left", ncols=1)
+    return figure, said
 
 
 def pixels_figure(harvest: Harvested) -> Drawing:
-    """Draw the pixels with most results."""
+    """Draw the pixels with most results: rows with one, without, and not covered."""
     pixels, result = per_pixel(harvest.rows), harvest.survey.report.result
     said = f"Bars for the busiest of {len(pixels):,} pixels" + (
         f": pixel {pixels[0].pix16} has {pixels[0].targets:,} rows, {pixels[0].matched:,} with {result}."
         if pixels
         else "."
     )
-    return draw_pixels(pixels, result), said
+    shown = pixels[: SHOWN_PIXELS["figure"]]
+    figure, (axes,) = new(0.75 + 0.27 * max(len(shown), 3))
+    y, left = np.arange(len(shown)), np.zeros(len(shown))
+    for label, colour, counts in (
+        (f"with {result}", MAIN, [pixel.matched for pixel in shown]),
+        ("without", LOST, [pixel.covered - pixel.matched for pixel in shown]),
+        ("not covered", REST, [pixel.targets - pixel.covered for pixel in shown]),
+    ):
+        axes.barh(y, counts, 0.68, left=left, color=colour, label=label)
+        left += counts
+    axes.set_yticks(y, [str(pixel.pix16) for pixel in shown])
+    axes.set(xlabel="CSV rows", ylabel="NSIDE 16 pixel")
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(whole_numbers())
+    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.0)
+    return (figure if shown else nothing(figure, "no CSV row has a usable position")), said
 
 
 def pixels_table(harvest: Harvested) -> list[Table]:
     """Return the pixels with most results, and links to their pages of spectra."""
     pixels, results = per_pixel(harvest.rows), harvest.survey.product
     lines = []
-    for pixel in pixels[:SHOWN_PIXELS]:
+    for pixel in pixels[: SHOWN_PIXELS["table"]]:
         file, page = harvest.crossmatch(pixel.pix16), f"healpix={pixel.pix16}.html"
         lines.append(
             [
@@ -123,20 +189,28 @@ def pixels_table(harvest: Harvested) -> list[Table]:
 
 
 def missing_table(harvest: Harvested) -> list[Table]:
-    """Return the files that were not searched."""
-    files = missing_files(harvest.survey, harvest.files, harvest.plan, harvest.summary, harvest.config)
-    if not files:
-        return []
+    """Return the files that were not searched, with their addresses; those with most targets first."""
+    survey = harvest.survey
+    reasons = {bad[survey.file]: bad["reason"] for bad in harvest.summary[f"unreadable_{survey.files}"]}
+    root, path_of = survey.addresses(harvest.config[survey.name])
+    missing = []
+    for line in harvest.files:
+        if line.status != "read":
+            path = path_of(line.unit, (line.survey, line.program))
+            reason = reasons.get(path) or line.message or "listed by the release, not in the archive"
+            address = f"{root}/{path}" if root else path
+            missing.append((line.status, harvest.plan.n_targets[line.unit], address, reason))
+    missing.sort(key=lambda file: (file[0] != "unreadable", -file[1], file[2]))
     lines = [
         [
-            text(file.status),
-            number(file.n_targets),
-            text(file.address, file.address if file.address.startswith(("http://", "https://")) else ""),
-            text(file.reason),
+            text(status),
+            number(n),
+            text(address, address if address.startswith(("http://", "https://")) else ""),
+            text(reason),
         ]
-        for file in files[:SHOWN_FILES]
+        for status, n, address, reason in missing[:SHOWN_FILES]
     ]
-    left = len(files) - len(lines)
+    left = len(missing) - len(lines)
     note = f"{left:,} more: see logs/extract_{harvest.name}.csv." if left else ""
-    caption = f"{harvest.survey.file.capitalize()}s absent or failed: {len(files):,}"
-    return [Table(caption, ["what", "targets", "address", "why"], lines, note)]
+    caption = f"{survey.file.capitalize()}s absent or failed: {len(missing):,}"
+    return [Table(caption, ["what", "targets", "address", "why"], lines, note)] if missing else []

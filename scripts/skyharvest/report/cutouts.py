@@ -1,26 +1,21 @@
 """The report's facts and figures of image cutouts, as the Legacy Surveys' are."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.figure import Figure
 
+from skyharvest.core.arrays import Array
 from skyharvest.core.words import counted
 from skyharvest.formats import hdf5
 from skyharvest.report.columns import Columns
-from skyharvest.report.figures import Drawing, nothing
 from skyharvest.report.harvested import Harvested
 from skyharvest.report.ledger import per_pixel
 from skyharvest.report.page import Fact, Picture
-from skyharvest.report.style import BINS, LOST, MAIN, REST, SERIES, new, whole_numbers
-
-Array = npt.NDArray[Any]
+from skyharvest.report.style import BINS, LOST, MAIN, REST, SERIES, Drawing, new, nothing, whole_numbers
 
 SHEET_WIDTH = 1000  # pixels
+APERTURE = 2.0  # arcsec
 
 
 def brick_facts(harvest: Harvested) -> list[Fact]:
@@ -31,29 +26,49 @@ def brick_facts(harvest: Harvested) -> list[Fact]:
 
 def bands_figure(harvest: Harvested) -> Drawing:
     """Draw which bands cover the cutouts."""
-    bands, coverage = _covered_bands(harvest.columns), harvest.columns.values["coverage"]
+    bands = _covered_bands(harvest.columns)
+    figure, (axes,) = new(0.9 + 0.36 * max(len(bands), 2))
     if not bands:
-        return _draw_bands([], np.zeros((0, 0))), "No cutout."
-    said = "Bars: " + "; ".join(
+        return nothing(figure, "no cutout"), "No cutout."
+    of_bands, left = shares(harvest.columns.values["coverage"]), np.zeros(len(bands))
+    for share, colour, label in zip(
+        of_bands.T, (MAIN, LOST, REST), ("whole cutout", "part of it", "nothing"), strict=True
+    ):
+        axes.barh(range(len(bands)), share * 100, 0.68, left=left, color=colour, label=label)
+        left += share * 100
+    axes.set_yticks(range(len(bands)), bands)
+    axes.invert_yaxis()
+    axes.set(xlabel="cutouts with data (%)", ylabel="band", xlim=(0, 100))
+    axes.grid(visible=False, axis="y")
+    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.0)
+    said = "; ".join(
         f"{band}: {whole:.0%} of the cutouts whole, {none:.0%} without data"
-        for band, (whole, _, none) in zip(bands, shares(coverage), strict=True)
+        for band, (whole, _, none) in zip(bands, of_bands, strict=True)
     )
-    return _draw_bands(bands, coverage), said
+    return figure, f"Bars: {said}"
 
 
 def magnitudes_figure(harvest: Harvested) -> Drawing:
-    """Draw magnitudes in one aperture, band by band."""
+    """Draw AB magnitudes in the aperture whose radius is nearest to `APERTURE`, band by band, on one scale."""
     columns = harvest.columns
     bands, magnitude = _covered_bands(columns), columns.values["aperture_magnitude"]
     radii = columns.constants.get("aperture_radius", np.zeros(0))
-    if not (bands and magnitude.ndim == 3 and len(radii)):
-        return _draw_magnitudes([], np.zeros((0, 1)), 0.0), "No magnitude."
-    at = nearest_radius(radii)
-    of_bands, radius = magnitude[:, :, at], float(radii[at])
-    known = [of_bands[:, k][np.isfinite(of_bands[:, k])] for k in range(of_bands.shape[1])]
+    known: list[Array] = []
+    if bands and magnitude.ndim == 3 and len(radii):
+        at = int(np.argmin(np.abs(radii - APERTURE)))
+        known = [of_band[np.isfinite(of_band)] for of_band in magnitude[:, :, at].T]
+    figure, axes = new(0.3 + 1.15 * max(len(known), 1), max(len(known), 1), sharex=True)
+    if not any(map(len, known)):
+        return nothing(figure, "no magnitude"), "No magnitude."
+    low, high = np.percentile(np.concatenate(known), [0.2, 99.8])
+    edges = np.linspace(low - 0.2, high + 0.2, BINS + 1)
+    for k, (ax, band, values) in enumerate(zip(axes, bands, known, strict=True)):
+        ax.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=SERIES[k % len(SERIES)])
+        ax.set_title(f"{band}: {len(values):,}")
+        ax.yaxis.set_major_locator(whole_numbers())
+    axes[-1].set(xlabel=f"AB magnitude within {radii[at]:g}″")
     medians = "; ".join(f"{band}: {np.median(v):.2f}" for band, v in zip(bands, known, strict=True) if len(v))
-    said = f"Histograms of magnitudes within {radius:g} arcsec; medians: {medians}." if medians else "No magnitude."
-    return _draw_magnitudes(bands, of_bands, radius), said
+    return figure, f"Histograms of magnitudes within {radii[at]:g} arcsec; medians: {medians}."
 
 
 def _covered_bands(columns: Columns) -> list[str]:
@@ -99,57 +114,3 @@ def shares(coverage: Array) -> Array:
     known = np.nan_to_num(np.asarray(coverage, float))
     whole, none = known > 0.999, known <= 0
     return np.stack([whole.mean(axis=0), (~whole & ~none).mean(axis=0), none.mean(axis=0)], axis=1)
-
-
-def _draw_bands(bands: Sequence[str], coverage: Array) -> Figure:
-    """Draw which bands cover the cutouts."""
-    figure, (axes,) = new(0.9 + 0.36 * max(len(bands), 2))
-    if len(bands) == 0 or len(coverage) == 0:
-        axes.set_axis_off()
-        nothing(axes, "no cutout")
-        return figure
-    left = np.zeros(len(bands))
-    for share, colour, label in zip(
-        shares(coverage).T, (MAIN, LOST, REST), ("whole cutout", "part of it", "nothing"), strict=True
-    ):
-        axes.barh(range(len(bands)), share * 100, 0.68, left=left, color=colour, label=label)
-        left += share * 100
-    axes.set_yticks(range(len(bands)), list(bands))
-    axes.invert_yaxis()
-    axes.set(xlabel="cutouts with data (%)", ylabel="band", xlim=(0, 100))
-    axes.grid(visible=False, axis="y")
-    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.0)
-    return figure
-
-
-def nearest_radius(radii: Array, wanted: float = 2.0) -> int:
-    """Return the index of the aperture whose radius (arcsec) is nearest to one."""
-    return int(np.argmin(np.abs(np.asarray(radii, float) - wanted)))
-
-
-def _draw_magnitudes(bands: Sequence[str], magnitude: Array, radius: float) -> Figure:
-    """Draw magnitudes in one aperture, band by band, on one scale.
-
-    Parameters
-    ----------
-    magnitude
-        (n, band), AB.
-    radius
-        Of the aperture, arcsec.
-    """
-    figure, axes = new(0.3 + 1.15 * max(len(bands), 1), max(len(bands), 1), sharex=True)
-    known = magnitude[np.isfinite(magnitude)]
-    if len(known) == 0:
-        for ax in axes:
-            ax.set_axis_off()
-        nothing(axes[0], "no magnitude")
-        return figure
-    low, high = np.percentile(known, [0.2, 99.8])
-    edges = np.linspace(low - 0.2, high + 0.2, BINS + 1)
-    for k, (ax, band) in enumerate(zip(axes, bands, strict=True)):
-        values = magnitude[:, k][np.isfinite(magnitude[:, k])]
-        ax.hist(np.clip(values, edges[0], edges[-1]), edges.tolist(), color=SERIES[k % len(SERIES)])
-        ax.set_title(f"{band}: {len(values):,}")
-        ax.yaxis.set_major_locator(whole_numbers())
-    axes[-1].set(xlabel=f"AB magnitude within {radius:g}″")
-    return figure

@@ -1,20 +1,15 @@
 """The report's facts, figure and table of sources that were observed several times, as HETDEX's are."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
-from matplotlib.figure import Figure
 
+from skyharvest.core.arrays import Array
 from skyharvest.report.columns import Columns
-from skyharvest.report.figures import Drawing, nothing
 from skyharvest.report.harvested import Harvested
 from skyharvest.report.page import Fact, Table, number, text
-from skyharvest.report.style import BINS, MAIN, new, whole_numbers
-
-Array = npt.NDArray[Any]
+from skyharvest.report.style import BINS, MAIN, Drawing, new, nothing, whole_numbers
 
 MJD_0 = datetime(1858, 11, 17, tzinfo=UTC)
 
@@ -39,14 +34,29 @@ def epoch_facts(harvest: Harvested) -> list[Fact]:
 def epochs_figure(harvest: Harvested) -> Drawing:
     """Draw how often sources were observed, and when."""
     columns = harvest.columns
+    figure, axes = new(4.1, 2)
     if not columns.n:
-        return _draw(columns), "No spectrum."
+        return nothing(figure, "no spectrum"), "No spectrum."
     epochs, sources = epochs_of_groups(columns)
+    axes[0].bar(epochs, sources, 0.7, color=MAIN)
+    axes[0].set(xlabel="observations with a spectrum", ylabel="sources", xlim=(0.4, max(epochs.max(), 3) + 0.6))
+    axes[0].xaxis.set_major_locator(whole_numbers())
+    axes[0].set_title("how often")
+    mjd = columns.values["mjd"]
+    nights = [date2num(MJD_0 + timedelta(days=float(day))) for day in mjd[np.isfinite(mjd)]]  # type: ignore[no-untyped-call]
+    axes[1].hist(nights, BINS if len(set(nights)) > 1 else 1, color=MAIN)
+    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
+    axes[1].xaxis.set_major_locator(locator)
+    axes[1].xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
+    axes[1].set(ylabel="spectra")
+    axes[1].set_title("when")
+    for ax in axes:
+        ax.yaxis.set_major_locator(whole_numbers())
     said = (
         f"Histograms: {sources.sum():,} sources, {sources[epochs > 1].sum():,} of them with more than one observation, "
         f"at most {epochs.max():,}; and the dates of the observations."
     )
-    return _draw(columns), said
+    return figure, said
 
 
 def fields_table(harvest: Harvested) -> list[Table]:
@@ -64,29 +74,3 @@ def epochs_of_groups(columns: Columns) -> tuple[Array, Array]:
     """Return numbers of epochs, and how many sources (groups of positions) have so many, (m,) each."""
     _, first = np.unique(columns.values["epoch_group"], return_index=True)
     return np.unique(columns.values["n_epochs"][first], return_counts=True)
-
-
-def _draw(columns: Columns) -> Figure:
-    """Draw how often sources were observed, and when."""
-    figure, axes = new(4.1, 2)
-    if columns.n == 0:
-        for ax in axes:
-            ax.set_axis_off()
-        nothing(axes[0], "no spectrum")
-        return figure
-    number, sources = epochs_of_groups(columns)
-    axes[0].bar(number, sources, 0.7, color=MAIN)
-    axes[0].set(xlabel="observations with a spectrum", ylabel="sources", xlim=(0.4, max(number.max(), 3) + 0.6))
-    axes[0].xaxis.set_major_locator(whole_numbers())
-    axes[0].set_title("how often")
-    mjd = columns.values["mjd"]
-    nights = [date2num(MJD_0 + timedelta(days=float(day))) for day in mjd[np.isfinite(mjd)]]  # type: ignore[no-untyped-call]
-    axes[1].hist(nights, BINS if len(set(nights)) > 1 else 1, color=MAIN)
-    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
-    axes[1].xaxis.set_major_locator(locator)
-    axes[1].xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
-    axes[1].set(ylabel="spectra")
-    axes[1].set_title("when")
-    for ax in axes:
-        ax.yaxis.set_major_locator(whole_numbers())
-    return figure

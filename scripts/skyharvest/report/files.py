@@ -1,4 +1,4 @@
-"""The report's numbers about the archive's files: which are absent or failed, where they would be, what moved.
+"""The report's numbers about the archive's files: what became of each, and what moved.
 
 From the plan and the journal; where the journal does not add up to the summary, from the extracted files.
 """
@@ -17,33 +17,11 @@ from skyharvest.harvest.survey import Survey
 
 
 @dataclass(frozen=True)
-class MissingFile:
-    """A file that the plan names and that has not been searched: ``absent`` or ``unreadable``, and why."""
-
-    address: str
-    status: str
-    n_targets: int
-    reason: str
-
-
-@dataclass(frozen=True)
 class Traffic:
-    """What reading a survey's files took.
+    """What reading a survey's files took: over the network, in all attempts, and in time added up over jobs.
 
-    Attributes
-    ----------
-    title
-        The survey's name as people write it.
-    bytes, requests
-        Over the network, in all attempts; 0 where the archive is a directory.
-    seconds
-        Of reading, over all jobs together.
-    files
-        Number of files that were read.
-    whole_bytes
-        What these files have as a whole, None where that is not known.
-    estimated
-        Whether that is an estimate, from the rows that were searched.
+    ``whole_bytes``: what these files have as a whole, None where that is not known; an estimate from the rows that
+    were searched, if ``estimated``.
     """
 
     title: str
@@ -87,22 +65,6 @@ def _of_extracted(survey: Survey, extracted: Path, unit: Unit, kinds: list[Kind]
     except (OSError, KeyError, MalformedFile):
         lines = {kind: journal.files[unit, *kind] for kind in kinds if (unit, *kind) in journal.files}
     return [lines[kind] for kind in kinds if kind in lines]
-
-
-def missing_files(
-    survey: Survey, files: list[Line], plan: Plan, summary: Mapping[str, Any], config: Mapping[str, Any]
-) -> list[MissingFile]:
-    """Return the files that were not searched, with their addresses; those with most targets first."""
-    reasons = {bad[survey.file]: bad["reason"] for bad in summary[f"unreadable_{survey.files}"]}
-    root, path_of = survey.addresses(config[survey.name])
-    missing = []
-    for line in files:
-        if line.status == "read":
-            continue
-        path = path_of(line.unit, (line.survey, line.program))
-        reason = reasons.get(path) or line.message or "listed by the release, not in the archive"
-        missing.append(MissingFile(f"{root}/{path}" if root else path, line.status, plan.n_targets[line.unit], reason))
-    return sorted(missing, key=lambda one: (one.status != "unreadable", -one.n_targets, one.address))
 
 
 def traffic_of(survey: Survey, files: list[Line], journal: Read) -> Traffic:

@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skyharvest.core.arrays import Bools, Floats, Ints
 from skyharvest.core.errors import MalformedFile
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
 NOT_SEARCHED = ("rejected", "not_covered")  # statuses of rows that the plan does not have
-LOST_BEFORE = ("matched", *NOT_SEARCHED)
 NSIDE = 16  # of the assembled files; pixels of the ledger are of NSIDE 64
 
 
@@ -44,12 +41,12 @@ class Rows:
     pix16: Ints
 
     @property
-    def covered(self) -> npt.NDArray[np.bool_]:
+    def covered(self) -> Bools:
         """Whether the release has a file for the row's position, there or not, (n,)."""
         return ~np.isin(self.status, NOT_SEARCHED)
 
     @property
-    def accepted(self) -> npt.NDArray[np.bool_]:
+    def accepted(self) -> Bools:
         """Whether the row has a usable position, (n,)."""
         return self.pix16 >= 0
 
@@ -134,7 +131,7 @@ def steps(summary: Mapping[str, Any], result: str) -> list[Step]:
     """
     count: dict[str, int] = dict(summary["status"])
     missing = {name: n for name, n in count.items() if name.endswith(("_absent", "_unreadable"))}
-    nothing = {name: n for name, n in count.items() if name not in missing and name not in LOST_BEFORE}
+    nothing = {name: n for name, n in count.items() if name not in (*missing, "matched", *NOT_SEARCHED)}
     left = int(summary["rows"])
     way = [Step("rows of the CSV", left, {})]
     for name, lost in (

@@ -1,20 +1,17 @@
 """The report's facts, figures and table of spectra with a class, a program and a redshift, as DESI's have."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from skyharvest.core.arrays import Array
 from skyharvest.report.columns import Columns
-from skyharvest.report.figures import Drawing, nothing
 from skyharvest.report.harvested import Harvested
 from skyharvest.report.page import Fact, Table, number, text
-from skyharvest.report.style import BINS, REST, SERIES, new, whole_numbers
+from skyharvest.report.style import BINS, REST, SERIES, Drawing, new, nothing, whole_numbers
 
-Array = npt.NDArray[Any]
 Axis = tuple[Array, str, bool]
 """Values, their label, and whether they are shown on a logarithmic scale."""
 
@@ -127,12 +124,10 @@ def _by_class(columns: Columns, good: Array, axis_of: Callable[[str], Axis], why
         ax.set(xlim=(edges[0], edges[-1]), ylabel="spectra", xlabel=label)
         ax.set_title(f"{name}: {int(here.sum()):,}")
         ax.yaxis.set_major_locator(whole_numbers())
-    if shown:
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(len(kinds), 4), columnspacing=1.0)
-    else:
-        nothing(axes[0], why)
-        axes[0].set_axis_off()
+    if not shown:
+        return nothing(figure, why)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(len(kinds), 4), columnspacing=1.0)
     return figure
 
 

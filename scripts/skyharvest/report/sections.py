@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from skyharvest.report import common, cutouts, epochs, redshifts
-from skyharvest.report.costs import costs
-from skyharvest.report.figures import Drawing, svg_picture
 from skyharvest.report.harvested import Harvested, read_harvest
 from skyharvest.report.page import Fact, Picture, Section, Table
-from skyharvest.report.provenance import provenance
-from skyharvest.report.style import styled
+from skyharvest.report.run_sections import costs, provenance
+from skyharvest.report.style import Drawing, styled, svg_picture
 
 FACTS: dict[str, Callable[[Harvested], list[Fact]]] = {
     "bricks": cutouts.brick_facts,

@@ -9,17 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
 
+from skyharvest.core.arrays import Floats, Ints
 from skyharvest.report.style import FAINT, LOST, MAIN, MUTED, PAPER, new
 from skyharvest.sky.healpix import outlines
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 CENTRE = 120.0  # degrees of right ascension
 STEPS = 4  # points on each side of a pixel

@@ -14,6 +14,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from skyharvest.report.page import Picture
+
+Drawing = tuple[Figure, str]
+"""A figure, and its content in words."""
+
 WIDTH = 3.9  # inches
 INK, MUTED, FAINT, PAPER = "#1d2731", "#5f6b77", "#dfe4ea", "#fefefe"
 SCHEMES = {
@@ -96,14 +101,24 @@ def bare(axes: Axes) -> None:
     axes.margins(0)
 
 
-def svg(figure: Figure) -> str:
-    """Return a figure as SVG with text that is text, in the light scheme."""
+def nothing(figure: Figure, why: str) -> Figure:
+    """Say in a figure why it is empty, and return it."""
+    for axes in figure.axes:
+        axes.set_axis_off()
+    first = figure.axes[0]
+    first.text(0.5, 0.5, why, transform=first.transAxes, ha="center", va="center", color=MUTED)
+    return figure
+
+
+def svg_picture(survey: str, kind: str, figure: Figure, alt: str) -> Picture:
+    """Return a figure for the page and for a file: as SVG whose text is text."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return out.getvalue().replace(f"'{FONT}'", FONTS)
+    drawn = out.getvalue().replace(f"'{FONT}'", FONTS)
+    return Picture(f"{survey}_{kind}", kind, alt, drawn.encode(), _for_page(drawn).encode())
 
 
-def for_page(text: str) -> str:
+def _for_page(text: str) -> str:
     """Return the SVG with the colours of both schemes: the reader's is taken."""
     for colour, role in ROLES.items():
         text = text.replace(colour, f"var({role})")
