@@ -39,6 +39,7 @@ ROWS: list[tuple[int | str, tuple[float, ...]]] = [
     (READ, (2.5,)),
     (BAD, ()),
 ]
+STEPS = ("plan", "extract", "assemble", "account")
 STATUS = [
     *("matched", "matched", "no_spectrum", "not_covered", "rejected", "table_absent", "no_spectrum"),
     "table_unreadable",
@@ -196,7 +197,8 @@ def test_the_status_shows_it(copy):
     assert lines["toy/table"][:6] == ["3", "1", "1", "1", "0", "0"]
     assert {status: int(lines[status][0]) for status in STATUS} == {status: STATUS.count(status) for status in STATUS}
     assert lines["spectra"] == ["3"]
-    assert "fetch_" not in shown and "simulate_" not in shown
+    shown_rules = shown.partition("\nrule ")[2].partition("\n\n")[0].splitlines()[1:]
+    assert [line.split()[0] for line in shown_rules] == ["prepare_targets", *(f"{step}_toy" for step in STEPS)]
 
 
 def test_the_report_has_its_section(copy):
