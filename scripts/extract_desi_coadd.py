@@ -11,8 +11,8 @@ from skyharvest.core import cli
 from skyharvest.core.settings import add_options
 from skyharvest.harvest.options import add_shared, open_archive
 from skyharvest.surveys.desi import extract_options
-from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.extract import Positions, extract
+from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.targets.csv_rows import Names
 from skyharvest.targets.positions import read_positions
 from skyharvest.targets.settings import Targets

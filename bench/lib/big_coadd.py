@@ -17,11 +17,11 @@ from skyharvest.formats.fits_file import FitsFile
 from skyharvest.simulate.desi.coadd import observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.sources import draw_sources
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
-from skyharvest.surveys.desi.release import load_release, redrock_beside
+from skyharvest.surveys.desi.release import CoaddFile, load_release
 
 PIX64 = 27258
 COADD = load_release("dr1").coadd("main", "dark", PIX64)
-REDROCK = redrock_beside(COADD)
+REDROCK = CoaddFile.of_path(COADD).redrock
 N_TARGETS, N_WANTED = 1500, 20
 SEED = 20240613
 

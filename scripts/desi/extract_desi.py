@@ -18,8 +18,7 @@ from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.desi import extract_options
 from skyharvest.surveys.desi.about import SURVEY
 from skyharvest.surveys.desi.batch import extract_pixels, files_of
-from skyharvest.surveys.desi.coadd_file import CoaddFile
-from skyharvest.surveys.desi.release import Release, load_release
+from skyharvest.surveys.desi.release import CoaddFile, Release, load_release
 
 
 def build_parser() -> argparse.ArgumentParser:

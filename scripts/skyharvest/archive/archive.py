@@ -13,13 +13,14 @@ Certificates are always checked. Every connect and every read has a timeout.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skyharvest.core.errors import ArchiveUnavailable
+from skyharvest.core.errors import Absent, ArchiveUnavailable
 from skyharvest.formats.byte_source import CHUNK, Closable, LocalFile, Source
 
 if TYPE_CHECKING:
@@ -133,6 +134,27 @@ class Archive(Closable):
         """Close all connections."""
         if self._client is not None:
             self._client.close()
+
+    def absence_check(self, known: str) -> Callable[[], None]:
+        """Return a check that the archive still has a file that it must have, such as the release's list of coadds.
+
+        In an archive that is moved, unmounted or in maintenance every file seems absent; that must not be recorded.
+        The check raises `ArchiveUnavailable` if the file ``known`` is absent too; once read, it is not read again.
+        """
+
+        @cache
+        def check() -> None:
+            try:
+                with self.open(known) as source:
+                    source.head(1)
+            except Absent as error:
+                raise ArchiveUnavailable(
+                    f"{error}, which the release has: the archive seems to be moved, unmounted or in maintenance, and "
+                    "what it says to be absent is not recorded. Run again when it is back, or correct the `archive` "
+                    "setting"
+                ) from None
+
+        return check
 
 
 def is_url(location: str) -> bool:

@@ -83,12 +83,11 @@ class FitsFile:
         return next((hdu for hdu in tables if columns[0].lower() in map(str.lower, hdu.columns)), tables[0])
 
     def _find(self, name: str) -> HDU | None:
-        for hdu in self._hdus:
-            if hdu.name == name:
-                return hdu
-        while self._next():
-            if self._hdus[-1].name == name:
-                return self._hdus[-1]
+        k = 0
+        while k < len(self._hdus) or self._next():
+            if self._hdus[k].name == name:
+                return self._hdus[k]
+            k += 1
         return None
 
     def _next(self) -> bool:

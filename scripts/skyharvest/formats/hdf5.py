@@ -149,9 +149,7 @@ def spectra_dataset(
 
     Uncompressed datasets are contiguous.
     """
-    options: dict[str, Any] = {"chunks": (1, *shape), **GZIP} if compressed else {}
-    if n_rows == 0:
-        options = {}
+    options: dict[str, Any] = {"chunks": (1, *shape), **GZIP} if compressed and n_rows else {}
     dataset = group.create_dataset(name, (n_rows, *shape), dtype, **options)
     dataset.attrs.update(attributes)
     return dataset

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive, Cost
 from skyharvest.core import cli
 from skyharvest.harvest.batch import extract_units
@@ -33,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
 def checked_archive(options: argparse.Namespace) -> Iterator[tuple[Archive, Callable[[], None] | None]]:
     """Open the archive; the second value is to be called before a file of it is recorded as absent."""
     with open_archive(options) as archive:
-        yield archive, absence_check(archive, options.known) if options.known else None
+        yield archive, archive.absence_check(options.known) if options.known else None
 
 
 def extract_all(

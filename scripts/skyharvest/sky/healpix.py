@@ -73,15 +73,13 @@ def touched_pixels(nside: int, ra: Any, dec: Any, radius_arcsec: float) -> tuple
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     radius = np.radians(radius_arcsec / 3600)
     touch = _touch_small if radius <= SMALL * hpgeom.nside_to_resolution(nside, units="radians") else _touch_large
+    n_pixels = 12 * nside**2
     indices, pixels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for start in range(0, len(ra), BLOCK):
         index, pixel = touch(nside, ra[start : start + BLOCK], dec[start : start + BLOCK], radius)
-        order = np.lexsort((pixel, index))
-        index, pixel = index[order], pixel[order]
-        first = np.ones(len(index), bool)
-        first[1:] = (index[1:] != index[:-1]) | (pixel[1:] != pixel[:-1])
-        indices.append(index[first] + start)
-        pixels.append(pixel[first])
+        index, pixel = np.divmod(np.unique(index * n_pixels + pixel), n_pixels)
+        indices.append(index + start)
+        pixels.append(pixel)
     return np.concatenate(indices), np.concatenate(pixels)
 
 

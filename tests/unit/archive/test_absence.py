@@ -3,7 +3,6 @@
 import pytest
 
 from range_server import serve
-from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import ArchiveUnavailable
@@ -21,15 +20,15 @@ def server(tmp_path):
 def test_absence_is_believed_of_an_archive_that_has_what_it_must_have(tmp_path, server):
     for root in (str(tmp_path), server.url):
         with Archive(root, patience=QUICK) as archive:
-            check = absence_check(archive, "x")
+            check = archive.absence_check("x")
             check()
             check()
             with pytest.raises(ArchiveUnavailable, match=r"y does not exist.*which the release has: .* not recorded"):
-                absence_check(archive, "y")()
+                archive.absence_check("y")()
     assert server.count("/x") == 1
 
 
 def test_an_empty_mount_point_is_no_archive_of_absent_coadds(tmp_path):
     (tmp_path / "mnt").mkdir()
     with Archive(str(tmp_path / "mnt")) as archive, pytest.raises(ArchiveUnavailable, match="unmounted"):
-        absence_check(archive, "spectro/redux/iron/healpix/tilepix.fits")()
+        archive.absence_check("spectro/redux/iron/healpix/tilepix.fits")()

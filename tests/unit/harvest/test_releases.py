@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.releases import REGISTRY, load_registry
 from skyharvest.surveys import NAMES
-from skyharvest.surveys.desi.release import load_release, parse_coadd_name, redrock_beside
+from skyharvest.surveys.desi.release import CoaddFile, load_release
 from skyharvest.surveys.hetdex.release import load_release as load_hetdex_release
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real" / "archive"
@@ -136,8 +136,8 @@ def test_an_unknown_release_is_told_what_there_is():
 def test_a_coadd_name_says_what_it_was_made_from(survey, program, pix):
     release = load_release("dr1", REGISTRY)
     coadd = f"https://archive.example/dr1/{release.coadd(survey, program, pix)}"
-    assert parse_coadd_name(coadd) == (survey, program, pix)
-    assert redrock_beside(coadd) == f"https://archive.example/dr1/{release.redrock(survey, program, pix)}"
+    redrock = f"https://archive.example/dr1/{release.redrock(survey, program, pix)}"
+    assert CoaddFile.of_path(coadd) == CoaddFile(coadd, redrock, survey, program, pix)
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,14 @@ def test_a_coadd_name_says_what_it_was_made_from(survey, program, pix):
     ],
 )
 def test_other_names_are_not_taken_for_coadds(name):
-    assert parse_coadd_name(f"/data/{name}") is None
+    file = CoaddFile.of_path(f"/data/{name}")
+    assert (file.survey, file.program, file.pix64) == ("", "", -1)
 
 
-def test_redrock_beside_a_bare_name_and_beside_something_else():
-    assert redrock_beside("coadd-0-1000-thru20210517.fits") == "redrock-0-1000-thru20210517.fits"
-    with pytest.raises(InputError, match="coadd-main-dark-27258"):
-        redrock_beside("/coadd-data/spectra-main-dark-1.fits")
+def test_the_redrock_file_is_beside_a_coadd_and_beside_nothing_else():
+    name = "coadd-0-1000-thru20210517.fits"
+    assert CoaddFile.of_path(name) == CoaddFile(name, "redrock-0-1000-thru20210517.fits")
+    assert CoaddFile.of_path("/coadd-data/spectra-main-dark-1.fits").redrock == ""
 
 
 def _registry(tmp_path, old, new):

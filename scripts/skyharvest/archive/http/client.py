@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skyharvest import __version__
+from skyharvest.archive.archive import Cost
 from skyharvest.archive.http.patience import Patience
 from skyharvest.archive.http.pipelining import Pipelined, ask_pipelined
 from skyharvest.archive.http.response import (
@@ -43,14 +44,6 @@ FIRST_RATE = (2e6, 0.2)  # bytes and seconds assumed before any read: the first 
 
 
 @dataclass
-class Traffic:
-    """Requests and body bytes over the network."""
-
-    requests: int = 0
-    bytes: int = 0
-
-
-@dataclass
 class HttpClient:
     """Connections to HTTP(S) servers, shared by the files that one job reads.
 
@@ -71,7 +64,7 @@ class HttpClient:
     connections: int = 1
     patience: Patience = field(default_factory=Patience)
     servers: Servers = field(default_factory=Servers)
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: Cost = field(default_factory=Cost)
     round_trip_s: float = 0.05
 
     def __post_init__(self) -> None:

@@ -124,9 +124,7 @@ class HttpFile(Source):
                     self._check_version(response.headers, length)
                     if length < stop and not clip:
                         raise too_short(self.name, length, stop)
-                    data = response.exactly(length)
-                    response.finish()
-                    return data, length
+                    return response.exactly(length), length
                 if not self._client.ignores_ranges():
                     raise TryAgain("the server sent the whole file instead of a range")
                 raise Unable(WHOLE)
@@ -139,9 +137,7 @@ class HttpFile(Source):
             self._check_version(response.headers, span[2])
             if short and not clip:
                 raise too_short(self.name, span[2], stop)
-            data = response.exactly(span[1] - start)
-            response.finish()
-            return data, span[2]
+            return response.exactly(span[1] - start), span[2]
 
         return self._client.get(self.name, {"Range": f"bytes={start}-{stop - 1}"}, consume)
 
@@ -160,7 +156,6 @@ class HttpFile(Source):
                     raise Unable(SINGLE)
                 self._check_version(response.headers, span[2])
                 parts = [(span[0], response.exactly(span[1] - span[0]))]
-                response.finish()
                 if cut(ranges, parts).count(None):
                     self._client.servers.learn(self.name, SINGLE)
                 return parts
@@ -168,7 +163,6 @@ class HttpFile(Source):
             if length is not None and length > most + len(ranges) * PART_OVERHEAD:
                 raise Unable(SINGLE)
             body = response.exactly(length) if length is not None else response.read(2 * most)
-            response.finish()
             parts = []
             for first, data, total in split_parts(body, response.headers.get("Content-Type", "")):
                 self._check_version(response.headers, total)

@@ -112,15 +112,15 @@ class Response:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def exactly(self, amount: int) -> bytes:
-        """Return ``amount`` bytes, or raise `TryAgain` if the body ends before."""
+        """Return a body of ``amount`` bytes, or raise `TryAgain` if it ends before.
+
+        Its end is read as well, so that the connection can be used again.
+        """
         data = self.read(amount)
         if len(data) < amount:
             raise TryAgain(f"{len(data):,} of {amount:,} announced bytes arrived")
-        return data
-
-    def finish(self) -> None:
-        """Read the body's end, so that the connection can be used again."""
         self.read(1)
+        return data
 
     def content_length(self) -> int | None:
         """Return the announced length of the body."""

@@ -12,9 +12,8 @@ import numpy as np
 from skyharvest.archive.archive import Archive, Cost
 from skyharvest.harvest.journal import Line
 from skyharvest.surveys.desi.about import SURVEY
-from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.extract import Positions, Selection, Wanted, extract
-from skyharvest.surveys.desi.release import Release
+from skyharvest.surveys.desi.release import CoaddFile, Release
 
 
 def extract_pixels(

@@ -43,8 +43,8 @@ from skyharvest.harvest.extracted import Files, write_files
 from skyharvest.harvest.settings import Match
 from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
 from skyharvest.surveys.desi.coadd import Coadd, read_redshifts
-from skyharvest.surveys.desi.coadd_file import CoaddFile
 from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
+from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import stack_columns
 

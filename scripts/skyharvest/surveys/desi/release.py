@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from skyharvest.core.errors import InputError
 from skyharvest.harvest.releases import TRANSPORTS, ArchivedRelease, load_release_of
 
 GLOBUS = "globus"
@@ -97,28 +96,41 @@ def load_release(name: str, registry: Path | None = None) -> Release:
     return load_release_of(Release, name, registry)
 
 
-def redrock_beside(coadd: str) -> str:
-    """Return the path or URL of the redrock file in the directory of a coadd.
+@dataclass(frozen=True)
+class CoaddFile:
+    """Which coadd is to be read.
 
-    Raises
-    ------
-    InputError
-        If the file's name does not begin with ``coadd-``.
-    """
-    directory, slash, name = coadd.rpartition("/")
-    if not name.startswith("coadd-"):
-        raise InputError(f"{coadd}: expected a file name like coadd-main-dark-27258.fits, to find its redrock file")
-    return f"{directory}{slash}redrock-{name.removeprefix('coadd-')}"
-
-
-def parse_coadd_name(coadd: str) -> tuple[str, str, int] | None:
-    """Return the survey, program and pixel that a coadd's file name says, or None if it is not named like one.
-
-    Parameters
+    Attributes
     ----------
-    coadd
-        Path or URL, such as ``…/coadd-main-dark-27258.fits``; tiles' coadds (``coadd-0-1000-thru20210517.fits``)
-        give None.
+    path, redrock
+        Of the coadd and of its redshifts, relative to the archive's root (or full paths or URLs). ``redrock`` is empty
+        if nobody knows where they are.
+    survey, program, pix64
+        Empty and -1 where neither a plan nor the file's name tells them.
     """
-    parts = _COADD_NAME.fullmatch(coadd.rpartition("/")[2])
-    return (parts[1], parts[2], int(parts[3])) if parts else None
+
+    path: str
+    redrock: str
+    survey: str = ""
+    program: str = ""
+    pix64: int = -1
+
+    @classmethod
+    def of_release(cls, release: Release, survey: str, program: str, pix64: int) -> Self:
+        """Return a coadd of a release."""
+        place = (survey, program, pix64)
+        return cls(release.coadd(*place), release.redrock(*place), *place)
+
+    @classmethod
+    def of_path(cls, path: str) -> Self:
+        """Return the coadd with a path or URL, as far as its name tells what it is; the redrock file is beside it.
+
+        Such as ``coadd-main-dark-27258.fits``; the names of tiles' coadds (``coadd-0-1000-thru20210517.fits``) say
+        neither survey nor program.
+        """
+        directory, slash, name = path.rpartition("/")
+        if not name.startswith("coadd-"):
+            return cls(path, "")
+        redrock = f"{directory}{slash}redrock-{name.removeprefix('coadd-')}"
+        parts = _COADD_NAME.fullmatch(name)
+        return cls(path, redrock, parts[1], parts[2], int(parts[3])) if parts else cls(path, redrock)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from range_server import serve
-from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
@@ -102,7 +101,7 @@ def test_an_absent_cube_is_recorded_if_the_archive_has_the_others(release, tmp_p
     (tmp_path / "empty/ifu-index.fits").write_bytes(b"x")
     (tmp_path / "moved").mkdir()
     with Archive(str(tmp_path / "empty")) as archive:
-        wanted = WantedSpectra(check_absence=absence_check(archive, "ifu-index.fits"))
+        wanted = WantedSpectra(check_absence=archive.absence_check("ifu-index.fits"))
         made = run(archive, tmp_path / "a.hdf5", tmp_path, wanted)
     assert (made.status, made.rows) == ("absent", ())
     with hdf5.reading(tmp_path / "a.hdf5", check=True) as file:
@@ -111,7 +110,7 @@ def test_an_absent_cube_is_recorded_if_the_archive_has_the_others(release, tmp_p
         assert len(file["row"]) == 0
     assert listed("c", tmp_path / "a.hdf5") == ("c", 0, 0, 1, 0, 0)
     with Archive(str(tmp_path / "moved")) as archive, pytest.raises(ArchiveUnavailable, match="moved, unmounted"):
-        wanted = WantedSpectra(check_absence=absence_check(archive, "ifu-index.fits"))
+        wanted = WantedSpectra(check_absence=archive.absence_check("ifu-index.fits"))
         run(archive, tmp_path / "b.hdf5", tmp_path, wanted)
     assert not (tmp_path / "b.hdf5").exists()
 

@@ -15,7 +15,6 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from range_server import serve
-from skyharvest.archive.absence import absence_check
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
@@ -128,7 +127,7 @@ def expected(root: Path, rows: np.ndarray, target: np.void, size: int, band: str
 def run(archive: Archive, rows, targets, out: Path, scratch: Path | None = None, known: bool = False, **how):
     wanted = WantedCutouts(**{"size": 60, "bands": ("g", "r"), "products": PRODUCTS} | how)
     if known:
-        wanted = WantedCutouts(**vars(wanted) | {"check_absence": absence_check(archive, KNOWN)})
+        wanted = WantedCutouts(**vars(wanted) | {"check_absence": archive.absence_check(KNOWN)})
     request = request_of(rows, targets, wanted)
     scratch = scratch or out.parent / "scratch"
     return extract_brick(archive, RELEASE, rows, targets, out, wanted=wanted, request=request, scratch=scratch)

@@ -28,7 +28,6 @@ def read_body(response: Response) -> bytes:
         raise TryAgain(f"HTTP {response.status}")
     length = response.content_length()
     data = response.read(MOST) if length is None or length > MOST else response.exactly(length)
-    response.finish()
     return data
 
 
