@@ -24,7 +24,7 @@ rule fetch_tilepix:
         release=DESI.release.name,
         archive=lambda wildcards: DESI.list_archive,
     shell:
-        f"{RUN}/desi/fetch_tilepix.py "
+        f"{RUN}/run/fetch_index.py desi "
         "--release {params.release} --archive {params.archive:q} --out {output.tilepix:q} 2> {log:q}"
 
 

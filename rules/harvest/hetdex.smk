@@ -22,7 +22,7 @@ rule simulate_hetdex:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     shell:
-        f"{RUN}/demo/simulate_hetdex.py --csv {{input.csv:q}} --out {DEMO}/hetdex 2> {{log:q}}"
+        f"{RUN}/demo/simulate_survey.py hetdex --csv {{input.csv:q}} --out {DEMO}/hetdex 2> {{log:q}}"
 
 
 rule fetch_hetdex_index:
@@ -44,7 +44,7 @@ rule fetch_hetdex_index:
         release=HETDEX.release.name,
         archive=lambda wildcards: HETDEX.archive,
     shell:
-        f"{RUN}/hetdex/fetch_hetdex_index.py "
+        f"{RUN}/run/fetch_index.py hetdex "
         "--release {params.release} --archive {params.archive:q} --out {output.index:q} 2> {log:q}"
 
 

@@ -22,7 +22,7 @@ rule simulate_legacysurvey:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,
     shell:
-        f"{RUN}/demo/simulate_legacysurvey.py --csv {{input.csv:q}} --out {DEMO}/legacysurvey 2> {{log:q}}"
+        f"{RUN}/demo/simulate_survey.py legacysurvey --csv {{input.csv:q}} --out {DEMO}/legacysurvey 2> {{log:q}}"
 
 
 rule fetch_legacysurvey_bricks:
@@ -44,7 +44,7 @@ rule fetch_legacysurvey_bricks:
         release=LEGACY.release.name,
         archive=lambda wildcards: LEGACY.archive,
     shell:
-        f"{RUN}/legacysurvey/fetch_legacysurvey_bricks.py "
+        f"{RUN}/run/fetch_index.py legacysurvey "
         "--release {params.release} --archive {params.archive:q} --out {output.bricks:q} 2> {log:q}"
 
 

@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     add_shared(parser, "--targets", "--release", "--out-dir")
     parser.add_argument(
-        "--tilepix", type=Path, required=True, help="from fetch_tilepix.py; fetched again if it is damaged"
+        "--tilepix", type=Path, required=True, help="from fetch_index.py; fetched again if it is damaged"
     )
     add_options(parser, Targets, "targetid")
     add_options(parser, Settings, "archive", "surveys", "programs")

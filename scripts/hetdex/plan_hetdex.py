@@ -24,9 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
     add_shared(parser, "--targets", "--release", "--out-dir")
-    parser.add_argument(
-        "--index", type=Path, required=True, help="from fetch_hetdex_index.py; fetched again if it is damaged"
-    )
+    parser.add_argument("--index", type=Path, required=True, help="from fetch_index.py; fetched again if it is damaged")
     add_options(parser, Settings, "archive", "min_flag", "fields")
     add_options(parser, Maps, "wavelength", "redshift", "line")
     return parser

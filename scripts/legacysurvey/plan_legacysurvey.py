@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="BRICKS.npy",
-        help="from fetch_legacysurvey_bricks.py; fetched again if it is damaged",
+        help="from fetch_index.py; fetched again if it is damaged",
     )
     add_options(parser, Settings, "archive", "size", "bands", "products", "transfer")
     parser.set_defaults(bands=None)  # all of the release

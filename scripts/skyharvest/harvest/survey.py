@@ -45,6 +45,9 @@ class Survey:
         Name of the directory that the file of a unit stands in, below ``extracted``.
     index, index_rule
         Name of the release's list of its files, and the rule that fetches it; empty if no rule does.
+    fetch_index
+        ``module:function``, in the survey's package, of what that rule calls, with an archive, the release and the path
+        to write; empty if it calls a program of the survey's own.
     more_plan
         Files of its plan beside ``plan.csv``, ``plan_pixels.csv`` and ``plan_targets.npy``.
     copy
@@ -71,6 +74,7 @@ class Survey:
     addresses: Callable[[Mapping[str, Any]], Addresses]
     index: str = ""
     index_rule: str = ""
+    fetch_index: str = ""
     more_plan: tuple[str, ...] = ()
     simulated: tuple[str, tuple[str, ...]] | tuple[()] = ()
     kind_columns: tuple[str, str] | tuple[()] = ()

@@ -40,6 +40,7 @@ SURVEY = Survey(
     group=lambda pix64: str(int(pix64) // 100),
     index="tilepix.fits",
     index_rule="fetch_tilepix",
+    fetch_index="plan:fetch_tilepix",
     more_plan=(),
     copy=("globus_transfer", "globus_transfer.csv"),
     simulated=(

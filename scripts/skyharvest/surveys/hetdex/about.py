@@ -38,6 +38,7 @@ SURVEY = Survey(
     group=lambda cube: str(cube).partition("_")[0],
     index="ifu-index.fits",
     index_rule="fetch_hetdex_index",
+    fetch_index="index:fetch_index",
     more_plan=("plan_cubes.npy", "urls.txt"),
     simulated=("simulate_hetdex", (f"{DEMO}/hetdex/truth.hdf5", f"{DEMO}/hetdex/ifu-index.fits")),
     addresses=addresses,

@@ -38,6 +38,7 @@ SURVEY = Survey(
     group=lambda brick: str(brick).partition("_")[2][:3],
     index="bricks.npy",
     index_rule="fetch_legacysurvey_bricks",
+    fetch_index="bricks:fetch_bricks",
     more_plan=("plan_bricks.npy", "urls.txt"),
     simulated=(
         "simulate_legacysurvey",

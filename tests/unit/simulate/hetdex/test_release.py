@@ -7,7 +7,7 @@ import fitsio
 import h5py
 import numpy as np
 import pytest
-import simulate_hetdex
+import simulate_survey
 from astropy import units
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
@@ -23,8 +23,8 @@ BITS = {"MAIN": 1, "CHI2FIB": 4, "BADPIX": 8, "BADAMP": 16, "METEOR": 64, "BADFI
 
 
 def run(csv_path, out, seed=1):
-    arguments = ["--csv", str(csv_path), "--out", str(out), "--seed", str(seed)]
-    return cli.run(simulate_hetdex.main, simulate_hetdex.build_parser(), arguments)
+    arguments = ["hetdex", "--csv", str(csv_path), "--out", str(out), "--seed", str(seed)]
+    return cli.run(simulate_survey.main, simulate_survey.build_parser(), arguments)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from itertools import combinations
 import h5py
 import numpy as np
 import pytest
-import simulate_legacysurvey
+import simulate_survey
 from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
@@ -32,8 +32,8 @@ ALLMASK = {"g": 32, "r": 64, "z": 128, "i": 32768}
 
 
 def run(csv_path, out, seed=1):
-    arguments = ["--csv", str(csv_path), "--out", str(out), "--seed", str(seed)]
-    return cli.run(simulate_legacysurvey.main, simulate_legacysurvey.build_parser(), arguments)
+    arguments = ["legacysurvey", "--csv", str(csv_path), "--out", str(out), "--seed", str(seed)]
+    return cli.run(simulate_survey.main, simulate_survey.build_parser(), arguments)
 
 
 @pytest.fixture(scope="module")

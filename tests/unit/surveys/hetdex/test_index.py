@@ -3,7 +3,7 @@
 import gzip
 import logging
 
-import fetch_hetdex_index
+import fetch_index as fetch_index_program
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -190,14 +190,14 @@ def test_the_program_fetches_and_checks(tmp_path, capsys):
     there = write_index(tmp_path / "pdr1" / "ifu-index.fits", ROWS)
     out = tmp_path / "cache" / "ifu-index.fits"
     with serve(tmp_path / "pdr1") as server:
-        command = ["--release", "pdr1", "--archive", server.url, "--out", str(out)]
-        assert cli.run(fetch_hetdex_index.main, fetch_hetdex_index.build_parser(), command) == 0
+        command = ["hetdex", "--release", "pdr1", "--archive", server.url, "--out", str(out)]
+        assert cli.run(fetch_index_program.main, fetch_index_program.build_parser(), command) == 0
     assert out.read_bytes() == there.read_bytes()
     without("flag")(there)
-    command[3] = str(tmp_path / "pdr1")
-    assert cli.run(fetch_hetdex_index.main, fetch_hetdex_index.build_parser(), command) == 1
+    command[4] = str(tmp_path / "pdr1")
+    assert cli.run(fetch_index_program.main, fetch_index_program.build_parser(), command) == 1
     assert "column flag is missing; found shotid, ifuslot" in capsys.readouterr().err
     assert len(read_index(out)) == len(ROWS)
-    command[1] = "dr1"
-    assert cli.run(fetch_hetdex_index.main, fetch_hetdex_index.build_parser(), command) == 2
+    command[2] = "dr1"
+    assert cli.run(fetch_index_program.main, fetch_index_program.build_parser(), command) == 2
     assert "hetdex.release wants one of HETDEX: pdr1, demohetdex" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import gzip
 import logging
 
-import fetch_legacysurvey_bricks
+import fetch_index
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -336,12 +336,12 @@ def test_a_position_that_one_region_has_goes_there():
 def test_the_program_fetches_and_checks(tmp_path, capsys):
     there = write_table(tmp_path / DR10.bricks("south"), ROWS)
     out = tmp_path / "cache" / "bricks.npy"
-    command = ["--release", "dr10", "--out", str(out), "--archive"]
-    made = fetch_legacysurvey_bricks.build_parser()
+    command = ["legacysurvey", "--release", "dr10", "--out", str(out), "--archive"]
+    made = fetch_index.build_parser()
     with serve(tmp_path) as server:
-        assert cli.run(fetch_legacysurvey_bricks.main, made, [*command, server.url]) == 0
+        assert cli.run(fetch_index.main, made, [*command, server.url]) == 0
     assert np.load(out).tolist() == BRICKS.tolist()
     without("dec2")(there)
-    assert cli.run(fetch_legacysurvey_bricks.main, made, [*command, str(tmp_path)]) == 1
+    assert cli.run(fetch_index.main, made, [*command, str(tmp_path)]) == 1
     assert "column dec2 is missing; found brickname, ra" in capsys.readouterr().err
     assert np.load(out).tolist() == BRICKS.tolist()

@@ -1,7 +1,8 @@
-"""Write a few simulated HETDEX cubes over positions of the demo's CSV, their index, and the truth behind them."""
+"""Write a few simulated files of a survey over positions of the demo's CSV, their index, and the truth behind them."""
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
@@ -13,6 +14,7 @@ from skyharvest.harvest.options import add_shared
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's command line."""
     parser = cli.parser(__doc__ or "")
+    parser.add_argument("survey", choices=("hetdex", "legacysurvey"), help="whose cubes or bricks")
     parser.add_argument("--csv", type=Path, required=True, help="targets.csv that simulate_release.py wrote")
     add_shared(parser, "--out", metavar="DIR", help="directory to write the release into")
     add_shared(parser, "--seed")
@@ -21,9 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write the release."""
-    from skyharvest.simulate.hetdex.release import simulate  # noqa: PLC0415 (--help need not wait for it)
-
-    simulate(options.csv, options.out, options.seed)
+    release = import_module(f"skyharvest.simulate.{options.survey}.release")  # --help need not wait for it
+    release.simulate(options.csv, options.out, options.seed)
 
 
 if __name__ == "__main__":
