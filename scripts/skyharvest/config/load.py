@@ -9,27 +9,22 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import MISSING
+from importlib import import_module
 from typing import Any
 
-from skyharvest.config.check import cross_problems
+from skyharvest import surveys
 from skyharvest.config.explain import type_problems
-from skyharvest.config.settings import root
+from skyharvest.config.settings import module, root
 from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
 from skyharvest.core.settings import Setting, describe, leaves
 from skyharvest.core.words import show
-from skyharvest.harvest.settings import Problem
+from skyharvest.harvest.releases import load_registry
+from skyharvest.harvest.settings import Given, Problem, release_problems
 
-_WORDS = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "false": False,
-    "no": False,
-    "off": False,
-}  # YAML 1.1's booleans
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # YAML 1.1's booleans
 _NULLS = ("", "null", "none", "~")
 
 
@@ -54,7 +49,7 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     unfit = dict(_text_problems("", filled))  # whatever else is wrong with them
     problems = [(key, text) for key, text in type_problems(root(), filled) if key not in unfit] + [*unfit.items()]
     if isinstance(filled, dict):
-        problems += cross_problems(filled, {key for key, _ in problems})
+        problems += _cross_problems(filled, {key for key, _ in problems})
     if problems:
         lines = [f"  {key}: {text}" for key, text in sorted(set(problems))]
         raise InputError("\n".join([f"the configuration has {len(lines)} problem(s):", *lines]))
@@ -67,13 +62,9 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest(config: dict[str, Any]) -> str:
-    """Return 16 hex digits that change when the content of the results may.
+    """Return 16 hex digits that change when the content of the results may; ``config`` is as `validate` returns it.
 
-    Parameters
-    ----------
-    config
-        As `validate` returns it. Where the results are written, and how and from which copy the archive is read, do
-        not count.
+    Where the results are written, and how and from which copy the archive is read, do not count.
     """
     canonical = json.dumps(_outcome(config, root()), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -132,3 +123,27 @@ def _text_problems(key: str, value: Any) -> Iterator[Problem]:
         yield key, f"found {value}; expected a finite number"
     elif isinstance(value, str) and not value.isprintable():
         yield key, f"found {show(value)}; it holds a line break or another control character"
+
+
+def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Problem]:
+    """Yield what is wrong between keys, or beyond the reach of types; ``bad`` keys, already wrong, are left out."""
+    given = Given(config, bad)
+    radius, report = given("match.radius_arcsec"), given("match.report_radius_arcsec")
+    if radius and report and report < radius:
+        yield "match.report_radius_arcsec", f"found {report:g}; expected at least match.radius_arcsec, {radius:g}"
+    if given("targets.ra") and given("targets.ra") == given("targets.dec"):
+        yield "targets.dec", f"found {given('targets.dec')!r}, the same column as targets.ra"
+    if given("targets.name") in surveys.NAMES:
+        group = show(given("targets.name"))
+        yield "targets.name", f"found {group}; that is the name of a survey's own group: choose another"
+    for key, said in leaves(root()):
+        if said.path and "://" in (given(key) or ""):
+            yield key, f"found {show(given(key))}; expected a path on this machine"
+    registry = load_registry(surveys.NAMES)
+    for survey in surveys.NAMES:
+        own, of_survey = module(survey), given.of(survey)
+        problems = [own.problems(of_survey, registry)] if hasattr(own, "problems") else []
+        if "release" in describe(own.Settings):
+            kind = import_module(f"{surveys.__name__}.{survey}.release").Release
+            problems.append(release_problems(kind, of_survey, registry))
+        yield from ((f"{survey}.{key}", text) for some in problems for key, text in some)

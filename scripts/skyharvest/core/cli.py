@@ -29,10 +29,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every program has: ``--help``, ``--version``, ``--verbose``."""
-    options = argparse.ArgumentParser(
-        description=description,
-        formatter_class=_Help,
-    )
+    options = argparse.ArgumentParser(description=description, formatter_class=_Help)
     options.add_argument("--version", action="version", version=f"skyharvest {__version__}")
     options.add_argument("-v", "--verbose", action="store_true", help="log every request and decision")
     return options

@@ -40,11 +40,7 @@ class Distinct(Limited):
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
         """Tell pydantic what to call."""
         limited = super().__get_pydantic_core_schema__(source, handler)
-        return {
-            "type": "function-after",
-            "function": {"type": "no-info", "function": _distinct},
-            "schema": limited,
-        }
+        return {"type": "function-after", "function": {"type": "no-info", "function": _distinct}, "schema": limited}
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Callable[[Any], Any]) -> Any:
         """Tell editors."""

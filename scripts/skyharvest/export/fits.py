@@ -42,6 +42,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 import numpy.typing as npt
+from astropy.io import fits
 
 from skyharvest.core import provenance
 from skyharvest.core.atomic import atomic_path
@@ -58,11 +59,7 @@ Ints = npt.NDArray[np.int64]
 BATCH_ROWS = 128  # of the widest image: 16 MB
 BITPIX = {"f4": -32, "f8": -64, "i2": 16, "i4": 32, "u4": 32}
 NODATA = 1 << 8  # desispec.maskbits.specmask
-UNITS = {
-    "wavelength": "Angstrom",
-    "flux": "10**-17 erg/(s cm2 Angstrom)",
-    "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2",
-}
+UNITS = {"wavelength": "Angstrom", "flux": "10**-17 erg/(s cm2 Angstrom)", "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2"}
 
 
 @dataclass
@@ -113,8 +110,6 @@ def export_fits(
     MalformedFile
         If an extracted file is damaged, or inconsistent with the others. The message says to remove it.
     """
-    from astropy.io import fits  # noqa: PLC0415 (0.8 s)
-
     rows = arrow.to_numpy(arrow.rows_where(targets, "pix16", pix16).column("row"))[0]
     with ExitStack() as opened:
         files = [opened.enter_context(hdf5.reading(path, check=True)) for path in extracted]
@@ -205,8 +200,6 @@ def _units(files: Sequence[h5py.File]) -> dict[str, str]:
 def _primary(
     pix16: int, selections: Sequence[Selection], fibermap: Mapping[str, Array], attributes: Mapping[str, str | float]
 ) -> Any:
-    from astropy.io import fits  # noqa: PLC0415
-
     header = fits.Header()
     header.extend([("SPGRP", "healpix"), ("SPGRPVAL", pix16), ("HPXPIXEL", pix16), ("HPXNSIDE", 16), ("HPXNEST", True)])
     for name in ("SURVEY", "PROGRAM"):
@@ -219,20 +212,18 @@ def _primary(
     header["CREATOR"] = f"{origin['workflow']} {origin['workflow_version']}"
     header["GITHASH"] = origin["git_commit"]
     header["DATE"] = origin["created"].removesuffix("+00:00")
-    coadds = [hdf5.text(selection.file["files/path"][:])[k] for selection in selections for k in _coadds_of(selection)]
+    coadds = [
+        hdf5.text(selection.file["files/path"][:])[k]
+        for selection in selections
+        for k in np.unique(selection.file["file"][:][selection.take])
+    ]
     # specutils recognises coadds by INFIL000.
     for k, name in enumerate(coadds[:1000] or ["none"]):
         header[f"INFIL{k:03d}"] = name.rpartition("/")[2]
     return header
 
 
-def _coadds_of(selection: Selection) -> list[int]:
-    return sorted(set(selection.file["file"][:][selection.take].tolist()))
-
-
 def _table_hdu(name: str, columns: Mapping[str, Array], units: Mapping[str, str]) -> Any:
-    from astropy.io import fits  # noqa: PLC0415
-
     fields = [(column, values.dtype, values.shape[1:]) for column, values in columns.items()]
     table = np.zeros(len(columns["TARGETID"]), fields)
     for column, values in columns.items():
@@ -245,8 +236,6 @@ def _table_hdu(name: str, columns: Mapping[str, Array], units: Mapping[str, str]
 
 
 def _append_table(stream: BinaryIO, hdu: Any) -> None:
-    from astropy.io import fits  # noqa: PLC0415
-
     buffer = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(buffer, checksum=True)
     stream.write(buffer.getbuffer()[BLOCK:])
@@ -300,8 +289,6 @@ def _append_image(
     stream: BinaryIO, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], batches: Iterable[Array], *, unit: str
 ) -> None:
     """Append an image extension from batches of rows."""
-    from astropy.io import fits  # noqa: PLC0415
-
     header = fits.Header(
         [
             ("XTENSION", "IMAGE", "Image extension"),

@@ -16,21 +16,10 @@ Rows = npt.NDArray[Any]
 
 
 def keep_usable(hdu: HDU, rows: Rows, usable: npt.NDArray[np.bool_], describe: Callable[[int], str]) -> Rows:
-    """Return the usable rows; warn of the others.
+    """Return the usable rows, of (n,) structured and (n,) bool; warn of the others.
 
-    Parameters
-    ----------
-    hdu
-        The table, for messages.
-    rows : (n,) structured
-    usable : (n,) bool
-    describe
-        Returns the values of a row, by its number, and the expected ones.
-
-    Raises
-    ------
-    MalformedFile
-        If there are rows, and none is usable.
+    ``describe`` returns the values of a row, by its number, and the expected ones, for messages. Where there are rows
+    and none is usable, that is a `MalformedFile`.
     """
     if usable.all():
         return rows

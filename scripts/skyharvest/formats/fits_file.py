@@ -147,15 +147,8 @@ class FitsFile:
     def read(self, wanted: Sequence[tuple[HDU, Sequence[int] | Array | None]]) -> list[bytes]:
         """Read rows of several HDUs at once.
 
-        Parameters
-        ----------
-        wanted
-            Pairs of an HDU and its row indices; None means every row.
-
-        Returns
-        -------
-        list of bytes
-            The rows of each pair, concatenated in the order given.
+        ``wanted`` are pairs of an HDU and its row indices; None means every row. Returns the rows of each pair,
+        concatenated in the order given.
         """
         ranges: list[Range] = []
         counts = []

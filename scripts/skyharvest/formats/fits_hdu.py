@@ -156,17 +156,9 @@ class HDU:
         return _scaled(rows, _number(self, "BZERO", 0), _number(self, "BSCALE", 1))
 
     def check_scalars(self, kinds: Mapping[str, str]) -> None:
-        """Check that columns hold one value per row, of the expected kind.
+        """Check that columns hold one value per row, of the expected kind; else raise `MalformedFile`.
 
-        Parameters
-        ----------
-        kinds
-            Column name → letters of the accepted NumPy kinds, such as ``iu`` for whole numbers.
-
-        Raises
-        ------
-        MalformedFile
-            If a column is missing or of another kind.
+        ``kinds`` is column name → letters of the accepted NumPy kinds, such as ``iu`` for whole numbers.
         """
         for name in kinds:
             self.column(name)

@@ -19,21 +19,9 @@ def write_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 
 def rows_where(path: Path, dtype: np.dtype[Any], names: Sequence[str], values: tuple[Any, ...]) -> npt.NDArray[Any]:
-    """Return the rows with these values, by bisection: little else is read.
+    """Return the rows with these values in these columns, by bisection: little else is read.
 
-    Parameters
-    ----------
-    path
-        A structured array, sorted by the columns ``names``.
-    dtype
-        The expected dtype.
-    names, values
-        Columns, and the values to find in them.
-
-    Raises
-    ------
-    MalformedFile
-        If the dtype differs.
+    The file holds a structured array, sorted by these columns. Another dtype than this is a `MalformedFile`.
     """
     rows = np.load(path, mmap_mode="r", allow_pickle=False)
     if rows.dtype != dtype:

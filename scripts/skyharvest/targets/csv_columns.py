@@ -11,17 +11,7 @@ from skyharvest.targets.csv_rows import OWN_COLUMNS
 
 
 def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.int64]) -> None:
-    """Write the CSV's own columns, with their types, at some rows of the table of targets.
-
-    Parameters
-    ----------
-    group
-        Where to.
-    table
-        Rows of ``targets.parquet``.
-    index
-        (n,) which of them, row by row of the group.
-    """
+    """Write the CSV's own columns, with their types, to a group: the rows ``index``, (n,), of ``targets.parquet``."""
     metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
     group.attrs.update({key: metadata[key] for key in ("csv", "ra_column", "dec_column") if key in metadata})
     taken = arrow.take(table, index)
@@ -33,14 +23,7 @@ def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.
 
 
 def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    """Return a column of the CSV as numbers, (n,) float64; NaN where a cell is empty.
-
-    Parameters
-    ----------
-    table
-        Rows of ``targets.parquet``.
-    name
-        The column's name in the CSV.
+    """Return a column of the CSV, by its name there, as numbers, (n,) float64; NaN where a cell is empty.
 
     Raises
     ------

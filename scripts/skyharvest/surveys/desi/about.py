@@ -43,10 +43,7 @@ SURVEY = Survey(
     fetch_index="plan:fetch_tilepix",
     more_plan=(),
     copy=("globus_transfer", "globus_transfer.csv"),
-    simulated=(
-        "simulate_release",
-        (DEMO_CSV, f"{DEMO}/truth.hdf5", f"{DEMO}/spectro/redux/demo/healpix/tilepix.fits"),
-    ),
+    simulated=("simulate_release", (DEMO_CSV, f"{DEMO}/truth.hdf5", f"{DEMO}/spectro/redux/demo/healpix/tilepix.fits")),
     addresses=addresses,
     report=REPORT,
     browser=BROWSER,

@@ -56,14 +56,7 @@ def extract_pixels(
 def files_of(release: Release, coadds: Sequence[CoaddFile], *, redshifts: bool) -> list[tuple[list[str], str]]:
     """Return the files of each coadd and its directory's checksums, as `skyharvest.archive.download` takes them.
 
-    Parameters
-    ----------
-    release
-        Says where the checksums are.
-    coadds
-        Coadds of it.
-    redshifts
-        Whether the redrock files beside them are wanted, too.
+    With ``redshifts`` the redrock files beside them, too.
     """
     return [
         (

@@ -152,19 +152,9 @@ class Coadd:
         return fibermap, scores, wavelength
 
     def read_arms(self, rows: Sequence[int] | Ints, wavelength: Mapping[str, Floats]) -> dict[str, Arm]:
-        """Read the spectra of some rows, all arms at once.
+        """Read the spectra of some rows of FIBERMAP, which may repeat; ``wavelength`` is from `small_tables`.
 
-        Parameters
-        ----------
-        rows
-            Row numbers of FIBERMAP; may repeat.
-        wavelength
-            From `small_tables`.
-
-        Returns
-        -------
-        dict
-            Arm name → `Arm` of ``len(rows)`` rows, bit for bit as in the file, in native byte order.
+        Returns arm name → `Arm` of ``len(rows)`` rows, bit for bit as in the file, in native byte order.
         """
         hdus = [self._image(arm, kind) for arm in ARMS for kind in self.kinds]
         data = iter(self.fits.read([(hdu, rows) for hdu in hdus]))

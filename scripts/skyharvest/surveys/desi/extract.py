@@ -335,9 +335,7 @@ def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted, arc
     if wanted.redshifts:
         with_matches = [chosen for chosen in read if len(chosen.fiber)]
         redshifts = _stack(
-            with_matches,
-            [chosen.redshifts for chosen in with_matches],
-            [len(chosen.fiber) for chosen in with_matches],
+            with_matches, [chosen.redshifts for chosen in with_matches], [len(chosen.fiber) for chosen in with_matches]
         )
         assert not redshifts or np.array_equal(redshifts["TARGETID"], fibermap["TARGETID"])
         hdf5.write_table(file.create_group("redshifts"), redshifts)

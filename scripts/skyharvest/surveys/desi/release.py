@@ -62,10 +62,7 @@ class Release(ArchivedRelease):
     def list_root(self, otherwise: str) -> str:
         """Return the root that ``tilepix.fits`` is read from when the archive itself is not there yet: the first one.
 
-        Parameters
-        ----------
-        otherwise
-            The directory or URL to return for a release without any root.
+        ``otherwise`` is returned for a release without any root.
         """
         return next(iter(self.roots.values()), otherwise)
 

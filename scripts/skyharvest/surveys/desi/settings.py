@@ -23,9 +23,7 @@ class Globus:
     """Where Globus copies the planned coadds to; with archive: globus, and only then, needed."""
 
     endpoint: str | None = setting(
-        None,
-        "UUID of the Globus collection that the coadds are copied to, such as this machine's.",
-        pattern=UUID,
+        None, "UUID of the Globus collection that the coadds are copied to, such as this machine's.", pattern=UUID
     )
     path: str | None = setting(
         None, "Absolute path, on that collection, of the directory that is to hold spectro/.", min_length=1

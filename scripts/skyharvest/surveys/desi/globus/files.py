@@ -87,14 +87,7 @@ def read_plan(path: Path) -> list[tuple[str, str, int]]:
 
 
 def check_local(files: Mapping[str, str], local: Path, destination: Collection) -> None:
-    """Check that transferred files exist on this machine.
-
-    Parameters
-    ----------
-    files
-        File → status.
-    local
-        Path of the destination on this machine.
+    """Check that transferred files (of file → status) exist in ``local``, the destination as this machine sees it.
 
     Raises
     ------
