@@ -456,7 +456,7 @@ def test_yaml_tags_run_nothing(tmp_path, text):
     from snakemake.common.configfile import load_configfile
     from snakemake_interface_common.exceptions import WorkflowError
 
-    from skyharvest.harvest.releases import load_registry
+    from skyharvest.config.registry import load_registry
     from skyharvest.surveys.desi.release import load_release
 
     path = tmp_path / "my.yaml"
@@ -464,7 +464,7 @@ def test_yaml_tags_run_nothing(tmp_path, text):
     with pytest.raises(WorkflowError, match="not valid JSON or YAML"):
         load_configfile(path)
     path.write_text(f"dr1: {text}\n")
-    for read in (lambda registry: load_registry(("desi",), registry), lambda registry: load_release("dr1", registry)):
+    for read in (load_registry, lambda registry: load_release("dr1", registry)):
         with pytest.raises(InputError, match="could not determine a constructor for the tag"):
             read(path)
     path.write_text("targets: {csv: !!python/name:os.system '', ra: !!python/tuple [1, 2], dec: 2024-01-01}\n")

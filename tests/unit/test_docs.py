@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from skyharvest.config.document import PAGE, SCHEMA, json_schema, page
+from skyharvest.config.document import PAGE, SCHEMA, json_schema, page, releases_schema
 from skyharvest.config.settings import root
 from skyharvest.core.settings import leaves
+from skyharvest.harvest import releases
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,10 +58,11 @@ def test_the_page_on_configuration_has_every_key_with_its_default(site):
 def test_the_files_that_are_made_from_the_settings_are_up_to_date():
     again = "write them anew: cd scripts && python -m skyharvest.config.document"
     assert json.loads(SCHEMA.read_text()) == json_schema(), again
+    assert json.loads(releases.SCHEMA.read_text()) == releases_schema(), again
     assert PAGE.read_text() == page(), again
-    for name in ("config", "demo"):
+    for name, schema in (("config", SCHEMA), ("demo", SCHEMA), ("releases", releases.SCHEMA)):
         first = (ROOT / "config" / f"{name}.yaml").read_text().splitlines()[0]
-        assert first == f"# yaml-language-server: $schema=schema/{SCHEMA.name}"
+        assert first == f"# yaml-language-server: $schema=schema/{schema.name}"
 
 
 def test_links_between_the_readme_and_the_docs_lead_somewhere():

@@ -1,4 +1,4 @@
-"""The files that are made from the settings: the JSON schema for editors, and the page of the documentation.
+"""The files that are made from the settings: the JSON schemas for editors, and the page of the documentation.
 
 ``python -m skyharvest.config.document``, in ``scripts/``, writes them anew; a test tells when that is needed.
 """
@@ -9,13 +9,16 @@ from dataclasses import MISSING
 from typing import Any
 
 from skyharvest import surveys
+from skyharvest.config.registry import NAME, entry_of
 from skyharvest.config.settings import root
 from skyharvest.core.paths import CHECKOUT
 from skyharvest.core.settings import Setting, describe, leaves
+from skyharvest.harvest import releases
 
 SCHEMA = CHECKOUT / "config" / "schema" / "config.schema.json"
 PAGE = CHECKOUT / "docs" / "configuration.md"
 
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _INTRODUCTION = """\
 # Configuration
 
@@ -38,12 +41,33 @@ _KINDS = {
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema (draft 2020-12) of the configuration; every key has a description, most a default."""
+    schema = _of_section(root())
+    schema["properties"]["targets"]["properties"]["name"]["not"] = {"enum": list(surveys.NAMES)}
+    return {"$schema": _DIALECT, "title": "Skyharvest configuration"} | schema
+
+
+def releases_schema() -> dict[str, Any]:
+    """Return the JSON schema of the registry of releases: what an entry has depends on its survey."""
+    by_survey = []
+    for name in surveys.NAMES:
+        entry = _of_section(entry_of(name))
+        said = {"survey"} & set(entry["required"])
+        by_survey.append({"if": {"properties": {"survey": {"const": name}}, "required": [*said]}, "then": entry})
+    return {
+        "$schema": _DIALECT,
+        "title": "Skyharvest data releases",
+        "type": "object",
+        "propertyNames": {"pattern": NAME},
+        "additionalProperties": {"properties": {"survey": {"enum": list(surveys.NAMES)}}, "allOf": by_survey},
+    }
+
+
+def _of_section(kind: type) -> dict[str, Any]:
     from pydantic import TypeAdapter  # noqa: PLC0415 (jobs, which read this package too, need not import it)
 
-    whole = TypeAdapter(root()).json_schema()
+    whole = TypeAdapter(kind).json_schema()
     schema: dict[str, Any] = _in_place(whole, whole.pop("$defs"))
-    schema["properties"]["targets"]["properties"]["name"]["not"] = {"enum": list(surveys.NAMES)}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Skyharvest configuration"} | schema
+    return schema
 
 
 def _in_place(value: Any, definitions: dict[str, Any]) -> Any:
@@ -84,8 +108,9 @@ def _values(said: Setting) -> str:
 
 
 def main() -> None:
-    """Write both files."""
-    SCHEMA.write_text(json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write all three files."""
+    for path, schema in ((SCHEMA, json_schema()), (releases.SCHEMA, releases_schema())):
+        path.write_text(json.dumps(schema, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """What is wrong with the values of a section: pydantic's errors in a person's words."""
 
 import difflib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,14 +29,24 @@ _MESSAGES = {
 
 
 def type_problems(kind: type, value: Any) -> Iterator[Problem]:
-    """Yield what pydantic finds wrong with a section, in a person's words, with the nearest valid key or value."""
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 (0.2 s that jobs need not pay)
+    """Yield what pydantic finds wrong with a section, in a person's words, with the nearest valid key or value.
+
+    The key of the section itself is empty.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415 (0.2 s that jobs need not pay)
 
     try:
-        TypeAdapter(kind).validate_python(value)
+        _adapter(kind).validate_python(value)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             yield from _explain(kind, detail)
+
+
+@functools.cache
+def _adapter(kind: type) -> Any:
+    from pydantic import TypeAdapter  # noqa: PLC0415 (see above)
+
+    return TypeAdapter(kind)
 
 
 def _explain(section: type, detail: Any) -> Iterator[Problem]:
@@ -56,7 +67,7 @@ def _explain(section: type, detail: Any) -> Iterator[Problem]:
             said = said.each
     key = ".".join(map(str, path))
     if kind == "dataclass_type":
-        yield key or "the file", f"found {show(value)}; expected a group of keys"
+        yield key, f"found {show(value)}; expected a group of keys"
     elif kind == "missing":
         wanted = [(key, said)] if said else leaves(at, f"{key}.")
         yield from ((leaf, f"missing, and it has no default; expected: {about.meaning}") for leaf, about in wanted)

@@ -16,12 +16,12 @@ from typing import Any
 
 from skyharvest import surveys
 from skyharvest.config.explain import type_problems
+from skyharvest.config.registry import load_registry
 from skyharvest.config.settings import module, root
 from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
 from skyharvest.core.settings import Setting, describe, leaves
 from skyharvest.core.words import show
-from skyharvest.harvest.releases import load_registry
 from skyharvest.harvest.settings import Given, Problem, release_problems
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # YAML 1.1's booleans
@@ -51,7 +51,7 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     if isinstance(filled, dict):
         problems += _cross_problems(filled, {key for key, _ in problems})
     if problems:
-        lines = [f"  {key}: {text}" for key, text in sorted(set(problems))]
+        lines = [f"  {key or 'the file'}: {text}" for key, text in sorted(set(problems))]
         raise InputError("\n".join([f"the configuration has {len(lines)} problem(s):", *lines]))
     for key, said in leaves(root()):
         if said.path:
@@ -139,7 +139,7 @@ def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pr
     for key, said in leaves(root()):
         if said.path and "://" in (given(key) or ""):
             yield key, f"found {show(given(key))}; expected a path on this machine"
-    registry = load_registry(surveys.NAMES)
+    registry = load_registry()
     for survey in surveys.NAMES:
         own, of_survey = module(survey), given.of(survey)
         problems = [own.problems(of_survey, registry)] if hasattr(own, "problems") else []

@@ -81,11 +81,13 @@ def setting(default: Any, meaning: str, *, path: bool = False, outcome: bool = T
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def subsection(kind: type, *, required: bool = False, outcome: bool = True) -> Any:
-    """Return a field that is a section itself, with the docstring of that as its meaning."""
+def subsection(kind: type, *, required: bool = False, optional: bool = False, outcome: bool = True) -> Any:
+    """Return a field that is a section itself, with the docstring of that as its meaning; None where it is optional."""
     metadata = {"description": kind.__doc__, "outcome": outcome}
     if required:
         return dataclasses.field(metadata=metadata)
+    if optional:
+        return dataclasses.field(default=None, metadata=metadata)
     return dataclasses.field(default_factory=kind, metadata=metadata)
 
 

@@ -1,25 +1,46 @@
 """Data releases: the registry ``config/releases.yaml``, and what the releases of all surveys have in common.
 
-A survey's own kind of release, and its function ``load_release``, stand in ``surveys/<name>/release.py``.
+A survey's own kind of release, its function ``load_release``, and the section `Entry` that says how an entry of the
+registry is written, stand in ``surveys/<name>/release.py``. `skyharvest.config.registry` checks the entries.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from skyharvest.core.errors import InputError
 from skyharvest.core.paths import CONFIG, expand_user
+from skyharvest.core.settings import section, setting
 from skyharvest.core.words import nearest
 from skyharvest.core.yaml_file import read_yaml
 
 REGISTRY = CONFIG / "releases.yaml"
-SCHEMA = REGISTRY.parent / "schema" / "releases.schema.yaml"
+SCHEMA = CONFIG / "schema" / "releases.schema.json"
 TRANSPORTS = ("https", "s3", "local")
 """Names of roots in the registry; any other ``archive`` is itself the path or URL of a mirror."""
 
 _UNSAID = "desi"  # the survey of an entry that names none
 _UNUSABLE = (LookupError, TypeError, ValueError, AttributeError)  # raised by an entry with a mistake
+
+
+def address(meaning: str) -> Any:
+    """Return a field of `Roots` for an address."""
+    without = "It begins with http:// or https://, has no user name, and does not end in a slash."
+    return setting("", f"{meaning} {without}", pattern="^https?://[^@]+[^/]$")
+
+
+def template(of: str) -> Any:
+    """Return a field for the template of a path: of what file."""
+    return setting(MISSING, f"Path, relative to a root, of {of}.", pattern="^[^/]")
+
+
+@section
+class Roots:
+    """Directory or address that the paths are relative to, by transport."""
+
+    https: str = address("Address of the web archive.")
+    local: str = setting("", "Directory, absolute or relative to the working directory.", min_length=1)
 
 
 @dataclass(frozen=True)
@@ -87,37 +108,8 @@ class ArchivedRelease:
 _Release = TypeVar("_Release", bound=ArchivedRelease)
 
 
-def load_registry(surveys: Collection[str], registry: Path | None = None) -> dict[str, Any]:
-    """Return the registry of releases as it is written, checked against its schema.
-
-    Parameters
-    ----------
-    surveys
-        The names of all surveys: each entry is of one of them.
-    registry
-        ``config/releases.yaml`` unless given.
-
-    Raises
-    ------
-    InputError
-        If the file is not valid; the message lists everything that is wrong.
-    """
-    import jsonschema  # noqa: PLC0415 (0.15 s that jobs, which come after this check, do not pay)
-
-    path = registry or REGISTRY
-    entries, schema = read_yaml(path), read_yaml(SCHEMA)
-    schema["additionalProperties"]["properties"]["survey"]["enum"] = list(surveys)
-    problems = [
-        f"  {'.'.join(map(str, error.absolute_path)) or 'the file'}: {error.message}"
-        for error in jsonschema.Draft202012Validator(schema).iter_errors(entries)
-    ]
-    if problems:
-        raise InputError("\n".join([f"{path} is not a valid registry of releases:", *sorted(problems)]))
-    return entries
-
-
 def load_release_of(kind: type[_Release], name: str, registry: Path | None = None) -> _Release:
-    """Return a survey's release of that name. (`load_registry` checks the registry as a whole, and says more.)
+    """Return a survey's release of that name. (`skyharvest.config.registry` says more of a mistake.)
 
     Parameters
     ----------

@@ -1,16 +1,20 @@
 """Releases: paths and addresses as the archives have them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skyharvest import surveys
+from skyharvest.config.document import releases_schema
+from skyharvest.config.registry import load_registry
 from skyharvest.core.errors import InputError
-from skyharvest.harvest.releases import REGISTRY, load_registry
-from skyharvest.surveys import NAMES
+from skyharvest.harvest.releases import REGISTRY
 from skyharvest.surveys.desi.release import CoaddFile, load_release
 from skyharvest.surveys.hetdex.release import load_release as load_hetdex_release
 
@@ -170,41 +174,82 @@ def _registry(tmp_path, old, new):
     return path
 
 
-OTHER = "loa:\n  survey: toy\n  roots: {local: archive}\n  paths: {list: list.fits}\n"
+MISTAKES = [
+    ("specprod: iron", "spcprod: iron", "dr1.spcprod: unknown key; did you mean 'specprod'?"),
+    ("specprod: iron", "specprod: [iron]", "dr1.specprod: found ['iron']; expected text"),
+    ("dr1:\n", "DR1:\n", "DR1: a release is named by small letters and digits"),
+    ("loa:\n", "loa: 3\nloa2:\n", "loa: found 3; expected a group of keys"),
+    ("path: /dr1}", "paht: /dr1}", "dr1.globus.path: missing, and it has no default; expected: Absolute path"),
+    ("group: 100", "group: 0", "dr1.pixels.group: found 0; expected at least 1"),
+    ("regions: [north", "regions: [east", "dr9.regions.0: found 'east'; expected one of: north, south"),
+    ("bands: [g, r, z]", "bands: [g, r, r]", "dr9.bands: found ['g', 'r', 'r']; something is listed twice"),
+    ("order: nested", "order: ring", "dr1.pixels.order: found 'ring'; expected one of: nested"),
+    ("nside: 64", "nside: 63", "dr1.pixels.nside: found 63; expected one of: 1, 2, 4, 8, 16"),
+    ("https: https://data.desi.lbl.gov/public/dr1", "htps: x", "dr1.roots.htps: unknown key; did you mean"),
+    (
+        "https://data",
+        "https://vera:secret@data",
+        "dr1.roots.https: found 'https://***@data.desi.lbl.gov/public/dr1'; expected",
+    ),
+    (
+        "tilepix: spectro",
+        "tilepix: /spectro",
+        "dr1.paths.tilepix: found '/spectro/redux/",
+    ),
+    ("path: /dr1}", "path: dr1}", "dr1.globus.path: found 'dr1'; expected: Absolute path"),
+    (
+        "globus: {endpoint: 6b4e1f6a-",
+        "globus: {endpoint: ",
+        "dr1.globus.endpoint: found 'e600-11ed-9b9b",
+    ),
+    ("  survey: hetdex\n", "  survey: hetdx\n", "pdr1.survey: found 'hetdx'; did you mean 'hetdex'?"),
+    ("  survey: hetdex\n", "", "pdr1.specprod: missing, and it has no default"),
+    ("specprod: iron", "specprod: iron\n  survey: hetdex", "dr1.max_connections: missing, and it has no default"),
+    ("max_connections: 4", "max_connections: 0", "pdr1.max_connections: found 0; expected at least 1"),
+    ("index: ifu-index", "idx: ifu-index", "pdr1.paths.index: missing, and it has no default"),
+    ("https: http://web", "s3: http://web", "pdr1.roots.s3: unknown key; expected one of: https, local"),
+]
+OTHER = "loa:\n  survey: toy\n  roots: {local: archive}\n  paths: {list: list.fits, table: t.fits}\n"
 
 
-def test_a_release_of_a_survey_of_ones_own_needs_no_schema_of_its_own(tmp_path):
+def test_a_release_of_a_new_survey_is_checked_by_the_survey_s_package(tmp_path, monkeypatch):
     registry = _registry(tmp_path, "loa:\n", f"{OTHER}\nloa2:\n")
-    assert load_registry((*NAMES, "toy"), registry)["loa"]["survey"] == "toy"
-    with pytest.raises(InputError, match=r"loa\.survey: 'toy' is not one of \['desi', 'hetdex', 'legacysurvey'\]"):
-        load_registry(NAMES, registry)
-    with pytest.raises(InputError, match="loa: 'paths' is a required property"):
-        load_registry((*NAMES, "toy"), _registry(tmp_path, "loa:\n", f"{OTHER.replace('paths', 'path')}\nloa2:\n"))
+    with pytest.raises(InputError, match=r"loa\.survey: found 'toy'; expected one of: desi, hetdex, legacysurvey"):
+        load_registry(registry)
+    folder = Path(__file__).parents[2] / "toy_survey" / "scripts" / "skyharvest" / "surveys"
+    monkeypatch.setattr(surveys, "__path__", [*surveys.__path__, str(folder)])
+    monkeypatch.setattr(surveys, "NAMES", (*surveys.NAMES, "toy"))
+    assert load_registry(registry)["loa"]["survey"] == "toy"
+    assert releases_schema()["additionalProperties"]["properties"]["survey"]["enum"][-1] == "toy"
+    registry = _registry(tmp_path, "loa:\n", f"{OTHER.replace('paths', 'path')}\nloa2:\n")
+    with pytest.raises(InputError) as caught:
+        load_registry(registry)
+    assert str(caught.value).splitlines() == [
+        f"{registry} is not a valid registry of releases:",
+        "  loa.path: unknown key; did you mean 'paths'?",
+        *(
+            f"  loa.paths.{key}: missing, and it has no default; expected: Path, relative to a root, of {of}."
+            for key, of in (("list", "the list of tables"), ("table", "the table of a pix16"))
+        ),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("specprod: iron", "spcprod: iron", "spcprod"),
-        ("order: nested", "order: ring", "dr1.pixels.order"),
-        ("nside: 64", "nside: 63", "dr1.pixels.nside"),
-        ("https: https://data.desi.lbl.gov/public/dr1", "htps: x", "htps"),
-        ("https://data", "https://vera:secret@data", "dr1.roots.https"),
-        ("tilepix: spectro", "tilepix: /spectro", "dr1.paths.tilepix"),
-        ("path: /dr1}", "path: dr1}", "dr1.globus.path"),
-        ("globus: {endpoint: 6b4e1f6a-", "globus: {endpoint: ", "dr1.globus.endpoint"),
-        ("  survey: hetdex\n", "  survey: hetdx\n", "pdr1.survey: 'hetdx' is not one of"),
-        ("  survey: hetdex\n", "", "pdr1: 'specprod' is a required property"),
-        ("specprod: iron", "specprod: iron\n  survey: hetdex", "dr1: 'max_connections' is a required property"),
-        ("max_connections: 4", "max_connections: 0", "pdr1.max_connections"),
-        ("index: ifu-index", "idx: ifu-index", "pdr1.paths: 'index' is a required property"),
-        ("https: http://web", "s3: http://web", "pdr1.roots"),
-    ],
-)
+def test_editors_are_told_the_same():
+    """Of what is valid, and of each mistake below."""
+    import jsonschema
+
+    schema = jsonschema.Draft202012Validator(releases_schema())
+    assert schema.is_valid(yaml.safe_load(REGISTRY.read_text()))
+    for old, new, _ in MISTAKES:
+        assert not schema.is_valid(yaml.safe_load(REGISTRY.read_text().replace(old, new, 1))), new
+
+
+@pytest.mark.parametrize(("old", "new", "said"), MISTAKES)
 def test_a_registry_with_a_mistake_is_refused(tmp_path, old, new, said):
-    assert load_registry(NAMES)
-    with pytest.raises(InputError, match=said):
-        load_registry(NAMES, _registry(tmp_path, old, new))
+    assert load_registry()
+    registry = _registry(tmp_path, old, new)
+    with pytest.raises(InputError, match=rf"{re.escape(str(registry))} is not a valid[^$]*\n  {re.escape(said)}"):
+        load_registry(registry)
 
 
 @pytest.mark.parametrize(

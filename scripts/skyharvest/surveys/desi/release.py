@@ -2,16 +2,66 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
-from skyharvest.harvest.releases import TRANSPORTS, ArchivedRelease, load_release_of
+from skyharvest.core.settings import Whole, section, setting, subsection
+from skyharvest.harvest import releases
+from skyharvest.harvest.releases import TRANSPORTS, ArchivedRelease, address, load_release_of, template
 
 GLOBUS = "globus"
 """The ``archive`` that is first copied, by Globus, to a directory of this machine."""
 
 _COADD_NAME = re.compile(r"coadd-([a-z0-9]+)-([a-z0-9]+)-([0-9]+)\.fits")
+
+
+@section
+class Roots(releases.Roots):
+    """Directory or address that holds spectro/, by transport."""
+
+    s3: str = address("Address of the public bucket over HTTPS.")
+
+
+@section
+class Globus:
+    """A Globus collection that holds the release."""
+
+    endpoint: str = setting(MISSING, "UUID of the collection.", pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+    path: str = setting(MISSING, "Absolute path, on it, of the directory that holds spectro/.", pattern="^/")
+
+
+@section
+class Pixels:
+    """HEALPix scheme of the files, by TARGET_RA and TARGET_DEC."""
+
+    nside: Literal[1, 2, 4, 8, 16, 32, 64, 128, 256, 512] = setting(MISSING, "HEALPix NSIDE.")
+    order: Literal["nested"] = setting(MISSING, "HEALPix ordering.")
+    group: Whole = setting(MISSING, "Pixel p lies in the directory p // group.", ge=1)
+
+
+@section
+class Paths:
+    """Templates of paths, filled in: specprod, survey, program, pix, group."""
+
+    tilepix: str = template("the table of the tiles, petals and pixels of the release")
+    coadd: str = template("the co-added spectra of a survey, program and pixel")
+    redrock: str = template("the redshifts of the same")
+    checksums: str = template("the SHA-256 sums of the directory that holds both")
+
+
+@section
+class Entry:
+    """A data release of DESI."""
+
+    survey: Literal["desi"] = setting("desi", "The survey.")
+    specprod: str = setting(
+        MISSING, "Spectroscopic production, the directory below spectro/redux/.", pattern="^[A-Za-z0-9._-]+$"
+    )
+    roots: Roots = subsection(Roots, required=True)
+    globus: Globus = subsection(Globus, optional=True)
+    pixels: Pixels = subsection(Pixels, required=True)
+    paths: Paths = subsection(Paths, required=True)
 
 
 @dataclass(frozen=True)
@@ -26,10 +76,8 @@ class Release(ArchivedRelease):
         NSIDE of the HEALPix pixels (NESTED, by TARGET_RA and TARGET_DEC) that its files are divided by.
     group
         Pixel ``p`` lies in the directory ``p // group``.
-    paths
-        ``tilepix``, ``coadd``, ``redrock``, ``checksums``.
-    globus
-        ``endpoint`` (UUID of a Globus collection) and ``path`` (on it, of what holds ``spectro/``); or empty.
+    paths, globus
+        By the keys of `Paths` and `Globus`; ``globus`` may be empty.
     """
 
     survey: ClassVar[str] = "desi"

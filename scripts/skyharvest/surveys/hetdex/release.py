@@ -1,10 +1,37 @@
 """HETDEX's data releases, and the paths of their files: http://web.corral.tacc.utexas.edu/hetdex/HETDEX/pdr/pdr1."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
-from skyharvest.harvest.releases import ArchivedRelease, load_release_of
+from skyharvest.core.settings import Whole, section, setting, subsection
+from skyharvest.harvest.releases import ArchivedRelease, Roots, load_release_of, template
+
+
+@section
+class Paths:
+    """Templates of paths, filled in as the first lines of releases.yaml say."""
+
+    index: str = template("the table of all cubes")
+    cube: str = template("the cube of a shotid and ifuslot")
+    catalogue: str = template("the catalogue of sources, by version")
+    catalogue_spectra: str = template("the spectra of the same, by version")
+    detect_index: str = template("the table of all raw detections")
+    detections: str = template("the database of raw detections, by kind and survey")
+    detect_correction: str = template("the table that their spectra are to be divided by")
+    elixer: str = template("ELiXer's picture of a detection")
+
+
+@section
+class Entry:
+    """A data release of HETDEX."""
+
+    survey: Literal["hetdex"] = setting(MISSING, "The survey.")
+    roots: Roots = subsection(Roots, required=True)
+    max_connections: Whole = setting(
+        MISSING, "Connections that the archive may be asked for, over all jobs together.", ge=1
+    )
+    paths: Paths = subsection(Paths, required=True)
 
 
 @dataclass(frozen=True)
@@ -16,8 +43,7 @@ class Release(ArchivedRelease):
     max_connections
         Connections that its archive may be asked for, over all jobs together.
     paths
-        ``index``, ``cube``; ``catalogue``, ``catalogue_spectra``; ``detect_index``, ``detections``,
-        ``detect_correction``; ``elixer``.
+        By the keys of `Paths`.
     """
 
     survey: ClassVar[str] = "hetdex"

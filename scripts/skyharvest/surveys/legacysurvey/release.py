@@ -1,10 +1,36 @@
 """The Legacy Surveys' data releases, and the paths of their files: https://www.legacysurvey.org/dr10/files."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from skyharvest.harvest.releases import ArchivedRelease, load_release_of
+from skyharvest.core.settings import Distinct, Limited, section, setting, subsection
+from skyharvest.harvest.releases import ArchivedRelease, Roots, load_release_of, template
+
+Band = Annotated[str, Limited("A filter, such as g, r, i or z.", pattern="^[a-zA-Z]$")]
+
+
+@section
+class Paths:
+    """Templates of paths, filled in: region, brickname, group (its first three characters), product, band."""
+
+    bricks: str = template("the table of a region's bricks")
+    product: str = template("an image of a brick in a band")
+    maskbits: str = template("the bit masks of a brick")
+    checksums: str = template("the SHA-256 sums of the brick's directory")
+
+
+@section
+class Entry:
+    """A data release of the DESI Legacy Imaging Surveys."""
+
+    survey: Literal["legacysurvey"] = setting(MISSING, "The survey.")
+    regions: Annotated[list[Literal["north", "south"]], Distinct(min_length=1)] = setting(
+        MISSING, "Parts of the sky that were reduced apart."
+    )
+    bands: Annotated[list[Band], Distinct(min_length=1)] = setting(MISSING, "Filters of the coadded images.")
+    roots: Roots = subsection(Roots, required=True)
+    paths: Paths = subsection(Paths, required=True)
 
 
 @dataclass(frozen=True)
@@ -18,7 +44,7 @@ class Release(ArchivedRelease):
     bands
         Filters of its coadded images.
     paths
-        ``bricks``, ``product``, ``maskbits``, ``checksums``.
+        By the keys of `Paths`.
     """
 
     survey: ClassVar[str] = "legacysurvey"

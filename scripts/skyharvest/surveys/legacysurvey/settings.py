@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 from skyharvest.core.settings import Distinct, Limited, Number, Switch, Whole, section, setting, subsection
 from skyharvest.harvest.settings import Again, Given, Problem
+from skyharvest.surveys.legacysurvey.release import Band
 from skyharvest.surveys.legacysurvey.viewer.layers import MOST_PIXELS, VIEWER, ViewerRequest
 
 Layer = Annotated[str, Limited("A layer's name.", min_length=1)]
-Band = Annotated[str, Limited("A filter, such as g, r, i or z.", pattern="^[a-zA-Z]$")]
 Product = Literal["image", "invvar", "maskbits", "model", "blobmodel", "chi2", "depth", "galdepth", "nexp", "psfsize"]
 Radius = Annotated[float, Limited("A radius, in arcseconds.", strict=True, gt=0, le=60)]
 

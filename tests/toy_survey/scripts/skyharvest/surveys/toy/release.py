@@ -1,10 +1,28 @@
 """The toy survey's releases, and the paths of their files."""
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
-from skyharvest.harvest.releases import ArchivedRelease, load_release_of
+from skyharvest.core.settings import section, setting, subsection
+from skyharvest.harvest.releases import ArchivedRelease, Roots, load_release_of, template
+
+
+@section
+class Paths:
+    """Templates of paths."""
+
+    list: str = template("the list of tables")
+    table: str = template("the table of a pix16")
+
+
+@section
+class Entry:
+    """A release of the toy survey."""
+
+    survey: Literal["toy"] = setting(MISSING, "The survey.")
+    roots: Roots = subsection(Roots, required=True)
+    paths: Paths = subsection(Paths, required=True)
 
 
 @dataclass(frozen=True)
