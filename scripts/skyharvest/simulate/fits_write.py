@@ -8,12 +8,25 @@ import numpy as np
 from astropy.io.fits import Header
 
 from skyharvest.core.arrays import Array
-from skyharvest.simulate.desi.columns import UNITS
 
 _BLOCK = 2880
 _TFORM = {"i8": "K", "i4": "J", "i2": "I", "u1": "B", "f8": "D", "f4": "E"}
 _CHECKSUM_COMMENT = "HDU checksum updated 2022-10-27T12:00:00"  # a fixed time: same seed, same bytes
 _DATASUM_COMMENT = "data unit checksum updated 2022-10-27T12:00:00"
+
+UNITS: dict[str, str] = {}
+"""Column name → unit, for columns that have one."""
+
+
+def columns(text: str) -> np.dtype[Any]:
+    """Parse ``NAME:type[:unit]`` into a packed dtype; units (blanks written as ~) go to `UNITS`."""
+    fields: list[tuple[Any, ...]] = []
+    for word in text.split():
+        name, kind, *unit = word.split(":")
+        fields.append((name, *((kind[2:], (int(kind[:2]),)) if kind[:2].isdigit() else (kind,))))
+        if unit:
+            UNITS[name] = unit[0].replace("~", " ")
+    return np.dtype(fields)
 
 
 def _sum32(data: bytes | memoryview) -> int:
@@ -57,6 +70,14 @@ def write_hdu(stream: BinaryIO, header: Header, data: Array | None = None, *, ch
     stream.write(header.tostring().encode("ascii"))
     stream.write(raw)
     stream.write(b"\0" * (-len(raw) % _BLOCK))
+
+
+def write_primary(
+    stream: BinaryIO, cards: Iterable[tuple[Any, ...]] = (), *, bitpix: int = 8, checksum: bool = False
+) -> None:
+    """Append a primary HDU without data: an empty one, with some cards of its own."""
+    structure = [("SIMPLE", True), ("BITPIX", bitpix), ("NAXIS", 0), ("EXTEND", True)]
+    write_hdu(stream, Header([*structure, *cards]), checksum=checksum)
 
 
 def write_image(stream: BinaryIO, name: str, data: Array, unit: str = "", *, checksum: bool = True) -> None:

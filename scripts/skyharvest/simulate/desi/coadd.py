@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io.fits import Header
 
 from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.simulate.desi import tables
@@ -24,37 +24,20 @@ from skyharvest.simulate.desi.spectrograph import (
     lsf_sigma,
     wavelength,
 )
-from skyharvest.simulate.fits_write import write_hdu, write_image, write_table
+from skyharvest.simulate.fits_write import write_image, write_primary, write_table
 
 SPECPROD = "demo"
 EFFECTIVE_SECONDS = {"dark": 1000.0, "bright": 180.0, "backup": 60.0}  # per tile, Schlafly et al. 2023, AJ 166, 259
 SOMEBADPIX, ALLBADPIX, COSMIC = 1, 2, 4  # desispec's specmask bits 0, 1, 2
 
-_DEPENDENCIES = [
-    ("python", "3.10.2"),
-    ("numpy", "1.21.5"),
-    ("scipy", "1.7.3"),
-    ("astropy", "5.0"),
-    ("yaml", "6.0"),
-    ("matplotlib", "3.5.1"),
-    ("fitsio", "1.1.6"),
-    ("healpy", "1.15.0"),
-    ("desiutil", "3.2.6"),
-    ("desispec", "0.56.5"),
-    ("desitarget", "2.5.0"),
-    ("desimodel", "0.18.0"),
-    ("speclite", "0.16"),
-    ("DESI_ROOT", "/global/cfs/cdirs/desi"),
-    ("DESI_SPECTRO_REDUX", "/global/cfs/cdirs/desi/spectro/redux"),
-    ("SPECPROD", SPECPROD),
-    # Longer than a card: needs CONTINUE.
-    ("DESIMODEL", "/global/common/software/desi/perlmutter/desiconda/20220119-2.0.1/code/desimodel/0.18.0"),
-]
-_DEPENDENCY_CARDS = [
-    card
-    for i, (name, version) in enumerate(_DEPENDENCIES)
-    for card in ((f"DEPNAM{i:02d}", name), (f"DEPVER{i:02d}", version))
-]
+_DEPENDENCIES = f"""
+    python 3.10.2 numpy 1.21.5 scipy 1.7.3 astropy 5.0 yaml 6.0 matplotlib 3.5.1 fitsio 1.1.6 healpy 1.15.0
+    desiutil 3.2.6 desispec 0.56.5 desitarget 2.5.0 desimodel 0.18.0 speclite 0.16
+    DESI_ROOT /global/cfs/cdirs/desi DESI_SPECTRO_REDUX /global/cfs/cdirs/desi/spectro/redux SPECPROD {SPECPROD}
+    DESIMODEL /global/common/software/desi/perlmutter/desiconda/20220119-2.0.1/code/desimodel/0.18.0
+""".split()
+"""Names and versions; the last one is longer than a card: it needs CONTINUE."""
+_DEPENDENCY_CARDS = [(f"DEP{('NAM', 'VER')[k % 2]}{k // 2:02d}", word) for k, word in enumerate(_DEPENDENCIES)]
 _UNIT_OF_IMAGE = {
     "WAVELENGTH": "Angstrom",
     "FLUX": "10**-17 erg/(s cm2 Angstrom)",
@@ -232,20 +215,20 @@ def write_coadd(
     if hdus is None:
         images = [f"{arm}_{kind}" for arm in "BRZ" for kind in _UNIT_OF_IMAGE]
         hdus = ["FIBERMAP", "EXP_FIBERMAP", *images, "SCORES"]
-    primary = Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True)])
-    primary.extend([("SPGRP", "healpix"), ("SPGRPVAL", coadd.pix64), *pixel, ("HPXNEST", True), *identity])
-    primary.extend([("LONGSTRN", "OGIP 1.0"), *_DEPENDENCY_CARDS, ("FIBERMIN", 500 * (coadd.pix64 % 10))])
-    primary["INFIL000"] = f"spectra-{coadd.survey}-{coadd.program}-{coadd.pix64}.fits.gz"
+    primary = [("SPGRP", "healpix"), ("SPGRPVAL", coadd.pix64), *pixel, ("HPXNEST", True), *identity]
+    primary += [("LONGSTRN", "OGIP 1.0"), *_DEPENDENCY_CARDS, ("FIBERMIN", 500 * (coadd.pix64 % 10))]
+    primary += [("INFIL000", f"spectra-{coadd.survey}-{coadd.program}-{coadd.pix64}.fits.gz")]
+    of_tables: dict[str, tuple[Array, list[tuple[str, Any]]]] = {
+        "FIBERMAP": (_with_columns(coadd.fibermap, extra_columns or {}), about),
+        "EXP_FIBERMAP": (coadd.exp_fibermap, about),
+        "SCORES": (coadd.scores, [("ENCODING", "ascii")]),
+    }
     with path.open("wb") as stream:
-        write_hdu(stream, primary, checksum=checksum)
+        write_primary(stream, primary, checksum=checksum)
         for name in hdus:
-            if name == "FIBERMAP":
-                write_table(stream, name, _with_columns(coadd.fibermap, extra_columns or {}), about, checksum=checksum)
-            elif name == "EXP_FIBERMAP":
-                if exp_fibermap:
-                    write_table(stream, name, coadd.exp_fibermap, about, checksum=checksum)
-            elif name == "SCORES":
-                write_table(stream, name, coadd.scores, [("ENCODING", "ascii")], checksum=checksum)
+            if name in of_tables:
+                if exp_fibermap or name != "EXP_FIBERMAP":
+                    write_table(stream, name, *of_tables[name], checksum=checksum)
             else:
                 arm, _, kind = name.partition("_")
                 data: Array = getattr(coadd, kind.lower())[arm.lower()]
@@ -270,20 +253,18 @@ def _with_columns(table: Array, extra: Mapping[str, Array]) -> Array:
 
 def write_redrock(path: Path, coadd: SimulatedCoadd, *, exp_fibermap: bool = True) -> None:
     """Write the redrock file of a coadd: its tables are sorted by TARGETID, FIBERMAP's order is another."""
-    templates = [
-        "GALAXY",
-        "QSO:::HIZ",
-        "QSO:::LOZ",
-        *(f"STAR:::{name}" for name in ("A", "B", "CV", "F", "G", "K", "M", "WD")),
+    stars = ("A", "B", "CV", "F", "G", "K", "M", "WD")
+    templates = ["GALAXY", "QSO:::HIZ", "QSO:::LOZ", *(f"STAR:::{name}" for name in stars)]
+    cards: list[tuple[Any, ...]] = [
+        ("COMMENT", "  FITS (Flexible Image Transport System) format is defined in 'Astronomy"),
+        ("COMMENT", "  and Astrophysics', volume 376, page 359; bibcode: 2001A&A...376..359H "),
+        ("LONGSTRN", "OGIP 1.0"),
+        ("RRVER", "0.17.0", "Redrock version"),
     ]
-    primary = Header([("SIMPLE", True), ("BITPIX", 16), ("NAXIS", 0), ("EXTEND", True)])
-    primary["COMMENT"] = "  FITS (Flexible Image Transport System) format is defined in 'Astronomy"
-    primary.add_comment("  and Astrophysics', volume 376, page 359; bibcode: 2001A&A...376..359H ")
-    primary.extend([("LONGSTRN", "OGIP 1.0"), ("RRVER", "0.17.0", "Redrock version")])
     for i, name in enumerate(templates):
-        primary.extend([(f"TEMNAM{i:02d}", name), (f"TEMVER{i:02d}", "2.6" if name == "GALAXY" else "0.1")])
-    primary.extend([*_DEPENDENCY_CARDS, ("SPGRP", "healpix"), ("SPGRPVAL", coadd.pix64), ("HPXPIXEL", coadd.pix64)])
-    primary.extend([("HPXNSIDE", 64), ("HPXNEST", True), ("SURVEY", coadd.survey), ("PROGRAM", coadd.program)])
+        cards += [(f"TEMNAM{i:02d}", name), (f"TEMVER{i:02d}", "2.6" if name == "GALAXY" else "0.1")]
+    cards += [*_DEPENDENCY_CARDS, ("SPGRP", "healpix"), ("SPGRPVAL", coadd.pix64), ("HPXPIXEL", coadd.pix64)]
+    cards += [("HPXNSIDE", 64), ("HPXNEST", True), ("SURVEY", coadd.survey), ("PROGRAM", coadd.program)]
     hdus = {
         "REDSHIFTS": coadd.redshifts,
         "FIBERMAP": coadd.fibermap[np.argsort(coadd.fibermap["TARGETID"])],
@@ -291,7 +272,7 @@ def write_redrock(path: Path, coadd: SimulatedCoadd, *, exp_fibermap: bool = Tru
         "TSNR2": coadd.tsnr2,
     }
     with path.open("wb") as stream:
-        write_hdu(stream, primary, checksum=False)
+        write_primary(stream, cards, bitpix=16)
         for name, table in hdus.items():
             if exp_fibermap or name != "EXP_FIBERMAP":
                 write_table(stream, name, table, checksum=False)

@@ -1,25 +1,8 @@
 """The columns of DR1's tables, and their units."""
 
-from typing import Any
+from skyharvest.simulate.fits_write import columns
 
-import numpy as np
-
-UNITS: dict[str, str] = {}
-"""Column name → unit, for columns that have one."""
-
-
-def _columns(text: str) -> np.dtype[Any]:
-    """Parse ``NAME:type[:unit]`` into a packed dtype; units (blanks written as ~) go to the table of units."""
-    fields: list[tuple[Any, ...]] = []
-    for word in text.split():
-        name, kind, *unit = word.split(":")
-        fields.append((name, *((kind[2:], (int(kind[:2]),)) if kind[0].isdigit() else (kind,))))
-        if unit:
-            UNITS[name] = unit[0].replace("~", " ")
-    return np.dtype(fields)
-
-
-FIBERMAP = _columns("""
+FIBERMAP = columns("""
     TARGETID:i8 COADD_FIBERSTATUS:i4 TARGET_RA:f8:deg TARGET_DEC:f8:deg PMRA:f4:mas~yr^-1 PMDEC:f4:mas~yr^-1
     REF_EPOCH:f4:yr FA_TARGET:i8 FA_TYPE:u1 OBJTYPE:S3 SUBPRIORITY:f8 OBSCONDITIONS:i4 RELEASE:i2 BRICKNAME:S8
     BRICKID:i4 BRICK_OBJID:i4 MORPHTYPE:S4 EBV:f4:mag FLUX_G:f4:nanomaggy FLUX_R:f4:nanomaggy FLUX_Z:f4:nanomaggy
@@ -33,7 +16,7 @@ FIBERMAP = _columns("""
     RMS_DELTA_X:f4:mm MEAN_DELTA_Y:f4:mm RMS_DELTA_Y:f4:mm MEAN_FIBER_RA:f8:deg STD_FIBER_RA:f4:arcsec
     MEAN_FIBER_DEC:f8:deg STD_FIBER_DEC:f4:arcsec MEAN_PSF_TO_FIBER_SPECFLUX:f4
 """)
-EXP_FIBERMAP = _columns("""
+EXP_FIBERMAP = columns("""
     TARGETID:i8 PRIORITY:i4 SUBPRIORITY:f8 NIGHT:i4 EXPID:i4 MJD:f8 TILEID:i4 EXPTIME:f8:s PETAL_LOC:i2
     DEVICE_LOC:i4 LOCATION:i8 FIBER:i4 FIBERSTATUS:i4 FIBERASSIGN_X:f4:mm FIBERASSIGN_Y:f4:mm LAMBDA_REF:f4:Angstrom
     PLATE_RA:f8:deg PLATE_DEC:f8:deg NUM_ITER:i8 FIBER_X:f8:mm FIBER_Y:f8:mm DELTA_X:f8:mm DELTA_Y:f8:mm
@@ -41,8 +24,8 @@ EXP_FIBERMAP = _columns("""
 """)
 _TRACERS = ("GPBDARK", "ELG", "GPBBRIGHT", "LYA", "BGS", "GPBBACKUP", "QSO", "LRG")
 _TSNR2_COLUMNS = [f"TSNR2_{tracer}{arm}:f4" for arm in ("_B", "_R", "_Z", "") for tracer in _TRACERS]
-TSNR2 = _columns(" ".join(["TARGETID:i8", *_TSNR2_COLUMNS]))
-SCORES = _columns(
+TSNR2 = columns(" ".join(["TARGETID:i8", *_TSNR2_COLUMNS]))
+SCORES = columns(
     " ".join(
         ["TARGETID:i8"]
         + [
@@ -53,7 +36,7 @@ SCORES = _columns(
         + _TSNR2_COLUMNS
     )
 )
-REDSHIFTS = _columns("""
+REDSHIFTS = columns("""
     TARGETID:i8 CHI2:f8 COEFF:10f8 Z:f8 ZERR:f8 ZWARN:i8 NPIXELS:i8 SPECTYPE:S6 SUBTYPE:S20 NCOEFF:i8 DELTACHI2:f8
 """)
-TILEPIX = _columns("TILEID:i4 SURVEY:S7 PROGRAM:S6 PETAL_LOC:i2 HEALPIX:i4")
+TILEPIX = columns("TILEID:i4 SURVEY:S7 PROGRAM:S6 PETAL_LOC:i2 HEALPIX:i4")

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from astropy.io.fits import Header
 
 from skyharvest.simulate.desi import columns
 from skyharvest.simulate.desi.coadd import (
@@ -34,7 +33,7 @@ from skyharvest.simulate.desi.sky import (
 from skyharvest.simulate.desi.sources import Sources, draw_sources
 from skyharvest.simulate.desi.tables import SMALL_DELTA_CHI2, tile_id
 from skyharvest.simulate.desi.truth import true_spectra, write_truth
-from skyharvest.simulate.fits_write import write_hdu, write_table
+from skyharvest.simulate.fits_write import write_primary, write_table
 from skyharvest.simulate.sha256sum import write_sha256sum
 
 log = logging.getLogger(__name__)
@@ -161,8 +160,7 @@ def write_tilepix(path: Path, listed: Iterable[tuple[str, str, int]]) -> None:
     ]
     table = np.array(rows, dtype=columns.TILEPIX)
     with path.open("wb") as stream:
-        primary = Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True)])
-        write_hdu(stream, primary, checksum=False)
+        write_primary(stream)
         write_table(stream, "TILEPIX", table, [("HPXNSIDE", 64), ("HPXNEST", True)], checksum=False)
 
 
@@ -170,16 +168,11 @@ def _replace(new: Path, out: Path, old: Path) -> None:
     """Put the finished pieces in place of an earlier run's, ``tilepix.fits`` last."""
     healpix = Path("spectro") / "redux" / SPECPROD / "healpix"
     tilepix = healpix / "tilepix.fits"
-    pieces = [
-        healpix / "main",
-        healpix / f"redux_{SPECPROD}_healpix.sha256sum",
-        Path("targets.csv"),
-        Path("truth.hdf5"),
-    ]
+    checksums = healpix / f"redux_{SPECPROD}_healpix.sha256sum"
     (out / healpix).mkdir(parents=True, exist_ok=True)
     old.mkdir()
     (out / tilepix).unlink(missing_ok=True)
-    for piece in pieces:
+    for piece in (healpix / "main", checksums, Path("targets.csv"), Path("truth.hdf5")):
         if (out / piece).exists():
             (out / piece).rename(old / piece.name)
         (new / piece).rename(out / piece)

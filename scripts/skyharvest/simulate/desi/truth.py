@@ -11,6 +11,7 @@ from skyharvest.core.arrays import Array, Floats
 from skyharvest.simulate.desi.coadd import SimulatedCoadd
 from skyharvest.simulate.desi.sky import ABSENT, COADDS, CsvRow, degrees, pixel, unit
 from skyharvest.simulate.desi.spectrograph import ARMS
+from skyharvest.simulate.fits_write import columns
 
 MATCH_ARCSEC = 1.0
 REPORT_ARCSEC = 3.0
@@ -68,18 +69,8 @@ def _expected(csv_rows: Sequence[CsvRow], spectra: Mapping[str, Array]) -> tuple
         Structured arrays, the datasets of ``truth.hdf5``.
     """
     fibers = unit(spectra["ra"], spectra["dec"])
-    rows = np.zeros(
-        len(csv_rows),
-        [
-            ("row", "i8"),
-            ("status", "S12"),
-            ("n_spectra", "i8"),
-            ("nearest_arcsec", "f8"),
-            ("n_within_report_radius", "i8"),
-            ("pix64", "i8"),
-            ("missing_coadds", "i8"),
-        ],
-    )
+    of_row = "row:i8 status:S12 n_spectra:i8 nearest_arcsec:f8 n_within_report_radius:i8 pix64:i8 missing_coadds:i8"
+    rows = np.zeros(len(csv_rows), columns(of_row))
     matches: list[tuple[int, int, float]] = []
     for i, row in enumerate(csv_rows):
         if row.status == "rejected":
@@ -103,7 +94,7 @@ def _expected(csv_rows: Sequence[CsvRow], spectra: Mapping[str, Array]) -> tuple
         nearest = distance.min() if reported.any() else np.nan
         rows[i] = (i, status.encode(), len(matched), nearest, reported.sum(), pixel(at), missing)
         matches += [(i, int(spectrum), float(distance[spectrum])) for spectrum in matched]
-    return rows, np.array(matches, dtype=[("row", "i8"), ("spectrum", "i8"), ("separation_arcsec", "f8")])
+    return rows, np.array(matches, columns("row:i8 spectrum:i8 separation_arcsec:f8"))
 
 
 def write_truth(path: Path, csv_rows: Sequence[CsvRow], observed: Sequence[Mapping[str, Array]]) -> None:

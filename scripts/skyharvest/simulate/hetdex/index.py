@@ -6,44 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.io.fits import Header
 
 from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
-from skyharvest.simulate.fits_write import write_hdu, write_table
+from skyharvest.simulate.fits_write import columns, write_primary, write_table
 from skyharvest.simulate.hetdex.cube import REACH
 from skyharvest.simulate.hetdex.ifu import flaws, lit_spaxels
 from skyharvest.simulate.positions import separation_arcsec
 
-INDEX = np.dtype(
-    [
-        ("shotid", "i8"),
-        ("ifuslot", "S3"),
-        ("ra_cen", "f4"),
-        ("dec_cen", "f4"),
-        ("flag", "f4"),
-        ("flag_badamp", "f4"),
-        ("flag_badfib", "f4"),
-        ("flag_meteor", "f4"),
-        ("flag_satellite", "f4"),
-        ("flag_shot", "f4"),
-        ("flag_throughput", "f4"),
-        ("field", "S12"),
-        ("objid", "S18"),
-        ("date", "i4"),
-        ("obsid", "i4"),
-        ("ra_shot", "f8"),
-        ("dec_shot", "f8"),
-        ("pa", "f8"),
-        ("n_ifu", "i4"),
-        ("fwhm_virus", "f4"),
-        ("fwhm_virus_err", "f4"),
-        ("response_4540", "f4"),
-        ("exptime", "f4"),
-        ("mjd", "f8"),
-        ("fluxlimit_4600", "f4"),
-    ]
-)
+INDEX = columns("""
+    shotid:i8 ifuslot:S3 ra_cen:f4 dec_cen:f4 flag:f4 flag_badamp:f4 flag_badfib:f4 flag_meteor:f4 flag_satellite:f4
+    flag_shot:f4 flag_throughput:f4 field:S12 objid:S18 date:i4 obsid:i4 ra_shot:f8 dec_shot:f8 pa:f8 n_ifu:i4
+    fwhm_virus:f4 fwhm_virus_err:f4 response_4540:f4 exptime:f4 mjd:f8 fluxlimit_4600:f4
+""")
 
 
 @dataclass(frozen=True)
@@ -116,7 +91,6 @@ def index_rows(
 
 def write_index(path: Path, rows: Array) -> None:
     """Write ``ifu-index.fits``."""
-    primary = Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True)])
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        write_hdu(stream, primary, checksum=False)
+        write_primary(stream)
         write_table(stream, "IFU-INDEX", rows, checksum=False)

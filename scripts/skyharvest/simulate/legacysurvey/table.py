@@ -9,27 +9,20 @@ import numpy as np
 
 from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
+from skyharvest.simulate.fits_write import columns
 from skyharvest.simulate.legacysurvey.brick import BANDS, FWHM, inside_box
 from skyharvest.simulate.legacysurvey.layout import SIDE, SIZE, Brick
 from skyharvest.simulate.positions import separation_arcsec
 
-COLUMNS = np.dtype(
-    [
-        ("brickname", "S8"),
-        ("ra", "f8"),
-        ("dec", "f8"),
-        *((f"nexp_{band}", "i2") for band in BANDS),
-        *((f"nexphist_{band}", "i4", (11,)) for band in BANDS),
-        ("nobjs", "i4"),
-        *((f"psfsize_{band}", "f4") for band in BANDS),
-        ("ra1", "f8"),
-        ("ra2", "f8"),
-        ("dec1", "f8"),
-        ("dec2", "f8"),
-        ("area", "f4"),
-        ("survey_primary", "?"),
-    ]
-)
+
+def _of_bands(column: str) -> str:
+    return " ".join(column.format(band) for band in BANDS)
+
+
+COLUMNS = columns(f"""
+    brickname:S8 ra:f8 dec:f8 {_of_bands("nexp_{}:i2")} {_of_bands("nexphist_{}:11i4")} nobjs:i4
+    {_of_bands("psfsize_{}:f4")} ra1:f8 ra2:f8 dec1:f8 dec2:f8 area:f4 survey_primary:?
+""")
 """Those of the real tables that matter here."""
 
 _NORTH_DEC = 32.375  # north of it, in the north galactic cap, the northern images count (desitarget)
