@@ -9,6 +9,7 @@ from a local disk, as one of a single spectrum does, and there are fewer files.
 """
 
 import base64
+import io
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +18,15 @@ import h5py
 import numpy as np
 
 from skyharvest.browser.encoding import columns, encode, json_values, rows_as_text, runs, text
-from skyharvest.browser.images import color_png
 from skyharvest.browser.sources import OpenFile, Sources
+from skyharvest.core.arrays import Array
 from skyharvest.products.spectra import read_spectra
+from skyharvest.surveys.legacysurvey.colors import lupton, shown_planes, sky_noise
 
 Json = dict[str, Any]
 
 ROWS_PER_FILE = 16
+NO_DATA = 205  # grey of pixels that no image has: the page's own
 COMBINED = "combined"  # what pages call the kind of spectra ``spectrum``
 
 
@@ -175,3 +178,29 @@ def _picture(group: h5py.Group, rows: Sequence[int]) -> Json:
     if all(name in group for name in ("x", "y", "x0", "y0")):
         picture["at"] = [float(group[axis][best] - group[f"{axis}0"][best]) for axis in ("x", "y")]
     return picture
+
+
+def color_png(image: Array, bands: Sequence[str]) -> bytes:
+    """Return a cutout as PNG, North (the last row) up, in the colours of contact sheets.
+
+    Parameters
+    ----------
+    image
+        (band, size, size) nanomaggy; NaN where there is no image.
+    bands
+        Their names.
+
+    Returns
+    -------
+    bytes
+        A PNG of size x size pixels, RGB.
+    """
+    from PIL import Image  # noqa: PLC0415 (only where there are images)
+
+    pixels = np.full((*image.shape[1:], 3), NO_DATA, np.uint8)
+    planes, _ = shown_planes(image, bands)
+    if planes:
+        pixels = lupton(planes, sky_noise(planes), pixels)
+    packed = io.BytesIO()
+    Image.fromarray(pixels[::-1]).save(packed, "PNG", optimize=True)
+    return packed.getvalue()

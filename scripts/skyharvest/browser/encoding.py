@@ -12,9 +12,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from skyharvest.core.arrays import Array
 
 _LEVEL = 6  # of zlib: higher ones gain nothing
 

@@ -10,13 +10,14 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from skyharvest.core.arrays import Array
 from skyharvest.core.errors import HarvestError, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
 from skyharvest.harvest.shown import PIXELS
 from skyharvest.products import spectra as of_spectra
 from skyharvest.products.spectra import Spectra
-from skyharvest.products.values import Array, installed, listed, nearest, plain, unit_of, values_of
+from skyharvest.products.values import installed, listed, nearest, plain, unit_of, values_of
 from skyharvest.surveys import SURVEYS
 
 Rows = int | slice | Sequence[int] | npt.NDArray[Any] | None

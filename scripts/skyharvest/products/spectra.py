@@ -5,14 +5,11 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.shown import ReaderDescription
 from skyharvest.products.values import installed, listed, values_of
-
-Array = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
 
 MORE = ("lsf_sigma", "resolution", "coverage")
 

@@ -8,12 +8,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
-
-Array = npt.NDArray[Any]
 
 
 def values_of(dataset: h5py.Dataset, index: Any) -> Any:

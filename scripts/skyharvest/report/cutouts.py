@@ -86,7 +86,7 @@ def contact_sheet(harvest: Harvested) -> list[Picture]:
             alt = f"Contact sheet of the {counted(pixel.results, 'cutout')} in pixel {pixel.pix16}."
             name = f"{harvest.name}_contact_sheet"
             words = f"Cutouts in pixel {pixel.pix16}, the one with most of them that has a contact sheet."
-            return [Picture(name, "contact_sheet", alt, png, png, "png", "Contact sheet", words)]
+            return [Picture(name, "Contact sheet", words, alt, png, png, "png")]
     return []
 
 

@@ -16,18 +16,9 @@ from skyharvest.surveys import SURVEYS
 
 @dataclass
 class Harvested:
-    """What a survey's run has left.
-
-    Attributes
-    ----------
-    crossmatches
-        Directory of the assembled files.
-    files
-        The journal's lines of the plan's files.
-    """
+    """What a survey's run has left; ``files``: the journal's lines of the plan's files."""
 
     results: Path
-    crossmatches: Path
     config: Mapping[str, Any]
     rows: Rows
     summary: dict[str, Any]
@@ -49,7 +40,7 @@ class Harvested:
 
     def crossmatch(self, pix16: int) -> Path:
         """Return where the assembled file of an NSIDE=16 pixel stands."""
-        return self.survey.crossmatch(self.crossmatches, pix16)
+        return self.survey.crossmatch(self.results / f"{self.name}_crossmatches", pix16)
 
 
 def read_harvest(name: str, results: Path, config: Mapping[str, Any]) -> Harvested:
@@ -57,10 +48,6 @@ def read_harvest(name: str, results: Path, config: Mapping[str, Any]) -> Harvest
 
     Parameters
     ----------
-    name
-        One of `skyharvest.surveys.SURVEYS`.
-    results
-        The run's results.
     config
         As `skyharvest.config.load.validate` returns it.
 
@@ -79,7 +66,6 @@ def read_harvest(name: str, results: Path, config: Mapping[str, Any]) -> Harvest
     paths = [survey.crossmatch(crossmatches, pix16) for pix16 in plan.searched]
     return Harvested(
         results=results,
-        crossmatches=crossmatches,
         config=config,
         rows=rows,
         summary=summary,

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from skyharvest.core.atomic import atomic_path
-from skyharvest.report.names import TITLES, caption
 
 ASSETS = Path(__file__).with_name("assets")
 MIME = {"svg": "image/svg+xml", "png": "image/png"}
@@ -45,36 +44,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: its name in files, its kind (`skyharvest.report.names`), what it says in words, and its content.
+    """A figure: its name in files, heading and caption, and what it says in words.
 
-    Attributes
-    ----------
-    content
-        SVG of the light scheme, as it goes to a file; or PNG.
-    shown
-        The same for the page.
-    title, text
-        Heading and caption; those of the kind unless given.
+    ``content`` goes to a file, ``shown`` to the page: SVG, of the light scheme or of both; or PNG.
     """
 
     name: str
-    kind: str
+    heading: str
+    caption: str
     alt: str
     content: bytes
     shown: bytes
     suffix: str = "svg"
-    title: str = ""
-    text: str = ""
-
-    @property
-    def heading(self) -> str:
-        """The figure's heading."""
-        return self.title or TITLES[self.kind]
-
-    @property
-    def caption(self) -> str:
-        """The figure's caption."""
-        return self.text or caption(self.kind)
 
     @property
     def url(self) -> str:

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from skyharvest.report.names import TITLES, caption
 from skyharvest.report.page import Picture
 
 Drawing = tuple[Figure, str]
@@ -115,7 +116,7 @@ def svg_picture(survey: str, kind: str, figure: Figure, alt: str) -> Picture:
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     drawn = out.getvalue().replace(f"'{FONT}'", FONTS)
-    return Picture(f"{survey}_{kind}", kind, alt, drawn.encode(), _for_page(drawn).encode())
+    return Picture(f"{survey}_{kind}", TITLES[kind], caption(kind), alt, drawn.encode(), _for_page(drawn).encode())
 
 
 def _for_page(text: str) -> str:

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from skyharvest.browser import data as browserdata
+from skyharvest.browser.data import NO_DATA, color_png
 from skyharvest.browser.encoding import encode, runs
-from skyharvest.browser.images import NO_DATA, color_png
 from skyharvest.browser.page import write_page
 from skyharvest.browser.sources import opened
 from skyharvest.core import cli
