@@ -65,15 +65,7 @@ def sections(
     versions: Mapping[str, str],
     about: tuple[str, str],
 ) -> tuple[list[Section], list[Harvested]]:
-    """Return all sections, and what they were made from.
-
-    Parameters
-    ----------
-    surveys
-        Those to report on.
-    about
-        The configuration as YAML, and its digest.
-    """
+    """Return all sections, and what they were made from; ``about``: the configuration as YAML, and its digest."""
     harvests = [read_harvest(name, results, config) for name in surveys]
     with styled():
         drawn = [*(survey_section(harvest) for harvest in harvests), costs(harvests, results)]

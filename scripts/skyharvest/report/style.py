@@ -22,11 +22,13 @@ Drawing = tuple[Figure, str]
 
 WIDTH = 3.9  # inches
 INK, MUTED, FAINT, PAPER = "#1d2731", "#5f6b77", "#dfe4ea", "#fefefe"
-SCHEMES = {
-    "light": {INK: INK, MUTED: MUTED, FAINT: FAINT, PAPER: PAPER},
-    "dark": {INK: "#e4e9ee", MUTED: "#9ba7b3", FAINT: "#343d47", PAPER: "#171c22"},
+ROLES = {
+    INK: ("--ink", "#e4e9ee"),
+    MUTED: ("--muted", "#9ba7b3"),
+    FAINT: ("--faint", "#343d47"),
+    PAPER: ("--paper", "#171c22"),
 }
-ROLES = {INK: "--ink", MUTED: "--muted", FAINT: "--faint", PAPER: "--paper"}
+"""Colour of the light scheme → its name on the page, and the dark scheme's colour."""
 
 MAIN, LOST, THIRD, FOURTH, REST = "#3f7fb5", "#d58936", "#4f9d7e", "#9170b5", "#8a95a1"
 """Of what there is to show; each stands out from both papers."""
@@ -121,11 +123,10 @@ def svg_picture(survey: str, kind: str, figure: Figure, alt: str) -> Picture:
 
 def _for_page(text: str) -> str:
     """Return the SVG with the colours of both schemes: the reader's is taken."""
-    for colour, role in ROLES.items():
+    for colour, (role, _) in ROLES.items():
         text = text.replace(colour, f"var({role})")
-    light, dark = (
-        "".join(f"{ROLES[colour]}:{value};" for colour, value in SCHEMES[name].items()) for name in ("light", "dark")
-    )
+    light = "".join(f"{role}:{colour};" for colour, (role, _) in ROLES.items())
+    dark = "".join(f"{role}:{colour};" for role, colour in ROLES.values())
     rules = f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
     head, tag, rest = text.partition("<defs>")
     return f"{head}{rules}{tag}{rest}"

@@ -133,9 +133,6 @@ class _Layout:
         healpix = healpy.ang2pix(16, lon % 360, lat, nest=True, lonlat=True)
         self.rows.append(CsvRow(name, ra or repr(lon), repr(lat), str(healpix), status))
 
-    def bad_row(self, name: str, ra: str, dec: str, healpix: str = "") -> None:
-        self.rows.append(CsvRow(name, ra, dec, healpix, "rejected"))
-
     def edge(self, inside: int, outside: int) -> tuple[Floats, Floats]:
         """Return the middle of the edge between two pixels, and the direction from the one's center to it."""
         center = np.stack(healpy.pix2vec(64, inside, nest=True))
@@ -272,12 +269,15 @@ class _Layout:
         self.row("not-covered-pole", "not_covered", unit(10.0, 90.0), ra="10.0")
 
     def _bad(self) -> None:
-        self.bad_row("bad-ra-empty", "", "1.8", "1702")
-        self.bad_row("bad-dec-empty", "149.5", "", "1702")
-        self.bad_row("bad-ra-abc", "abc", "1.8", "1702")
-        self.bad_row("bad-dec-95", "149.5", "95.0")
-        self.bad_row("bad-ra-400", "400.0", "1.8")
-        self.bad_row("bad-ra-minus-200", "-200.0", "1.8")
-        self.bad_row("bad-sexagesimal", "09:57:51.7", "+01:47:37", "1702")
-        self.bad_row("bad-nan", "nan", "1.8", "1702")
-        self.bad_row("bad-inf", "149.5", "inf")
+        for name, ra, dec, healpix in (
+            ("bad-ra-empty", "", "1.8", "1702"),
+            ("bad-dec-empty", "149.5", "", "1702"),
+            ("bad-ra-abc", "abc", "1.8", "1702"),
+            ("bad-dec-95", "149.5", "95.0", ""),
+            ("bad-ra-400", "400.0", "1.8", ""),
+            ("bad-ra-minus-200", "-200.0", "1.8", ""),
+            ("bad-sexagesimal", "09:57:51.7", "+01:47:37", "1702"),
+            ("bad-nan", "nan", "1.8", "1702"),
+            ("bad-inf", "149.5", "inf", ""),
+        ):
+            self.rows.append(CsvRow(name, ra, dec, healpix, "rejected"))
