@@ -255,16 +255,15 @@ def write_redrock(path: Path, coadd: SimulatedCoadd, *, exp_fibermap: bool = Tru
     """Write the redrock file of a coadd: its tables are sorted by TARGETID, FIBERMAP's order is another."""
     stars = ("A", "B", "CV", "F", "G", "K", "M", "WD")
     templates = ["GALAXY", "QSO:::HIZ", "QSO:::LOZ", *(f"STAR:::{name}" for name in stars)]
-    cards: list[tuple[Any, ...]] = [
-        ("COMMENT", "  FITS (Flexible Image Transport System) format is defined in 'Astronomy"),
-        ("COMMENT", "  and Astrophysics', volume 376, page 359; bibcode: 2001A&A...376..359H "),
-        ("LONGSTRN", "OGIP 1.0"),
-        ("RRVER", "0.17.0", "Redrock version"),
-    ]
+    cards: list[tuple[Any, ...]] = [("LONGSTRN", "OGIP 1.0"), ("RRVER", "0.17.0", "Redrock version")]
     for i, name in enumerate(templates):
         cards += [(f"TEMNAM{i:02d}", name), (f"TEMVER{i:02d}", "2.6" if name == "GALAXY" else "0.1")]
     cards += [*_DEPENDENCY_CARDS, ("SPGRP", "healpix"), ("SPGRPVAL", coadd.pix64), ("HPXPIXEL", coadd.pix64)]
     cards += [("HPXNSIDE", 64), ("HPXNEST", True), ("SURVEY", coadd.survey), ("PROGRAM", coadd.program)]
+    cards += [
+        ("COMMENT", "  FITS (Flexible Image Transport System) format is defined in 'Astronomy"),
+        ("COMMENT", "  and Astrophysics', volume 376, page 359; bibcode: 2001A&A...376..359H "),
+    ]
     hdus = {
         "REDSHIFTS": coadd.redshifts,
         "FIBERMAP": coadd.fibermap[np.argsort(coadd.fibermap["TARGETID"])],
