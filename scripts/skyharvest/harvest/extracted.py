@@ -26,12 +26,11 @@ The list appears when all files of the job are there, and tells without opening 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
@@ -56,7 +55,7 @@ class Files:
     n_searched: list[int]
 
 
-def write_files(file: h5py.File, files: Files, own: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
+def write_files(file: h5py.File, files: Files, own: Mapping[str, Array] | None = None) -> None:
     """Write the group ``files``, with columns of the survey's own."""
     texts = {
         "path": files.path,

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from skyharvest.core.arrays import Array, Bools, Floats, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
@@ -34,8 +35,6 @@ from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import read_files
 from skyharvest.harvest.plan import Unit
 from skyharvest.harvest.survey import Survey
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -60,7 +59,7 @@ class Ledger:
     survey: Survey
     status: npt.NDArray[np.str_]
     n_spectra: Ints
-    nearest_arcsec: npt.NDArray[np.float64]
+    nearest_arcsec: Floats
     n_within: Ints
     pix64: Ints
     missing: Ints
@@ -163,16 +162,14 @@ def _rejected_rows(rejected: Path) -> Ints:
         csv.field_size_limit(limit)
 
 
-def _by_unit(plan: npt.NDArray[Any], survey: Survey) -> Iterator[tuple[Unit, Ints]]:
+def _by_unit(plan: Array, survey: Survey) -> Iterator[tuple[Unit, Ints]]:
     """Yield each unit of the plan with the CSV rows that it is searched for."""
     units, starts = np.unique(survey.units(plan), return_index=True)
     # Of an empty plan np.split still makes one part.
     yield from zip(units.tolist(), np.split(plan["row"], starts[1:]), strict=False)
 
 
-def _check_assembled(
-    made: Ledger, row: Ints, pix16: Ints, *, planned: npt.NDArray[np.bool_], crossmatches: Path, name: str
-) -> None:
+def _check_assembled(made: Ledger, row: Ints, pix16: Ints, *, planned: Bools, crossmatches: Path, name: str) -> None:
     """Compare the spectra that the assembled files hold with those that were extracted, CSV row by CSV row."""
     assembled = np.zeros(len(made.status), np.int64)
     for pixel in np.unique(pix16[planned[row]]).tolist():

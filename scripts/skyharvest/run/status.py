@@ -13,11 +13,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Bools
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest import run_record
 from skyharvest.harvest.demo import DEMO_CSV
@@ -317,9 +317,7 @@ def _n_rows(path: Path) -> int:
         csv.field_size_limit(limit)
 
 
-def _status_of_rows(
-    plan: npt.NDArray[Any], done: Mapping[Unit, Sequence[Line]], survey: Survey
-) -> npt.NDArray[np.str_]:
+def _status_of_rows(plan: Array, done: Mapping[Unit, Sequence[Line]], survey: Survey) -> npt.NDArray[np.str_]:
     """Return the status of every CSV row of the plan.
 
     Parameters
@@ -334,13 +332,13 @@ def _status_of_rows(
     rows, row_at = np.unique(plan["row"], return_inverse=True)
     units, unit_at = np.unique(survey.units(plan), return_inverse=True)
 
-    def any_unit(flags: Iterable[bool]) -> npt.NDArray[np.bool_]:
+    def any_unit(flags: Iterable[bool]) -> Bools:
         """Return, for each row, whether a flag holds for any of its units."""
         found = np.zeros(len(rows), bool)
         found[row_at[np.fromiter(flags, bool, len(units))[unit_at]]] = True
         return found
 
-    def with_file(status: str) -> npt.NDArray[np.bool_]:
+    def with_file(status: str) -> Bools:
         return any_unit(any(line.status == status for line in done.get(unit, ())) for unit in units.tolist())
 
     matched = [row for lines in done.values() for line in lines for row in line.rows]

@@ -28,8 +28,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
@@ -37,9 +37,6 @@ from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
 from skyharvest.targets.csv_columns import write_csv_columns
 from skyharvest.targets.settings import Targets
-
-Array = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
 
 BATCH_ROWS = 64  # spectra combined at once: about 100 MB of float64 work space
 REDSHIFT_TYPES = {"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "SPECTYPE": "S6", "SUBTYPE": "S20", "DELTACHI2": "f8"}
@@ -293,7 +290,7 @@ def _check_grids(files: Sequence[h5py.File]) -> None:
                 raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {files[0].filename}")
 
 
-def _combined_wave(file: h5py.File) -> npt.NDArray[np.float64]:
+def _combined_wave(file: h5py.File) -> Floats:
     arms = {arm: Arm(file[arm]["wavelength"][:], *[np.zeros((0, len(file[arm]["wavelength"])))] * 3) for arm in ARMS}
     return combine_cameras(arms)[0]
 

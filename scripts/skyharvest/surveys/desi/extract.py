@@ -29,14 +29,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest import __version__
 from skyharvest.archive.archive import Archive, Cost, is_url
+from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import Files, write_files
@@ -50,9 +50,6 @@ from skyharvest.surveys.desi.spectra import stack_columns
 
 log = logging.getLogger(__name__)
 
-Array = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 FORMAT = "skyharvest extracted DESI coadds 2"
 BATCH_ROWS = 128  # spectra held at once: 57 MB with their resolution

@@ -7,12 +7,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skyharvest.archive.archive import Archive
+from skyharvest.core.arrays import Array, Bools, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError, MalformedFile
@@ -23,8 +23,6 @@ from skyharvest.surveys.desi.release import Release
 
 log = logging.getLogger(__name__)
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 TARGET_DTYPE = np.dtype([("pix64", "i8"), ("row", "i8"), ("ra", "f8"), ("dec", "f8"), ("targetid", "i8")])
 """A row per (pixel to search, target) pair, sorted by pixel, then CSV row; ``ra``, ``dec`` in degrees; ``targetid`` is
@@ -69,7 +67,7 @@ class Plan:
 
     coadds: Coadds
     n_targets: Ints
-    targets: npt.NDArray[Any]
+    targets: Array
     pix16: Ints
     n_accepted: int
     n_covered: int
@@ -121,7 +119,7 @@ def read_tilepix(path: Path, nside: int) -> Coadds:
     return Coadds(np.asarray(coadds["f0"]).astype(str), np.asarray(coadds["f1"]).astype(str), pix64)
 
 
-def _are_names(values: npt.NDArray[np.bytes_]) -> npt.NDArray[np.bool_]:
+def _are_names(values: npt.NDArray[np.bytes_]) -> Bools:
     return np.isin(values, [value for value in np.unique(values).tolist() if NAME.fullmatch(value)])
 
 
@@ -145,7 +143,7 @@ def cached_tilepix(archive: Archive, release: Release, cache: Path) -> Coadds:
 
 def make_plan(
     listed: Coadds,
-    targets: dict[str, npt.NDArray[Any]],
+    targets: dict[str, Array],
     *,
     nside: int,
     surveys: Sequence[str],
@@ -231,11 +229,11 @@ def write_plan(plan: Plan, directory: Path) -> None:
     write_array(directory / "plan_targets.npy", plan.targets)
 
 
-def _digest(targets: npt.NDArray[Any]) -> str:
+def _digest(targets: Array) -> str:
     return hashlib.blake2b(targets.tobytes(), digest_size=8).hexdigest()
 
 
-def targets_of_pixel(path: Path, pix64: int) -> npt.NDArray[Any]:
+def targets_of_pixel(path: Path, pix64: int) -> Array:
     """Return the rows of ``plan_targets.npy`` for one pixel, reading little more than those."""
     pairs = np.load(path, mmap_mode="r", allow_pickle=False)
     if pairs.dtype != TARGET_DTYPE:

@@ -29,8 +29,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
@@ -40,8 +40,6 @@ from skyharvest.surveys.hetdex.map_files import read_maps, write_fits, write_map
 from skyharvest.surveys.hetdex.maps import Maps, concatenate
 from skyharvest.surveys.hetdex.plan import AFTER_2017
 from skyharvest.targets.csv_columns import write_csv_columns
-
-Array = npt.NDArray[Any]
 
 SPECTRA, OPTIMAL = ("spectrum_flux", "spectrum_error", "spectrum_coverage"), ("optimal_flux", "optimal_error")
 UNITS = {"ra": "deg", "dec": "deg", "x": "spaxel", "y": "spaxel", "separation_arcsec": "arcsec"}
@@ -173,13 +171,13 @@ def _write_index(hetdex: h5py.Group, cubes: Array, found: dict[str, Array]) -> N
     hdf5.write_column(hetdex, "in_2017", found["shotid"] < AFTER_2017)
 
 
-def _groups(plan: Array, rows: Array) -> npt.NDArray[np.int64]:
+def _groups(plan: Array, rows: Array) -> Ints:
     """Return the group of positions, (n,), that each CSV row belongs to."""
     of_row, at = np.unique(plan["row"], return_index=True)
     return np.asarray(plan["epoch_group"][at][np.searchsorted(of_row, rows)], np.int64)
 
 
-def _n_epochs(groups: Array, pairs: Array) -> npt.NDArray[np.int64]:
+def _n_epochs(groups: Array, pairs: Array) -> Ints:
     """Return the number of shots of each row's group.
 
     Parameters

@@ -27,14 +27,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest import __version__
 from skyharvest.archive.archive import Archive, is_url
 from skyharvest.archive.download import downloaded
+from skyharvest.core.arrays import Array, Bools
 from skyharvest.core.errors import Absent, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import Files, write_files
@@ -85,7 +85,7 @@ class WantedSpectra:
     maps: MapRequest | None = None
     check_absence: Callable[[], None] | None = None
 
-    def request(self, path: str, targets: npt.NDArray[Any]) -> str:
+    def request(self, path: str, targets: Array) -> str:
         """Return 32 hex digits of what decides the content of a cube's file, but for what the archive holds.
 
         Parameters
@@ -125,7 +125,7 @@ class Extracted:
 
 
 def extract_cube(
-    archive: Archive, path: str, targets: npt.NDArray[Any], out: Path, *, wanted: WantedSpectra, scratch: Path
+    archive: Archive, path: str, targets: Array, out: Path, *, wanted: WantedSpectra, scratch: Path
 ) -> Extracted:
     """Extract the spectra of a cube's targets into one file.
 
@@ -181,11 +181,11 @@ class _Found:
     """What a cube holds: spectra of all its targets, and maps of those that have one."""
 
     spectra: CubeSpectra
-    has_spectrum: npt.NDArray[np.bool_]
+    has_spectrum: Bools
     maps: Maps | None = None
 
 
-def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: WantedSpectra, scratch: Path) -> _Found:
+def _read(archive: Archive, path: str, targets: Array, wanted: WantedSpectra, scratch: Path) -> _Found:
     def read(place: Archive) -> _Found:
         with place.open(path):
             pass  # says if it is absent, or was wrong twice
@@ -213,7 +213,7 @@ def _read(archive: Archive, path: str, targets: npt.NDArray[Any], wanted: Wanted
         return read(local)
 
 
-def _write(file: "h5py.File", path: str, targets: npt.NDArray[Any], of_cube: _Found | None, made: Extracted) -> None:
+def _write(file: "h5py.File", path: str, targets: Array, of_cube: _Found | None, made: Extracted) -> None:
     write_files(
         file, Files([path], [SURVEY.kind], [made.status], [made.reason], beside=[""], n_searched=[len(targets)])
     )

@@ -6,12 +6,12 @@ Source of the format: HETDEX Public Data Release 1, the table of the IFU index's
 import logging
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skyharvest.archive.archive import Archive
+from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.clean_rows import keep_first, keep_usable
@@ -21,7 +21,7 @@ from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
-Index = npt.NDArray[Any]
+Index = Array
 """Structured array of `CUBE_DTYPE`, a row per cube, sorted by shotid, then ifuslot, without duplicates."""
 
 NEEDED = ("shotid", "ifuslot", "ra_cen", "dec_cen", "flag")
@@ -100,14 +100,14 @@ def _holds(hdu: HDU, name: str, kinds: str) -> bool:
     return column.dtype.kind in kinds and not column.is_logical
 
 
-def _slots(values: npt.NDArray[Any]) -> npt.NDArray[np.bytes_]:
+def _slots(values: Array) -> npt.NDArray[np.bytes_]:
     """Return each ifuslot as three digits, or empty where it is not a number of up to three digits."""
     distinct, number = np.unique(values, return_inverse=True)
     texts = [value.strip() if isinstance(value, bytes) else b"%d" % value for value in distinct.tolist()]
     return np.array([text.zfill(3) if SLOT.fullmatch(text) else b"" for text in texts], "S3")[number]
 
 
-def _usable(hdu: HDU, cubes: Index, ifuslot: npt.NDArray[Any]) -> Index:
+def _usable(hdu: HDU, cubes: Index, ifuslot: Array) -> Index:
     """Return the rows that name a cube and a place on the sky; warn of the others."""
     first, last = SHOTIDS
     usable = (cubes["shotid"] >= first) & (cubes["shotid"] <= last) & (cubes["ifuslot"] != b"")

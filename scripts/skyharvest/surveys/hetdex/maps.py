@@ -19,9 +19,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from skyharvest.core.arrays import Bools, Float32s, Floats
+from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.sky.spectral_lines import rest_wave
 from skyharvest.surveys.hetdex import settings
@@ -172,7 +171,7 @@ class Maps:
         values = {card: value if isinstance(value, str) else float(value[i]) for card, value in self.cards.items()}
         return {card: value for card, value in values.items() if isinstance(value, str) or np.isfinite(value)}
 
-    def take(self, index: npt.NDArray[Any]) -> "Maps":
+    def take(self, index: Array) -> "Maps":
         """Return the maps of some sources: their numbers, or (n,) bool."""
         arrays: dict[str, Any] = {name: getattr(self, name)[index] for name in ARRAYS}
         cards = {card: value if isinstance(value, str) else value[index] for card, value in self.cards.items()}

@@ -5,12 +5,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest.archive.archive import is_url
+from skyharvest.core.arrays import Array, Bools, Floats, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
@@ -21,8 +20,6 @@ from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 TARGET_DTYPE = np.dtype(
     [
@@ -67,7 +64,7 @@ class Plan:
 
     cubes: Index
     n_targets: Ints
-    targets: npt.NDArray[Any]
+    targets: Array
     needed: Ints
     n_accepted: int
     n_covered: int
@@ -76,7 +73,7 @@ class Plan:
 
 def make_plan(
     index: Index,
-    targets: dict[str, npt.NDArray[Any]],
+    targets: dict[str, Array],
     *,
     min_flag: float | None = None,
     fields: Sequence[str] | None = None,
@@ -133,7 +130,7 @@ def make_plan(
     )
 
 
-def _of_fields(index: Index, fields: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _of_fields(index: Index, fields: Sequence[str]) -> Bools:
     """Tell which cubes are of the fields; fail if none is, warn of fields without any."""
     known = sorted(name.decode("latin-1") for name in np.unique(index["field"]).tolist() if name)
     absent = [name for name in fields if name not in known]
@@ -233,7 +230,7 @@ def write_plan(plan: Plan, directory: Path, release: Release, root: str) -> None
         temporary.write_text("".join(f"{root}/{path}\n" for path in paths), encoding="utf-8")
 
 
-def _digest(targets: npt.NDArray[Any], seeing: np.float32) -> str:
+def _digest(targets: Array, seeing: np.float32) -> str:
     """Return 16 hex digits of what was given: the separation is calculated, on each kind of processor a bit apart."""
     digest = hashlib.blake2b(seeing.tobytes(), digest_size=8)
     for name in ("row", "ra", "dec", "epoch_group", "wave"):
@@ -241,7 +238,7 @@ def _digest(targets: npt.NDArray[Any], seeing: np.float32) -> str:
     return digest.hexdigest()
 
 
-def targets_of_cube(path: Path, shotid: int, ifuslot: str) -> npt.NDArray[Any]:
+def targets_of_cube(path: Path, shotid: int, ifuslot: str) -> Array:
     """Return the rows of ``plan_targets.npy`` for one cube, reading little more than those."""
     return rows_where(path, TARGET_DTYPE, ("shotid", "ifuslot"), (shotid, ifuslot.encode()))
 

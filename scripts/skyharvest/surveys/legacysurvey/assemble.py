@@ -33,15 +33,13 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from skyharvest.core.arrays import Array
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
 from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.targets.csv_columns import write_csv_columns
-
-Array = npt.NDArray[Any]
 
 COLUMNS = {"ra": "deg", "dec": "deg", "x": "pixel", "y": "pixel", "x0": "pixel", "y0": "pixel", "n_bricks": None}
 WHOLE = ("x0", "y0", "n_bricks")  # of these, whole numbers

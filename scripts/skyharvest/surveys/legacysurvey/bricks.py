@@ -11,13 +11,12 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skyharvest.archive.archive import Archive
-from skyharvest.core.arrays import Bools, Floats, Ints
+from skyharvest.core.arrays import Array, Bools, Floats, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import CHUNK, LocalFile, Source
 from skyharvest.formats.clean_rows import keep_first, keep_usable
@@ -29,7 +28,7 @@ from skyharvest.surveys.legacysurvey.release import Release
 log = logging.getLogger(__name__)
 
 
-Bricks = npt.NDArray[Any]
+Bricks = Array
 """Structured array of `BRICK_DTYPE`; of one region sorted by brickname, each once."""
 
 BRICK_DTYPE = np.dtype(

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from skyharvest.core.arrays import Array, Ints
+from skyharvest.core.arrays import Array, Bools, Floats, Ints
 from skyharvest.formats.tiled_image import Box
 from skyharvest.surveys.legacysurvey.brick_images import BrickImages
 from skyharvest.surveys.legacysurvey.images import PRODUCTS
@@ -83,7 +82,7 @@ class Cutout:
                     left[band] &= ~its
 
 
-def lay_out(home: BrickImages, targets: npt.NDArray[Any], size: int) -> list[Cutout]:
+def lay_out(home: BrickImages, targets: Array, size: int) -> list[Cutout]:
     """Return where the targets' cutouts are. If a target is not on the images, drop them and return no cutouts."""
     assert home.sky is not None
     height, width = home.shape
@@ -128,7 +127,7 @@ def padded_cutouts(n: int, wanted: WantedCutouts) -> dict[str, Array]:
 
 def read_cutouts(
     cutouts: Sequence[Cutout], home: BrickImages, wanted: WantedCutouts
-) -> tuple[dict[str, Array], npt.NDArray[np.float64]]:
+) -> tuple[dict[str, Array], Floats]:
     """Return the cutouts of each product, (n, band, size, size) or (n, size, size), and their coverage (n, band)."""
     arrays = padded_cutouts(len(cutouts), wanted)
     coverage = np.zeros((len(cutouts), len(wanted.bands)))
@@ -163,7 +162,7 @@ def _parts(layer: Layer, cutouts: Sequence[Cutout], home: BrickImages) -> list[t
     return parts
 
 
-def bands_with_data(arrays: Mapping[str, Array], wanted: WantedCutouts) -> npt.NDArray[np.bool_]:
+def bands_with_data(arrays: Mapping[str, Array], wanted: WantedCutouts) -> Bools:
     """Tell which bands of which cutouts have data, (n, band)."""
     per_band = [product for product in wanted.products if PRODUCTS[product].per_band]
     if not per_band:  # nothing but bits

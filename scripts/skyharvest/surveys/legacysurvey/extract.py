@@ -35,11 +35,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from skyharvest import __version__
 from skyharvest.archive.archive import Archive, is_url
@@ -85,8 +83,8 @@ class Extracted:
 def extract_brick(
     archive: Archive,
     release: Release,
-    images: npt.NDArray[Any],
-    targets: npt.NDArray[Any],
+    images: Array,
+    targets: Array,
     out: Path,
     *,
     wanted: WantedCutouts,
@@ -155,7 +153,7 @@ def _remove_empty(directory: Path) -> None:
             Path(path).rmdir()
 
 
-def request_of(images: npt.NDArray[Any], targets: npt.NDArray[Any], wanted: WantedCutouts) -> str:
+def request_of(images: Array, targets: Array, wanted: WantedCutouts) -> str:
     """Return 16 hex digits of what a brick's file has to be made for; see `extract_brick`."""
     digest = hashlib.blake2b(f"{FORMAT} {wanted.size} {wanted.bands} {wanted.products}".encode(), digest_size=8)
     for array, names in ((images, ("region", "brickname", "bands")), (targets, ("row", "ra", "dec"))):
@@ -170,7 +168,7 @@ def _write(
     others: Sequence[BrickImages],
     *,
     cutouts: Sequence[Cutout],
-    targets: npt.NDArray[Any],
+    targets: Array,
     wanted: WantedCutouts,
 ) -> tuple[int, ...]:
     """Write the file, and return the rows that have a cutout."""

@@ -8,12 +8,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skyharvest.archive.archive import is_url
+from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
@@ -23,9 +23,6 @@ from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE, Bricks, home_bri
 from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC
 from skyharvest.surveys.legacysurvey.release import Release
 from skyharvest.surveys.legacysurvey.settings import Settings
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 TARGET_DTYPE = np.dtype([("region", "S5"), ("brickname", "S8"), ("row", "i8"), ("ra", "f8"), ("dec", "f8")])
 """A row per target in a brick, sorted by region, brickname, CSV row; ``ra``, ``dec`` in degrees. Jobs find their
@@ -83,8 +80,8 @@ class Plan:
 
     bricks: Bricks
     n_targets: Ints
-    targets: npt.NDArray[Any]
-    images: npt.NDArray[Any]
+    targets: Array
+    images: Array
     needed: Ints
     n_accepted: int
     n_covered: int
@@ -96,7 +93,7 @@ class Plan:
 
 def make_plan(
     bricks: Bricks,
-    targets: dict[str, npt.NDArray[Any]],
+    targets: dict[str, Array],
     *,
     size: int,
     bands: Sequence[str],
@@ -164,7 +161,7 @@ def _wanted_bands(bricks: Bricks, bands: Sequence[str]) -> npt.NDArray[np.bytes_
     return letters
 
 
-def _images(bricks: Bricks, homes: Ints, pairs: Ints) -> npt.NDArray[Any]:
+def _images(bricks: Bricks, homes: Ints, pairs: Ints) -> Array:
     """Return the rows of pairs of a number in ``homes`` and a brick; each home brick before its neighbours."""
     home, brick = pairs.T
     order = np.lexsort((brick, brick != homes[home], home))
@@ -339,12 +336,12 @@ def _paths(plan: Plan, release: Release, *, with_checksums: bool) -> Iterator[st
                 yield release.product(region, brickname, product, band)
 
 
-def targets_of_brick(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
+def targets_of_brick(path: Path, region: str, brickname: str) -> Array:
     """Return the rows of ``plan_targets.npy`` for one brick, reading little more than those."""
     return rows_where(path, TARGET_DTYPE, ("region", "brickname"), (region.encode(), brickname.encode()))
 
 
-def bricks_of_plan(path: Path, region: str, brickname: str) -> npt.NDArray[Any]:
+def bricks_of_plan(path: Path, region: str, brickname: str) -> Array:
     """Return the rows of ``plan_bricks.npy`` for one home brick: first its own, then its neighbours'.
 
     Raises
