@@ -32,8 +32,6 @@ def extract_units(
 
     Parameters
     ----------
-    survey, extracted
-        Whose units they are, and its directory ``extracted``.
     requests
         Unit → digest of what its file has to be made for, as `skyharvest.harvest.extracted.is_made` compares it.
     extract

@@ -119,10 +119,6 @@ def is_made(path: Path, request: str, again: Collection[str]) -> bool:
 
     Parameters
     ----------
-    path
-        The file.
-    request
-        Digest of what it has to be made for.
     again
         With a file of this status (``absent``, ``unreadable``) in it, it is not good enough.
     """

@@ -38,17 +38,7 @@ def checked_archive(options: argparse.Namespace) -> Iterator[tuple[Archive, Call
 def extract_all(
     options: argparse.Namespace, survey: Survey, requests: Mapping[U, str], extract: Callable[[U, Cost], list[Line]]
 ) -> None:
-    """Extract units, and write the list.
-
-    Parameters
-    ----------
-    options
-        Those of `add_options`.
-    survey
-        Whose units they are.
-    requests, extract
-        As `skyharvest.harvest.batch.extract_units` takes them.
-    """
+    """Extract units, and write the list."""
     lines = extract_units(
         survey,
         options.extracted,
@@ -69,10 +59,6 @@ def line_of_unit(survey: Survey, unit: Unit, cost: Cost, *, status: str, n_targe
 
     Parameters
     ----------
-    survey, unit
-        Whose unit it is.
-    cost
-        What it took.
     status
         ``read``, ``absent`` or ``unreadable``.
     n_targets, rows

@@ -43,8 +43,6 @@ class Ledger:
 
     Attributes
     ----------
-    survey
-        Whose.
     status : (n,) str
     n_spectra, n_within, pix64, missing : (n,) int64
         ``pix64`` is -1 for rejected rows.
@@ -81,14 +79,8 @@ def account(
 
     Parameters
     ----------
-    targets, rejected, plan_targets
-        ``targets.parquet``, ``rejected.csv``, ``plan_targets.npy``.
     extracted, crossmatches
         The directories ``desi/extracted`` and ``desi_crossmatches``.
-    name
-        The HDF5 group with the CSV's columns.
-    survey
-        Whose they are.
 
     Raises
     ------

@@ -22,17 +22,7 @@ Missing = tuple[Unit, int, str, str]
 
 
 def find_missing(plan: Plan, extracted: Path, journal: Path) -> list[Missing]:
-    """Return what of a plan has not been extracted.
-
-    Parameters
-    ----------
-    plan
-        What is to be read.
-    extracted
-        The survey's directory ``extracted``.
-    journal
-        See `skyharvest.harvest.journal`.
-    """
+    """Return what of a plan has not been extracted."""
     failed = read_journal(journal).failed
     found: list[Missing] = []
     for unit in plan.missing(extracted, failed):

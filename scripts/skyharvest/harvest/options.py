@@ -43,10 +43,6 @@ def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> 
 
     Parameters
     ----------
-    parser
-        The program's.
-    names
-        Such as ``--out``.
     changes
         What differs in this program, as `argparse.ArgumentParser.add_argument` takes it.
     """

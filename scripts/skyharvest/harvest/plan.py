@@ -101,8 +101,6 @@ def to_read_again(listed: str, again: tuple[str, ...]) -> bool:
     listed
         See `skyharvest.harvest.extracted`. One that is not there counts none. Read once: what this run finds is left
         to the next.
-    again
-        ``unreadable``, ``absent``.
     """
     try:
         with Path(listed).open(newline="", encoding="utf-8") as stream:

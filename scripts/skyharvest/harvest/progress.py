@@ -101,10 +101,6 @@ def seconds_left(left: Mapping[Kind, int], read: Read, since: float = 0.0) -> fl
 
     Parameters
     ----------
-    left
-        Files still to come.
-    read
-        The journal.
     since
         When the run began, seconds since 1970: the jobs at once are counted from there on, if it has read anything yet.
 

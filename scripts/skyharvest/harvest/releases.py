@@ -113,10 +113,6 @@ def load_release_of(kind: type[_Release], name: str, registry: Path | None = Non
 
     Parameters
     ----------
-    kind
-        The survey's class.
-    name
-        A key of the registry.
     registry
         ``config/releases.yaml`` unless given.
 

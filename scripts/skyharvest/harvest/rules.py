@@ -40,8 +40,6 @@ class Harvest(Generic[R]):
 
     Parameters
     ----------
-    survey, release
-        What is harvested.
     config
         As `skyharvest.config.load.validate` returns it.
     find_plan
@@ -55,8 +53,6 @@ class Harvest(Generic[R]):
         Snakemake's name for the connections to the survey's archive.
     whole_files
         Whether its files can only be read whole, so that they are downloaded first.
-    section
-        The survey's own settings.
     root, extracted, assembled, resources
         Directories: of its results, and in it of extracted files; of assembled files; of the release's list of files.
     archive
@@ -184,8 +180,6 @@ class Harvest(Generic[R]):
 
         Parameters
         ----------
-        wildcards
-            Of the job.
         targets
             So many are dealt with in a minute.
         whole, rows
@@ -215,8 +209,6 @@ class Harvest(Generic[R]):
 
         Parameters
         ----------
-        wildcards
-            Of the job.
         product
             What the job makes; unless given, the assembled file of its pixel, or without a pixel the ledger.
         """

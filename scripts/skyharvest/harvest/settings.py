@@ -90,15 +90,7 @@ def release_problems(kind: type[ArchivedRelease], given: Given, registry: dict[s
 
 
 def _archive_problem(archive: str, ways: Sequence[str]) -> str | None:
-    """Return what is wrong with where a release is to be read from, whichever release it is.
-
-    Parameters
-    ----------
-    archive
-        The setting.
-    ways
-        What it may say besides a path or URL.
-    """
+    """Return what is wrong with where a release is to be read from, whichever release it is."""
     if "://" in archive:
         return _url_problem(archive, ways)
     if archive in ways or expand_user(archive).is_dir():

@@ -26,8 +26,6 @@ class Survey:
     ----------
     name
         Of its directories, rules, HDF5 group and section of the configuration.
-    title
-        What people call it.
     unit, file, files
         What a unit is called, and its files: ``pixel``, ``coadd``; and what the ledger counts: ``coadds``.
     product

@@ -62,8 +62,6 @@ class Jobs:
 
         Parameters
         ----------
-        name
-            For the error.
         outputs, log
             Its files and its log: real paths, without links.
         ready

@@ -44,8 +44,6 @@ class Status:
 
     Attributes
     ----------
-    survey
-        Whose.
     results, directory
         Its results, and the working directory that its paths are relative to.
     run, alive
@@ -92,14 +90,8 @@ def gather(
 
     Parameters
     ----------
-    results, directory
-        Its results, and the working directory.
     asked
         What its configuration asks for: ``releases``, ``simulated`` and ``copied`` of it are used.
-    recorded
-        The record of the last run.
-    survey
-        Whose files to look at.
     first
         Whether to count the jobs that the surveys share.
     """
@@ -318,17 +310,7 @@ def _n_rows(path: Path) -> int:
 
 
 def _status_of_rows(plan: Array, done: Mapping[Unit, Sequence[Line]], survey: Survey) -> npt.NDArray[np.str_]:
-    """Return the status of every CSV row of the plan.
-
-    Parameters
-    ----------
-    plan
-        ``plan_targets.npy``.
-    done
-        Finished units → their files.
-    survey
-        Whose.
-    """
+    """Return the status of every CSV row of the plan."""
     rows, row_at = np.unique(plan["row"], return_inverse=True)
     units, unit_at = np.unique(survey.units(plan), return_inverse=True)
 

@@ -16,12 +16,8 @@ def show(surveys: Sequence[Status], now: float, n_errors: int) -> str:
 
     Parameters
     ----------
-    surveys
-        From `skyharvest.run.status.gather`, one for each survey.
     now
         Seconds since 1970.
-    n_errors
-        How many of the last errors to show.
     """
     seen = max(surveys, key=lambda status: status.seen)
     blocks = [_show_run(seen, now), _show_jobs(surveys)]

@@ -85,14 +85,8 @@ def assemble(
     ----------
     pix16
         The pixel (NESTED) of the CSV's positions.
-    targets
-        ``targets.parquet``.
     extracted
         Extracted files of every NSIDE=64 pixel that was searched for the pixel's targets.
-    out
-        The file to write.
-    layout
-        What goes in.
     attributes
         Root attributes beside the pixel and the provenance: release, specprod, radius …
 

@@ -29,16 +29,8 @@ def extract_pixels(
 
     Parameters
     ----------
-    archive
-        Where the coadds are.
     pixels
         pix64 → its coadds.
-    plan_targets
-        ``plan_targets.npy``.
-    extracted
-        The directory ``desi/extracted``.
-    wanted
-        What to read; its targets are set here, pixel by pixel.
     at_hand
         Gives, for the coadds of a pixel, an archive to read them from instead, until the pixel is done.
     """

@@ -88,14 +88,10 @@ class Selection:
 
     Attributes
     ----------
-    file
-        The coadd.
     status
         ``read``, ``absent`` or ``unreadable``.
     target, fiber : (n,) int64
         Index of the target and row of the coadd, pair by pair.
-    cost
-        What reading it took.
     """
 
     file: CoaddFile
@@ -152,12 +148,8 @@ def extract(archive: Archive, coadds: Sequence[CoaddFile], out: Path, wanted: Wa
 
     Parameters
     ----------
-    archive
-        Where the coadds are.
     coadds
         Their paths are recorded as given, so that the same file comes out of every transport.
-    out
-        The HDF5 file to write; its layout is the module's.
     wanted
         Targets, radii, and what to read. With ``record_missing`` a coadd that is absent, or malformed on two readings,
         is recorded with the reason and the others are still used; without it that is an error.

@@ -81,8 +81,6 @@ def read_tilepix(path: Path, nside: int) -> Coadds:
     path
         ``tilepix.fits``: a table with SURVEY, PROGRAM, HEALPIX, a row per (tile, petal, pixel); NSIDE and ordering of
         HEALPIX in the header cards HPXNSIDE and HPXNEST.
-    nside
-        What the release's registry entry says.
 
     Returns
     -------
@@ -154,12 +152,8 @@ def make_plan(
 
     Parameters
     ----------
-    listed
-        From `read_tilepix`.
     targets
         Columns ``row``, ``ra``, ``dec``, ``pix16`` and optionally ``targetid``.
-    nside, surveys, programs, radius_arcsec
-        The release's pixels, which coadds to use, and the match radius.
 
     Raises
     ------

@@ -70,8 +70,6 @@ class Release(ArchivedRelease):
 
     Attributes
     ----------
-    specprod
-        Its spectroscopic production, such as ``iron``.
     nside
         NSIDE of the HEALPix pixels (NESTED, by TARGET_RA and TARGET_DEC) that its files are divided by.
     group

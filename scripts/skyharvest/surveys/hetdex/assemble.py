@@ -66,12 +66,6 @@ def assemble_hetdex(
         The pixel (NESTED) of the CSV's positions.
     extracted
         Extracted files of every cube that is near the pixel's targets, or near another position of the same source.
-    out
-        The file to write.
-    targets, plan_targets, plan_cubes
-        ``targets.parquet``, ``plan_targets.npy``, ``plan_cubes.npy``.
-    name
-        The HDF5 group that holds the CSV's own columns.
     attributes
         Root attributes beside the pixel and the provenance.
     fits

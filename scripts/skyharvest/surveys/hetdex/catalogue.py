@@ -102,13 +102,6 @@ class SourceSpectra:
 def find_version(archive: Archive, release: Release, default: str = VERSION) -> str:
     """Return the newest version of the catalogue in a directory; ``default`` for a server, which is not listed.
 
-    Parameters
-    ----------
-    archive
-        Where the catalogue is.
-    release
-        Says where on it.
-
     Raises
     ------
     InputError
@@ -136,10 +129,6 @@ def match_catalogue(archive: Archive, path: str, targets: Mapping[str, Array], r
 
     Parameters
     ----------
-    archive
-        Where the catalogue is.
-    path
-        Of the table, relative to the archive's root.
     targets
         ``row`` int64, ``ra``, ``dec`` float64 in degrees; (m,) each.
     radius_arcsec
@@ -227,10 +216,6 @@ def read_spectra(archive: Archive, path: str, matched: Matched) -> SourceSpectra
 
     Parameters
     ----------
-    archive
-        Where the catalogue is.
-    path
-        Of the file with spectra, relative to the archive's root.
     matched
         From `match_catalogue`, of the same version.
 

@@ -108,10 +108,6 @@ class DetectionTable:
 
     Parameters
     ----------
-    file
-        The database.
-    name
-        Of the table.
     where
         The database's path or URL, for messages.
     columns

@@ -147,14 +147,8 @@ def fetch_detections(
 
     Parameters
     ----------
-    archive
-        Where the databases are.
-    release
-        Says where on it.
     detectids
         In the order of the rows to write. Repeats count once.
-    out
-        The HDF5 file to write; its layout is the module's.
     scan_limit
         Bytes: a larger table is never read as a whole to find a detectid.
     attributes

@@ -82,8 +82,6 @@ def fetch_pictures(archive: Archive, release: Release, detectids: Iterable[int],
     ----------
     archive
         Where they are; as many are asked for at once as it has connections.
-    release
-        Says where on it.
     detectids
         Those that ``elixer_missing.csv`` lists are asked for as well.
     directory

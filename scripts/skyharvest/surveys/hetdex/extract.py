@@ -65,8 +65,6 @@ class WantedSpectra:
         Of the aperture.
     min_coverage
         Where less of the aperture has good voxels there is no flux.
-    masking
-        Which voxels are good.
     optimal
         ``gaussian`` or ``moffat``: a spectrum weighted with this point-spread function as well.
     fwhm_arcsec
@@ -86,13 +84,7 @@ class WantedSpectra:
     check_absence: Callable[[], None] | None = None
 
     def request(self, path: str, targets: Array) -> str:
-        """Return 32 hex digits of what decides the content of a cube's file, but for what the archive holds.
-
-        Parameters
-        ----------
-        path, targets
-            As `extract_cube` takes them.
-        """
+        """Return 32 hex digits of what decides the content of a cube's file, but for what the archive holds."""
         how = (FORMAT, path, self.radius_arcsec, self.min_coverage, self.masking, self.optimal, self.psf, self.maps)
         digest = hashlib.blake2b(repr(how).encode(), digest_size=16)
         for name in ("row", "ra", "dec", "wave"):
@@ -133,16 +125,8 @@ def extract_cube(
     ----------
     archive
         Where the cube is. From a server it is downloaded, verified, read, and removed.
-    path
-        Relative to the archive's root.
     targets
         The cube's rows of ``plan_targets.npy``.
-    out
-        The HDF5 file to write; its layout is the module's.
-    wanted
-        Aperture, masks and so on.
-    scratch
-        Where to download to.
 
     Raises
     ------

@@ -81,10 +81,6 @@ def write_fits(path: Path, maps: Maps, i: int, about: Mapping[str, Any]) -> None
 
     Parameters
     ----------
-    path
-        The file to write.
-    maps
-        The maps.
     i
         Which of the sources; it is on the cube.
     about

@@ -134,8 +134,6 @@ class Maps:
 
     Attributes
     ----------
-    request
-        Sizes and bands.
     wave : (n,) float64
         Where the line is observed, Å in air; NaN if that is unknown.
     x0, y0 : (n,) float64
@@ -195,8 +193,6 @@ def make_maps(
         They need not be on the cube.
     wave : (n,), or one for all: Å in air
         Where the line is; NaN, and any that is off the cube's range, for no narrow band and no line.
-    request
-        Sizes and bands; by default those of `MapRequest`.
     masking
         Which voxels are good; by default those with no bit set.
     """
@@ -302,13 +298,6 @@ def _integrate(
 
 def wcs_cards(cube: Cube, x0: float = 0, y0: float = 0) -> dict[str, str | float]:
     """Return the celestial WCS of an image that is cut out of a cube: the cube's own cards, with another CRPIX.
-
-    Parameters
-    ----------
-    cube
-        The cube.
-    x0, y0
-        Its spaxel, from 0, that is the image's first.
 
     Returns
     -------

@@ -85,8 +85,6 @@ def make_plan(
 
     Parameters
     ----------
-    index
-        From `skyharvest.surveys.hetdex.index.read_index`.
     targets
         Columns ``row``, ``ra``, ``dec``, ``pix16``, and ``wave`` if there are to be maps of a line.
     min_flag
@@ -197,13 +195,6 @@ def write_plan(plan: Plan, directory: Path, release: Release, root: str) -> None
     the planned cubes, `skyharvest.surveys.hetdex.index.CUBE_DTYPE`. ``urls.txt``: address or path of each cube, in
     the order of
     ``plan.csv``.
-
-    Parameters
-    ----------
-    plan, directory
-        What to write, and where to.
-    release, root
-        Say where the cubes are.
     """
     shotid, ifuslot = plan.cubes["shotid"], plan.cubes["ifuslot"].astype(str)
     in_2017 = (shotid < AFTER_2017).astype(np.int64)
@@ -263,8 +254,6 @@ def summary(plan: Plan, root: str) -> str:
 
     Parameters
     ----------
-    plan
-        From `make_plan`.
     root
         Where the cubes are read from: nothing moves from a directory.
     """

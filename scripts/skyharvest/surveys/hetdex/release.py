@@ -76,15 +76,7 @@ class Release(ArchivedRelease):
         return self.paths["index"]
 
     def cube(self, shotid: int, ifuslot: str) -> str:
-        """Return the path, relative to a root, of a cube.
-
-        Parameters
-        ----------
-        shotid
-            The observation, such as 20190405020.
-        ifuslot
-            Three digits, such as ``034``.
-        """
+        """Return the path, relative to a root, of a cube."""
         return self.paths["cube"].format(shotid=shotid, ifuslot=ifuslot)
 
     def catalogue(self, version: str) -> str:

@@ -135,18 +135,12 @@ def extract_spectra(
 
     Parameters
     ----------
-    cube
-        From `read_cube`.
     ra, dec : (n,) degrees, ICRS
         They need not be on the cube.
-    radius_arcsec
-        Of the aperture.
     masking
         Which voxels are good; by default those with no bit set.
     min_coverage
         0 to 1.
-    psf
-        If given, also do the optimal extraction.
 
     Raises
     ------

@@ -79,16 +79,8 @@ def assemble_legacysurvey(
         The pixel (NESTED) of the CSV's positions.
     extracted
         Extracted files of every brick that the pixel's targets are in, ``{region}_{brickname}.hdf5``.
-    out
-        The file to write.
-    targets
-        ``targets.parquet``.
-    name
-        The HDF5 group that holds the CSV's own columns.
     attributes
         Root attributes beside the pixel and the provenance.
-    radii_arcsec
-        Of the apertures.
 
     Raises
     ------

@@ -66,8 +66,6 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
     path
         ``survey-bricks-dr10-south.fits.gz``, compressed or not: a binary table with the columns `NEEDED`, in lower or
         upper case.
-    region
-        The table's region.
     bands
         Letters of the release's bands.
 
@@ -181,8 +179,6 @@ def fetch_bricks(archive: Archive, release: Release, cache: Path) -> Bricks:
 
     Parameters
     ----------
-    archive, release
-        Where they are.
     cache
         The file to write, `BRICK_DTYPE` in NumPy's format: it keeps its old content unless valid tables arrive.
 

@@ -42,8 +42,6 @@ def shown_planes(image: Array, bands: Sequence[str]) -> tuple[list[Array], list[
     ----------
     image
         (band, y, x) nanomaggy; NaN or 0 (the survey's value for no exposure) without data.
-    bands
-        Their names.
 
     Returns
     -------

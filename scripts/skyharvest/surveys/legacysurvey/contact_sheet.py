@@ -56,17 +56,7 @@ LIGHTS: dict[int, tuple[Color, ...]] = {
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the cutouts are on a sheet, in pixels.
-
-    Attributes
-    ----------
-    n
-        Number of cutouts.
-    columns
-        Number of them side by side.
-    thumbnail
-        Side of each.
-    """
+    """Where the cutouts are on a sheet, in pixels."""
 
     n: int
     columns: int
@@ -114,10 +104,6 @@ def make_sheet(
     ----------
     path
         ``crossmatch_legacysurvey.hdf5``. It may have no rows.
-    out
-        The PNG to write.
-    name
-        The HDF5 group of the CSV's columns.
     thumbnail
         Side of a cutout on the sheet, pixels; smaller where there are very many.
 

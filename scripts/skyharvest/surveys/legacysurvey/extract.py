@@ -95,17 +95,11 @@ def extract_brick(
 
     Parameters
     ----------
-    archive, release
-        Where the images are.
     images
         Rows of ``plan_bricks.npy``, `skyharvest.surveys.legacysurvey.plan.IMAGE_DTYPE`: the home brick, then its
         neighbours.
     targets
         The home brick's rows of ``plan_targets.npy``.
-    out
-        The HDF5 file to write; its layout is the module's.
-    wanted
-        Size, bands, products.
     request
         Digest of all this, from `request_of`, which the file keeps.
     scratch

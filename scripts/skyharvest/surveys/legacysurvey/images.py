@@ -16,8 +16,6 @@ class Product:
         Letters of the NumPy kinds of its values: ``f`` or ``iu``.
     pad
         Value where no brick has a pixel: NaN; 0 for counts, bits and inverse variances.
-    unit
-        Unit of its values.
     per_band
         Whether there is one image per band, or one per brick.
     """

@@ -107,8 +107,6 @@ def make_plan(
         Of all regions of the release, from `skyharvest.surveys.legacysurvey.bricks.cached_bricks`.
     targets
         Columns ``row``, ``ra``, ``dec``, ``pix16``.
-    size
-        Side of a cutout, in pixels.
     bands
         Letters; a brick without any of them is as none.
     products
@@ -285,10 +283,6 @@ def write_plan(plan: Plan, directory: Path, release: Release, root: str, *, tran
 
     Parameters
     ----------
-    plan, directory
-        What to write, and where to.
-    release, root
-        Say where the files are.
     transfer
         ``files`` are verified: then the files of checksums are listed, too.
     """
@@ -360,8 +354,6 @@ def summary(plan: Plan, root: str, *, transfer: str = Settings.transfer) -> str:
 
     Parameters
     ----------
-    plan
-        From `make_plan`.
     root
         Where the files are read from: nothing moves from a directory.
     transfer

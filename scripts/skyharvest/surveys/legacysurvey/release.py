@@ -41,8 +41,6 @@ class Release(ArchivedRelease):
     ----------
     regions
         ``north`` and ``south``, or the one that the release has.
-    bands
-        Filters of its coadded images.
     paths
         By the keys of `Paths`.
     """
@@ -77,19 +75,7 @@ class Release(ArchivedRelease):
         return self.paths["bricks"].format(region=region)
 
     def product(self, region: str, brickname: str, product: str, band: str | None = None) -> str:
-        """Return the path, relative to a root, of an image of a brick.
-
-        Parameters
-        ----------
-        region
-            One of `regions`.
-        brickname
-            Such as ``1234p567``.
-        product
-            ``image``, ``invvar``, …; ``maskbits`` is the one without a band.
-        band
-            Such as ``r``.
-        """
+        """Return the path, relative to a root, of an image of a brick."""
         kind = "maskbits" if band is None else "product"
         return self._path(kind, region, brickname, product=product, band=band)
 

@@ -78,8 +78,6 @@ class CutoutsFetched:
 
     Attributes
     ----------
-    status
-        Number of files of each status.
     n_new, n_bytes, n_requests
         Files and bytes that came in this run, and requests that it took.
     """
@@ -104,19 +102,11 @@ def fetch_cutouts(
 
     Parameters
     ----------
-    viewer
-        Its address.
-    queue
-        From `make_queue`.
-    directory
-        Where the files go.
     pace
         The file that keeps the pace; ``viewer_pace.json`` in the directory if None. Of two runs
         that share it, the second ends at once.
     patience
         Retries and timeouts; by default the environment's.
-    clock
-        The time.
     again
         Ask again for files recorded as absent or wrong.
 

@@ -45,12 +45,8 @@ class RequestPace:
     ----------
     path
         The file that keeps it; None keeps it in memory. An unreadable file is ignored.
-    server
-        Its name.
     ceiling_s
         Longest time that ``Retry-After`` is waited for.
-    clock
-        The time.
     """
 
     def __init__(self, path: Path | None, server: str, ceiling_s: float, clock: Clock | None = None) -> None:

@@ -20,8 +20,6 @@ class Cutout:
 
     Attributes
     ----------
-    row
-        Of the CSV.
     layer
         Directory: the layer, or ``{layer}-psf``.
     path
@@ -61,8 +59,6 @@ def make_queue(targets: Mapping[str, Any], request: ViewerRequest, first: Iterab
     ----------
     targets
         ``row``, ``ra``, ``dec`` (degrees), ``pix16``: arrays of equal length.
-    request
-        What is wanted of every target.
     first
         CSV rows that come before all others; then by row, and all files of a row together.
 
