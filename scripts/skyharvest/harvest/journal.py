@@ -20,7 +20,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,20 +28,6 @@ from skyharvest.harvest.plan import Unit
 
 log = logging.getLogger(__name__)
 
-COLUMNS = (
-    "time",
-    "unit",
-    "survey",
-    "program",
-    "status",
-    "n_searched",
-    "n_spectra",
-    "seconds",
-    "requests",
-    "bytes",
-    "rows",
-    "message",
-)
 DONE = ("read", "absent", "unreadable")
 FAILED = "failed"
 MESSAGE_LENGTH = 300
@@ -71,6 +57,9 @@ class Line:
     def file(self) -> File:
         """The file's key."""
         return self.unit, self.survey, self.program
+
+
+COLUMNS = tuple(column.name for column in fields(Line))
 
 
 class Journal:

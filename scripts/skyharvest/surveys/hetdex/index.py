@@ -25,26 +25,13 @@ Index = Array
 """Structured array of `CUBE_DTYPE`, a row per cube, sorted by shotid, then ifuslot, without duplicates."""
 
 NEEDED = ("shotid", "ifuslot", "ra_cen", "dec_cen", "flag")
+_FLAGS = ("flag", *(f"flag_{kind}" for kind in ("badamp", "badfib", "meteor", "satellite", "shot", "throughput")))
+_FLOATS = (*_FLAGS, "fwhm_virus", "response_4540", "fluxlimit_4600", "exptime")
 CUBE_DTYPE = np.dtype(
     [
-        ("shotid", "i8"),
-        ("ifuslot", "S3"),
-        ("ra_cen", "f8"),
-        ("dec_cen", "f8"),
-        ("flag", "f4"),
-        ("flag_badamp", "f4"),
-        ("flag_badfib", "f4"),
-        ("flag_meteor", "f4"),
-        ("flag_satellite", "f4"),
-        ("flag_shot", "f4"),
-        ("flag_throughput", "f4"),
-        ("fwhm_virus", "f4"),
-        ("response_4540", "f4"),
-        ("fluxlimit_4600", "f4"),
-        ("exptime", "f4"),
-        ("mjd", "f8"),
-        ("pa", "f8"),
-        ("field", "S16"),
+        *(("shotid", "i8"), ("ifuslot", "S3"), ("ra_cen", "f8"), ("dec_cen", "f8")),
+        *((name, "f4") for name in _FLOATS),
+        *(("mjd", "f8"), ("pa", "f8"), ("field", "S16")),
     ]
 )
 """What is taken from the index. shotid: YYYYMMDDNNN; ifuslot: three digits; ra_cen, dec_cen: the cube's centre, ICRS

@@ -8,22 +8,11 @@ from collections.abc import Sequence
 
 from skyharvest.core.errors import InputError
 
-MASK_BITS: dict[str, int] = {
-    "MAIN": 1,
-    "FTF": 2,
-    "CHI2FIB": 4,
-    "BADPIX": 8,
-    "BADAMP": 16,
-    "LARGEGAL": 32,
-    "METEOR": 64,
-    "BADSHOT": 128,
-    "THROUGHPUT": 256,
-    "BADFIB": 512,
-    "SAT": 1024,
-    "BADCAL": 2048,
-    "PIXMASK": 4096,
-    "BADDET": 8192,
-}
+_NAMES = (
+    *("MAIN", "FTF", "CHI2FIB", "BADPIX", "BADAMP", "LARGEGAL", "METEOR"),
+    *("BADSHOT", "THROUGHPUT", "BADFIB", "SAT", "BADCAL", "PIXMASK", "BADDET"),
+)
+MASK_BITS = {name: 1 << number for number, name in enumerate(_NAMES)}
 
 KNOWN = sum(MASK_BITS.values())
 ANY = -1

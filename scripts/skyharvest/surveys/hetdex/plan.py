@@ -23,14 +23,8 @@ log = logging.getLogger(__name__)
 
 TARGET_DTYPE = np.dtype(
     [
-        ("shotid", "i8"),
-        ("ifuslot", "S3"),
-        ("row", "i8"),
-        ("ra", "f8"),
-        ("dec", "f8"),
-        ("separation_arcsec", "f8"),
-        ("epoch_group", "i8"),
-        ("wave", "f8"),
+        *(("shotid", "i8"), ("ifuslot", "S3"), ("row", "i8"), ("ra", "f8"), ("dec", "f8")),
+        *(("separation_arcsec", "f8"), ("epoch_group", "i8"), ("wave", "f8")),
     ]
 )
 """A row per (cube, target) pair, sorted by shotid, ifuslot, CSV row; ``ra``, ``dec`` in degrees; the separation is that
