@@ -10,9 +10,9 @@ import numpy as np
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options
 from skyharvest.harvest.options import add_shared, open_archive
-from skyharvest.surveys.desi import extract_options
-from skyharvest.surveys.desi.extract import Positions, extract
+from skyharvest.surveys.desi.extract import extract
 from skyharvest.surveys.desi.release import CoaddFile
+from skyharvest.surveys.desi.wanted import Positions, add_wanted_options, wanted_of
 from skyharvest.targets.csv_rows import Names
 from skyharvest.targets.positions import read_positions
 from skyharvest.targets.settings import Targets
@@ -34,14 +34,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--targets", type=Path, metavar="CSV_OR_PARQUET", help="positions; without it every spectrum")
     add_options(parser, Targets, "ra", "dec")
-    extract_options.add(parser)
+    add_wanted_options(parser)
     add_shared(parser, "--connections", "--server-notes", "--out")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Extract, and say how much was found."""
-    wanted = extract_options.wanted(options)
+    wanted = wanted_of(options)
     if options.targets:
         wanted = replace(wanted, targets=load_positions(options))
     coadds = [CoaddFile.of_path(path) for path in options.coadd]

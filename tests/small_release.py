@@ -18,10 +18,11 @@ from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.assemble import Layout, assemble
 from skyharvest.surveys.desi.batch import extract_pixels
-from skyharvest.surveys.desi.extract import Positions, Wanted, extract
+from skyharvest.surveys.desi.extract import extract
 from skyharvest.surveys.desi.plan import targets_of_pixel
 from skyharvest.surveys.desi.release import CoaddFile, load_release
 from skyharvest.surveys.desi.spectra import Arm
+from skyharvest.surveys.desi.wanted import Positions, Wanted
 
 RELEASE = load_release("demo")
 ARMS = ("b", "r", "z")

@@ -15,10 +15,10 @@ from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import extraction
 from skyharvest.harvest.options import add_shared
-from skyharvest.surveys.desi import extract_options
 from skyharvest.surveys.desi.about import SURVEY
 from skyharvest.surveys.desi.batch import extract_pixels, files_of
 from skyharvest.surveys.desi.release import CoaddFile, Release, load_release
+from skyharvest.surveys.desi.wanted import add_wanted_options, wanted_of
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="a pixel and its coadds, such as 27258 main/dark main/bright; may be given again",
     )
     add_shared(parser, "--download")
-    extract_options.add(parser)
+    add_wanted_options(parser)
     extraction.add_options(parser, SURVEY)
     return parser
 
@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> None:
     """Extract all pixels, and write the list."""
     release = load_release(options.release)
     pixels = dict(coadds_of(release, *words) for words in options.pixel)
-    wanted = extract_options.wanted(options)
+    wanted = wanted_of(options)
     with extraction.checked_archive(options) as (archive, check_absence):
         wanted = replace(wanted, check_absence=check_absence)
 

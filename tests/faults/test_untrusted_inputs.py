@@ -29,8 +29,8 @@ from skyharvest.formats.fits_file import FitsFile
 from skyharvest.harvest import ledger
 from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.coadd import Coadd
-from skyharvest.surveys.desi.extract import Positions, Wanted
 from skyharvest.surveys.desi.plan import make_plan, read_tilepix
+from skyharvest.surveys.desi.wanted import Positions, Wanted
 from skyharvest.targets.table import read_targets, write_targets
 from small_release import (
     RELEASE,

@@ -42,6 +42,14 @@ def megabytes(n_bytes: int) -> str:
     return f"{n_bytes / 1e6:,.1f} MB"
 
 
+def size_in_words(n_bytes: int, digits_of_mb: int = 1) -> str:
+    """Return a number of bytes in TB, GB or MB (10¹², 10⁹, 10⁶)."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes / 1e6:.{digits_of_mb}f} MB"
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?``, or a list of all valid words where none is near."""
     words = list(valid)

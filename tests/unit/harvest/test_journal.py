@@ -25,8 +25,8 @@ from skyharvest.harvest.progress import Progress, jobs_at_once, progress_line, s
 from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.batch import files_of
-from skyharvest.surveys.desi.extract import Wanted
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
+from skyharvest.surveys.desi.wanted import Wanted
 from small_release import RELEASE, extract_batch, near, path_of, simulated, write
 
 LINE = Line(1.8e9, 27247, "main", "dark", "read", 1500, 3, 1.25, 6, 4_200_000, (0, 17, 90210))

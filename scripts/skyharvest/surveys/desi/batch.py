@@ -12,8 +12,9 @@ import numpy as np
 from skyharvest.archive.archive import Archive, Cost
 from skyharvest.harvest.journal import Line
 from skyharvest.surveys.desi.about import SURVEY
-from skyharvest.surveys.desi.extract import Positions, Selection, Wanted, extract
+from skyharvest.surveys.desi.extract import Selection, extract
 from skyharvest.surveys.desi.release import CoaddFile, Release
+from skyharvest.surveys.desi.wanted import Positions, Wanted
 
 
 def extract_pixels(

@@ -22,14 +22,12 @@ attribute ``request``                      digest of the targets and options tha
 =========================================  ====================================================================
 """
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import h5py
 import numpy as np
@@ -40,46 +38,19 @@ from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import Files, write_files
-from skyharvest.harvest.settings import Match
 from skyharvest.sky.matching import equal_ids, separation_deg, within_radius
 from skyharvest.surveys.desi.coadd import Coadd, read_redshifts
-from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
 from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import stack_columns
+from skyharvest.surveys.desi.wanted import FORMAT, Positions, Wanted
 
 log = logging.getLogger(__name__)
 
 
-FORMAT = "skyharvest extracted DESI coadds 2"
 BATCH_ROWS = 128  # spectra held at once: 57 MB with their resolution
 SECOND_READING_S = 1.0  # between a malformed reading and the second one
 NO_REDROCK = {"Z": np.nan, "ZERR": np.nan, "ZWARN": -1, "SPECTYPE": b"", "SUBTYPE": b"", "DELTACHI2": np.nan}
-
-
-@dataclass
-class Positions:
-    """Targets to look for.
-
-    Attributes
-    ----------
-    row : (n,) int64, CSV row
-    ra, dec : (n,) float64, degrees
-    targetid : (n,) int64 or None
-        When given, a match is equality of TARGETID, not nearness.
-    """
-
-    row: Ints
-    ra: Floats
-    dec: Floats
-    targetid: Ints | None = None
-
-    @classmethod
-    def of_pixel(cls, plan_targets: Path, pix64: int) -> Self:
-        """Read a pixel's targets from ``plan_targets.npy``."""
-        rows = targets_of_pixel(plan_targets, pix64)
-        by_id = len(rows) > 0 and bool((rows["targetid"] != NO_TARGETID).all())
-        return cls(rows["row"], rows["ra"], rows["dec"], rows["targetid"] if by_id else None)
 
 
 @dataclass
@@ -115,32 +86,6 @@ class Selection:
     def path(self) -> str:
         """The coadd's path."""
         return self.file.path
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to extract: see the options of ``scripts/extract_desi_coadd.py``.
-
-    ``check_absence`` is called before a file is recorded as absent, and raises if that is not to be believed.
-    """
-
-    targets: Positions | None = None
-    radius_arcsec: float = Match.radius_arcsec
-    report_radius_arcsec: float = Match.report_radius_arcsec
-    resolution: bool = True
-    redshifts: bool = True
-    record_missing: bool = False
-    check_absence: Callable[[], None] | None = None
-
-    def digest(self, coadds: Sequence[CoaddFile]) -> str:
-        """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
-        made = hashlib.blake2b(digest_size=16)
-        how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts)
-        made.update(repr((*how, *(file.path for file in coadds))).encode())
-        if self.targets is not None:
-            for column in (self.targets.row, self.targets.ra, self.targets.dec, self.targets.targetid):
-                made.update(b"none" if column is None else np.ascontiguousarray(column).tobytes())
-        return made.hexdigest()
 
 
 def extract(archive: Archive, coadds: Sequence[CoaddFile], out: Path, wanted: Wanted) -> list[Selection]:

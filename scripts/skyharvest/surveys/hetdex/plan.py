@@ -13,6 +13,7 @@ from skyharvest.core.arrays import Array, Bools, Floats, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
+from skyharvest.core.words import size_in_words
 from skyharvest.formats.npy_rows import rows_where, write_array
 from skyharvest.sky.matching import equal_ids, within_radius
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE, Index
@@ -252,7 +253,7 @@ def summary(plan: Plan, root: str) -> str:
         Where the cubes are read from: nothing moves from a directory.
     """
     in_2017 = plan.cubes["shotid"] < AFTER_2017
-    cost = f"about {_size(len(plan.cubes) * CUBE_BYTES)}, none of which is kept" if is_url(root) else "none"
+    cost = f"about {size_in_words(len(plan.cubes) * CUBE_BYTES, 0)}, none of which is kept" if is_url(root) else "none"
     lines = [
         f"targets           {plan.n_accepted:>9,}",
         f"  covered         {plan.n_covered:>9,}    (within {REACH:g} arcsec of a cube's centre)",
@@ -270,11 +271,3 @@ def summary(plan: Plan, root: str) -> str:
         shown = name.decode("latin-1") or "(not said)"
         lines.append(f"{shown:<20}{(plan.cubes['field'] == name).sum():>9,}{n_targets:>10,}")
     return "\n".join(lines)
-
-
-def _size(n_bytes: int) -> str:
-    """Return a number of bytes as a person reads it."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.1f} {unit}"
-    return f"{n_bytes / 1e6:.0f} MB"

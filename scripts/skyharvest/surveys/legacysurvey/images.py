@@ -39,3 +39,19 @@ PRODUCTS = {
     "maskbits": Product("iu", 0, "", per_band=False),
 }
 """Images of a brick by their name in paths."""
+
+FILE_BYTES = {
+    "image": 10_000_000,
+    "model": 2_750_000,
+    "blobmodel": 2_750_000,
+    "invvar": 10_500_000,
+    "chi2": 9_000_000,
+    "depth": 4_000_000,
+    "galdepth": 4_000_000,
+    "psfsize": 4_000_000,
+    "nexp": 200_000,
+    "maskbits": 500_000,
+}
+"""Of a file of 3600×3600 pixels, about. image, model, invvar: what ``get_compression_string`` in legacypipe
+(py/legacypipe/survey.py) notes of its settings; chi2: 5.4 bits a pixel, the entropy of unit noise in steps of 0.1; the
+others are estimates."""

@@ -17,10 +17,11 @@ from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
+from skyharvest.core.words import size_in_words
 from skyharvest.formats.npy_rows import rows_where, write_array
 from skyharvest.sky.matching import equal_ids, within_radius
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE, Bricks, home_bricks
-from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC
+from skyharvest.surveys.legacysurvey.images import FILE_BYTES, PIXEL_ARCSEC
 from skyharvest.surveys.legacysurvey.release import Release
 from skyharvest.surveys.legacysurvey.settings import Settings
 
@@ -38,21 +39,6 @@ Of smaller bricks, such as simulated ones, an image may have any side between th
 SLACK = 1.0  # pixels: of roundings
 LARGEST = 3600  # pixels: side of a cutout; a brick's image is as large
 TILE = 100  # pixels: side of a compressed image's tile
-FILE_BYTES = {
-    "image": 10_000_000,
-    "model": 2_750_000,
-    "blobmodel": 2_750_000,
-    "invvar": 10_500_000,
-    "chi2": 9_000_000,
-    "depth": 4_000_000,
-    "galdepth": 4_000_000,
-    "psfsize": 4_000_000,
-    "nexp": 200_000,
-    "maskbits": 500_000,
-}
-"""Of a file of 3600×3600 pixels, about. image, model, invvar: what ``get_compression_string`` in legacypipe
-(py/legacypipe/survey.py) notes of its settings; chi2: 5.4 bits a pixel, the entropy of unit noise in steps of 0.1; the
-others are estimates."""
 HEADER_BYTES = 52_000  # header, and table of 1,296 tiles with two descriptors, scale and zero
 FILE_TILES = 36 * 36
 
@@ -363,10 +349,10 @@ def summary(plan: Plan, root: str, *, transfer: str = Settings.transfer) -> str:
     if not is_url(root):
         cost = "none"
     elif transfer == "files":
-        cost = f"about {_size(_bytes(plan, 1.0))}, none of which is kept"
+        cost = f"about {size_in_words(_bytes(plan, 1.0))}, none of which is kept"
     else:
-        cost = f"about {_size(_bytes(plan, _share_of_tiles(plan), HEADER_BYTES))}"
-        cost += f"    (whole files: {_size(_bytes(plan, 1.0))})"
+        cost = f"about {size_in_words(_bytes(plan, _share_of_tiles(plan), HEADER_BYTES))}"
+        cost += f"    (whole files: {size_in_words(_bytes(plan, 1.0))})"
     lines = [
         f"targets           {plan.n_accepted:>9,}",
         f"  covered         {plan.n_covered:>9,}    (in the box of a brick)",
@@ -414,11 +400,3 @@ def _share_of_tiles(plan: Plan) -> Floats:
 def _bytes(plan: Plan, share: Floats | float, once: int = 0) -> int:
     """Return the bytes of a share of each file, and of what is read of it anyhow."""
     return int(sum((_n_files(plan, name) * (once + share * FILE_BYTES[name])).sum() for name in plan.products))
-
-
-def _size(n_bytes: int) -> str:
-    """Return a number of bytes as a person reads it."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.1f} {unit}"
-    return f"{n_bytes / 1e6:.1f} MB"

@@ -17,8 +17,8 @@ from skyharvest.harvest.extracted import COLUMNS
 from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.batch import files_of
-from skyharvest.surveys.desi.extract import Wanted
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
+from skyharvest.surveys.desi.wanted import Positions, Wanted
 from small_release import RELEASE, coadd_files, extract_batch, near, path_of, simulated, write
 
 PIXELS = (27244, 27245, 27246)
@@ -65,7 +65,7 @@ def changed(root: Path, before: dict[int, int]) -> set[int]:
 def test_every_pixel_is_what_it_is_alone(root, tmp_path):
     assert run(root) == [(pix64, 2, 1, 1, 0, 0) for pix64 in PIXELS]
     for pix64 in PIXELS:
-        alone = replace(WANTED, targets=extract.Positions.of_pixel(root / "plan_targets.npy", pix64))
+        alone = replace(WANTED, targets=Positions.of_pixel(root / "plan_targets.npy", pix64))
         with Archive(str(root / "archive")) as archive:
             extract.extract(archive, coadd_files(ASKED[pix64]), tmp_path / "alone.hdf5", alone)
         made = DESI.path(root / "extracted", pix64)

@@ -24,7 +24,7 @@ from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
 from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.coadd import Coadd
-from skyharvest.surveys.desi.extract import Positions, Wanted
+from skyharvest.surveys.desi.wanted import Positions, Wanted
 from small_release import ARCSEC, ARMS, RELEASE, coadd_files, edit, near, path_of, simulated, without_column, write
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -9,7 +9,8 @@ from astropy.io import fits
 from range_server import serve
 from skyharvest.archive.archive import Archive
 from skyharvest.surveys.desi.coadd import Coadd
-from skyharvest.surveys.desi.extract import Positions, Wanted, extract
+from skyharvest.surveys.desi.extract import extract
+from skyharvest.surveys.desi.wanted import Positions, Wanted
 from small_release import coadd_files, edit, path_of, simulated, write
 
 N = 300  # FIBERMAP is longer than the first read

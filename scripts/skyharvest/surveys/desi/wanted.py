@@ -1,0 +1,98 @@
+"""Which spectra are wanted of coadds, and the options that say so."""
+
+import argparse
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from skyharvest.core.arrays import Floats, Ints
+from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
+from skyharvest.harvest.settings import Match
+from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
+from skyharvest.surveys.desi.release import CoaddFile
+from skyharvest.surveys.desi.settings import Spectra
+
+FORMAT = "skyharvest extracted DESI coadds 2"
+
+
+@dataclass
+class Positions:
+    """Targets to look for.
+
+    Attributes
+    ----------
+    row : (n,) int64, CSV row
+    ra, dec : (n,) float64, degrees
+    targetid : (n,) int64 or None
+        When given, a match is equality of TARGETID, not nearness.
+    """
+
+    row: Ints
+    ra: Floats
+    dec: Floats
+    targetid: Ints | None = None
+
+    @classmethod
+    def of_pixel(cls, plan_targets: Path, pix64: int) -> Self:
+        """Read a pixel's targets from ``plan_targets.npy``."""
+        rows = targets_of_pixel(plan_targets, pix64)
+        by_id = len(rows) > 0 and bool((rows["targetid"] != NO_TARGETID).all())
+        return cls(rows["row"], rows["ra"], rows["dec"], rows["targetid"] if by_id else None)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to extract: see the options of ``scripts/extract_desi_coadd.py``.
+
+    ``check_absence`` is called before a file is recorded as absent, and raises if that is not to be believed.
+    """
+
+    targets: Positions | None = None
+    radius_arcsec: float = Match.radius_arcsec
+    report_radius_arcsec: float = Match.report_radius_arcsec
+    resolution: bool = True
+    redshifts: bool = True
+    record_missing: bool = False
+    check_absence: Callable[[], None] | None = None
+
+    def digest(self, coadds: Sequence[CoaddFile]) -> str:
+        """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
+        digest = hashlib.blake2b(digest_size=16)
+        how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts)
+        digest.update(repr((*how, *(file.path for file in coadds))).encode())
+        if self.targets is not None:
+            for column in (self.targets.row, self.targets.ra, self.targets.dec, self.targets.targetid):
+                digest.update(b"none" if column is None else np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
+
+
+def add_wanted_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that both extract programs have."""
+    add_options(parser, Match, radius="radius_arcsec", report_radius="report_radius_arcsec")
+    add_options(parser, Spectra, "redshifts")
+    parser.add_argument(
+        "--no-resolution", action="store_true", help="leave out the resolution matrices (79 %% of the bytes)"
+    )
+    parser.add_argument(
+        "--record-missing",
+        action="store_true",
+        help="record a coadd that is absent or malformed, with the reason, and use the others",
+    )
+
+
+def wanted_of(options: argparse.Namespace) -> Wanted:
+    """Return what to extract, without targets."""
+    if options.report_radius < options.radius or options.radius <= 0:
+        raise InputError("--radius must be positive and --report-radius not smaller")
+    return Wanted(
+        radius_arcsec=options.radius,
+        report_radius_arcsec=options.report_radius,
+        resolution=not options.no_resolution,
+        redshifts=not options.no_redshifts,
+        record_missing=options.record_missing,
+    )
