@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from skyharvest.browser.encoding import columns, encode, json_values, rows_as_text, runs, text
-from skyharvest.browser.sources import OpenFile, Sources
+from skyharvest.browser.sources import OpenFile, PageSources
 from skyharvest.core.arrays import Array
 from skyharvest.products.spectra import read_spectra
 from skyharvest.surveys.legacysurvey.colors import lupton, shown_planes, sky_noise
@@ -30,12 +30,12 @@ NO_DATA = 205  # grey of pixels that no image has: the page's own
 COMBINED = "combined"  # what pages call the kind of spectra ``spectrum``
 
 
-def n_files(sources: Sources) -> int:
+def n_files(sources: PageSources) -> int:
     """Return the number of scripts that hold the spectra."""
     return math.ceil(sources.n / ROWS_PER_FILE)
 
 
-def page_data(sources: Sources) -> Json:
+def page_data(sources: PageSources) -> Json:
     """Return what a page holds itself: the table of sources, column by column, and what is the same for all spectra.
 
     TARGETIDs are text, for JavaScript's numbers hold 53 bits. What is not a number, or is not known, is None or empty.
@@ -65,7 +65,7 @@ def _named(part: OpenFile) -> Json:
     return {"survey": part.survey.name, "title": part.survey.title}
 
 
-def _table(sources: Sources) -> dict[str, list[Any]]:
+def _table(sources: PageSources) -> dict[str, list[Any]]:
     table: dict[str, list[Any]] = {"targetid": [], "row": [], "ra": [], "dec": []}
     texts = set()
     if sources.main is not None:
@@ -85,7 +85,7 @@ def _table(sources: Sources) -> dict[str, list[Any]]:
     return table
 
 
-def _grids(sources: Sources) -> dict[str, str]:
+def _grids(sources: PageSources) -> dict[str, str]:
     """Return the wavelengths, float64 Å in vacuum, of every kind of spectrum."""
     datasets = {}
     for part in (sources.main, *sources.overlays):
@@ -100,7 +100,7 @@ def _grids(sources: Sources) -> dict[str, str]:
     return {name: encode(dataset[:].astype(np.float64)) for name, dataset in datasets.items()}
 
 
-def files(sources: Sources, number: int) -> dict[str, Json]:
+def files(sources: PageSources, number: int) -> dict[str, Json]:
     """Return the content of the ``number``-th scripts: ``spectra``, and ``arms`` where the file has them.
 
     Returns

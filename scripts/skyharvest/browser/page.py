@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from skyharvest.browser import data
-from skyharvest.browser.sources import Sources, opened
+from skyharvest.browser.sources import PageSources, opened
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.sky.spectral_lines import KINDS
@@ -104,7 +104,7 @@ def _bokeh(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _write_spectra(sources: Sources, directory: Path) -> dict[str, list[str]]:
+def _write_spectra(sources: PageSources, directory: Path) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for number in range(data.n_files(sources)):
         for kind, content in data.files(sources, number).items():

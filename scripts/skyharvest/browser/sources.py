@@ -48,7 +48,7 @@ class OpenFile:
 
 
 @dataclass(frozen=True)
-class Sources:
+class PageSources:
     """The files of a pixel.
 
     Attributes
@@ -93,7 +93,7 @@ class Sources:
 
 
 @contextmanager
-def opened(files: Mapping[str, Path]) -> Iterator[Sources]:
+def opened(files: Mapping[str, Path]) -> Iterator[PageSources]:
     """Open the files of a pixel.
 
     Parameters
@@ -137,7 +137,7 @@ def opened(files: Mapping[str, Path]) -> Iterator[Sources]:
                 seen.update(part.rows)
         assert first is not None  # there is one with spectra
         attributes = {key: plain(value) for key, value in first.attrs.items()}
-        yield Sources(main, tuple(overlays), images, attributes, releases)
+        yield PageSources(main, tuple(overlays), images, attributes, releases)
 
 
 def _open(file: h5py.File, path: Path, survey: Survey) -> OpenFile:

@@ -63,7 +63,7 @@ UNITS = {"wavelength": "Angstrom", "flux": "10**-17 erg/(s cm2 Angstrom)", "ivar
 
 
 @dataclass
-class Selection:
+class ExportedRows:
     """The spectra of one extracted file that are exported.
 
     Attributes
@@ -133,12 +133,12 @@ def export_fits(
     return n
 
 
-def _select(file: h5py.File, rows: Ints) -> Selection:
+def _select(file: h5py.File, rows: Ints) -> ExportedRows:
     """Return the spectra of an extracted file that match these CSV rows, each once, in the file's order."""
     row, coadd = file["row"][:], file["file"][:].astype(np.int64)
     inside = np.flatnonzero(np.isin(row, rows))
     if not len(inside):
-        return Selection(file, inside, _added(file, coadd[inside], row[inside], np.zeros(0), []))
+        return ExportedRows(file, inside, _added(file, coadd[inside], row[inside], np.zeros(0), []))
     targetid, separation = file["targetid"][:][inside], file["separation_arcsec"][:][inside]
     _, first, spectrum = np.unique(np.stack([coadd[inside], targetid]), axis=1, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -149,7 +149,7 @@ def _select(file: h5py.File, rows: Ints) -> Selection:
     nearest = np.array([group[0] for group in groups])
     matched = [",".join(str(row[inside[pair]]) for pair in group) for group in groups]
     take = inside[first]
-    return Selection(file, take, _added(file, coadd[take], row[inside[nearest]], separation[nearest], matched))
+    return ExportedRows(file, take, _added(file, coadd[take], row[inside[nearest]], separation[nearest], matched))
 
 
 def _added(file: h5py.File, coadd: Ints, row: Ints, separation: Array, rows: Sequence[str]) -> dict[str, Array]:
@@ -162,7 +162,7 @@ def _added(file: h5py.File, coadd: Ints, row: Ints, separation: Array, rows: Seq
     }
 
 
-def _table(selections: Sequence[Selection], name: str) -> dict[str, Array]:
+def _table(selections: Sequence[ExportedRows], name: str) -> dict[str, Array]:
     """Return the columns of one table of all files, (n, …) each; TARGETID first, as in DESI's files."""
     with_table = [selection for selection in selections if name in selection.file]
     with_table = [selection for selection in with_table if len(selection.take)] or with_table  # for the columns
@@ -176,7 +176,7 @@ def _table(selections: Sequence[Selection], name: str) -> dict[str, Array]:
     return {"TARGETID": stacked["TARGETID"]} | stacked
 
 
-def _redshifts(selections: Sequence[Selection], targetid: Ints) -> dict[str, Array]:
+def _redshifts(selections: Sequence[ExportedRows], targetid: Ints) -> dict[str, Array]:
     for selection in selections:
         if len(selection.take) and "redshifts" not in selection.file:
             raise MalformedFile(
@@ -198,7 +198,7 @@ def _units(files: Sequence[h5py.File]) -> dict[str, str]:
 
 
 def _primary(
-    pix16: int, selections: Sequence[Selection], fibermap: Mapping[str, Array], attributes: Mapping[str, str | float]
+    pix16: int, selections: Sequence[ExportedRows], fibermap: Mapping[str, Array], attributes: Mapping[str, str | float]
 ) -> Any:
     header = fits.Header()
     header.extend([("SPGRP", "healpix"), ("SPGRPVAL", pix16), ("HPXPIXEL", pix16), ("HPXNSIDE", 16), ("HPXNEST", True)])
@@ -241,7 +241,7 @@ def _append_table(stream: BinaryIO, hdu: Any) -> None:
     stream.write(buffer.getbuffer()[BLOCK:])
 
 
-def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], selections: Sequence[Selection]) -> None:
+def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], selections: Sequence[ExportedRows]) -> None:
     """Append the images of an arm, a batch of rows at a time."""
     # Without any match, the arm's shapes come from files without rows, if a coadd was read.
     with_rows = [selection.file for selection in selections if len(selection.take) and arm in selection.file]
@@ -272,7 +272,7 @@ def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], selection
 
 
 def _batches(
-    selections: Sequence[Selection], arm: str, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]
+    selections: Sequence[ExportedRows], arm: str, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Iterator[Array]:
     for selection in selections:
         for start in range(0, len(selection.take), BATCH_ROWS):

@@ -241,9 +241,9 @@ def pixels_of_spectra(harvests: Iterable[Harvest[Any]]) -> list[int]:
         If no survey of spectra is asked for.
     """
     of_spectra = [harvest for harvest in harvests if harvest.survey.product == "spectra"]
-    # All plans, before there are jobs that ask for one: Snakemake would start them without what it adds.
-    searched = {harvest.name: harvest.plan.searched for harvest in harvests if harvest.enabled}
     if not any(harvest.enabled for harvest in of_spectra):
         names = " or ".join(f"`{harvest.name}: enabled: true`" for harvest in of_spectra)
         raise InputError(f"`browse` makes pages of spectra: set {names}")
+    # All plans, before there are jobs that ask for one: Snakemake would start them without what it adds.
+    searched = {harvest.name: harvest.plan.searched for harvest in harvests if harvest.enabled}
     return sorted({pix16 for harvest in of_spectra for pix16 in searched.get(harvest.name, ())})

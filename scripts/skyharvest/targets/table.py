@@ -28,7 +28,7 @@ GROUP_ROWS = 1 << 14  # of the table, read at once by jobs that want a few of th
 
 
 @dataclass(frozen=True)
-class Targets:
+class TargetTable:
     """The rows of a CSV.
 
     Attributes
@@ -61,7 +61,7 @@ def read_targets(
     dec: str = settings.Targets.dec,
     healpix: str | None = None,
     targetid: str | None = None,
-) -> Targets:
+) -> TargetTable:
     """Read and check a CSV of sky positions.
 
     Columns become int64 if every cell that is not empty is an integer of that range without leading zeros, else
@@ -107,10 +107,10 @@ def read_targets(
         "dec_column": dec,
     }
     table = _table(own, columns, [pa.chunked_array(chunk, pa.string()) for chunk in chunks], names, metadata)
-    return Targets(table, rows_read.rejected, columns, rows_read.n_rows, disagree)
+    return TargetTable(table, rows_read.rejected, columns, rows_read.n_rows, disagree)
 
 
-def write_targets(targets: Targets, directory: str | os.PathLike[str]) -> None:
+def write_targets(targets: TargetTable, directory: str | os.PathLike[str]) -> None:
     """Write ``targets.parquet``, ``rejected.csv``, ``pix64.txt`` and ``pix64_counts.csv``.
 
     ``rejected.csv`` is ``row,reason`` and the CSV's columns (one that is itself called so gets ``csv_`` before its
@@ -135,7 +135,7 @@ def write_targets(targets: Targets, directory: str | os.PathLike[str]) -> None:
         temporary.write_text("".join(["pix64,count,pix64_group\n", *lines]), encoding="utf-8")
 
 
-def summary(targets: Targets, directory: str | os.PathLike[str]) -> str:
+def summary(targets: TargetTable, directory: str | os.PathLike[str]) -> str:
     """Return the table that ``prepare_targets.py`` shows; ``directory`` is where `write_targets` wrote."""
     lines = [
         f"{'rows read':<34}{targets.n_rows:>9,}",

@@ -59,7 +59,7 @@ class Layout:
 
 
 @dataclass
-class Piece:
+class PixelRows:
     """The rows of one extracted file that belong to the pixel.
 
     Attributes
@@ -113,12 +113,12 @@ def assemble(
     return n
 
 
-def _pieces(files: Sequence[h5py.File], rows: Ints) -> list[Piece]:
+def _pieces(files: Sequence[h5py.File], rows: Ints) -> list[PixelRows]:
     pieces = []
     for file in files:
         row = file["row"][:]
         take = np.flatnonzero(np.isin(row, rows))
-        pieces.append(Piece(file, take, row[take], np.zeros(0, np.int64)))
+        pieces.append(PixelRows(file, take, row[take], np.zeros(0, np.int64)))
     # By CSV row; within it in the order of the files and of their rows.
     order = np.argsort(np.concatenate([piece.row for piece in pieces]), kind="stable")
     place = np.empty(len(order), np.int64)
@@ -130,7 +130,7 @@ def _pieces(files: Sequence[h5py.File], rows: Ints) -> list[Piece]:
     return pieces
 
 
-def _gather(pieces: Sequence[Piece], group: str) -> dict[str, Array]:
+def _gather(pieces: Sequence[PixelRows], group: str) -> dict[str, Array]:
     """Return the columns of a group of all extracted files, in the assembled order."""
     having = [piece for piece in pieces if group in piece.file]
     tables = [hdf5.read_table(piece.file[group]) for piece in having]
@@ -145,7 +145,7 @@ def _gather(pieces: Sequence[Piece], group: str) -> dict[str, Array]:
     return {name: values[order] for name, values in stacked.items()}
 
 
-def _write_columns(desi: h5py.Group, pieces: Sequence[Piece], csv_row: Ints, layout: Layout) -> None:
+def _write_columns(desi: h5py.Group, pieces: Sequence[PixelRows], csv_row: Ints, layout: Layout) -> None:
     n = len(csv_row)
     if layout.redshifts:
         for piece in pieces:
@@ -182,7 +182,7 @@ def _write_columns(desi: h5py.Group, pieces: Sequence[Piece], csv_row: Ints, lay
     hdf5.write_table(desi, more, units)
 
 
-def _units(pieces: Sequence[Piece]) -> dict[str, str]:
+def _units(pieces: Sequence[PixelRows]) -> dict[str, str]:
     units: dict[str, str] = {}
     for piece in pieces:
         for name, dataset in piece.file.get("fibermap", {}).items():
@@ -191,7 +191,7 @@ def _units(pieces: Sequence[Piece]) -> dict[str, str]:
     return units
 
 
-def _at_places(pieces: Sequence[Piece], read: Any, dtype: Any) -> Array:
+def _at_places(pieces: Sequence[PixelRows], read: Any, dtype: Any) -> Array:
     parts = [read(piece) for piece in pieces if len(piece.take)]
     if not parts:
         return np.zeros(0, dtype)
@@ -201,9 +201,9 @@ def _at_places(pieces: Sequence[Piece], read: Any, dtype: Any) -> Array:
     return placed
 
 
-def _coadd_columns(pieces: Sequence[Piece]) -> dict[str, Array]:
+def _coadd_columns(pieces: Sequence[PixelRows]) -> dict[str, Array]:
     def of(name: str) -> Any:
-        def read(piece: Piece) -> Array:
+        def read(piece: PixelRows) -> Array:
             values = piece.file[f"files/{name}"][:]
             if name != "pix64":
                 values = np.array(hdf5.text(values)).astype("S")
@@ -215,7 +215,7 @@ def _coadd_columns(pieces: Sequence[Piece]) -> dict[str, Array]:
     return {name: _at_places(pieces, of(name), dtype) for name, dtype in types.items()}
 
 
-def _batches(pieces: Sequence[Piece], *, resolution: bool) -> Iterator[tuple[Ints, dict[str, Arm]]]:
+def _batches(pieces: Sequence[PixelRows], *, resolution: bool) -> Iterator[tuple[Ints, dict[str, Arm]]]:
     """Yield the native spectra, some rows at a time, with their places (rising) in the assembled file."""
     for piece in pieces:
         for start in range(0, len(piece.take), BATCH_ROWS):
@@ -236,7 +236,7 @@ def _batches(pieces: Sequence[Piece], *, resolution: bool) -> Iterator[tuple[Int
             yield place[by], arms
 
 
-def _write_spectra(desi: h5py.Group, pieces: Sequence[Piece], n: int, layout: Layout) -> None:
+def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout: Layout) -> None:
     if not (layout.combine or layout.arms):
         return
     # Where nothing matched, files tell the arms' shapes all the same, if a coadd was read at all.

@@ -49,7 +49,7 @@ class Coadds:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CoaddPlan:
     """What to read.
 
     Attributes
@@ -147,7 +147,7 @@ def make_plan(
     surveys: Sequence[str],
     programs: Sequence[str],
     radius_arcsec: float,
-) -> Plan:
+) -> CoaddPlan:
     """Join targets and coadds: every coadd of a pixel that a target's match circle touches.
 
     Parameters
@@ -190,7 +190,7 @@ def make_plan(
         [surveys.index(s) * len(programs) + programs.index(p) for s, p in zip(survey, program, strict=True)]
     )
     by = np.flatnonzero(used)[np.lexsort((rank[used], pix64[used]))]
-    return Plan(
+    return CoaddPlan(
         Coadds(survey[by], program[by], pix64[by]),
         np.array([counts[pix] for pix in pix64[by].tolist()], np.int64),
         pairs,
@@ -200,7 +200,7 @@ def make_plan(
     )
 
 
-def write_plan(plan: Plan, directory: Path) -> None:
+def write_plan(plan: CoaddPlan, directory: Path) -> None:
     """Write ``plan.csv``, ``plan_pixels.csv`` and ``plan_targets.npy``.
 
     ``plan.csv`` has a row per coadd: ``survey,program,pix64,pix16,n_targets`` (pix16: the NSIDE=16 pixel that holds
@@ -238,7 +238,7 @@ def targets_of_pixel(path: Path, pix64: int) -> Array:
     return np.array(pairs[first:last])
 
 
-def summary(plan: Plan) -> str:
+def summary(plan: CoaddPlan) -> str:
     """Return the table that `snakemake plan` shows: coverage, and coadds per survey and program."""
     lines = [
         f"targets           {plan.n_accepted:>9,}",

@@ -100,7 +100,7 @@ class WantedSpectra:
 
 
 @dataclass
-class Extracted:
+class ExtractedCube:
     """What became of a cube.
 
     Attributes
@@ -118,7 +118,7 @@ class Extracted:
 
 def extract_cube(
     archive: Archive, path: str, targets: Array, out: Path, *, wanted: WantedSpectra, scratch: Path
-) -> Extracted:
+) -> ExtractedCube:
     """Extract the spectra of a cube's targets into one file.
 
     Parameters
@@ -133,7 +133,7 @@ def extract_cube(
     ArchiveUnavailable, ArchiveRefused
         Never recorded: the cube fails, and the next run tries again.
     """
-    made = Extracted("read")
+    made = ExtractedCube("read")
     found: _Found | None = None
     try:
         try:
@@ -197,7 +197,7 @@ def _read(archive: Archive, path: str, targets: Array, wanted: WantedSpectra, sc
         return read(local)
 
 
-def _write(file: "h5py.File", path: str, targets: Array, of_cube: _Found | None, made: Extracted) -> None:
+def _write(file: "h5py.File", path: str, targets: Array, of_cube: _Found | None, made: ExtractedCube) -> None:
     write_files(
         file, Files([path], [SURVEY.kind], [made.status], [made.reason], beside=[""], n_searched=[len(targets)])
     )

@@ -39,7 +39,7 @@ AFTER_2017 = 20180101000  # shotids below are of 2017
 
 
 @dataclass(frozen=True)
-class Plan:
+class CubePlan:
     """What to read.
 
     Attributes
@@ -73,7 +73,7 @@ def make_plan(
     min_flag: float | None = None,
     fields: Sequence[str] | None = None,
     reach_arcsec: float = REACH,
-) -> Plan:
+) -> CubePlan:
     """Join targets and cubes: every cube whose centre is within reach of a target.
 
     Whether the target is on the cube then shows in the cube itself.
@@ -112,7 +112,7 @@ def make_plan(
     pairs["separation_arcsec"] = separation
     pairs["epoch_group"] = epoch_groups(targets["row"], ra, dec)[target]
     pairs["wave"] = targets["wave"][target] if "wave" in targets else np.nan
-    return Plan(
+    return CubePlan(
         listed[used],
         n_targets,
         pairs,
@@ -180,7 +180,7 @@ def epoch_groups(row: Ints, ra: Floats, dec: Floats, radius_arcsec: float = SAME
     return np.asarray(smallest[group[place]])
 
 
-def write_plan(plan: Plan, directory: Path, release: Release, root: str) -> None:
+def write_plan(plan: CubePlan, directory: Path, release: Release, root: str) -> None:
     """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_cubes.npy`` and ``urls.txt``.
 
     ``plan.csv`` has a row per cube: ``shotid,ifuslot,n_targets,in_2017`` (1 for shots of 2017, else 0).
@@ -244,7 +244,7 @@ def cube_of_plan(path: Path, shotid: int, ifuslot: str) -> np.void:
     return row
 
 
-def summary(plan: Plan, root: str) -> str:
+def summary(plan: CubePlan, root: str) -> str:
     """Return the table that `snakemake plan` shows: coverage, cubes, bytes to move, and cubes per field.
 
     Parameters

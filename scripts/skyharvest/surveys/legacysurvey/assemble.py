@@ -49,7 +49,7 @@ RADII_ARCSEC = (1.0, 1.5, 3.5, 7.0)
 
 
 @dataclass
-class _Piece:
+class _BrickRows:
     """What an extracted file holds for the pixel."""
 
     path: Path
@@ -113,7 +113,7 @@ def assemble_legacysurvey(
     return len(order)
 
 
-def _read(file: h5py.File, path: Path, rows: Array) -> _Piece:
+def _read(file: h5py.File, path: Path, rows: Array) -> _BrickRows:
     region, _, brickname = path.stem.partition("_")
     of_file = file["row"][:]
     at = np.flatnonzero(np.isin(of_file, rows))
@@ -128,14 +128,14 @@ def _read(file: h5py.File, path: Path, rows: Array) -> _Piece:
         columns |= {key: file[key][:][at] for key in (*COLUMNS, "coverage")}
     cards = {key: value.item() if isinstance(value, np.generic) else value for key, value in _attributes(file, "wcs")}
     products = {key: (file[key].shape[1:], file[key].dtype) for key in PRODUCTS if key in file}
-    return _Piece(path, of_file[at], at, columns, cards, bands, products)
+    return _BrickRows(path, of_file[at], at, columns, cards, bands, products)
 
 
 def _attributes(file: h5py.File, name: str) -> list[tuple[str, Any]]:
     return list(file[name].attrs.items()) if name in file else []
 
 
-def _check_alike(pieces: Sequence[_Piece]) -> None:
+def _check_alike(pieces: Sequence[_BrickRows]) -> None:
     """Check that the files were made with one configuration."""
     for piece in pieces[1:]:
         first = pieces[0]
@@ -147,7 +147,7 @@ def _check_alike(pieces: Sequence[_Piece]) -> None:
             )
 
 
-def _write_columns(group: h5py.Group, pieces: Sequence[_Piece], order: Array) -> None:
+def _write_columns(group: h5py.Group, pieces: Sequence[_BrickRows], order: Array) -> None:
     def stacked(key: str, empty: Any) -> Array:
         return np.concatenate([np.zeros(0, empty), *(piece.columns[key] for piece in pieces)])[order]
 
@@ -162,7 +162,7 @@ def _write_columns(group: h5py.Group, pieces: Sequence[_Piece], order: Array) ->
     _write_wcs(group.create_group("wcs"), pieces, order)
 
 
-def _write_wcs(group: h5py.Group, pieces: Sequence[_Piece], order: Array) -> None:
+def _write_wcs(group: h5py.Group, pieces: Sequence[_BrickRows], order: Array) -> None:
     """Write the cutouts' WCS: the home brick's, its reference pixel counted from the cutout's first."""
     numbers = dict.fromkeys(key for piece in pieces for key, value in piece.cards.items() if not isinstance(value, str))
     for key in numbers:
@@ -176,7 +176,7 @@ def _write_wcs(group: h5py.Group, pieces: Sequence[_Piece], order: Array) -> Non
         group.attrs.update({key: value for key, value in piece.cards.items() if isinstance(value, str)})
 
 
-def _copy_images(group: h5py.Group, pieces: Sequence[_Piece], place: Array) -> None:
+def _copy_images(group: h5py.Group, pieces: Sequence[_BrickRows], place: Array) -> None:
     """Copy every image, as it is compressed: a chunk is one image."""
     kinds: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
     for piece in pieces:

@@ -65,7 +65,7 @@ HELD_BYTES = 1 << 29  # of cutouts at once
 
 
 @dataclass
-class Extracted:
+class ExtractedBrick:
     """What became of a brick.
 
     Attributes
@@ -90,7 +90,7 @@ def extract_brick(
     wanted: WantedCutouts,
     request: str,
     scratch: Path,
-) -> Extracted:
+) -> ExtractedBrick:
     """Cut out all targets of a brick into one file.
 
     Parameters
@@ -137,7 +137,7 @@ def extract_brick(
             except UnusableImage as bad:
                 bad.of.drop(bad.layer, bad.reason)
                 cutouts = cutouts if home.images else []
-    return Extracted(home.status, rows)
+    return ExtractedBrick(home.status, rows)
 
 
 def _remove_empty(directory: Path) -> None:

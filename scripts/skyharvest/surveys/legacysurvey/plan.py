@@ -44,7 +44,7 @@ FILE_TILES = 36 * 36
 
 
 @dataclass(frozen=True)
-class Plan:
+class BrickPlan:
     """What to read.
 
     Attributes
@@ -84,7 +84,7 @@ def make_plan(
     size: int,
     bands: Sequence[str],
     products: Sequence[str],
-) -> Plan:
+) -> BrickPlan:
     """Find each target's home brick, and the neighbours that its cutout may need.
 
     Parameters
@@ -121,7 +121,7 @@ def make_plan(
         found[name] = targets[name][target]
     at, other = neighbours(usable, home[target], ra[target], dec[target], size)
     pairs = np.stack([np.concatenate([number[at], np.arange(len(used))]), np.concatenate([other, used])], axis=1)
-    return Plan(
+    return BrickPlan(
         usable[used],
         n_targets,
         found,
@@ -258,7 +258,9 @@ def _on_sky(bricks: Bricks, x: Floats, y: Floats) -> Floats:
     return np.asarray(centre + np.radians(PIXEL_ARCSEC / 3600) * (x * west + y * north))
 
 
-def write_plan(plan: Plan, directory: Path, release: Release, root: str, *, transfer: str = Settings.transfer) -> None:
+def write_plan(
+    plan: BrickPlan, directory: Path, release: Release, root: str, *, transfer: str = Settings.transfer
+) -> None:
     """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_bricks.npy`` and ``urls.txt``.
 
     ``plan.csv`` has a row per home brick: ``region,brickname,n_targets,bands``. ``plan_pixels.csv`` has a row per pair
@@ -291,7 +293,7 @@ def write_plan(plan: Plan, directory: Path, release: Release, root: str, *, tran
         out.writelines(f"{root}/{path}\n" for path in _paths(plan, release, with_checksums=transfer == "files"))
 
 
-def _digests(plan: Plan) -> Iterator[str]:
+def _digests(plan: BrickPlan) -> Iterator[str]:
     """Yield 16 hex digits for each home brick."""
     firsts = np.flatnonzero(plan.images["home"] == plan.images["brickname"])
     images = np.split(plan.images[["brickname", "bands"]], firsts[1:])
@@ -304,7 +306,7 @@ def _digests(plan: Plan) -> Iterator[str]:
         yield digest.hexdigest()
 
 
-def _paths(plan: Plan, release: Release, *, with_checksums: bool) -> Iterator[str]:
+def _paths(plan: BrickPlan, release: Release, *, with_checksums: bool) -> Iterator[str]:
     """Yield the path of each file once."""
     _, first = np.unique(plan.images[["region", "brickname"]], return_index=True)
     for image in plan.images[np.sort(first)]:
@@ -335,7 +337,7 @@ def bricks_of_plan(path: Path, region: str, brickname: str) -> Array:
     return found
 
 
-def summary(plan: Plan, root: str, *, transfer: str = Settings.transfer) -> str:
+def summary(plan: BrickPlan, root: str, *, transfer: str = Settings.transfer) -> str:
     """Return the table that `snakemake plan` shows: coverage, bricks, bytes to move, and bricks by region and band.
 
     Parameters
@@ -374,18 +376,18 @@ def summary(plan: Plan, root: str, *, transfer: str = Settings.transfer) -> str:
     return "\n".join(lines)
 
 
-def _n_with_neighbours(plan: Plan) -> int:
+def _n_with_neighbours(plan: BrickPlan) -> int:
     is_neighbour = plan.images["home"] != plan.images["brickname"]
     return len(np.unique(plan.images[is_neighbour][["region", "home"]]))
 
 
-def _n_files(plan: Plan, product: str) -> Ints:
+def _n_files(plan: BrickPlan, product: str) -> Ints:
     """Return how many files of a product each row of ``plan.images`` has."""
     n_files = np.char.str_len(plan.images["bands"])
     return np.ones_like(n_files) if product == "maskbits" else n_files
 
 
-def _share_of_tiles(plan: Plan) -> Floats:
+def _share_of_tiles(plan: BrickPlan) -> Floats:
     """Return which share of its tiles is read of each row of ``plan.images``, for targets that lie anywhere in a brick.
 
     What a cutout has of a neighbour, it does not have of the home brick.
@@ -397,6 +399,6 @@ def _share_of_tiles(plan: Plan) -> Floats:
     return share
 
 
-def _bytes(plan: Plan, share: Floats | float, once: int = 0) -> int:
+def _bytes(plan: BrickPlan, share: Floats | float, once: int = 0) -> int:
     """Return the bytes of a share of each file, and of what is read of it anyhow."""
     return int(sum((_n_files(plan, name) * (once + share * FILE_BYTES[name])).sum() for name in plan.products))

@@ -59,7 +59,7 @@ from skyharvest.surveys.legacysurvey.viewer.notes import (
     write_table,
 )
 from skyharvest.surveys.legacysurvey.viewer.pace import Clock, RequestPace
-from skyharvest.surveys.legacysurvey.viewer.queue import Cutout, address
+from skyharvest.surveys.legacysurvey.viewer.queue import QueuedCutout, address
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class CutoutsFetched:
 
 def fetch_cutouts(
     viewer: str,
-    queue: Sequence[Cutout],
+    queue: Sequence[QueuedCutout],
     directory: Path,
     *,
     pace: Path | None = None,
@@ -166,11 +166,11 @@ class _Run:
         self.fetched = CutoutsFetched()
         self._n_wanted = 0
         self._n_done = 0
-        self._last: Cutout | None = None  # the last file that came: the viewer has it for certain
+        self._last: QueuedCutout | None = None  # the last file that came: the viewer has it for certain
         self._said = clock.now()
         self._answers: deque[float] = deque([clock.now()], maxlen=RECENT)
 
-    def go(self, queue: Sequence[Cutout], *, again: bool) -> None:
+    def go(self, queue: Sequence[QueuedCutout], *, again: bool) -> None:
         """Ask for the remaining files of the queue, and once more for those that failed."""
         left, failed = self._remaining(queue, again)
         self._n_wanted, self._n_done = len(queue), len(queue) - len(left) - len(failed)
@@ -202,7 +202,7 @@ class _Run:
 
     # --- The remaining files ------------------------------------------------------------------------------------------
 
-    def _remaining(self, queue: Sequence[Cutout], again: bool) -> tuple[list[Cutout], list[Cutout]]:
+    def _remaining(self, queue: Sequence[QueuedCutout], again: bool) -> tuple[list[QueuedCutout], list[QueuedCutout]]:
         """Return the files not asked for yet, and those that failed."""
         known = known_files(self.database)
         left, failed, brought = [], [], []
@@ -227,9 +227,9 @@ class _Run:
 
     # --- One after the other -----------------------------------------------------------------------------------------
 
-    def _pass(self, cutouts: Sequence[Cutout]) -> list[tuple[Cutout, _Failed]]:
+    def _pass(self, cutouts: Sequence[QueuedCutout]) -> list[tuple[QueuedCutout, _Failed]]:
         """Ask for files, one after the other; return those that failed."""
-        failed: list[tuple[Cutout, _Failed]] = []
+        failed: list[tuple[QueuedCutout, _Failed]] = []
         n_failed = n_broken = 0  # in a row
         for cutout in cutouts:
             try:
@@ -252,7 +252,7 @@ class _Run:
             self._say()
         return failed
 
-    def _down(self, cutout: Cutout, failure: _Failed) -> ArchiveUnavailable:
+    def _down(self, cutout: QueuedCutout, failure: _Failed) -> ArchiveUnavailable:
         return ArchiveUnavailable(f"{address(self.viewer, cutout)}: {failure.why}: the viewer is down or refuses")
 
     def _still_works(self) -> bool:
@@ -269,7 +269,7 @@ class _Run:
             copy.write_bytes(data)
             return picture_defect(copy, self._last.path) is None
 
-    def _fetch(self, cutout: Cutout) -> None:
+    def _fetch(self, cutout: QueuedCutout) -> None:
         """Ask for a file until it has come, or it is certain that there is none; else raise `_Failed`."""
         url = address(self.viewer, cutout)
         patience = self.client.patience
@@ -311,7 +311,7 @@ class _Run:
                 if attempts >= patience.tries:
                     raise _Failed(f"{failure.why}, {attempts} times", failure.status) from None
 
-    def _keep(self, cutout: Cutout, data: bytes) -> None:
+    def _keep(self, cutout: QueuedCutout, data: bytes) -> None:
         """Write a file if it is the picture asked for."""
         with atomic_path(self.directory / cutout.path) as temporary:
             temporary.write_bytes(data)
@@ -325,7 +325,7 @@ class _Run:
 
     # --- Notes -------------------------------------------------------------------------------------------------------
 
-    def _record(self, cutout: Cutout, status: str, reason: str = "") -> None:
+    def _record(self, cutout: QueuedCutout, status: str, reason: str = "") -> None:
         line = (cutout.path, cutout.query, status, reason)
         self.database.execute("INSERT OR REPLACE INTO asked VALUES (?, ?, ?, ?)", line)
         self.database.commit()

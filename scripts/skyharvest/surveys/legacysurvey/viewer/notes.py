@@ -8,7 +8,7 @@ from pathlib import Path
 
 from skyharvest.core.csv_file import write_rows
 from skyharvest.formats.sqlite_file import open_database
-from skyharvest.surveys.legacysurvey.viewer.queue import Cutout
+from skyharvest.surveys.legacysurvey.viewer.queue import QueuedCutout
 
 TABLE, DATABASE = "viewer.csv", "viewer.db"
 COLUMNS = ("row", "layer", "path", "status", "reason")
@@ -28,7 +28,7 @@ def known_files(database: sqlite3.Connection) -> dict[str, tuple[str, str, str]]
     return {path: (query, status, reason) for path, query, status, reason in lines}
 
 
-def write_table(path: Path, queue: Iterable[Cutout], database: Path) -> Counter[str]:
+def write_table(path: Path, queue: Iterable[QueuedCutout], database: Path) -> Counter[str]:
     """Write ``viewer.csv``, by row, and return the number of files of each status."""
     with open_notes(database) as opened:
         known = known_files(opened)

@@ -15,7 +15,7 @@ URLS = "urls.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Cutout:
+class QueuedCutout:
     """A file that is wanted.
 
     Attributes
@@ -52,7 +52,7 @@ def rows_with_spectra(ledgers: Iterable[Path]) -> set[int]:
     return rows
 
 
-def make_queue(targets: Mapping[str, Any], request: ViewerRequest, first: Iterable[int] = ()) -> list[Cutout]:
+def make_queue(targets: Mapping[str, Any], request: ViewerRequest, first: Iterable[int] = ()) -> list[QueuedCutout]:
     """Return the wanted files in the order in which they are asked for.
 
     Parameters
@@ -82,19 +82,19 @@ def make_queue(targets: Mapping[str, Any], request: ViewerRequest, first: Iterab
             for ending in request.formats:
                 piece = "&subimage" if request.subimage and ending == "fits" else ""
                 query = f"cutout.{ending}?{at}&{name}&{parameters}{piece}"
-                queue.append(Cutout(row, layer, f"{layer}/{pix16}/{row}.{ending}", query))
+                queue.append(QueuedCutout(row, layer, f"{layer}/{pix16}/{row}.{ending}", query))
         for layer in request.psf_layers:
             query = f"coadd-psf/?{at}&{urlencode({'layer': layer})}"
-            queue.append(Cutout(row, f"{layer}-psf", f"{layer}-psf/{pix16}/{row}.fits", query))
+            queue.append(QueuedCutout(row, f"{layer}-psf", f"{layer}-psf/{pix16}/{row}.fits", query))
     return queue
 
 
-def write_urls(path: Path, viewer: str, queue: Iterable[Cutout]) -> None:
+def write_urls(path: Path, viewer: str, queue: Iterable[QueuedCutout]) -> None:
     """Write a line ``'address' path`` for each file, in the queue's order."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as out:
         out.writelines(f"'{address(viewer, cutout)}' {cutout.path}\n" for cutout in queue)
 
 
-def address(viewer: str, cutout: Cutout) -> str:
+def address(viewer: str, cutout: QueuedCutout) -> str:
     """Return the whole address of a file."""
     return f"{viewer.rstrip('/')}/{cutout.query}"
