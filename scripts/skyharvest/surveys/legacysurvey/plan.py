@@ -78,12 +78,7 @@ class BrickPlan:
 
 
 def make_plan(
-    bricks: Bricks,
-    targets: dict[str, Array],
-    *,
-    size: int,
-    bands: Sequence[str],
-    products: Sequence[str],
+    bricks: Bricks, targets: dict[str, Array], *, size: int, bands: Sequence[str], products: Sequence[str]
 ) -> BrickPlan:
     """Find each target's home brick, and the neighbours that its cutout may need.
 
