@@ -13,9 +13,9 @@ from skyharvest.surveys import SURVEYS
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    made.add_argument("results", type=Path, help="the run's results directory")
-    return made
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("results", type=Path, help="the run's results directory")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:

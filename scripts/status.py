@@ -22,8 +22,8 @@ CONFIGS = Path(__file__).resolve().parents[1] / "config"
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
-    made = cli.parser(__doc__ or "")
-    which = made.add_mutually_exclusive_group()
+    parser = cli.parser(__doc__ or "")
+    which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--configfile",
         type=Path,
@@ -31,8 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="the run of this configuration; without it, of config/config.yaml or the demo, whichever ran last",
     )
     which.add_argument("--results", type=Path, metavar="DIR", help="the run with these results")
-    made.add_argument("--errors", type=int, default=5, metavar="N", help="show the last N errors")
-    return made
+    parser.add_argument("--errors", type=int, default=5, metavar="N", help="show the last N errors")
+    return parser
 
 
 def main(options: argparse.Namespace) -> None:
@@ -54,13 +54,13 @@ def main(options: argparse.Namespace) -> None:
 
 def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
     """Return the configuration that was asked for, or that ran last, and the directory of its results."""
-    found = []
+    configs = []
     for path in [configfile] if configfile else [CONFIGS / "demo.yaml", CONFIGS / "config.yaml"]:
         config = read_yaml(path)
         results = expand_user(str(config.get("results") or "results"))
         run = run_record.load(results / "logs")
-        found.append((run.started if run else 0.0, config, results))
-    _, config, results = max(found, key=lambda one: one[0])
+        configs.append((run.started if run else 0.0, config, results))
+    _, config, results = max(configs, key=lambda one: one[0])
     return config, results
 
 

@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Account, write, and show the totals."""
-    made = account(
+    ledger = account(
         targets=options.targets,
         rejected=options.rejected,
         plan_targets=options.plan_targets,
@@ -39,10 +39,10 @@ def main(options: argparse.Namespace) -> None:
         name=options.name,
         survey=SURVEYS[options.survey],
     )
-    summary = summarise(made, {"release": options.release})
-    write_ledger(made, options.ledger)
+    summary = summarise(ledger, {"release": options.release})
+    write_ledger(ledger, options.ledger)
     write_summary(summary, options.summary)
-    print(show(summary, made.survey))
+    print(show(summary, ledger.survey))
 
 
 if __name__ == "__main__":

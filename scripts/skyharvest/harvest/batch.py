@@ -76,10 +76,12 @@ def extract_units(
             journal.add(lines)
         progress.unit_done()
     if failures:
-        made = len(requests) - len(failures)
-        what = ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
-        raise what(
-            f"{len(failures)} of {len(requests)} {survey.unit}s failed, the other {made} are kept for the next run: "
+        n_kept = len(requests) - len(failures)
+        kind_of_error = (
+            ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
+        )
+        raise kind_of_error(
+            f"{len(failures)} of {len(requests)} {survey.unit}s failed, the other {n_kept} are kept for the next run: "
             + "; ".join(f"{unit}: {error}" for unit, error in failures.items())
         )
     return [listed(unit, survey.path(extracted, unit)) for unit in requests]

@@ -165,18 +165,18 @@ def read_journal(path: Path) -> Read:
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         lines = []
-    made = Read()
+    journal = Read()
     for text in lines:
         line = _parse(text)
         if line is None:
             continue
-        made.lines.append(line)
+        journal.lines.append(line)
         if line.status == FAILED:
-            made.failed[line.unit] = line
+            journal.failed[line.unit] = line
         else:
-            made.files[line.file] = line
-            made.failed.pop(line.unit, None)
-    return made
+            journal.files[line.file] = line
+            journal.failed.pop(line.unit, None)
+    return journal
 
 
 def _parse(text: str) -> Line | None:

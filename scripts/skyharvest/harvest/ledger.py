@@ -97,7 +97,7 @@ def account(
             f"{targets} and {rejected} together do not hold every one of {n} CSV rows once: run `snakemake targets`"
         )
 
-    made = Ledger(
+    ledger = Ledger(
         survey,
         status=np.full(n, "not_covered", f"U{max(map(len, survey.statuses))}"),
         n_spectra=np.zeros(n, np.int64),
@@ -106,43 +106,43 @@ def account(
         pix64=np.full(n, -1, np.int64),
         missing=np.zeros(n, np.int64),
     )
-    made.pix64[row] = accepted.column("pix64").to_numpy()
+    ledger.pix64[row] = accepted.column("pix64").to_numpy()
     searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
     for unit, planned in _by_unit(np.load(plan_targets, allow_pickle=False), survey):
         with hdf5.reading(survey.path(extracted, unit)) as file:
-            found = {key: values[:] for key, values in file["targets"].items()}
+            of_targets = {key: values[:] for key, values in file["targets"].items()}
             files = read_files(file)
-        at = found["row"]
+        at = of_targets["row"]
         if not np.array_equal(at, planned):
             raise MalformedFile(
                 f"{survey.path(extracted, unit)} was made for another plan: remove it, the next run makes it anew"
             )
-        made.n_spectra[at] += found["n_spectra"]
-        made.n_within[at] += found[survey.near]
-        made.nearest_arcsec[at] = np.fmin(made.nearest_arcsec[at], found["nearest_arcsec"])
+        ledger.n_spectra[at] += of_targets["n_spectra"]
+        ledger.n_within[at] += of_targets[survey.near]
+        ledger.nearest_arcsec[at] = np.fmin(ledger.nearest_arcsec[at], of_targets["nearest_arcsec"])
         for counter, status in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
             counter[at] += files.status.count(status)
-        made.files.update(files.status)
+        ledger.files.update(files.status)
         for path, status, reason in zip(files.path, files.status, files.reason, strict=True):
             if status == "unreadable":
-                made.unreadable.append({survey.file: path, "reason": reason})
-    made.missing = absent + unreadable
-    made.nearest_arcsec[np.isinf(made.nearest_arcsec)] = np.nan
+                ledger.unreadable.append({survey.file: path, "reason": reason})
+    ledger.missing = absent + unreadable
+    ledger.nearest_arcsec[np.isinf(ledger.nearest_arcsec)] = np.nan
 
-    made.status[absent > 0] = f"{survey.file}_absent"
-    made.status[unreadable > 0] = f"{survey.file}_unreadable"
-    made.status[searched > 0] = survey.unmatched
-    made.status[made.n_spectra > 0] = "matched"
-    made.status[refused] = "rejected"
+    ledger.status[absent > 0] = f"{survey.file}_absent"
+    ledger.status[unreadable > 0] = f"{survey.file}_unreadable"
+    ledger.status[searched > 0] = survey.unmatched
+    ledger.status[ledger.n_spectra > 0] = "matched"
+    ledger.status[refused] = "rejected"
     _check_assembled(
-        made,
+        ledger,
         row,
         accepted.column("pix16").to_numpy(),
-        planned=searched + made.missing > 0,
+        planned=searched + ledger.missing > 0,
         crossmatches=crossmatches,
         name=name,
     )
-    return made
+    return ledger
 
 
 def _rejected_rows(rejected: Path) -> Ints:
@@ -161,52 +161,52 @@ def _by_unit(plan: Array, survey: Survey) -> Iterator[tuple[Unit, Ints]]:
     yield from zip(units.tolist(), np.split(plan["row"], starts[1:]), strict=False)
 
 
-def _check_assembled(made: Ledger, row: Ints, pix16: Ints, *, planned: Bools, crossmatches: Path, name: str) -> None:
+def _check_assembled(ledger: Ledger, row: Ints, pix16: Ints, *, planned: Bools, crossmatches: Path, name: str) -> None:
     """Compare the spectra that the assembled files hold with those that were extracted, CSV row by CSV row."""
-    assembled = np.zeros(len(made.status), np.int64)
+    assembled = np.zeros(len(ledger.status), np.int64)
     for pixel in np.unique(pix16[planned[row]]).tolist():
-        with hdf5.reading(made.survey.crossmatch(crossmatches, pixel)) as file:
+        with hdf5.reading(ledger.survey.crossmatch(crossmatches, pixel)) as file:
             np.add.at(assembled, file[f"{name}/row"][:], 1)
-    wrong = np.flatnonzero(assembled != made.n_spectra)
+    wrong = np.flatnonzero(assembled != ledger.n_spectra)
     if len(wrong):
         raise MalformedFile(
             f"{crossmatches}: CSV row {wrong[0]} has {assembled[wrong[0]]} spectra in the assembled files and "
-            f"{made.n_spectra[wrong[0]]} in the extracted ones ({len(wrong)} rows differ): remove the assembled files "
-            "of this run, the next run makes them anew"
+            f"{ledger.n_spectra[wrong[0]]} in the extracted ones ({len(wrong)} rows differ): remove the assembled "
+            "files of this run, the next run makes them anew"
         )
 
 
-def write_ledger(made: Ledger, path: Path) -> None:
+def write_ledger(ledger: Ledger, path: Path) -> None:
     """Write ``ledger.csv``: a line per CSV row, in order. What does not apply is empty."""
-    nearest = [f"{value:.5f}" if np.isfinite(value) else "" for value in made.nearest_arcsec.tolist()]
-    pixels = [str(pixel) if pixel >= 0 else "" for pixel in made.pix64.tolist()]
+    nearest = [f"{value:.5f}" if np.isfinite(value) else "" for value in ledger.nearest_arcsec.tolist()]
+    pixels = [str(pixel) if pixel >= 0 else "" for pixel in ledger.pix64.tolist()]
     lines = zip(
-        range(len(made.status)),
-        made.status.tolist(),
-        made.n_spectra.tolist(),
+        range(len(ledger.status)),
+        ledger.status.tolist(),
+        ledger.n_spectra.tolist(),
         nearest,
-        made.n_within.tolist(),
+        ledger.n_within.tolist(),
         pixels,
-        made.missing.tolist(),
+        ledger.missing.tolist(),
         strict=True,
     )
-    write_rows(path, made.survey.columns, lines)
+    write_rows(path, ledger.survey.columns, lines)
 
 
-def summarise(made: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
+def summarise(ledger: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the totals; those by status add up to the CSV's rows, which is asserted."""
-    counts = Counter(made.status.tolist())
-    statuses, counted = made.survey.statuses, made.survey.files
+    counts = Counter(ledger.status.tolist())
+    statuses, counted = ledger.survey.statuses, ledger.survey.files
     assert set(counts) <= set(statuses)
-    assert sum(counts.values()) == len(made.status)
+    assert sum(counts.values()) == len(ledger.status)
     return {
-        "survey": made.survey.name,
+        "survey": ledger.survey.name,
         **about,
-        "rows": len(made.status),
+        "rows": len(ledger.status),
         "status": {status: counts[status] for status in statuses},
-        made.survey.product: int(made.n_spectra.sum()),
-        counted: {state: made.files[state] for state in ("read", "absent", "unreadable")},
-        f"unreadable_{counted}": made.unreadable,
+        ledger.survey.product: int(ledger.n_spectra.sum()),
+        counted: {state: ledger.files[state] for state in ("read", "absent", "unreadable")},
+        f"unreadable_{counted}": ledger.unreadable,
     }
 
 

@@ -24,11 +24,11 @@ Missing = tuple[Unit, int, str, str]
 def find_missing(plan: Plan, extracted: Path, journal: Path) -> list[Missing]:
     """Return what of a plan has not been extracted."""
     failed = read_journal(journal).failed
-    found: list[Missing] = []
+    missing: list[Missing] = []
     for unit in plan.missing(extracted, failed):
         files = " ".join(f"{survey}/{program}" for survey, program in plan.files[unit])
-        found.append((unit, plan.n_targets[unit], files, failed[unit].message if unit in failed else ""))
-    return found
+        missing.append((unit, plan.n_targets[unit], files, failed[unit].message if unit in failed else ""))
+    return missing
 
 
 def write_missing(path: Path, missing: Sequence[Missing]) -> None:

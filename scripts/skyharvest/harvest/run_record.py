@@ -123,7 +123,7 @@ def identity(pid: int) -> str:
         return f"{boot} {fields[19]}"  # ticks between boot and its start: proc(5), field 22
     ask = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
     with contextlib.suppress(OSError):
-        found = subprocess.run(ask, capture_output=True, text=True, check=False)
-        state, _, started = found.stdout.strip().partition(" ")
+        answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+        state, _, started = answer.stdout.strip().partition(" ")
         return "" if state.startswith("Z") else started.strip()
     return ""

@@ -161,17 +161,17 @@ class _Look:
         return self.survey.crossmatch(self.results / f"{self.survey.name}_crossmatches", pix16)
 
     def _assemble(self, planned: Plan) -> Counter[str]:
-        made: Counter[str] = Counter()
-        there = {batch for batch in planned.batches if self.survey.listed(self.extracted, batch).exists()}
+        counts: Counter[str] = Counter()
+        finished = {batch for batch in planned.batches if self.survey.listed(self.extracted, batch).exists()}
         for pix16, units in planned.searched.items():
-            ready = all(planned.batch[unit] in there for unit in units)
+            ready = all(planned.batch[unit] in finished for unit in units)
             rule = f"assemble_{self.survey.name}"
             log = self.logs / rule / f"{pix16}.log"
-            made[self.tracked.state(f"{rule} {pix16}", [self._crossmatch(pix16)], log, ready=ready)] += 1
-        return made
+            counts[self.tracked.state(f"{rule} {pix16}", [self._crossmatch(pix16)], log, ready=ready)] += 1
+        return counts
 
     def _extract(self, planned: Plan, inputs: Sequence[Path]) -> Counter[str]:
-        made: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         ready = all(path.exists() for path in inputs)
         rule = f"extract_{self.survey.name}"
         for batch, units in planned.batches.items():
@@ -184,9 +184,9 @@ class _Look:
                 if state == ENDED:
                     self.done[unit] = lines
                     states = [line.status for line in lines]
-                    made.update(ABSENT if status == ABSENT else ENDED for status in states)
+                    counts.update(ABSENT if status == ABSENT else ENDED for status in states)
                 else:
-                    made[state] += len(kinds)
+                    counts[state] += len(kinds)
                     states = [FAILED if state == FAILED else LEFT] * len(kinds)
                 if state == FAILED:
                     self._keep_failure(f"{rule} {batch}", unit, log)
@@ -194,7 +194,7 @@ class _Look:
                     job = READY  # units are read one after the other: those behind have not begun
                 for kind, status in zip(kinds, states, strict=True):
                     self.status.files.setdefault(kind, Counter())[status] += 1
-        return made
+        return counts
 
     def _unit(self, unit: Unit, kinds: Sequence[Kind], job: str) -> tuple[str, list[Line]]:
         """Return the state of a unit, given that of its job, and what is known of its files if it is done."""
@@ -219,8 +219,8 @@ class _Look:
         good = [line for line in lines if line is not None and abs(line.time - written) <= TRUSTED_S]
         if len(good) == len(kinds) and unit not in self.journal.failed:
             return good
-        found = _read_extracted(path, unit)
-        return [found[kind] for kind in kinds] if set(kinds) <= found.keys() else []
+        by_kind = _read_extracted(path, unit)
+        return [by_kind[kind] for kind in kinds] if set(kinds) <= by_kind.keys() else []
 
     def _keep_failure(self, job: str, unit: Unit, log: Path) -> None:
         """Keep the error of a unit whose job goes on with others: its log does not end with one yet."""
@@ -242,15 +242,15 @@ class _Look:
         if not all(path.exists() for path in self.tables):
             return
         accepted = _sum_of_counts(self.tables[3])
-        found: Counter[str] = Counter(rejected=_n_rows(self.tables[1]))
+        counts: Counter[str] = Counter(rejected=_n_rows(self.tables[1]))
         if self.planned:
             plan = np.load(self.root / "plan_targets.npy", mmap_mode="r")
             status = _status_of_rows(plan, self.done, self.survey)
-            found.update(status.tolist())
-            found["not_covered"] = accepted - len(status)
+            counts.update(status.tolist())
+            counts["not_covered"] = accepted - len(status)
         else:
-            found[TO_DO] = accepted
-        self.status.targets = {status: found[status] for status in (*self.survey.statuses, TO_DO)}
+            counts[TO_DO] = accepted
+        self.status.targets = {status: counts[status] for status in (*self.survey.statuses, TO_DO)}
 
     def _is_final(self) -> bool:
         account = self.status.jobs.get(f"account_{self.survey.name}", ("", None))[1]

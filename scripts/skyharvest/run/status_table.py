@@ -101,11 +101,13 @@ def _show_reading(status: Status) -> list[str]:
 
 
 def _show_errors(surveys: Sequence[Status], n_errors: int) -> list[str]:
-    found = sorted((error for status in surveys for error in status.errors), key=lambda error: error.time, reverse=True)
-    if not found:
+    errors = sorted(
+        (error for status in surveys for error in status.errors), key=lambda error: error.time, reverse=True
+    )
+    if not errors:
         return ["errors    none"]
-    shown = found[:n_errors]
-    lines = [f"errors    {len(found):,}" + (f", the last {len(shown)}:" if len(shown) < len(found) else "")]
+    shown = errors[:n_errors]
+    lines = [f"errors    {len(errors):,}" + (f", the last {len(shown)}:" if len(shown) < len(errors) else "")]
     directory = surveys[0].directory
     here = f"cd {shlex.quote(str(directory))} && " if directory != Path.cwd() else ""
     for error in shown:

@@ -163,8 +163,8 @@ def guess_scheme(values: Ints, ra: Any, dec: Any) -> list[tuple[int, str, float]
     At NSIDE=1 the two orderings are the same; it is listed as NESTED.
     """
     schemes = [(nside, kind) for nside in NSIDES for kind in ("NESTED", "RING") if (nside, kind) != (1, "RING")]
-    found = [(nside, kind, agreement(values, ra, dec, nside, kind == "NESTED")) for nside, kind in schemes]
-    return sorted(found, key=lambda scheme: -scheme[2])
+    agreements = [(nside, kind, agreement(values, ra, dec, nside, kind == "NESTED")) for nside, kind in schemes]
+    return sorted(agreements, key=lambda scheme: -scheme[2])
 
 
 def outlines(nside: int, pixels: Ints, steps: int) -> tuple[Floats, Floats]:

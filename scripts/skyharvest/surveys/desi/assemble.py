@@ -243,7 +243,7 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
     files = [piece.file for piece in pieces if len(piece.take)]
     _check_grids(files)
     files = files or [piece.file for piece in pieces if ARMS[0] in piece.file]
-    made: dict[str, h5py.Dataset] = {}
+    datasets: dict[str, h5py.Dataset] = {}
     if layout.combine:
         wave = _combined_wave(files[0]) if files else COMBINED_WAVE
         hdf5.write_column(desi, "spectrum_lambda", wave, unit="Angstrom", medium="vacuum")
@@ -256,23 +256,23 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
             columns.append(("lsf_sigma", np.float32, {"unit": "pixel of 0.8 Angstrom"}))
         for kind, dtype, unit in columns:
             name = f"spectrum_{kind}"
-            made[name] = hdf5.spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
+            datasets[name] = hdf5.spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
     if layout.arms and files:
-        made |= _arm_datasets(desi, files, n, resolution=layout.lsf)
+        datasets |= _arm_datasets(desi, files, n, resolution=layout.lsf)
     for place, arms in _batches(pieces, resolution=layout.lsf):
         if layout.combine:
             _, flux, ivar, mask = combine_cameras(arms)
-            made["spectrum_flux"][place] = flux.astype(np.float32)
-            made["spectrum_ivar"][place] = ivar.astype(np.float32)
-            made["spectrum_mask"][place] = mask
+            datasets["spectrum_flux"][place] = flux.astype(np.float32)
+            datasets["spectrum_ivar"][place] = ivar.astype(np.float32)
+            datasets["spectrum_mask"][place] = mask
             if layout.lsf:
-                made["spectrum_lsf_sigma"][place] = lsf_sigma(arms)
+                datasets["spectrum_lsf_sigma"][place] = lsf_sigma(arms)
         if layout.arms:
             for arm, native in arms.items():
                 for kind in ("flux", "ivar", "mask"):
-                    made[f"{arm}_{kind}"][place] = getattr(native, kind)
+                    datasets[f"{arm}_{kind}"][place] = getattr(native, kind)
                 if native.resolution is not None:
-                    dataset, n_diagonals = made[f"{arm}_resolution"], native.resolution.shape[1]
+                    dataset, n_diagonals = datasets[f"{arm}_resolution"], native.resolution.shape[1]
                     pad = (dataset.shape[1] - n_diagonals) // 2
                     dataset[place, pad : pad + n_diagonals] = native.resolution
 
@@ -291,7 +291,7 @@ def _combined_wave(file: h5py.File) -> Floats:
 
 def _arm_datasets(desi: h5py.Group, files: Sequence[h5py.File], n: int, *, resolution: bool) -> dict[str, h5py.Dataset]:
     """Make the datasets of the native arms, wide enough for every file's."""
-    made = {}
+    datasets = {}
     for arm in ARMS:
         wave = files[0][arm]["wavelength"][:]
         hdf5.write_column(desi, f"{arm}_lambda", wave, unit="Angstrom", medium="vacuum")
@@ -302,5 +302,5 @@ def _arm_datasets(desi: h5py.Group, files: Sequence[h5py.File], n: int, *, resol
             name, attributes = f"{arm}_{kind}", {"unit": unit} if unit else {}
             shape = max(dataset.shape[1:] for dataset in native)
             dtype = np.result_type(*(dataset.dtype for dataset in native))
-            made[name] = hdf5.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
-    return made
+            datasets[name] = hdf5.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
+    return datasets

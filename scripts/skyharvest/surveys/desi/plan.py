@@ -98,9 +98,9 @@ def read_tilepix(path: Path, nside: int) -> Coadds:
         if not tables:
             raise MalformedFile(f"{path}: no binary table, expected columns SURVEY, PROGRAM, HEALPIX")
         hdu = next((table for table in tables if table.name == "TILEPIX"), tables[0])
-        found = (hdu.header.get("HPXNSIDE"), hdu.header.get("HPXNEST"))
-        if found != (nside, True):
-            raise MalformedFile(f"{hdu}: HPXNSIDE, HPXNEST are {found}, expected ({nside}, True)")
+        scheme = (hdu.header.get("HPXNSIDE"), hdu.header.get("HPXNEST"))
+        if scheme != (nside, True):
+            raise MalformedFile(f"{hdu}: HPXNSIDE, HPXNEST are {scheme}, expected ({nside}, True)")
         hdu.check_scalars({"SURVEY": "S", "PROGRAM": "S", "HEALPIX": "iu"})
         table = hdu.table(fits.read([(hdu, None)])[0], ("SURVEY", "PROGRAM", "HEALPIX"))
     wrong = ~(_are_names(table["SURVEY"]) & _are_names(table["PROGRAM"]))

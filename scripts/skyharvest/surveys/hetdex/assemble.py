@@ -93,41 +93,41 @@ def assemble_hetdex(
         if of_maps is not None:
             maps.append(of_maps.take(inside))
     keys = [*UNITS, *SPECTRA, *(key for key in OPTIMAL if any(key in piece for piece in pieces))]
-    found = {key: _stack(pieces, key) for key in ("row", "shotid", "ifuslot", *keys)}
-    order = np.lexsort((found["ifuslot"], found["shotid"], found["row"]))
-    found = {key: values[order] for key, values in found.items()}
+    columns = {key: _stack(pieces, key) for key in ("row", "shotid", "ifuslot", *keys)}
+    order = np.lexsort((columns["ifuslot"], columns["shotid"], columns["row"]))
+    columns = {key: values[order] for key, values in columns.items()}
     n = len(order)
     images = concatenate(maps).take(order) if maps else None
     if fits is not None:
         fits.mkdir(parents=True, exist_ok=True)
         if images is not None:
-            _write_fits(fits, images, found)
+            _write_fits(fits, images, columns)
     with hdf5.create(out) as file:
         assembled.describe(file, "hetdex", name, pix16, attributes)
         hetdex = file.create_group("hetdex")
-        hdf5.write_column(hetdex, "shotid", found["shotid"])
-        hdf5.write_column(hetdex, "ifuslot", found["ifuslot"])
+        hdf5.write_column(hetdex, "shotid", columns["shotid"])
+        hdf5.write_column(hetdex, "ifuslot", columns["ifuslot"])
         for key, unit in UNITS.items():
-            hdf5.write_column(hetdex, key, found[key], unit=unit)
-        _write_index(hetdex, cubes, found)
-        groups = _groups(plan, found["row"])
+            hdf5.write_column(hetdex, key, columns[key], unit=unit)
+        _write_index(hetdex, cubes, columns)
+        groups = _groups(plan, columns["row"])
         hdf5.write_column(hetdex, "epoch_group", groups)
         hdf5.write_column(hetdex, "n_epochs", _n_epochs(groups, np.concatenate([np.zeros((0, 2), np.int64), *shots])))
         hdf5.write_column(hetdex, "spectrum_lambda", WAVE_AIR, unit="Angstrom", medium="air")
         hdf5.write_column(hetdex, "spectrum_lambda_vacuum", air_to_vacuum(WAVE_AIR), unit="Angstrom", medium="vacuum")
-        for key in (key for key in (*SPECTRA, *OPTIMAL) if key in found):
+        for key in (key for key in (*SPECTRA, *OPTIMAL) if key in columns):
             of_flux = {} if key.endswith("coverage") else {"unit": FLUX_UNIT}
             dataset = hdf5.spectra_dataset(hetdex, key, n, (N_WAVE,), np.float32, compressed=True, **of_flux)
-            dataset[:] = found[key]
+            dataset[:] = columns[key]
         if images is not None:
             write_maps(hetdex.create_group("maps"), images, compressed=True)
-        write_csv_columns(file.create_group(name), table, np.searchsorted(rows, found["row"]))
+        write_csv_columns(file.create_group(name), table, np.searchsorted(rows, columns["row"]))
     return n
 
 
-def _write_fits(directory: Path, maps: Maps, found: dict[str, Array]) -> None:
+def _write_fits(directory: Path, maps: Maps, columns: dict[str, Array]) -> None:
     """Write the maps of every row."""
-    names = zip(*(found[key].tolist() for key in ("row", "shotid", "ifuslot", "ra", "dec")), strict=True)
+    names = zip(*(columns[key].tolist() for key in ("row", "shotid", "ifuslot", "ra", "dec")), strict=True)
     for i, (row, shotid, ifuslot, ra, dec) in enumerate(names):
         about = {"ROW": row, "SHOTID": shotid, "IFUSLOT": ifuslot, "RA": ra, "DEC": dec}
         write_fits(directory / f"{row}_{shotid}_{ifuslot.decode()}.fits", maps, i, about)
@@ -137,10 +137,10 @@ def _read(file: h5py.File, path: Path) -> dict[str, Array]:
     """Return the columns and spectra of an extracted file, with the cube's name in every row."""
     shotid, _, ifuslot = path.stem.partition("_")
     n = len(file["row"])
-    found = {key: file[key][:] for key in ("row", *UNITS, *SPECTRA, *OPTIMAL) if key in file}
-    if n and "spectrum_flux" not in found:
+    columns = {key: file[key][:] for key in ("row", *UNITS, *SPECTRA, *OPTIMAL) if key in file}
+    if n and "spectrum_flux" not in columns:
         raise MalformedFile(f"{path} has rows without spectra: remove it, the next run makes it anew")
-    return {**found, "shotid": np.full(n, int(shotid)), "ifuslot": np.full(n, ifuslot.encode(), "S3")}
+    return {**columns, "shotid": np.full(n, int(shotid)), "ifuslot": np.full(n, ifuslot.encode(), "S3")}
 
 
 def _stack(pieces: Sequence[dict[str, Array]], key: str) -> Array:
@@ -154,15 +154,15 @@ def _stack(pieces: Sequence[dict[str, Array]], key: str) -> Array:
     return np.zeros((0, N_WAVE), np.float32)
 
 
-def _write_index(hetdex: h5py.Group, cubes: Array, found: dict[str, Array]) -> None:
+def _write_index(hetdex: h5py.Group, cubes: Array, columns: dict[str, Array]) -> None:
     """Write the cubes' columns of the index, row by row."""
     known = {(int(shotid), bytes(ifuslot)): k for k, (shotid, ifuslot) in enumerate(cubes[["shotid", "ifuslot"]])}
-    pairs = zip(found["shotid"].tolist(), found["ifuslot"].tolist(), strict=True)
+    pairs = zip(columns["shotid"].tolist(), columns["ifuslot"].tolist(), strict=True)
     at = np.array([known[pair] for pair in pairs], np.int64)
     for key in cubes.dtype.names or ():
         if key not in OF_INDEX:
             hdf5.write_column(hetdex, key, cubes[key][at])
-    hdf5.write_column(hetdex, "in_2017", found["shotid"] < AFTER_2017)
+    hdf5.write_column(hetdex, "in_2017", columns["shotid"] < AFTER_2017)
 
 
 def _groups(plan: Array, rows: Array) -> Ints:

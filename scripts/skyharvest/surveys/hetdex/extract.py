@@ -133,31 +133,31 @@ def extract_cube(
     ArchiveUnavailable, ArchiveRefused
         Never recorded: the cube fails, and the next run tries again.
     """
-    made = ExtractedCube("read")
-    found: _Found | None = None
+    result = ExtractedCube("read")
+    of_cube: _Found | None = None
     try:
         try:
-            found = _read(archive, path, targets, wanted, scratch)
+            of_cube = _read(archive, path, targets, wanted, scratch)
         except MalformedFile as first:
             log.warning("%s; reading it once more", first)
             time.sleep(SECOND_READING_S)
-            found = _read(archive, path, targets, wanted, scratch)
+            of_cube = _read(archive, path, targets, wanted, scratch)
     except Absent as error:
         if wanted.check_absence:
             wanted.check_absence()
         log.info("absent: %s", error)
-        made.status, made.reason = "absent", "not in the archive"
+        result.status, result.reason = "absent", "not in the archive"
     except MalformedFile as error:
         log.warning("unreadable: %s", error)
-        made.status, made.reason = "unreadable", str(error)
-    if found is not None:
-        made.rows = tuple(targets["row"][found.has_spectrum].tolist())
+        result.status, result.reason = "unreadable", str(error)
+    if of_cube is not None:
+        result.rows = tuple(targets["row"][of_cube.has_spectrum].tolist())
     with hdf5.create(out, sealed=True) as file:
         file.attrs["format"] = FORMAT
         file.attrs["request"] = wanted.request(path, targets)
         file.attrs["skyharvest_version"] = __version__
-        _write(file, path, targets, found, made)
-    return made
+        _write(file, path, targets, of_cube, result)
+    return result
 
 
 @dataclass
@@ -185,11 +185,11 @@ def _read(archive: Archive, path: str, targets: Array, wanted: WantedSpectra, sc
             min_coverage=wanted.min_coverage,
             psf=wanted.psf,
         )
-        made = _Found(spectra, spectra.on_cube & np.isfinite(spectra.flux).any(axis=1))
+        of_cube = _Found(spectra, spectra.on_cube & np.isfinite(spectra.flux).any(axis=1))
         if wanted.maps is not None:
-            ra, dec, wave = (targets[name][made.has_spectrum] for name in ("ra", "dec", "wave"))
-            made.maps = make_maps(cube, ra, dec, wave, wanted.maps, masking=wanted.masking)
-        return made
+            ra, dec, wave = (targets[name][of_cube.has_spectrum] for name in ("ra", "dec", "wave"))
+            of_cube.maps = make_maps(cube, ra, dec, wave, wanted.maps, masking=wanted.masking)
+        return of_cube
 
     if not is_url(archive.location(path)):
         return read(archive)
@@ -197,31 +197,31 @@ def _read(archive: Archive, path: str, targets: Array, wanted: WantedSpectra, sc
         return read(local)
 
 
-def _write(file: "h5py.File", path: str, targets: Array, of_cube: _Found | None, made: ExtractedCube) -> None:
+def _write(file: "h5py.File", path: str, targets: Array, of_cube: _Found | None, result: ExtractedCube) -> None:
     write_files(
-        file, Files([path], [SURVEY.kind], [made.status], [made.reason], beside=[""], n_searched=[len(targets)])
+        file, Files([path], [SURVEY.kind], [result.status], [result.reason], beside=[""], n_searched=[len(targets)])
     )
-    found = np.isin(targets["row"], made.rows)
+    has_spectrum = np.isin(targets["row"], result.rows)
     of_target = file.create_group("targets")
     hdf5.write_column(of_target, "row", targets["row"])
-    hdf5.write_column(of_target, "n_spectra", found.astype(np.int64))
+    hdf5.write_column(of_target, "n_spectra", has_spectrum.astype(np.int64))
     hdf5.write_column(of_target, "nearest_arcsec", targets["separation_arcsec"], unit="arcsec")
     hdf5.write_column(of_target, "n_cubes", np.ones(len(targets), np.int64))
-    hdf5.write_column(file, "file", np.zeros(len(made.rows), np.int32))
+    hdf5.write_column(file, "file", np.zeros(len(result.rows), np.int32))
     for name, unit in (("row", None), ("ra", "deg"), ("dec", "deg"), ("separation_arcsec", "arcsec")):
-        hdf5.write_column(file, name, targets[name][found], unit=unit)
+        hdf5.write_column(file, name, targets[name][has_spectrum], unit=unit)
     if of_cube is None:
         return
     spectra = of_cube.spectra
     for name in ("x", "y"):
-        hdf5.write_column(file, name, getattr(spectra, name)[found], unit="spaxel")
+        hdf5.write_column(file, name, getattr(spectra, name)[has_spectrum], unit="spaxel")
     kinds = {"spectrum_flux": spectra.flux, "spectrum_error": spectra.error, "spectrum_coverage": spectra.coverage}
     if spectra.optimal_flux is not None and spectra.optimal_error is not None:
         kinds |= {"optimal_flux": spectra.optimal_flux, "optimal_error": spectra.optimal_error}
     for name, values in kinds.items():
         attributes = {"unit": FLUX_UNIT} if "coverage" not in name else {}
         shape = values.shape[1:]
-        dataset = hdf5.spectra_dataset(file, name, len(made.rows), shape, np.float32, compressed=False, **attributes)
-        dataset[:] = values[found]
+        dataset = hdf5.spectra_dataset(file, name, len(result.rows), shape, np.float32, compressed=False, **attributes)
+        dataset[:] = values[has_spectrum]
     if of_cube.maps is not None:
         write_maps(file.create_group("maps"), of_cube.maps)

@@ -237,10 +237,10 @@ def cube_of_plan(path: Path, shotid: int, ifuslot: str) -> np.void:
     InputError
         If the cube is not planned.
     """
-    found = rows_where(path, CUBE_DTYPE, ("shotid", "ifuslot"), (shotid, ifuslot.encode()))
-    if len(found) != 1:
+    rows = rows_where(path, CUBE_DTYPE, ("shotid", "ifuslot"), (shotid, ifuslot.encode()))
+    if len(rows) != 1:
         raise InputError(f"{path}: cube {shotid}_{ifuslot} is not in the plan: run `snakemake plan` again")
-    row: np.void = found[0]
+    row: np.void = rows[0]
     return row
 
 

@@ -212,16 +212,16 @@ def _write_photometry(group: h5py.Group, radii_arcsec: Sequence[float]) -> None:
 
     radii = np.asarray(radii_arcsec, np.float64)
     n, n_bands = group["image"].shape[:2]
-    made = {name: np.full((n, n_bands, len(radii)), np.nan) for name in ("flux", "flux_error", "good")}
+    photometry = {name: np.full((n, n_bands, len(radii)), np.nan) for name in ("flux", "flux_error", "good")}
     x, y = (group[key][:] - group[f"{key}0"][:] for key in ("x", "y"))
     for first in range(0, n, PHOTOMETRY_ROWS):
         some = slice(first, first + PHOTOMETRY_ROWS)
         images = group["image"][some], group["invvar"][some]
-        found = aperture_fluxes(*images, x[some], y[some], radii / PIXEL_ARCSEC)
-        for values, of_rows in zip(made.values(), found, strict=True):
+        fluxes = aperture_fluxes(*images, x[some], y[some], radii / PIXEL_ARCSEC)
+        for values, of_rows in zip(photometry.values(), fluxes, strict=True):
             values[some] = of_rows
-    made["magnitude"], made["magnitude_error"] = magnitudes(made["flux"], made["flux_error"])
+    photometry["magnitude"], photometry["magnitude_error"] = magnitudes(photometry["flux"], photometry["flux_error"])
     hdf5.write_column(group, "aperture_radius", radii, unit="arcsec")
     units = {"flux": "nanomaggy", "flux_error": "nanomaggy", "magnitude": "mag(AB)", "magnitude_error": "mag"}
-    for name, values in made.items():
+    for name, values in photometry.items():
         hdf5.write_column(group, f"aperture_{name}", values, unit=units.get(name))

@@ -173,20 +173,20 @@ def _write(
         n_bands = _write_cutouts(file, home, cutouts, wanted)
     if not cutouts:
         _append(file, padded_cutouts(0, wanted))  # what they would be
-    found = n_bands > 0
+    has_image = n_bands > 0
     names = ("row", "ra", "dec")
     for name, unit in zip(names, (None, "deg", "deg"), strict=True):
-        hdf5.write_column(file, name, targets[name][found], unit=unit)
+        hdf5.write_column(file, name, targets[name][has_image], unit=unit)
     hdf5.write_column(file, "band", np.array([band.encode() for band in wanted.bands], "S1"))
     of_target = file.create_group("targets")
     hdf5.write_column(of_target, "row", targets["row"])
-    hdf5.write_column(of_target, "n_spectra", found.astype(np.int64))
+    hdf5.write_column(of_target, "n_spectra", has_image.astype(np.int64))
     away = separation_deg(*home.brick.centre, targets["ra"], targets["dec"]) * 3600
     hdf5.write_column(of_target, "nearest_arcsec", away, unit="arcsec")
     hdf5.write_column(of_target, "n_bands", n_bands)
-    hdf5.write_column(file, "file", np.zeros(int(found.sum()), np.int32))
+    hdf5.write_column(file, "file", np.zeros(int(has_image.sum()), np.int32))
     _write_files(file, home, others, len(targets))
-    return tuple(targets["row"][found].tolist())
+    return tuple(targets["row"][has_image].tolist())
 
 
 def _write_files(file: h5py.File, home: BrickImages, others: Sequence[BrickImages], n_targets: int) -> None:
@@ -221,11 +221,11 @@ def _write_cutouts(file: h5py.File, home: BrickImages, cutouts: Sequence[Cutout]
         arrays, coverage = read_cutouts(some, home, wanted)
         has = bands_with_data(arrays, wanted)
         n_bands[first : first + step] = has.sum(axis=1)
-        found = has.any(axis=1)
-        _append(file, {product: values[found] for product, values in arrays.items()})
+        has_image = has.any(axis=1)
+        _append(file, {product: values[has_image] for product, values in arrays.items()})
         names = ("x", "y", "x0", "y0", "n_bricks")
-        of_some = {name: np.array([getattr(cutout, name) for cutout in some])[found] for name in names}
-        columns.append(of_some | {"coverage": coverage[found]})
+        of_some = {name: np.array([getattr(cutout, name) for cutout in some])[has_image] for name in names}
+        columns.append(of_some | {"coverage": coverage[has_image]})
     for name in columns[0]:
         unit = None if name in ("n_bricks", "coverage") else "pixel"
         hdf5.write_column(file, name, np.concatenate([part[name] for part in columns]), unit=unit)

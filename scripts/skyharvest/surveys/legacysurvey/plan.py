@@ -109,17 +109,17 @@ def make_plan(
     target = target[np.lexsort((targets["row"][target], home[target]))]
     used, number, n_targets = np.unique(home[target], return_inverse=True, return_counts=True)
 
-    found = np.empty(len(target), TARGET_DTYPE)
+    planned = np.empty(len(target), TARGET_DTYPE)
     for name in ("region", "brickname"):
-        found[name] = usable[name][home[target]]
+        planned[name] = usable[name][home[target]]
     for name in ("row", "ra", "dec"):
-        found[name] = targets[name][target]
+        planned[name] = targets[name][target]
     at, other = neighbours(usable, home[target], ra[target], dec[target], size)
     pairs = np.stack([np.concatenate([number[at], np.arange(len(used))]), np.concatenate([other, used])], axis=1)
     return BrickPlan(
         usable[used],
         n_targets,
-        found,
+        planned,
         _images(usable, used, np.unique(pairs, axis=0)),
         np.unique(np.stack([targets["pix16"][target], number], axis=1), axis=0),
         len(ra),
@@ -135,8 +135,8 @@ def _wanted_bands(bricks: Bricks, bands: Sequence[str]) -> npt.NDArray[np.bytes_
     """Return the letters of the bands that are wanted and there."""
     letters = np.zeros(len(bricks), "S8")
     for band in bands:
-        there = np.char.find(bricks["bands"], band.encode()) >= 0
-        letters = np.where(there, np.char.add(letters, band.encode()), letters)
+        has_band = np.char.find(bricks["bands"], band.encode()) >= 0
+        letters = np.where(has_band, np.char.add(letters, band.encode()), letters)
     return letters
 
 
@@ -326,10 +326,10 @@ def bricks_of_plan(path: Path, region: str, brickname: str) -> Array:
     InputError
         If the brick is not planned.
     """
-    found = rows_where(path, IMAGE_DTYPE, ("region", "home"), (region.encode(), brickname.encode()))
-    if len(found) == 0:
+    rows = rows_where(path, IMAGE_DTYPE, ("region", "home"), (region.encode(), brickname.encode()))
+    if len(rows) == 0:
         raise InputError(f"{path}: brick {region}_{brickname} is not in the plan: run `snakemake plan` again")
-    return found
+    return rows
 
 
 def summary(plan: BrickPlan, root: str, *, transfer: str = Settings.transfer) -> str:
