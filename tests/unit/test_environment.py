@@ -81,22 +81,23 @@ def test_conda_environments_have_the_locked_versions(env):
         assert version == versions.get(name), f"{env.name} has {pin}, {lock} {versions.get(name)}"
 
 
-def imported(path, seen):
-    """Return the top-level names that a program imports anywhere, or a module of the library when it is imported."""
-    names = set()
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree) if not path.is_relative_to(SCRIPTS / "skyharvest") else tree.body:
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for module in modules:
-            own = SCRIPTS / Path(*module.split(".")).with_suffix(".py")
-            if own.is_file() and own not in seen:
-                names |= imported(own, seen | {own})
-            names.add(module.partition(".")[0])
+def imported(program):
+    """Return the top-level names that a program imports anywhere, and the library's modules when they are imported."""
+    names, reached = set(), [program]
+    for path in reached:
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree) if path == program else tree.body:
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for module in modules:
+                own = SCRIPTS / Path(*module.split("."))
+                files = (own.with_suffix(".py"), own / "__init__.py")
+                reached += [file for file in files if file.is_file() and file not in reached]
+                names.add(module.partition(".")[0])
     return names - sys.stdlib_module_names - {"skyharvest"}
 
 
@@ -120,7 +121,7 @@ def test_rules_import_only_what_their_environment_has():
         there = {pin.partition("=")[0] for pin in pins}
         for program in programs:
             assert (SCRIPTS / program).is_file(), f"{rule} runs {program}, which scripts/ does not have"
-            needed = {PACKAGE_OF.get(name, name) for name in imported(SCRIPTS / program, frozenset())}
+            needed = {PACKAGE_OF.get(name, name) for name in imported(SCRIPTS / program)}
             assert needed <= there, f"{rule}: {program} imports {needed - there}, which envs/{env}.yaml lacks"
 
 

@@ -1,9 +1,7 @@
 """The library as a package: built as a wheel and installed alone, with NumPy and h5py and nothing else beside it."""
 
-import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,7 +14,7 @@ from running import ROOT
 from skyharvest.surveys import NAMES
 
 LIBRARY = ROOT / "scripts" / "skyharvest"
-UV = shutil.which(ROOT / ".venv" / "uv" / "bin" / "uv") or shutil.which("uv")
+UV = ROOT / ".venv" / "uv" / "bin" / "uv"  # what `make` installs with
 BESIDE = ("numpy", "h5py", "hpgeom")  # the package's dependencies
 
 READ_ALL = """
@@ -40,12 +38,7 @@ print(json.dumps([skyharvest.__file__, skyharvest.__version__, read]))
 def wheel(tmp_path_factory):
     """The package, built from the checkout, which stays as it is."""
     out = tmp_path_factory.mktemp("wheel")
-    if importlib.util.find_spec("hatchling"):
-        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
-    elif UV:
-        command = [UV, "build", "--quiet", "--wheel", "--out-dir", str(out), str(ROOT)]
-    else:
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (built,) = out.glob("*.whl")
@@ -57,15 +50,16 @@ def installed(wheel, tmp_path_factory):
     """The Python of a new environment that has the wheel, and its dependencies from this environment."""
     root = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root)], check=True)
+    python = root / "bin" / "python"
+    install = [UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", python, wheel]
+    subprocess.run(install, check=True)
     (site,) = root.glob("lib/python3*/site-packages")
-    with zipfile.ZipFile(wheel) as files:
-        files.extractall(site)
     for name in BESIDE:
         package = Path(find_spec(name).origin).parent
         for folder in (package, package.with_name(f"{name}.libs")):
             if folder.is_dir():
                 (site / folder.name).symlink_to(folder)
-    return root / "bin" / "python"
+    return python
 
 
 def run(python, code, *arguments, cwd, **environment):
