@@ -31,8 +31,8 @@ except InputError as error:
 wildcard_constraints:
     batch=r"\d+(\+\d+)*",
     pix16=r"\d+",
-    folder=r"\d+",
-    unit=r"\w+",
+    folder=r"[^/]+",
+    unit=r"[^/]+",
 
 
 ENABLED = [harvest for harvest in HARVESTS.values() if harvest.enabled]

@@ -1,4 +1,5 @@
 # Where this workflow is, also when another one imports it as a module: its programs, its library, its configurations.
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,9 +16,16 @@ else:
     if not HOME.exists():
         HOME.parent.mkdir(parents=True, exist_ok=True)
         unpacked = tempfile.mkdtemp(dir=HOME.parent)
-        packed = subprocess.check_output([*git, "archive", commit])
-        subprocess.run(["tar", "-x", "-C", unpacked], input=packed, check=True)
-        Path(unpacked).rename(HOME)
+        try:
+            packed = subprocess.check_output([*git, "archive", commit])
+            subprocess.run(["tar", "-x", "-C", unpacked], input=packed, check=True)
+            Path(unpacked).chmod(0o755)
+            Path(unpacked).rename(HOME)
+        except OSError:
+            if not HOME.exists():  # else another Snakemake was quicker
+                raise
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
 
 sys.path.insert(0, str(HOME / "scripts"))
 

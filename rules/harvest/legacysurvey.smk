@@ -1,7 +1,9 @@
 # The Legacy Surveys: which bricks to read (plan), their cutouts (extract), one file per NSIDE=16 pixel (assemble).
-LEGACY = HARVESTS["legacysurvey"]
+LEGACYSURVEY = HARVESTS["legacysurvey"]
 CONTACT_SHEET = (
-    {"sheet": f"{LEGACY.assembled}/healpix={{pix16}}/contact_sheet.png"} if LEGACY.section["contact_sheets"] else {}
+    {"sheet": f"{LEGACYSURVEY.assembled}/healpix={{pix16}}/contact_sheet.png"}
+    if LEGACYSURVEY.section["contact_sheets"]
+    else {}
 )
 
 
@@ -27,9 +29,9 @@ rule simulate_legacysurvey:
 
 rule fetch_legacysurvey_bricks:
     input:
-        simulated=rules.simulate_legacysurvey.output if LEGACY.is_simulated else [],
+        simulated=rules.simulate_legacysurvey.output if LEGACYSURVEY.is_simulated else [],
     output:
-        bricks=f"{LEGACY.resources}/bricks.npy",
+        bricks=f"{LEGACYSURVEY.resources}/bricks.npy",
     log:
         f"{LOGS}/fetch_legacysurvey_bricks.log",
     benchmark:
@@ -37,12 +39,12 @@ rule fetch_legacysurvey_bricks:
     conda:
         "../../envs/plan.yaml"
     resources:
-        bricks=int(LEGACY.over_network),
+        bricks=int(LEGACYSURVEY.over_network),
         mem_mb=lambda wildcards, attempt: 800 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        release=LEGACY.release.name,
-        archive=lambda wildcards: LEGACY.archive,
+        release=LEGACYSURVEY.release.name,
+        archive=lambda wildcards: LEGACYSURVEY.archive,
     shell:
         f"{RUN}/run/fetch_index.py legacysurvey "
         "--release {params.release} --archive {params.archive:q} --out {output.bricks:q} 2> {log:q}"
@@ -53,11 +55,11 @@ checkpoint plan_legacysurvey:
         targets=rules.prepare_targets.output.table,
         bricks=rules.fetch_legacysurvey_bricks.output.bricks,
     output:
-        plan=f"{LEGACY.root}/plan.csv",
-        pixels=f"{LEGACY.root}/plan_pixels.csv",
-        targets=f"{LEGACY.root}/plan_targets.npy",
-        bricks=f"{LEGACY.root}/plan_bricks.npy",
-        urls=f"{LEGACY.root}/urls.txt",
+        plan=f"{LEGACYSURVEY.root}/plan.csv",
+        pixels=f"{LEGACYSURVEY.root}/plan_pixels.csv",
+        targets=f"{LEGACYSURVEY.root}/plan_targets.npy",
+        bricks=f"{LEGACYSURVEY.root}/plan_bricks.npy",
+        urls=f"{LEGACYSURVEY.root}/urls.txt",
     log:
         f"{LOGS}/plan_legacysurvey.log",
     benchmark:
@@ -68,11 +70,11 @@ checkpoint plan_legacysurvey:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
-        release=LEGACY.release.name,
-        options=LEGACY.settings,
-        transfer=LEGACY.options("transfer"),
+        release=LEGACYSURVEY.release.name,
+        options=LEGACYSURVEY.settings,
+        transfer=LEGACYSURVEY.options("transfer"),
     shell:
-        f"{RUN}/legacysurvey/plan_legacysurvey.py {options(archive=LEGACY.archive)} "
+        f"{RUN}/legacysurvey/plan_legacysurvey.py {options(archive=LEGACYSURVEY.archive)} "
         "--targets {input.targets:q} --bricks {input.bricks:q} --release {params.release} {params.options} "
         "{params.transfer} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
 
@@ -80,11 +82,11 @@ checkpoint plan_legacysurvey:
 rule extract_legacysurvey:
     input:
         # A new plan does not make a batch old: its own targets and bricks do, by params.
-        plan=ancient(f"{LEGACY.root}/plan.csv"),
-        targets=ancient(f"{LEGACY.root}/plan_targets.npy"),
-        bricks=ancient(f"{LEGACY.root}/plan_bricks.npy"),
+        plan=ancient(f"{LEGACYSURVEY.root}/plan.csv"),
+        targets=ancient(f"{LEGACYSURVEY.root}/plan_targets.npy"),
+        bricks=ancient(f"{LEGACYSURVEY.root}/plan_bricks.npy"),
     output:
-        list=f"{LEGACY.extracted}/batches/{{batch}}.csv",
+        list=f"{LEGACYSURVEY.extracted}/batches/{{batch}}.csv",
     log:
         f"{LOGS}/extract_legacysurvey/{{batch}}.log",
     benchmark:
@@ -92,26 +94,26 @@ rule extract_legacysurvey:
     conda:
         "../../envs/cubes.yaml"
     resources:
-        bricks=LEGACY.connections_per_job(PARALLEL_JOBS),
-        disk_mb=LEGACY.disk_mb,
-        mem_mb=lambda wildcards, attempt: attempt * LEGACY.extract_mb(wildcards),
-        runtime=lambda wildcards, attempt: attempt * LEGACY.minutes(wildcards, targets=20, whole=20, rows=1),
+        bricks=LEGACYSURVEY.connections_per_job(PARALLEL_JOBS),
+        disk_mb=LEGACYSURVEY.disk_mb,
+        mem_mb=lambda wildcards, attempt: attempt * LEGACYSURVEY.extract_mb(wildcards),
+        runtime=lambda wildcards, attempt: attempt * LEGACYSURVEY.minutes(wildcards, targets=20, whole=20, rows=1),
     params:
-        release=LEGACY.release.name,
-        bricks=LEGACY.units,
-        digest=LEGACY.digests,
-        options=LEGACY.settings,
+        release=LEGACYSURVEY.release.name,
+        bricks=LEGACYSURVEY.units,
+        digest=LEGACYSURVEY.digests,
+        options=LEGACYSURVEY.settings,
         list=lambda wildcards, output: options(list=output.list),
     shell:
-        f"{RUN}/legacysurvey/extract_legacysurvey.py {LEGACY.source_options} --connections {{resources.bricks}} "
+        f"{RUN}/legacysurvey/extract_legacysurvey.py {LEGACYSURVEY.source_options} --connections {{resources.bricks}} "
         "--release {params.release} --brick {params.bricks} --targets {input.targets:q} --bricks {input.bricks:q} "
-        f"{{params.options}} {LEGACY.extract_options} {{params.list}} 2> {{log:q}}"
+        f"{{params.options}} {LEGACYSURVEY.extract_options} {{params.list}} 2> {{log:q}}"
 
 
 # One brick alone: when a person asks for its file, or has removed it.
 use rule extract_legacysurvey as extract_legacysurvey_brick with:
     output:
-        images=f"{LEGACY.extracted}/{{folder}}/{{unit}}.hdf5",
+        images=f"{LEGACYSURVEY.extracted}/{{folder}}/{{unit}}.hdf5",
     log:
         f"{LOGS}/extract_legacysurvey/{{folder}}-{{unit}}.log",
     benchmark:
@@ -123,10 +125,10 @@ use rule extract_legacysurvey as extract_legacysurvey_brick with:
 rule assemble_legacysurvey:
     input:
         targets=rules.prepare_targets.output.table,
-        extraction=LEGACY.extraction,
+        extraction=LEGACYSURVEY.extraction,
     output:
         **CONTACT_SHEET,
-        crossmatch=f"{LEGACY.assembled}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
+        crossmatch=f"{LEGACYSURVEY.assembled}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
     log:
         f"{LOGS}/assemble_legacysurvey/{{pix16}}.log",
     benchmark:
@@ -134,13 +136,13 @@ rule assemble_legacysurvey:
     conda:
         "../../envs/images.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * LEGACY.assemble_mb(wildcards),
-        runtime=lambda wildcards, attempt: attempt * (10 + sum(LEGACY.n_targets(wildcards)) // 50),
+        mem_mb=lambda wildcards, attempt: attempt * LEGACYSURVEY.assemble_mb(wildcards),
+        runtime=lambda wildcards, attempt: attempt * (10 + sum(LEGACYSURVEY.n_targets(wildcards)) // 50),
     params:
-        extracted=LEGACY.extracted_files,
+        extracted=LEGACYSURVEY.extracted_files,
         name=config["targets"]["name"],
-        release=LEGACY.release.name,
-        radii=LEGACY.section["aperture_radii_arcsec"],
+        release=LEGACYSURVEY.release.name,
+        radii=LEGACYSURVEY.section["aperture_radii_arcsec"],
         sheet=lambda wildcards, output: options(contact_sheet=output.get("sheet")),
     shell:
         f"{RUN}/legacysurvey/assemble_legacysurvey.py --config-hash {CONFIG_HASH} "
@@ -156,7 +158,7 @@ rule fetch_viewer:
         ledgers=[harvest.account[0] for harvest in ENABLED if harvest.survey.product == "spectra"],
     output:
         # The pictures, and notes on what was asked, are no outputs: Snakemake would remove them before it goes on.
-        pictures=f"{LEGACY.root}/viewer/viewer.csv",
+        pictures=f"{LEGACYSURVEY.root}/viewer/viewer.csv",
     log:
         f"{LOGS}/fetch_viewer.log",
     benchmark:
@@ -167,7 +169,7 @@ rule fetch_viewer:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=lambda wildcards, attempt: attempt * 2880,
     params:
-        options=LEGACY.viewer_options,
+        options=LEGACYSURVEY.viewer_options,
         ledgers=lambda wildcards, input: [options(ledgers=ledger) for ledger in input.ledgers],
     shell:
         f"{RUN}/legacysurvey/fetch_viewer.py "

@@ -9,12 +9,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.harvest.options import add_shared
+from skyharvest.surveys import NAMES
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's command line."""
     parser = cli.parser(__doc__ or "")
-    parser.add_argument("survey", choices=("hetdex", "legacysurvey"), help="whose cubes or bricks")
+    parser.add_argument("survey", choices=[name for name in NAMES if name != "desi"], help="DESI's comes with the CSV")
     parser.add_argument("--csv", type=Path, required=True, help="targets.csv that simulate_release.py wrote")
     add_shared(parser, "--out", metavar="DIR", help="directory to write the release into")
     add_shared(parser, "--seed")

@@ -87,7 +87,7 @@ def read_plan(survey: "Survey", path: str | Path) -> Plan:
     return _read(survey, str(path), Path(path).stat().st_mtime_ns)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # more than there are surveys
 def _read(survey: "Survey", path: str, _modified_ns: int) -> Plan:
     return Plan(survey, Path(path))
 

@@ -51,6 +51,8 @@ class Harvest(Generic[R]):
     ----------
     resource
         Snakemake's name for the connections to the survey's archive.
+    load_release
+        Returns the release of a name.
     whole_files
         Whether its files can only be read whole, so that they are downloaded first.
     root, extracted, assembled, resources
@@ -64,6 +66,7 @@ class Harvest(Generic[R]):
     """
 
     resource: ClassVar[str]
+    load_release: ClassVar[Any]  # a function of the name
     whole_files: ClassVar[bool] = False
 
     def __init__(

@@ -54,11 +54,13 @@ class Given:
         self._config, self._bad, self._prefix = config, bad, prefix
 
     def __call__(self, key: str) -> Any:
-        """Return the value of a dotted key; None if it is wrong; a list without its wrong values."""
+        """Return the value of a dotted key; None if it, or a key in it, is wrong; a list without its wrong values."""
         parts = f"{self._prefix}{key}".split(".")
         if any(".".join(parts[:n]) in self._bad for n in range(1, len(parts) + 1)):
             return None
         value = functools.reduce(operator.getitem, parts, self._config)
+        if isinstance(value, dict) and any(key.startswith(f"{'.'.join(parts)}.") for key in self._bad):
+            return None
         if isinstance(value, list):
             return [one for number, one in enumerate(value) if f"{self._prefix}{key}.{number}" not in self._bad]
         return value

@@ -504,3 +504,19 @@ def test_what_is_wrong_with_images_is_said_before_anything_moves(legacysurvey, k
     message = refused(MINIMAL | {"legacysurvey": {"enabled": True} | legacysurvey})
     assert f"  legacysurvey.{key}: " in message
     assert said in message
+
+
+@pytest.mark.parametrize(
+    ("viewer", "key"),
+    [
+        ({"layers": ["sdss"], "size": "abc"}, "size"),
+        ({"layers": ["sdss"], "size": None}, "size"),
+        ({"layers": ["sdss"], "bands": [1]}, "bands"),
+        ({"layers": 5}, "layers"),
+        ({"layers": [{"a": 1}]}, "layers"),
+        ({"psf_layers": 7}, "psf_layers"),
+    ],
+)
+def test_a_wrong_value_of_a_section_is_told_and_not_checked_further(viewer, key):
+    with pytest.raises(InputError, match=rf"1 problem\(s\):\n  legacysurvey.viewer.{key}"):
+        validate({"targets": {"csv": "t.csv"}, "legacysurvey": {"viewer": viewer}})

@@ -41,7 +41,6 @@ SURVEY = Survey(
     index="tilepix.fits",
     index_rule="fetch_tilepix",
     fetch_index="plan:fetch_tilepix",
-    more_plan=(),
     copy=("globus_transfer", "globus_transfer.csv"),
     simulated=("simulate_release", (DEMO_CSV, f"{DEMO}/truth.hdf5", f"{DEMO}/spectro/redux/demo/healpix/tilepix.fits")),
     addresses=addresses,
