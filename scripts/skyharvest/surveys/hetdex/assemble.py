@@ -135,7 +135,7 @@ def _write_fits(directory: Path, maps: Maps, columns: dict[str, Array]) -> None:
 
 def _read(file: h5py.File, path: Path) -> dict[str, Array]:
     """Return the columns and spectra of an extracted file, with the cube's name in every row."""
-    shotid, _, ifuslot = path.stem.partition("_")
+    shotid, _, ifuslot = file.attrs["unit"].partition("_")
     n = len(file["row"])
     columns = {key: file[key][:] for key in ("row", *UNITS, *SPECTRA, *OPTIMAL) if key in file}
     if n and "spectrum_flux" not in columns:

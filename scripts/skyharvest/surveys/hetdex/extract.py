@@ -155,6 +155,7 @@ def extract_cube(
     with hdf5.create(out, sealed=True) as file:
         file.attrs["format"] = FORMAT
         file.attrs["request"] = wanted.request(path, targets)
+        file.attrs["unit"] = f"{targets['shotid'][0]}_{targets['ifuslot'][0].decode()}"
         file.attrs["skyharvest_version"] = __version__
         _write(file, path, targets, of_cube, result)
     return result

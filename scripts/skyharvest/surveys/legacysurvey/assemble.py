@@ -114,7 +114,7 @@ def assemble_legacysurvey(
 
 
 def _read(file: h5py.File, path: Path, rows: Array) -> _BrickRows:
-    region, _, brickname = path.stem.partition("_")
+    region, _, brickname = file.attrs["unit"].partition("_")
     of_file = file["row"][:]
     at = np.flatnonzero(np.isin(of_file, rows))
     bands = tuple(file["band"][:].tolist())

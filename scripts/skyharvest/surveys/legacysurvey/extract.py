@@ -132,6 +132,7 @@ def extract_brick(
             try:
                 with hdf5.create(out, sealed=True) as file:
                     file.attrs["request"] = request
+                    file.attrs["unit"] = f"{targets['region'][0].decode()}_{targets['brickname'][0].decode()}"
                     rows = _write(file, home, others, cutouts=cutouts, targets=targets, wanted=wanted)
                 break
             except UnusableImage as bad:

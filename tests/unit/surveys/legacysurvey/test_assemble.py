@@ -273,6 +273,7 @@ def test_chunks_are_copied_as_they_are(results, cutouts):
 def remade(path: Path, change) -> None:
     """Change an extracted file, which then has no seal any more."""
     with h5py.File(path) as old, h5py.File(path.with_suffix(".new"), "w") as new:
+        new.attrs.update(old.attrs)
         for name in old:
             old.copy(name, new)
         change(new)
