@@ -79,6 +79,13 @@ class ArchivedRelease:
         """Return the release that an entry of the registry describes; each of its paths has been formed once."""
         raise NotImplementedError
 
+    def root_if_any(self, archive: str) -> str:
+        """Return what `root` does, or "" where the registry has no root of that transport."""
+        try:
+            return self.root(archive)
+        except InputError:
+            return ""
+
     def root(self, archive: str) -> str:
         """Return the directory or URL, without a trailing slash, that the release's paths are relative to.
 

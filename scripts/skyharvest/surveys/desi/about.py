@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.plan import Kind, Unit
 from skyharvest.harvest.survey import Addresses, Survey
@@ -20,10 +19,7 @@ def addresses(section: Mapping[str, Any]) -> Addresses:
 
     if section["archive"] == GLOBUS:
         return section["globus"]["local"], path
-    try:
-        return release.root(section["archive"]), path
-    except InputError:
-        return "", path
+    return release.root_if_any(section["archive"]), path
 
 
 SURVEY = Survey(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.plan import Kind, Unit
 from skyharvest.harvest.survey import Addresses, Survey
@@ -19,10 +18,7 @@ def addresses(section: Mapping[str, Any]) -> Addresses:
         shotid, _, ifuslot = str(unit).partition("_")
         return release.cube(int(shotid), ifuslot)
 
-    try:
-        return release.root(section["archive"]), path
-    except InputError:
-        return "", path
+    return release.root_if_any(section["archive"]), path
 
 
 SURVEY = Survey(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from skyharvest.core.errors import InputError
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.plan import Kind, Unit
 from skyharvest.harvest.survey import Addresses, Survey
@@ -19,10 +18,7 @@ def addresses(section: Mapping[str, Any]) -> Addresses:
         region, _, brickname = str(unit).partition("_")
         return release.checksums(region, brickname).rpartition("/")[0]
 
-    try:
-        return release.root(section["archive"]), directory
-    except InputError:
-        return "", directory
+    return release.root_if_any(section["archive"]), directory
 
 
 SURVEY = Survey(
