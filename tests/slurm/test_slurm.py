@@ -17,9 +17,10 @@ RESULTS = "results/demo"
 PIXEL, BATCH, PIX16 = 27246, "1702", "healpix=1702"
 # What a test of seconds needs otherwise than a run of days: the profile's own values are for that.
 QUICKLY = ["--jobs", "4", "--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "5"]
-TIMEOUT_S = 600
+# So that a hanging run ends, however slow the machine: a run of 30 jobs took from 3 to 10 minutes.
+TIMEOUT_S = 1500
 
-pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.timeout(3000)]
 
 
 def run(directory: Path, *arguments: str) -> Run:
@@ -108,11 +109,12 @@ def held_up(server: Served, pixel: int = PIXEL) -> Callable[[], bool]:
     return lambda: bool(seen)
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, finish(process, 1).output
-        assert time.monotonic() < end, "waited in vain"
+        if time.monotonic() > end:
+            finish(process, 1)  # is interrupted, and says how far it came
         time.sleep(0.2)
 
 
@@ -121,14 +123,15 @@ def submitted(output: str) -> Sequence[str]:
 
 
 def test_the_outputs_are_those_of_a_local_run(tmp_path, local):
-    done = run(tmp_path)
+    directory = prepared(tmp_path)
+    done = run(directory)
     assert done.status == 0, done.output[-5000:]
-    assert_as_local(tmp_path, local, "desi", "hetdex")
-    extracted = len(list((tmp_path / RESULTS).glob("desi/extracted/*/*.hdf5")))
+    assert_as_local(directory, local, "desi", "hetdex")
+    extracted = len(list((directory / RESULTS).glob("desi/extracted/*/*.hdf5")))
     assert len(re.findall(r"^rule extract_desi:", done.output, re.M)) < extracted
-    assert not list((tmp_path / "logs/slurm").rglob("*.log"))  # kept where a job failed
-    assert (tmp_path / RESULTS / f"logs/extract_desi/{BATCH}.log").exists()
-    assert "Nothing to be done" in run(tmp_path, "-n").output
+    assert not list((directory / "logs/slurm").rglob("*.log"))  # kept where a job failed
+    assert (directory / RESULTS / f"logs/extract_desi/{BATCH}.log").exists()
+    assert "Nothing to be done" in run(directory, "-n").output
 
 
 def test_the_connections_are_counted_over_the_whole_cluster(tmp_path, local, served):
@@ -175,9 +178,9 @@ def test_a_node_that_goes_down_costs_nothing_but_time(tmp_path, local, served):
     directory = prepared(tmp_path, *over(served))
     under_way = held_up(served)
     process = start(directory, *QUICKLY, *over(served), profile="slurm")
+    wait_for(under_way, process)
+    set_node("state=down", "reason=test")
     try:
-        wait_for(under_way, process)
-        set_node("state=down", "reason=test")
         done = finish(process, TIMEOUT_S)
     finally:
         set_node("state=resume")
