@@ -18,7 +18,7 @@ from skyharvest.harvest.survey import Survey
 
 R = TypeVar("R", bound=ArchivedRelease)
 
-LAYOUT = 2
+LAYOUT = 3
 """Number of the layout of extracted files: those of an earlier one are extracted anew."""
 
 

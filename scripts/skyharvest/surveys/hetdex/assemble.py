@@ -7,9 +7,11 @@ Layout (n rows, a row per (CSV row, cube) pair; row i of one group belongs to ro
 ``/hetdex/ra``, ``dec``                        of the CSV row, where the aperture was laid; degrees, ICRS
 ``/hetdex/x``, ``y``                           float64, spaxels of the cube, 0-based
 ``/hetdex/separation_arcsec``                  from the cube's centre
+``/hetdex/aperture_on_cube``                   float64, share of the aperture's area that lies on the cube
 ``/hetdex/spectrum_flux``, ``spectrum_error``  (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹; NaN where the coverage
                                                is too small
-``/hetdex/spectrum_coverage``                  (n, 1036) float32, share of the aperture with good voxels
+``/hetdex/spectrum_coverage``                  (n, 1036) float32, share of the aperture's part on the cube with good
+                                               voxels
 ``/hetdex/optimal_flux``, ``optimal_error``    (n, 1036) with ``optimal``; weighted with the point-spread function
 ``/hetdex/spectrum_lambda``                    (1036,) float64 Å, air
 ``/hetdex/spectrum_lambda_vacuum``             (1036,) float64 Å
@@ -42,7 +44,8 @@ from skyharvest.surveys.hetdex.plan import AFTER_2017
 from skyharvest.targets.csv_columns import write_csv_columns
 
 SPECTRA, OPTIMAL = ("spectrum_flux", "spectrum_error", "spectrum_coverage"), ("optimal_flux", "optimal_error")
-UNITS = {"ra": "deg", "dec": "deg", "x": "spaxel", "y": "spaxel", "separation_arcsec": "arcsec"}
+UNITS: dict[str, str | None] = {"ra": "deg", "dec": "deg", "x": "spaxel", "y": "spaxel"}
+UNITS |= {"separation_arcsec": "arcsec", "aperture_on_cube": None}
 OF_INDEX = ("shotid", "ifuslot", "ra_cen", "dec_cen")  # columns of a cube that have names of their own here
 
 

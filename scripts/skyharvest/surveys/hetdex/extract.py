@@ -5,6 +5,7 @@ Layout of an extracted file (n spectra, by CSV row):
 =====================================  ====================================================================
 ``row``, ``ra``, ``dec``               (n,) CSV row and its position, degrees
 ``x``, ``y``                           (n,) float64 spaxels of the cube, 0-based
+``aperture_on_cube``                   (n,) float64 share of the aperture's area that lies on the cube
 ``separation_arcsec``                  (n,) from the cube's centre
 ``spectrum_flux, spectrum_error``      (n, 1036) float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
 ``spectrum_coverage``                  (n, 1036) float32, share of the aperture with good voxels
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = "skyharvest extracted HETDEX cube 2"
+FORMAT = "skyharvest extracted HETDEX cube 3"
 SECOND_READING_S = 1.0  # between a malformed reading and the second one
 FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
 
@@ -214,8 +215,8 @@ def _write(file: "h5py.File", path: str, targets: Array, of_cube: _Found | None,
     if of_cube is None:
         return
     spectra = of_cube.spectra
-    for name in ("x", "y"):
-        hdf5.write_column(file, name, getattr(spectra, name)[has_spectrum], unit="spaxel")
+    for name, unit in (("x", "spaxel"), ("y", "spaxel"), ("aperture_on_cube", None)):
+        hdf5.write_column(file, name, getattr(spectra, name)[has_spectrum], unit=unit)
     kinds = {"spectrum_flux": spectra.flux, "spectrum_error": spectra.error, "spectrum_coverage": spectra.coverage}
     if spectra.optimal_flux is not None and spectra.optimal_error is not None:
         kinds |= {"optimal_flux": spectra.optimal_flux, "optimal_error": spectra.optimal_error}

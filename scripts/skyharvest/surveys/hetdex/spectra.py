@@ -14,6 +14,7 @@ PSF_REACH = 3.0  # FWHM: the radius within which the optimal extraction looks
 PSF_NODES = 5  # of a Gauss-Legendre rule along each side of a spaxel
 LEAST_WEIGHT = 1e-9  # of a spaxel in a circle: less is a rounding error
 N_DECIMALS = 12  # of sums of weights: full coverage is 1, not 1 - 2e-16
+SHARE_DECIMALS = 6  # of the circle's part on the cube, which lacks what is below `LEAST_WEIGHT`
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class CubeSpectra:
         Whether any of the aperture is on the cube; if not, its spectrum is NaN.
     x, y : (n,) float64
         Position in spaxels, 0 = the first one's centre.
+    aperture_on_cube : (n,) float64
+        Share of the aperture's area that lies on the cube, measured or not.
     flux, error : (n, 1036) float32
         10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹ in the aperture, on `WAVE_AIR`.
     coverage : (n, 1036) float32
@@ -101,6 +104,7 @@ class CubeSpectra:
     on_cube: Bools
     x: Floats
     y: Floats
+    aperture_on_cube: Floats
     flux: Float32s
     error: Float32s
     coverage: Float32s
@@ -122,12 +126,15 @@ def extract_spectra(
 
     In the aperture: with w the exact fraction of each spaxel that lies in the circle, at each wavelength
 
-    - coverage = Σ w over voxels that are good, of finite flux with \\|flux\\| ≥ 1e-8, and of ERROR ≠ 0, over Σ w;
-    - flux = Σ w flux over good voxels of finite flux, / coverage / bin width;
-    - error = √(Σ w² error²) over good voxels of finite error, / coverage / bin width;
+    - coverage = Σ w over good voxels of \\|flux\\| ≥ 1e-8 and ERROR ≠ 0, over Σ w;
+    - flux = Σ w flux over good voxels, / coverage / bin width;
+    - error = √(Σ w² error²) over good voxels, / coverage / bin width;
     - all NaN where coverage < ``min_coverage`` or is 0.
 
-    The part of the circle off the cube does not count. This is the definition of HETDEX/dexcube's ``get_spectra``.
+    Good is a voxel that is not masked, of finite flux and finite error. The part of the circle off the cube does not
+    count, for the light there is not known: ``aperture_on_cube`` tells how large the other part is. This is the
+    definition of HETDEX/dexcube's ``get_spectra``, but for a voxel of which only one of flux and error is finite: there
+    it is covered with an error of 0, or adds its error to no flux.
 
     The optimal extraction is Horne's (1986, PASP 98, 609): with P the fraction of a point source's light on each
     spaxel within 3 FWHM, flux = Σ P flux/error² / Σ P²/error², error = 1/√(Σ P²/error²) over the voxels that coverage
@@ -152,7 +159,9 @@ def extract_spectra(
     masking = masking or Masking()
     x, y = cube.spaxels(ra, dec)
     shape = (len(x), N_WAVE)
-    spectra = CubeSpectra(np.zeros(len(x), bool), x, y, *(np.full(shape, np.nan, np.float32) for _ in range(3)))
+    spectra = CubeSpectra(
+        np.zeros(len(x), bool), x, y, np.zeros(len(x)), *(np.full(shape, np.nan, np.float32) for _ in range(3))
+    )
     if psf is not None:
         spectra.optimal_flux, spectra.optimal_error = (np.full(shape, np.nan, np.float32) for _ in range(2))
     radius, widest = (arcsec / cube.sky.pixel_arcsec for arcsec in (radius_arcsec, reach(radius_arcsec, psf)))
@@ -162,6 +171,7 @@ def extract_spectra(
         if not weights.any():
             continue
         spectra.on_cube[k] = True
+        spectra.aperture_on_cube[k] = min(1.0, round(weights.sum() / (np.pi * radius**2), SHARE_DECIMALS))
         voxels = _Voxels(cube, box, masking)
         spectra.flux[k], spectra.error[k], spectra.coverage[k] = voxels.in_aperture(weights.ravel(), min_coverage)
         if psf is not None and spectra.optimal_flux is not None and spectra.optimal_error is not None:
@@ -211,22 +221,20 @@ class _Voxels:
         assert cube.rows[box[0]].all(), f"{cube.name}: read without the rows of spaxels that are asked for"
         flux, error, mask = (array[:, *box].reshape(N_WAVE, -1) for array in (cube.flux, cube.error, cube.mask))
         self.flux, self.error, self.bin_width = flux, error, cube.bin_width
-        self.good = masking.good(mask)
-        self.finite = self.good & np.isfinite(flux)
-        self.measured = self.finite & (error != 0) & (np.abs(flux) >= UNFILLED)
+        self.good = masking.good(mask) & np.isfinite(flux) & np.isfinite(error)
+        self.measured = self.good & (error != 0) & (np.abs(flux) >= UNFILLED)
 
     def in_aperture(self, weights: Floats, min_coverage: float) -> tuple[Floats, Floats, Floats]:
         """Return flux, error (per Å) and coverage, (1036,) each."""
         coverage = np.round(_sum(self.measured, weights) / weights.sum(), N_DECIMALS)
         coverage[(coverage < min_coverage) | (coverage == 0)] = np.nan
         scale = coverage * self.bin_width
-        error = np.where(self.good & np.isfinite(self.error), self.error, 0)
-        flux, variance = _sum(np.where(self.finite, self.flux, 0), weights), _sum(error, error, weights**2)
-        return flux / scale, np.sqrt(variance) / scale, coverage
+        flux, error = (np.where(self.good, values, 0) for values in (self.flux, self.error))
+        return _sum(flux, weights) / scale, np.sqrt(_sum(error, error, weights**2)) / scale, coverage
 
     def optimal(self, fractions: Floats, min_coverage: float) -> tuple[Floats, Floats]:
         """Return flux and error per Å of the optimal extraction, (1036,) each."""
-        seen = self.measured & (self.error > 0) & np.isfinite(self.error)
+        seen = self.measured & (self.error > 0)
         ivar = 1 / np.square(np.where(seen, self.error, np.inf), dtype=np.float64)
         covered = _sum(seen, fractions)
         norm = _sum(ivar, fractions**2)

@@ -100,7 +100,8 @@ def light(cube: str, ra, dec, **_) -> CubeSpectra:
     flux = np.repeat(np.asarray(ra, np.float32)[:, None], N_WAVE, axis=1)
     if "_003" in cube:
         flux = np.full_like(flux, np.nan)
-    return CubeSpectra(np.ones(n, bool), np.full(n, 50.5), np.full(n, 51.5), flux, flux / 10, flux * 0 + 1, None, None)
+    share = np.where("20190301004" in cube, 0.4, 1.0) * np.ones(n)
+    return CubeSpectra(np.ones(n, bool), np.full(n, 50.5), np.full(n, 51.5), share, flux, flux / 10, flux * 0 + 1)
 
 
 def assemble(root: Path, pix16: int, cubes) -> Path:
@@ -125,6 +126,7 @@ def test_a_source_on_an_edge_has_all_its_epochs_in_both_files(results):
             hetdex = file["hetdex"]
             assert hetdex["shotid"][:].tolist() == [20170301004, 20190301004]
             assert hetdex["ifuslot"][:].tolist() == [b"034", b"034"]
+            assert hetdex["aperture_on_cube"][:].tolist() == [1.0, 0.4]
             assert hetdex["in_2017"][:].tolist() == [True, False]
             assert hetdex["epoch_group"][:].tolist() == [0, 0]
             assert hetdex["n_epochs"][:].tolist() == [2, 2]

@@ -30,7 +30,7 @@ from skyharvest.surveys.hetdex.spectra import extract_spectra
 
 SHOTID, SLOT, CENTER = 20190102009, "034", (150.0, 2.0)
 PATH = f"datacubes/{SHOTID}/dex_cube_{SHOTID}_{SLOT}.fits"
-NEAR, EDGE, OFF = (150.0, 2.0), (150.0, 2.0 + 24.5 / 3600), (150.0, 2.0 + 36 / 3600)
+NEAR, EDGE, OFF = (150.0, 2.0), (150.0, 2.0 + 29.5 / 3600), (150.0, 2.0 + 36 / 3600)
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 
 
@@ -84,6 +84,7 @@ def test_rows_with_light_have_spectra_and_the_others_are_counted(release, tmp_pa
         assert file["optimal_flux"].shape == (2, 1036)
         assert np.nanmedian(file["optimal_flux"][0]) == pytest.approx(5.0, rel=0.1)
         assert (file["x"][0], file["y"][0]) == pytest.approx((51.0, 51.0), abs=1e-6)
+        assert file["aperture_on_cube"][0] == 1 and 0.3 < file["aperture_on_cube"][1] < 0.9
     assert listed("20190102009_034", tmp_path / "a.hdf5") == ("20190102009_034", 2, 1, 0, 0, 0)
 
 

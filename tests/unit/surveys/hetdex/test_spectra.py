@@ -63,11 +63,12 @@ def by_definition(images, ra, dec, radius=RADIUS, exclude=None, keep=0, only=0, 
     good = ((m == 0) if exclude is None else ((m & exclude) == 0)) | ((m & keep) > 0)
     if only:
         good = (m & only) > 0
-    has = good & np.isfinite(f) & (e != 0) & (np.abs(f) >= 1e-8)
+    good &= np.isfinite(f) & np.isfinite(e)
+    has = good & (e != 0) & (np.abs(f) >= 1e-8)
     coverage = (w * has).sum(axis=(1, 2)) / w.sum()
     coverage[(coverage < min_coverage) | (coverage == 0)] = np.nan
-    total = np.nansum(np.where(good, w * f, np.nan), axis=(1, 2))
-    variance = np.nansum(np.where(good, w**2 * e**2, np.nan), axis=(1, 2))
+    total = np.where(good, w * f, 0).sum(axis=(1, 2))
+    variance = np.where(good, w**2 * e**2, 0).sum(axis=(1, 2))
     return x, y, total / coverage / header["SPECBW"], np.sqrt(variance) / coverage / header["SPECBW"], coverage
 
 
@@ -294,36 +295,43 @@ def test_coverage_decides_to_the_edge():
 
 
 def test_what_was_not_measured_counts_as_the_definition_says():
-    """Left half of the circle: NaN, unfilled, or of no error; in a cube of ones with errors of 1."""
+    """Left half of the circle, or all: NaN, infinite, unfilled, or of no error; in a cube of ones with errors of 1."""
     x, y = 50.0, 50.0
     ra, dec = sky_of(x, y)
     flux, error = np.ones(SHAPE, np.float32), np.ones(SHAPE, np.float32)
     left = np.s_[:, :50]
-    flux[0][left] = np.nan  # not in flux; its error counts
+    flux[0][left] = np.nan
     flux[1][left] = -9e-9  # not measured
     flux[2][left] = -1e-8  # measured
     error[3][left] = 0  # its flux counts, but not as coverage
     flux[4][left], error[4][left] = np.nan, np.nan
     flux[5][left], error[5][left] = np.inf, np.inf
     flux[6], error[6] = np.nan, 0
-    found = extract_spectra(cube_of(flux, error), [ra], [dec], min_coverage=0.2)
+    for i, bad in enumerate((np.nan, np.inf, -np.inf)):  # a voxel is good if both are numbers
+        error[7 + i][left] = flux[10 + i][left] = bad
+        error[13 + i] = flux[16 + i] = bad
+    found = extract_spectra(cube_of(flux, error), [ra], [dec], min_coverage=0.2, psf=Psf("gaussian", FWHM))
     weights = CircularAperture((x, y), RADIUS / SPAXEL).to_mask(method="exact").to_image((104, 104))
     area, right = weights.sum(), weights[:, 50:].sum()
     share = right / area
     root, root_right = math.sqrt((weights**2).sum()), math.sqrt((weights[:, 50:] ** 2).sum())
     expected = [
-        (right / share, root / share, share),
+        (right / share, root_right / share, share),
         (right / share, root / share, share),
         (right, root, 1),
         (area / share, root_right / share, share),
         (right / share, root_right / share, share),
         (right / share, root_right / share, share),
         (math.nan,) * 3,
+        *[(right / share, root_right / share, share)] * 6,
+        *[(math.nan,) * 3] * 6,
         (area, root, 1),
     ]
     for i, (total, sigma, coverage) in enumerate(expected):
         row = found.flux[0, i], found.error[0, i], found.coverage[0, i]
         assert row == pytest.approx((total / 2, sigma / 2, coverage), rel=1e-6, nan_ok=True), i
+        optimal = found.optimal_flux[0, i], found.optimal_error[0, i]
+        assert np.isnan(optimal).all() if math.isnan(sigma) else (np.array(optimal) > 0).all(), i
 
 
 def test_a_cube_of_which_all_is_masked_gives_no_flux_but_says_where():
@@ -332,6 +340,8 @@ def test_a_cube_of_which_all_is_masked_gives_no_flux_but_says_where():
     for cube in (
         cube_of(flux, mask=np.full(SHAPE, 16, np.int16)),
         cube_of(np.full(SHAPE, np.nan, np.float32)),
+        cube_of(flux, np.full(SHAPE, np.nan, np.float32)),
+        cube_of(flux, np.full(SHAPE, np.inf, np.float32)),
         cube_of(flux, np.zeros(SHAPE, np.float32)),
         cube_of(np.zeros(SHAPE, np.float32)),
     ):
@@ -370,6 +380,24 @@ def test_positions_that_are_nowhere_on_the_cube():
     for radius in (0.0, -1.0, math.nan):
         with pytest.raises(InputError, match="radius"):
             extract_spectra(cube, [RA], [DEC], radius_arcsec=radius)
+
+
+@pytest.mark.parametrize("radius", [0.3, RADIUS, 11.3])
+def test_the_share_of_the_aperture_on_the_cube_is_its_area(radius):
+    """Off the cube there is neither light nor loss: full coverage, and a flux that lacks what is not there."""
+    places = [(51.5, 51.5), (-0.5, 50.0), (103.5, 103.5), (1.2, 48.4), (60.0, 104.9), (-0.3, 103.1), (50.0, -60.0)]
+    found = extract_spectra(cube_of(np.ones(SHAPE, np.float32)), *sky_of(*np.transpose(places)), radius_arcsec=radius)
+    for k, place in enumerate(places):
+        aperture = CircularAperture(place, radius / SPAXEL)
+        mask = aperture.to_mask(method="exact").to_image((104, 104))
+        expected = 0.0 if mask is None else mask.sum() / aperture.area
+        assert found.aperture_on_cube[k] == pytest.approx(expected, abs=1e-6), place
+        assert found.on_cube[k] == (expected > 0)
+        assert (found.coverage[k] == 1).all() == (expected > 0)
+        if expected:
+            assert found.flux[k] == pytest.approx(expected * aperture.area / 2, rel=1e-5)
+    assert found.aperture_on_cube[0] == 1
+    assert found.aperture_on_cube[1:3] == pytest.approx([0.5, 0.25], abs=1e-6)  # on an edge, on a corner
 
 
 @pytest.mark.parametrize("tiles", [PLANES, (40, 20, 52), None])
