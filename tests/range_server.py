@@ -29,6 +29,8 @@ class Served:
         ``none`` sends the whole file always.
     tagged
         Whether answers have the file's ETag, which If-Range is compared with.
+    headers
+        More headers of all answers.
     sent
         Body bytes that were written, over all requests.
     most_open
@@ -41,6 +43,7 @@ class Served:
     misbehave: Callable[[Any, int], bool] | None = None
     ranges: str = "multi"
     tagged: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
     sent: int = 0
     most_open: int = 0
     open_now: set[int] = field(default_factory=set)
@@ -83,6 +86,11 @@ def serve(root: Path) -> Iterator[Served]:
                 self.answer(404, b"no such file")
                 return
             self.send_file(path.read_bytes())
+
+        def end_headers(self) -> None:
+            for name, value in served.headers.items():
+                self.send_header(name, value)
+            super().end_headers()
 
         def content(self) -> bytes:
             return (root / self.path.lstrip("/")).read_bytes()

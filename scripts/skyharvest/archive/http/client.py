@@ -266,7 +266,10 @@ class HttpClient:
         errors = self._urllib3.exceptions
         began = time.monotonic()
         try:
-            raw = self._pool.request("GET", url, headers={**self._pool.headers, **headers}, preload_content=False)
+            # Not decoded: a .gz is often served with Content-Encoding, and lengths and ranges are of the bytes stored.
+            raw = self._pool.request(
+                "GET", url, headers={**self._pool.headers, **headers}, preload_content=False, decode_content=False
+            )
         except errors.LocationValueError as error:
             raise InputError(f"{url} is not a URL that can be asked: {error}") from error
         except errors.HTTPError as error:

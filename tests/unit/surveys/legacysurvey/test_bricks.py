@@ -339,6 +339,7 @@ def test_the_program_fetches_and_checks(tmp_path, capsys):
     command = ["legacysurvey", "--release", "dr10", "--out", str(out), "--archive"]
     made = fetch_index.build_parser()
     with serve(tmp_path) as server:
+        server.headers["Content-Encoding"] = "x-gzip"  # as web servers say of a .gz
         assert cli.run(fetch_index.main, made, [*command, server.url]) == 0
     assert np.load(out).tolist() == BRICKS.tolist()
     without("dec2")(there)
