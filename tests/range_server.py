@@ -52,6 +52,12 @@ class Served:
         return sum(asked == path for asked, _ in self.requests)
 
 
+def denied(handler: Any) -> None:
+    """Answer as S3 does for a missing key where nobody may list its keys, and for a forbidden one."""
+    body = b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    handler.answer(403, body, {"Content-Type": "application/xml"})
+
+
 def tag(data: bytes) -> str:
     """Return a file's ETag."""
     return f'"{hashlib.md5(data).hexdigest()}"'

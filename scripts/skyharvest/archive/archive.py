@@ -3,7 +3,7 @@
 This module knows no astronomy. Callers must tell these errors apart:
 
 ==========================  ===========================================================================
-`Absent`                    the file does not exist: two separate requests said so
+`Absent`                    the file does not exist: two requests said so (404; 403 only if asked for)
 `ArchiveUnavailable`        it cannot be read now, after several attempts
 `ArchiveRefused`            another attempt will not help (401, 403, a bad certificate, no permission)
 `MalformedFile`             it exists, but it is too short
@@ -50,15 +50,24 @@ class Archive(Closable):
         Retries and timeouts; by default those of the environment.
     notes
         File in which the jobs of a run remember what the server can do.
+    forbidden_is_absent
+        Whether a file that the server refuses (403) counts as absent.
     """
 
     def __init__(
-        self, root: str, *, connections: int = 1, patience: "Patience | None" = None, notes: Path | None = None
+        self,
+        root: str,
+        *,
+        connections: int = 1,
+        patience: "Patience | None" = None,
+        notes: Path | None = None,
+        forbidden_is_absent: bool = False,
     ) -> None:
         self.root = root.rstrip("/") or "/"
         self.connections = connections
         self._patience = patience
         self._notes = notes
+        self._forbidden_is_absent = forbidden_is_absent
         self._client: HttpClient | None = None
 
     @property
@@ -70,7 +79,10 @@ class Archive(Closable):
             from skyharvest.archive.http.servers import Servers  # noqa: PLC0415
 
             self._client = HttpClient(
-                self.connections, self._patience or Patience.from_environment(), Servers(self._notes)
+                self.connections,
+                self._patience or Patience.from_environment(),
+                Servers(self._notes),
+                self._forbidden_is_absent,
             )
         return self._client
 
@@ -139,22 +151,24 @@ class Archive(Closable):
         """Return a check that the archive still has a file that it must have, such as the release's list of coadds.
 
         In an archive that is moved, unmounted or in maintenance every file seems absent; that must not be recorded.
-        The check raises `ArchiveUnavailable` if the file ``known`` is absent too; once read, it is not read again.
+        The check raises `ArchiveUnavailable` if the file ``known`` is absent too. Once read, it is not read again; but
+        where 403 counts as absent it is, every time: a server may begin to refuse everything at any moment.
         """
 
-        @cache
         def check() -> None:
             try:
                 with self.open(known) as source:
                     source.head(1)
             except Absent as error:
+                seems = (
+                    "to refuse everything" if self._forbidden_is_absent else "to be moved, unmounted or in maintenance"
+                )
                 raise ArchiveUnavailable(
-                    f"{error}, which the release has: the archive seems to be moved, unmounted or in maintenance, and "
-                    "what it says to be absent is not recorded. Run again when it is back, or correct the `archive` "
-                    "setting"
+                    f"{error}, which the release has: the archive seems {seems}, and what it says to be absent is not "
+                    "recorded. Run again when it is back, or correct the `archive` setting"
                 ) from None
 
-        return check
+        return check if self._forbidden_is_absent else cache(check)
 
 
 def is_url(location: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from skyharvest.archive.archive import Archive, Cost
 from skyharvest.core import cli
+from skyharvest.core.errors import InputError
 from skyharvest.harvest.batch import extract_units
 from skyharvest.harvest.extracted import write_list
 from skyharvest.harvest.journal import Journal, Line
@@ -22,7 +23,7 @@ U = TypeVar("U", int, str)
 def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
     """Add the options that all surveys have; those that name the units are the survey's own."""
     add_shared(parser, "--archive", "--connections", "--server-notes", "--release")
-    add_shared(parser, "--list", "--journal", "--plan", "--again", "--known")
+    add_shared(parser, "--list", "--journal", "--plan", "--again", "--known", "--forbidden-is-absent")
     add_shared(parser, "--targets", metavar="PLAN_TARGETS.npy", help="from the plan")
     where = f"where to write {{group}}/{{{survey.unit}}}.hdf5"
     add_shared(parser, "--extracted", nargs=None, metavar="DIR", help=where)
@@ -31,6 +32,8 @@ def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
 @contextmanager
 def checked_archive(options: argparse.Namespace) -> Iterator[tuple[Archive, Callable[[], None] | None]]:
     """Open the archive; the second value is to be called before a file of it is recorded as absent."""
+    if options.forbidden_is_absent and not options.known:
+        raise InputError("--forbidden-is-absent needs --known, a file that tells absence from a refusal of everything")
     with open_archive(options) as archive:
         yield archive, archive.absence_check(options.known) if options.known else None
 

@@ -31,6 +31,10 @@ _SHARED: dict[str, dict[str, Any]] = {
         "metavar": "PATH",
         "help": "a file that the archive has for certain: where that is absent, too, nothing is recorded as absent",
     },
+    "--forbidden-is-absent": {
+        "action": "store_true",
+        "help": "record a file as absent that the archive refuses (HTTP 403), as long as it gives the known one",
+    },
     "--config-hash": {"default": "", "help": "of the run's configuration (recorded)"},
     "--seed": {"type": int, "default": 1, "help": "of the random numbers; the same seed gives the same bytes"},
     "--out": _FILE | {"help": "the file to write"},
@@ -51,7 +55,12 @@ def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> 
 
 
 def open_archive(options: argparse.Namespace) -> "Archive":
-    """Return the archive that ``--archive``, ``--connections`` and ``--server-notes`` name; it is to be closed."""
+    """Return the archive that a program's options are about; it is to be closed."""
     from skyharvest.archive.archive import Archive  # noqa: PLC0415 (exports have these options, and no network)
 
-    return Archive(options.archive, connections=max(1, options.connections), notes=options.server_notes)
+    return Archive(
+        options.archive,
+        connections=max(1, options.connections),
+        notes=options.server_notes,
+        forbidden_is_absent=getattr(options, "forbidden_is_absent", False),
+    )

@@ -134,6 +134,7 @@ class Harvest(Generic[R]):
             download=self.downloads,
             again=self.section["read_again"],
             known=self.known,
+            forbidden_is_absent=self.section.get("forbidden_is_absent"),  # a survey may do without
             journal=f"{self.config['results']}/logs/extract_{self.name}.csv",
             plan=f"{self.root}/plan.csv",
             extracted=self.extracted,

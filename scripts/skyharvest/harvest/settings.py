@@ -23,6 +23,16 @@ Problem = tuple[str, str]
 Again = Annotated[list[Literal["unreadable", "absent"]], Distinct()]
 
 
+def forbidden_is_absent() -> Any:
+    """Return the setting of that name, which every survey that reads from a web server has."""
+    return setting(
+        False,
+        "Whether a file that the server refuses (HTTP 403) is recorded as absent, as long as the release's list of "
+        "files can be read. A bucket without permission to list its keys answers so for files that it does not have.",
+        outcome=False,
+    )
+
+
 @section
 class Match:
     """How near a spectrum has to be."""

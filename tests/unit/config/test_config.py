@@ -29,6 +29,7 @@ desi:
   globus: {endpoint: null, path: null, local: null, source_endpoint: null, source_path: null}
   surveys: [main]
   programs: [dark, bright, backup]
+  forbidden_is_absent: false
   read_again: [unreadable]
   spectra: {combine: true, lsf: true, arms: false, redshifts: true}
 hetdex:
@@ -43,6 +44,7 @@ hetdex:
   optimal: null
   min_flag: null
   fields: null
+  forbidden_is_absent: false
   read_again: [unreadable]
   maps: {enabled: false, size_arcsec: 20, wavelength: null, redshift: null, line: null, half_width: 10, fits: false}
   catalogue: {enabled: false, radius_arcsec: 1.5, version: null}
@@ -57,6 +59,7 @@ legacysurvey:
   products: [image, invvar, maskbits]
   aperture_radii_arcsec: [1.0, 1.5, 3.5, 7.0]
   contact_sheets: true
+  forbidden_is_absent: false
   read_again: [unreadable]
   viewer:
     layers: []
@@ -439,6 +442,7 @@ def test_the_digest_changes_with_the_content_alone():
         "desi.archive",
         "desi.transfer",
         "desi.read_again",
+        *(f"{survey}.forbidden_is_absent" for survey in ("desi", "hetdex", "legacysurvey")),
         *(f"desi.globus.{key}" for key in (*GLOBUS, *SOURCE)),
         "hetdex.archive",
         "hetdex.read_again",

@@ -217,3 +217,10 @@ def test_pages_are_for_pixels_with_spectra(harvests):
     images = harvests(hetdex={"enabled": False}, desi={"enabled": False})[0]
     with pytest.raises(InputError, match="`desi: enabled: true` or `hetdex: enabled: true`"):
         pixels_of_spectra(images.values())
+
+
+def test_each_surveys_jobs_are_told_what_a_refusal_means(harvests):
+    loaded, _ = harvests(**{name: {"forbidden_is_absent": True} for name in NAMES})
+    assert all("--forbidden-is-absent" in harvest.extract_options for harvest in loaded.values())
+    loaded, _ = harvests()
+    assert not any("forbidden" in harvest.extract_options for harvest in loaded.values())

@@ -40,6 +40,7 @@ MAX_FAILURES = 2  # of pipelining or of ranges, until the server is taken to be 
 GAP_LIMITS = (4096, 1 << 20)
 LARGE_READ = 1 << 16  # bytes; larger reads measure the transfer rate
 FETCH_READ = 1 << 16  # bytes lost, at most, when a transfer breaks off
+CHECK = "check the address and whether the data are public"
 FIRST_RATE = (2e6, 0.2)  # bytes and seconds assumed before any read: the first reads may come in a burst
 
 
@@ -55,6 +56,8 @@ class HttpClient:
         Retries and timeouts.
     servers
         What each server can do.
+    forbidden_is_absent
+        Take 403 for 404: what a bucket answers for a missing key where nobody may list its keys.
     traffic
         Counts requests and body bytes.
     round_trip_s
@@ -64,6 +67,7 @@ class HttpClient:
     connections: int = 1
     patience: Patience = field(default_factory=Patience)
     servers: Servers = field(default_factory=Servers)
+    forbidden_is_absent: bool = False
     traffic: Cost = field(default_factory=Cost)
     round_trip_s: float = 0.05
 
@@ -125,7 +129,7 @@ class HttpClient:
         Raises
         ------
         Absent
-            After 404 or 410 to two separate requests.
+            After 404 or 410 to two separate requests; with `forbidden_is_absent`, 403 as well.
         ArchiveRefused
             After any other 4xx, or a certificate that does not verify.
         ArchiveUnavailable
@@ -283,17 +287,15 @@ class HttpClient:
         response = Response(raw, errors.HTTPError, self.patience.read_s, self.count)
         log.debug("GET %s %s: %d", url, headers.get("Range", ""), raw.status)
         try:
-            if raw.status in (404, 410):
+            if raw.status in (404, 410) or (raw.status == 403 and self.forbidden_is_absent):
                 raise NotThere(raw.status)
             if raw.status in TRY_AGAIN_STATUSES or raw.status >= 500:
                 raise TryAgain(f"HTTP {raw.status}", retry_after_s(raw.headers.get("Retry-After")), raw.status)
             if raw.status not in (200, 206, 416):
                 if raw.status == 400 and "," in headers.get("Range", ""):
                     raise Unable(SINGLE)
-                raise ArchiveRefused(
-                    f"{url}: HTTP {raw.status} {raw.reason or ''}: the server refuses; check the address and "
-                    "whether the data are public"
-                )
+                why = f"{url}: HTTP {raw.status} {raw.reason or ''}: the server refuses; "
+                raise ArchiveRefused(why + (_forbidden(response) if raw.status == 403 else CHECK))
             if raw.headers.get("Content-Type", "").startswith("text/html"):
                 raise TryAgain("the server sent an HTML page instead of the file")
             return consume(response)
@@ -301,6 +303,20 @@ class HttpClient:
             if not response.at_end:
                 raw.close()  # the rest of the body must not reach the next request
             raw.release_conn()
+
+
+def _forbidden(response: Response) -> str:
+    """Return what may be wrong, and what to do about it, after an answer of 403."""
+    instead = (
+        "set forbidden_is_absent: true in the survey's section of the configuration: files that are refused are then "
+        "recorded as absent, as long as the archive gives those that it must have"
+    )
+    if b"<Code>AccessDenied</Code>" in response.read(4096):  # S3's
+        return (
+            "this bucket gives no permission to list its keys, or is not public: a missing file looks like a "
+            f"forbidden one. If other files of it can be read, {instead}"
+        )
+    return f"{CHECK}. If it refuses only files that may be missing, {instead}"
 
 
 def _network_error(url: str, error: Exception) -> TryAgain | ArchiveRefused:

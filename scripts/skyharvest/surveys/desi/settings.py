@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from skyharvest.core.settings import Distinct, Limited, Switch, leaves, section, setting, subsection
-from skyharvest.harvest.settings import Again, Given, Problem
+from skyharvest.harvest.settings import Again, Given, Problem, forbidden_is_absent
 from skyharvest.surveys.desi.globus.collection import path_problem
 from skyharvest.surveys.desi.release import GLOBUS
 
@@ -89,6 +89,7 @@ class Settings:
     programs: Annotated[list[Program], Distinct(min_length=1)] = setting(
         ["dark", "bright", "backup"], "Programs of these surveys to search."
     )
+    forbidden_is_absent: Switch = forbidden_is_absent()
     read_again: Again = setting(
         ["unreadable"],
         "Coadds that every run tries once more, by what an earlier one found: unreadable (there, but "

@@ -8,7 +8,7 @@ from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
 from skyharvest.core.settings import Distinct, Limited, Number, Switch, section, setting, subsection
 from skyharvest.core.words import show
-from skyharvest.harvest.settings import Again, Given, Problem
+from skyharvest.harvest.settings import Again, Given, Problem, forbidden_is_absent
 from skyharvest.sky.spectral_lines import rest_wave
 from skyharvest.surveys.hetdex.mask_bits import mask_bits
 
@@ -131,6 +131,7 @@ class Settings:
     fields: Annotated[list[Field], Distinct(min_length=1)] | None = setting(
         None, "Fields of the survey to search; null for all."
     )
+    forbidden_is_absent: Switch = forbidden_is_absent()
     read_again: Again = setting(
         ["unreadable"],
         "Cubes that every run tries once more, by what an earlier one found: unreadable (there, but malformed "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from skyharvest.core.settings import Distinct, Limited, Number, Switch, Whole, section, setting, subsection
-from skyharvest.harvest.settings import Again, Given, Problem
+from skyharvest.harvest.settings import Again, Given, Problem, forbidden_is_absent
 from skyharvest.surveys.legacysurvey.release import Band
 from skyharvest.surveys.legacysurvey.viewer.layers import MOST_PIXELS, VIEWER, ViewerRequest
 
@@ -63,6 +63,7 @@ class Settings:
         [1.0, 1.5, 3.5, 7.0], "Radii of the circles, in arcseconds, that fluxes and magnitudes are measured in."
     )
     contact_sheets: Switch = setting(True, "Whether to draw a picture of all cutouts of each NSIDE=16 pixel.")
+    forbidden_is_absent: Switch = forbidden_is_absent()
     read_again: Again = setting(
         ["unreadable"],
         "Bricks that every run tries once more, by what an earlier one found of their files: unreadable "

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from range_server import serve
+from range_server import denied, serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
@@ -164,6 +164,36 @@ def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(release,
     with Path("out.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["unit"], row["n_spectra"], row["n_read"], row["n_absent"]) == (f"{SHOTID}_{SLOT}", "2", "1", "0")
+
+
+def test_a_cube_that_a_bucket_refuses_is_absent_only_if_asked_for_and_if_the_list_is_there(
+    release, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    np.save("targets.npy", TARGETS)
+    cubes = np.zeros(1, CUBE_DTYPE)
+    cubes["shotid"], cubes["ifuslot"] = SHOTID, SLOT.encode()
+    np.save("cubes.npy", cubes)
+    out = HETDEX.path(Path("extracted"), f"{SHOTID}_{SLOT}")
+
+    def program(root: str, *more: str) -> int:
+        words = ["--archive", root, "--release", "pdr1", "--cube", f"{SHOTID}_{SLOT}", "--targets", "targets.npy"]
+        words += ["--cubes", "cubes.npy", "--extracted", "extracted", "--download", "scratch", *more]
+        return cli.run(extract_hetdex.main, extract_hetdex.build_parser(), words)
+
+    known, absent = ("--known", "ifu-index.fits"), "--forbidden-is-absent"
+    with serve(release) as server:
+        server.misbehave = lambda handler, _: denied(handler) is None
+        assert program(server.url, *known, absent) == cli.EXIT_TRY_AGAIN
+        assert "the archive seems to refuse everything" in capsys.readouterr().err
+        server.misbehave = lambda handler, _: "datacubes" in handler.path and denied(handler) is None
+        assert program(server.url, *known) == 1
+        assert "HTTP 403" in (said := capsys.readouterr().err) and "forbidden_is_absent: true" in said
+        assert program(server.url, absent) != 0
+        assert "--forbidden-is-absent needs --known" in capsys.readouterr().err
+        assert not out.exists()
+        assert program(server.url, *known, absent) == 0
+    assert listed("c", out) == ("c", 0, 0, 1, 0, 0)
 
 
 def test_maps_are_made_of_those_with_a_spectrum_as_from_the_whole_cube(release, tmp_path):
