@@ -21,7 +21,7 @@ rule prepare_targets:
     params:
         # The CSV's time may lie: of a copy that keeps it, or where a clock was wrong. The demo's is made by a rule.
         content="" if IN_DEMO else content_digest(config["targets"]["csv"]),
-        columns=options(**{key: config["targets"][key] for key in ("ra", "dec", "healpix", "targetid")}),
+        columns=options(**{key: config["targets"][key] or None for key in ("ra", "dec", "healpix", "targetid", "text")}),
     shell:
         f"{RUN}/targets/prepare_targets.py "
         "{input.csv:q} {params.columns} --out-dir $(dirname {output.table:q}) 2> {log:q}"

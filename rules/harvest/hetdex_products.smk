@@ -47,7 +47,7 @@ rule fetch_hetdex_detections:
         column=DETECTIONS["column"],
     shell:
         f"{RUN}/fetch_hetdex_detections.py {HETDEX.source_options} "
-        "--release {params.release} --detectids {input.detectids:q} --column {params.column:q} "
+        "--release {params.release} --detectids {input.detectids:q} --column={params.column:q} "
         f"--config-hash {CONFIG_HASH} --out {{output.detections:q}} 2> {{log:q}}"
 
 
@@ -73,5 +73,5 @@ rule fetch_elixer:
         pictures=options(pictures=DETECTIONS["pictures"] == "files"),
     shell:
         f"{RUN}/fetch_elixer.py {HETDEX.source_options} "
-        "--release {params.release} --detectids {input.detectids:q} --column {params.column:q} {params.pictures} "
+        "--release {params.release} --detectids {input.detectids:q} --column={params.column:q} {params.pictures} "
         "--out-dir $(dirname {output.addresses:q}) 2> {log:q}"

@@ -18,13 +18,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     parser.add_argument("csv", type=Path, metavar="CSV", help="the targets, plain or .gz")
     add_shared(parser, "--out-dir")
-    add_options(parser, Targets, "ra", "dec", "healpix", "targetid")
+    add_options(parser, Targets, "ra", "dec", "healpix", "targetid", "text")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Read, check, write, and show the totals."""
-    targets = read_targets(options.csv, options.ra, options.dec, options.healpix, options.targetid)
+    targets = read_targets(options.csv, options.ra, options.dec, options.healpix, options.targetid, text=options.text)
     write_targets(targets, options.out_dir)
     print(summary(targets, options.out_dir))
 

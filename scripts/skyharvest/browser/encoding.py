@@ -53,10 +53,13 @@ def _items(group: h5py.Group) -> dict[str, h5py.Dataset]:
 
 
 def columns(group: h5py.Group) -> list[list[str]]:
-    """Return name and unit of the columns of a group."""
-    return [
-        [str(item.attrs.get("column", name)), str(item.attrs.get("unit", ""))] for name, item in _items(group).items()
+    """Return name and unit of the columns of a group; a CSV's own ``row`` is beside ``CSV row``."""
+    items = _items(group)
+    names = [str(item.attrs.get("column", link)) for link, item in items.items()]
+    labels = [
+        "CSV row" if link == "row" and names.count("row") > 1 else name for link, name in zip(items, names, strict=True)
     ]
+    return [[label, str(item.attrs.get("unit", ""))] for label, item in zip(labels, items.values(), strict=True)]
 
 
 def rows_as_text(group: h5py.Group, rows: slice | list[int]) -> list[list[str]]:

@@ -23,6 +23,7 @@ from skyharvest.core.paths import expand_user
 from skyharvest.core.settings import Setting, describe, leaves
 from skyharvest.core.words import show
 from skyharvest.harvest.settings import Given, Problem, release_problems
+from skyharvest.targets.settings import TARGETID_AS_TEXT
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # YAML 1.1's booleans
 _NULLS = ("", "null", "none", "~")
@@ -136,6 +137,8 @@ def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pr
     if given("targets.name") in surveys.NAMES:
         group = show(given("targets.name"))
         yield "targets.name", f"found {group}; that is the name of a survey's own group: choose another"
+    if given("targets.targetid") and given("targets.targetid") in (given("targets.text") or ()):
+        yield "targets.text", TARGETID_AS_TEXT.format(given("targets.targetid"))
     for key, said in leaves(root()):
         if said.path and "://" in (given(key) or ""):
             yield key, f"found {show(given(key))}; expected a path on this machine"

@@ -1,4 +1,4 @@
-"""Types of arrays."""
+"""Types of arrays, and the number that stands for none."""
 
 from typing import Any
 
@@ -10,3 +10,6 @@ Floats = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+NULL_INTEGER = np.iinfo(np.int64).min
+"""Where there is no whole number."""

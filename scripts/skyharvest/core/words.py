@@ -1,7 +1,7 @@
 """Numbers and names as messages say them."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 
 def counted(number: int, thing: str) -> str:
@@ -68,3 +68,14 @@ def show(value: object) -> str:
     if colon and "@" in rest:
         return f"{scheme}://***@{rest.rpartition('@')[2]}"
     return text
+
+
+def distinct_names(names: Sequence[str], taken: Collection[str]) -> list[str]:
+    """Return the names, each once, with ``csv_`` before those that are taken."""
+    distinct = []
+    for given in names:
+        name = given
+        while name in taken or (name != given and name in names):
+            name = f"csv_{name}"
+        distinct.append(name)
+    return distinct

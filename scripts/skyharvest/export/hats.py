@@ -6,7 +6,8 @@ crossmatch needs. There is a row per pair of CSV row and spectrum, as in the ass
 =============================  ====================================================================================
 ``ra, dec``                    of the fiber, degrees, for partitions and crossmatches
 all of ``/desi``               with the same names
-``<name>_row``, ``<name>_*``   the CSV row, and every CSV column; null where a cell is empty
+``<name>_row``, ``<name>_*``   the CSV row, and every CSV column; null where a cell is blank. A CSV column that would
+                               have a name twice, such as ``row``, is ``<name>_csv_row``
 ``spectrum``                   nested: ``wave`` (float64 Å, vacuum), ``flux``, ``ivar`` (float32, 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹
                                and its inverse square), ``mask`` (int32, 0 = good), ``lsf_sigma`` (float32, pixels of
                                0.8 Å)
@@ -35,7 +36,9 @@ import pyarrow.parquet as pq
 
 from skyharvest import __version__
 from skyharvest.core.errors import InputError
+from skyharvest.core.words import distinct_names
 from skyharvest.formats import hdf5
+from skyharvest.harvest import assembled
 from skyharvest.surveys.desi.assemble import SPECTRA
 from skyharvest.targets.csv_columns import csv_group
 from skyharvest.targets.settings import Targets
@@ -150,7 +153,13 @@ def stage(crossmatch: Path, part: Path, *, name: str = Targets.name) -> int:
             return 0
         columns = {link: item for link, item in file["desi"].items() if link not in SPECTRA}
         arrays = {link: _column(item) for link, item in columns.items()}
-        arrays |= {f"{name}_{column}": _column(item) for column, item in hdf5.columns(csv).items()}
+        arrays[f"{name}_row"] = _column(csv["row"])
+        of_csv = assembled.csv_columns(csv)
+        taken = {link.removeprefix(f"{name}_") for link in arrays if link.startswith(f"{name}_")}
+        arrays |= {
+            f"{name}_{column}": _column(item)
+            for column, item in zip(distinct_names([*of_csv], taken), of_csv.values(), strict=True)
+        }
         table = pa.table({key: arrays[key] for key in dict.fromkeys(["ra", "dec", *arrays])})
         writer = None
         try:

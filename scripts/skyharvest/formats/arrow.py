@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyharvest.formats.hdf5 import NULL_INTEGER
+from skyharvest.core.arrays import NULL_INTEGER
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import numpy.typing as npt
 
+from skyharvest.core import arrays
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 
@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 GZIP: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 CHUNK_ROWS = 4096  # of one-dimensional columns
-NULL_INTEGER = np.iinfo(np.int64).min
+NULL_INTEGER = arrays.NULL_INTEGER
 _ERRNO = re.compile(r"\berrno = ([1-9][0-9]*)")  # in HDF5's messages
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (not the disk, which may be full)
 USER_BLOCK = 512  # bytes; the smallest that HDF5 has

@@ -41,3 +41,12 @@ def groups(file: "h5py.File", path: Path) -> tuple["h5py.Group", "h5py.Group"]:
                 "anew"
             )
     return file[names[0]], file[names[1]]
+
+
+def csv_columns(group: "h5py.Group") -> dict[str, "h5py.Dataset"]:
+    """Return the CSV's columns, by their names in the CSV, of their group.
+
+    The group's dataset ``row``, the number of the CSV row, is none of them: a CSV's own column of that name has another
+    link, and ``row`` in the attribute ``column``.
+    """
+    return {str(item.attrs.get("column", link)): item for link, item in group.items() if link != "row"}

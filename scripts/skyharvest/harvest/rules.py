@@ -25,13 +25,19 @@ LAYOUT = 3
 def options(**settings: Any) -> str:
     """Return settings as options of a command, quoted for a shell: ``min_flag=2`` → ``--min-flag 2``.
 
-    True gives the option alone, None and False nothing; all values of a list follow the option.
+    True gives the option alone, None and False nothing; all values of a list follow the option. A value that looks like
+    an option itself is joined to its own: ``ra="-x"`` → ``--ra=-x``.
     """
     words = []
     for name, value in settings.items():
         if value is not None and value is not False:
+            option = f"--{name.replace('_', '-')}"
             values = [] if value is True else value if isinstance(value, list | tuple) else [value]
-            words += [f"--{name.replace('_', '-')}", *(shlex.quote(str(one)) for one in values)]
+            quoted = [shlex.quote(str(one)) for one in values]
+            if any(str(one).startswith("-") for one in values):
+                words += [f"{option}={one}" for one in quoted]
+            else:
+                words += [option, *quoted]
     return " ".join(words)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest import assembled
 
 OLDER = ("desi", "edr_sv3_ra", "edr_sv3_dec")
 """Group and names of the fibers' positions in the older layout, whose files do not say of which survey they are."""
@@ -196,7 +197,7 @@ def _csv_positions(file: h5py.File, path: Path) -> tuple[Ints, Floats, Floats]:
             f"{path}: no group with the CSV's columns (`row`, and attributes ra_column and dec_column), as in the "
             "older layout: give the CSV with --csv"
         )
-    columns = hdf5.columns(group)
+    columns = hdf5.columns(group) | assembled.csv_columns(group)
     names = [group.attrs["ra_column"], group.attrs["dec_column"]]
     if not set(names) <= set(columns):
         raise MalformedFile(f"{path}: {group.name} lacks {' or '.join(names)}; found {', '.join(columns)}")

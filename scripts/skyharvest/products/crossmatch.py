@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from skyharvest.core.arrays import Array
 from skyharvest.core.errors import HarvestError, InputError, MalformedFile
-from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
 from skyharvest.harvest.shown import PIXELS
 from skyharvest.products import spectra as of_spectra
@@ -23,6 +22,8 @@ from skyharvest.surveys import SURVEYS
 Rows = int | slice | Sequence[int] | npt.NDArray[Any] | None
 """Which rows: a number, a slice, numbers in any order, or a mask; None for all."""
 
+ROW = "row"
+"""The dataset, in the group of the CSV's columns, with the 0-based numbers of the CSV rows."""
 WIDE = 100  # numbers a row: what has more is a spectrum or an image, and no column of a table
 
 
@@ -102,8 +103,8 @@ class Crossmatch:
 
     @property
     def names(self) -> list[str]:
-        """What can be read: the survey's datasets by name, the CSV's columns as ``{csv}/{column}``."""
-        return [*self._of_survey(), *(f"{self.csv}/{column}" for column in self._of_csv())]
+        """What can be read: the survey's datasets, ``row``, and the CSV's columns as ``{csv}/{column}``."""
+        return [*self._of_survey(), ROW, *(f"{self.csv}/{column}" for column in self._of_csv())]
 
     def _of_survey(self) -> dict[str, h5py.Dataset]:
         datasets: dict[str, h5py.Dataset] = {}
@@ -117,7 +118,11 @@ class Crossmatch:
 
     def _of_csv(self) -> dict[str, h5py.Dataset]:
         """Return the CSV's columns by the names that they have in the CSV."""
-        return hdf5.columns(self._opened()[self.csv])
+        return assembled.csv_columns(self._opened()[self.csv])
+
+    def _row(self) -> h5py.Dataset:
+        """Return the numbers of the CSV rows."""
+        return self._opened()[self.csv][ROW]
 
     def _opened(self) -> h5py.File:
         if not self._file:
@@ -134,12 +139,17 @@ class Crossmatch:
             return item
         of_csv = self._of_csv()
         column = name.removeprefix(f"{self.csv}/")
-        if column in of_csv:
-            return of_csv[column]
+        if name == ROW or (column == ROW and ROW not in of_csv):
+            return self._row()
+        for known in (column, name):
+            if known in of_csv:
+                return of_csv[known]
         raise InputError(f"{self.path} has no {name!r}; {nearest(name, self.names)}")
 
     def __getitem__(self, name: str) -> Array:
         """Read a dataset: the survey's by its name, the CSV's by ``{csv}/{column}`` or, if that is another, by its own.
+
+        ``row`` is the 0-based number of the CSV row; ``{csv}/row`` is the CSV's own column of that name, if it has one.
 
         Returns
         -------
@@ -190,9 +200,18 @@ class Crossmatch:
             for name, item in self._of_survey().items()
             if name not in axes and item.ndim and len(item) == self._n and "wcs" not in name.split("/")
         }
-        taken = {*columns, *axes, *axes.values(), *PIXELS}
-        columns |= {name if name not in taken else f"{name}_{self.csv}": item for name, item in self._of_csv().items()}
+        columns[ROW] = self._row()
+        taken, of_csv = {*columns, *axes, *axes.values(), *PIXELS}, self._of_csv()
+        for name, item in of_csv.items():
+            columns[self._beside(name, taken, of_csv)] = item
         return {name: item for name, item in columns.items() if wide or np.prod(item.shape[1:]) <= WIDE}
+
+    def _beside(self, name: str, taken: Collection[str], others: Collection[str]) -> str:
+        """Return a name with the group's name behind it if it is taken, and again if another has that already."""
+        unique = name
+        while unique in taken or (unique != name and unique in others):
+            unique = f"{unique}_{self.csv}"
+        return unique
 
     def _chosen(self, columns: Sequence[str] | None, *, wide: bool) -> dict[str, h5py.Dataset]:
         if columns is None:
@@ -220,8 +239,9 @@ class Crossmatch:
         Returns
         -------
         astropy.table.Table
-            (n) rows with units; text as ``str``; ``row`` is that of the CSV. A CSV column with a name that the survey
-            has as well has the group's name behind it, such as ``z_chandra``. Empty cells of whole numbers are masked.
+            (n) rows with units; text as ``str``; ``row`` is the number of the CSV row. A CSV column with a name that
+            is there already has the group's name behind it, such as ``z_chandra`` or ``row_chandra``. Blank cells of
+            whole numbers are masked.
             ``meta`` has the file's attributes.
         """
         from astropy.table import MaskedColumn, Table  # noqa: PLC0415 (only who wants a table needs it)
@@ -290,12 +310,14 @@ class Crossmatch:
         xarray = installed("xarray", "to_xarray")
         index = self._index(rows)
         index = None if index is None else np.atleast_1d(index)
-        chosen = {"row": self._of_csv()["row"], **self._chosen(columns, wide=True)}
-        variables = {}
+        chosen = {ROW: self._row(), **self._chosen(columns, wide=True)}
+        variables: dict[str, Any] = {}
         for name, dataset in chosen.items():
             attributes = {key: plain(value) for key, value in dataset.attrs.items() if key != "null_value"}
+            dimensions = (ROW, *self._dimensions(dataset))
             link = name.replace("/", "_")
-            dimensions = ("row", *self._dimensions(dataset))
+            if link != name:
+                link = self._beside(link, {*variables, *chosen}, ())
             variables[link] = (dimensions, values_of(dataset, index), attributes)
         wanted = {dimension for dimensions, _, _ in variables.values() for dimension in dimensions}
         coordinates = {}
@@ -304,7 +326,7 @@ class Crossmatch:
             if dataset is not None and axis.removesuffix("_air") in wanted:
                 attributes = {key: plain(value) for key, value in dataset.attrs.items()}
                 coordinates[axis] = (axis.removesuffix("_air"), values_of(dataset, None), attributes)
-        return xarray.Dataset(variables, coords=coordinates, attrs=dict(self.attributes)).set_coords("row")
+        return xarray.Dataset(variables, coords=coordinates, attrs=dict(self.attributes)).set_coords(ROW)
 
     def _dimensions(self, dataset: h5py.Dataset) -> tuple[str, ...]:
         """Return the names of a dataset's axes after the first one."""

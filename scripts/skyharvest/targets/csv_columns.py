@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import arrow, hdf5
+from skyharvest.targets.column_types import as_numbers, first_no_number
 from skyharvest.targets.csv_rows import OWN_COLUMNS
 
 
@@ -23,20 +24,30 @@ def write_csv_columns(group: h5py.Group, table: pa.Table, index: npt.NDArray[np.
 
 
 def number_column(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    """Return a column of the CSV, by its name there, as numbers, (n,) float64; NaN where a cell is empty.
+    """Return a column of the CSV, by its name there, as numbers, (n,) float64; NaN where a cell is blank.
+
+    A column that stayed text because numbers do not give its cells back exactly is read as well.
 
     Raises
     ------
     InputError
-        If the CSV has no such column, or it holds text.
+        If the CSV has no such column, or one of its cells is neither a number nor blank. Says which.
     """
     columns = _names(table)
     if name not in columns:
         raise InputError(f"the CSV has no column {name!r}; it has {', '.join(columns)}")
-    values, null = arrow.to_numpy(table.column(columns[name]))
+    column = table.column(columns[name])
+    if pa.types.is_string(column.type):
+        bad = first_no_number(column)
+        if bad is not None:
+            raise InputError(
+                f"column {name!r} of the CSV holds {column[bad].as_py()!r} in row {table.column('row')[bad]}, expected "
+                "numbers, or blank cells"
+            )
+        column = as_numbers(column)
+    values, null = arrow.to_numpy(column)
     if values.dtype.kind not in "fiu":
-        text = next((str(value) for value in values.tolist() if value != ""), "")
-        raise InputError(f"column {name!r} of the CSV holds {text!r}, expected numbers, or empty cells")
+        raise InputError(f"column {name!r} of the CSV holds true and false, expected numbers, or blank cells")
     numbers = values.astype(np.float64)
     return numbers if null is None else np.where(values == null, np.nan, numbers)
 

@@ -21,7 +21,7 @@ from typing import NamedTuple, TextIO
 from skyharvest.core.errors import InputError
 from skyharvest.targets.csv_path import check_csv_exists
 from skyharvest.targets.csv_text import is_undecodable, open_to_read, readable, shown
-from skyharvest.targets.settings import Targets
+from skyharvest.targets.settings import TARGETID_AS_TEXT, Targets
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,13 @@ _WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:\.0*)?")
 
 @dataclass(frozen=True)
 class Names:
-    """Which columns of the CSV hold what: the configuration's ``targets: ra, dec, healpix, targetid``."""
+    """Which columns of the CSV hold what: the configuration's ``targets: ra, dec, healpix, targetid, text``."""
 
     ra: str = Targets.ra
     dec: str = Targets.dec
     healpix: str | None = None
     targetid: str | None = None
+    text: tuple[str, ...] = ()
 
 
 class Rejected(NamedTuple):
@@ -159,6 +160,8 @@ def _check_header(path: Path, columns: Sequence[str], names: Names) -> None:
         raise InputError(f"{path} is empty; expected a line of column names, and a row per target")
     if names.ra == names.dec:
         raise InputError(f"RA and Dec are both to be read from column {names.ra!r}: name two columns")
+    if names.targetid in names.text:
+        raise InputError(TARGETID_AS_TEXT.format(names.targetid))
     _check_present(path, columns, names)
     for number, name in enumerate(columns, 1):
         where = f"{path}: column {number} of {len(columns)}"
@@ -173,13 +176,15 @@ def _check_header(path: Path, columns: Sequence[str], names: Names) -> None:
 
 
 def _check_present(path: Path, columns: Sequence[str], names: Names) -> None:
-    wanted = {"RA": names.ra, "Dec": names.dec, "healpix": names.healpix, "TARGETID": names.targetid}
-    missing = {quantity: name for quantity, name in wanted.items() if name is not None and name not in columns}
+    of_quantity = {"RA": names.ra, "Dec": names.dec, "healpix": names.healpix, "TARGETID": names.targetid}
+    wanted = [*of_quantity.items(), *(("the setting text", name) for name in names.text)]
+    missing = [(quantity, name) for quantity, name in wanted if name is not None and name not in columns]
     if not missing:
         return
-    free = {readable(column).lower(): column for column in columns if column not in wanted.values()}
+    taken = {name for _, name in wanted}
+    free = {readable(column).lower(): column for column in columns if column not in taken}
     messages = []
-    for quantity, name in missing.items():
+    for quantity, name in missing:
         near = difflib.get_close_matches(name.lower(), free, n=1, cutoff=0.4)
         messages.append(
             f"no column {name!r} for {quantity}" + (f" (nearest name: {shown(free[near[0]])})" if near else "")

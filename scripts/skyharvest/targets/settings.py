@@ -1,8 +1,12 @@
 """The settings of the positions to look for."""
 
 from dataclasses import MISSING
+from typing import Annotated
 
-from skyharvest.core.settings import section, setting
+from skyharvest.core.settings import Distinct, Limited, section, setting
+
+Column = Annotated[str, Limited("A column of the CSV.", min_length=1)]
+TARGETID_AS_TEXT = "column {!r} holds the TARGETIDs to match on, which are whole numbers: leave it out of targets.text"
 
 
 @section
@@ -28,8 +32,14 @@ class Targets:
         "Column of DESI TARGETIDs, to match on these instead of on position; null to match on position.",
         min_length=1,
     )
+    text: Annotated[list[Column], Distinct()] = setting(
+        [],
+        "Columns that stay text although all their cells are numbers, such as identifiers. A column that a number does "
+        "not give back exactly (007, 12.10 beside 12.1, more digits than a float has) stays text in any case.",
+    )
     name: str = setting(
         "chandra",
-        "HDF5 group that holds the CSV's own columns; letters, digits, underscores, dots and hyphens.",
-        pattern="^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
+        "HDF5 group that holds the CSV's own columns; letters, digits, underscores, dots and hyphens, the first one a "
+        "letter, digit or underscore.",
+        pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
     )

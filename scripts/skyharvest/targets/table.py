@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skyharvest.core.atomic import atomic_path
+from skyharvest.core.words import distinct_names
 from skyharvest.targets import settings
+from skyharvest.targets.column_types import typed
 from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, blocks, count_kinds, open_rows
 from skyharvest.targets.csv_text import open_to_write, readable, write_rows
 from skyharvest.targets.healpix_column import check_healpix_column
@@ -61,13 +63,16 @@ def read_targets(
     dec: str = settings.Targets.dec,
     healpix: str | None = None,
     targetid: str | None = None,
+    *,
+    text: Sequence[str] = (),
 ) -> TargetTable:
     """Read and check a CSV of sky positions.
 
-    Columns become int64 if every cell that is not empty is an integer of that range without leading zeros, else
-    float64 if every one is a number, else bool if every one is true or false in any case; anything else stays text,
-    cell by cell as it was. In numbers and booleans an empty cell is a null. Integers of 64 bits do not fit into a
-    float: a column of them with empty cells stays int64, and one with other numbers or larger integers stays text.
+    Columns become int64 if every cell that is not blank is an integer of that range without leading zeros, else
+    float64 if every one is a number that a float gives back as it is written, else bool if every one is true or false
+    in any case; anything else stays text, cell by cell as it was: see `skyharvest.targets.column_types`. In numbers
+    and booleans a blank cell is a null. Integers of 64 bits do not fit into a float: a column of them with blank cells
+    stays int64, and one with other numbers or larger integers stays text.
 
     Parameters
     ----------
@@ -79,6 +84,8 @@ def read_targets(
         Column that should hold NSIDE=16 NESTED pixels.
     targetid
         Column of DESI TARGETIDs; rows without one are rejected.
+    text
+        Columns that stay text, whatever their cells look like.
 
     Raises
     ------
@@ -86,7 +93,7 @@ def read_targets(
         If the file is absent, unreadable, or not a CSV; if a column is absent, two have one name, or one has none; if
         no row is usable; if less than 99.9 % of ``healpix`` agree with RA and Dec.
     """
-    path, names = Path(csv), Names(ra, dec, healpix, targetid)
+    path, names = Path(csv), Names(ra, dec, healpix, targetid, tuple(text))
     rows_read = RowsRead()
     with open_rows(path, names) as (columns, rows):
         chunks: list[list[Any]] = [[] for _ in columns]
@@ -121,7 +128,7 @@ def write_targets(targets: TargetTable, directory: str | os.PathLike[str]) -> No
     with atomic_path(directory / "targets.parquet") as temporary:
         pq.write_table(targets.table, temporary, row_group_size=GROUP_ROWS)
     n = len(targets.columns)
-    header = [*REJECTED_COLUMNS, *_distinct_names(targets.columns, REJECTED_COLUMNS)]
+    header = [*REJECTED_COLUMNS, *distinct_names(targets.columns, REJECTED_COLUMNS)]
     refused = ([str(bad.row), bad.reason, *(bad.cells + [""] * n)[:n]] for bad in targets.rejected)
     with atomic_path(directory / "rejected.csv") as temporary, open_to_write(temporary) as out:
         write_rows(out, ([readable(cell) for cell in row] for row in (header, *refused)))
@@ -162,45 +169,10 @@ def _table(
     """Return the table of the accepted rows, with the CSV's columns in their types."""
     fields = [pa.field(name, pa.from_numpy_dtype(values.dtype)) for name, values in own.items()]
     arrays: list[Any] = [pa.array(values) for values in own.values()]
-    for name, stored, cells in zip(columns, _distinct_names(columns, OWN_COLUMNS), text, strict=True):
-        typed = _typed(cells, identifier=name == names.targetid)
-        fields.append(pa.field(stored, typed.type, metadata={"csv_column": name}))
-        arrays.append(typed)
+    for name, stored, cells in zip(columns, distinct_names(columns, OWN_COLUMNS), text, strict=True):
+        values = cells
+        if name not in names.text:
+            values = typed(cells, identifier=name == names.targetid, position=name in (names.ra, names.dec))
+        fields.append(pa.field(stored, values.type, metadata={"csv_column": name}))
+        arrays.append(values)
     return pa.table(arrays, schema=pa.schema(fields, metadata=metadata))
-
-
-def _typed(text: Any, *, identifier: bool) -> Any:
-    """Return a column of text as int64, float64 or bool where every cell is one or empty, else as it is.
-
-    ``identifier``: every cell is known to be an integer; leading zeros are not kept.
-    """
-    trimmed = pc.ascii_trim_whitespace(text)
-    cells = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-    if cells.null_count == len(cells):
-        return text
-    if pc.any(pc.starts_with(cells, "+")).as_py():
-        cells = pc.replace_substring_regex(cells, r"^\+([0-9])", r"\1")  # Arrow's integers have no plus sign
-    try:
-        numbers = pc.cast(cells, pa.float64())
-    except pa.ArrowInvalid:
-        lower = pc.ascii_lower(cells)
-        true = pc.equal(lower, "true")
-        return true if pc.all(pc.or_(true, pc.equal(lower, "false"))).as_py() else text
-    if not identifier and pc.any(pc.match_substring_regex(cells, r"^-?0[0-9]+$")).as_py():
-        return text  # an identifier: 034 is not 34
-    try:
-        return pc.cast(cells, pa.int64())
-    except pa.ArrowInvalid:
-        # Not all are integers of 64 bits; those of more than 15 digits would not survive as floats.
-        return text if pc.any(pc.match_substring_regex(cells, r"^-?[0-9]{16,}$")).as_py() else numbers
-
-
-def _distinct_names(columns: Sequence[str], taken: Sequence[str]) -> list[str]:
-    """Return the columns' names, with ``csv_`` before those that are taken."""
-    names = []
-    for column in columns:
-        name = column
-        while name in taken or (name != column and name in columns):
-            name = f"csv_{name}"
-        names.append(name)
-    return names

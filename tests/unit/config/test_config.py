@@ -19,7 +19,7 @@ CONFIG = Path(__file__).resolve().parents[3] / "config"
 
 # The documented defaults, written down independently of the schema.
 DEFAULTS = """
-targets: {csv: t.csv, ra: RA_DESI, dec: DEC_DESI, healpix: null, targetid: null, name: chandra}
+targets: {csv: t.csv, ra: RA_DESI, dec: DEC_DESI, healpix: null, targetid: null, text: [], name: chandra}
 match: {radius_arcsec: 1.0, report_radius_arcsec: 3.0}
 desi:
   enabled: true

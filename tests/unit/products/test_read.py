@@ -1,5 +1,6 @@
 """The reader for notebooks, on small files of every survey, against what h5py reads."""
 
+import csv
 import pickle
 import subprocess
 import sys
@@ -8,16 +9,21 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.export.hats import stage
 from skyharvest.formats.hdf5 import NULL_INTEGER
+from skyharvest.harvest import assembled
 from skyharvest.read import Crossmatch, crossmatches, open_healpix, pixels
 from skyharvest.surveys import SURVEYS
 from skyharvest.surveys.hetdex.cube import air_to_vacuum
+from skyharvest.targets.csv_columns import write_csv_columns
+from skyharvest.targets.table import read_targets
 from small_pages import TOY, write_toy
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
@@ -34,16 +40,16 @@ def write(root: Path, survey: str, pix16: int, *, n: int = N) -> Path:
         file.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED", "radius_arcsec": 1.0})
         file.attrs.update({"survey": survey, "csv_group": "chandra"})
         {"desi": desi, "hetdex": hetdex, "legacysurvey": legacysurvey}[survey](file.create_group(survey), n)
-        csv = file.create_group("chandra")
-        csv["row"] = np.arange(n) * 3 + 2
-        csv["z"] = np.arange(n) / 10
-        csv.create_dataset("name", data=np.array(NAMES[:n], object), dtype=h5py.string_dtype())
-        csv["a_b"] = np.arange(n)
-        csv["a_b"].attrs["column"] = "a/b"
-        csv["obsid"] = np.where(np.arange(n) == 1, NULL_INTEGER, np.arange(n))
-        csv["obsid"].attrs["null_value"] = NULL_INTEGER
-        csv["good"] = np.array([1, 0, -1, 1, 0][:n], np.int8)
-        csv["good"].attrs["null_value"] = np.int8(-1)
+        own = file.create_group("chandra")
+        own["row"] = np.arange(n) * 3 + 2
+        own["z"] = np.arange(n) / 10
+        own.create_dataset("name", data=np.array(NAMES[:n], object), dtype=h5py.string_dtype())
+        own["a_b"] = np.arange(n)
+        own["a_b"].attrs["column"] = "a/b"
+        own["obsid"] = np.where(np.arange(n) == 1, NULL_INTEGER, np.arange(n))
+        own["obsid"].attrs["null_value"] = NULL_INTEGER
+        own["good"] = np.array([1, 0, -1, 1, 0][:n], np.int8)
+        own["good"].attrs["null_value"] = np.int8(-1)
     return path
 
 
@@ -186,6 +192,65 @@ def test_a_table_has_the_surveys_columns_and_the_csvs_beside_them(root):
     assert table["good"].tolist() == [True, False, None, True, False]
     assert table["flux_g"].unit == u.nanomaggy
     assert (table.meta["healpix"], table.meta["radius_arcsec"]) == (1702, 1.0)
+
+
+NAMES_IN_THE_WAY = [
+    *("row", "csv_row", "csv_csv_row", "row_chandra", "Row", " row", "ra", "pix64", "reason"),
+    *("targetid", "z", "z_chandra", "z_chandra_chandra", "chandra/z", "Z", "spectrum_lambda", "wavelength", "y_pixel"),
+    *("a/b", "a_b", "a//b", "/a", ".", "..", "_", "desi", "/desi/z", "Größe", "x y", "-5", "spectrum"),
+]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """An assembled file of a CSV whose columns' names are taken elsewhere, and the values by name."""
+    folder = tmp_path_factory.mktemp("hostile")
+    columns = {name: [100 * k + i for i in range(N)] for k, name in enumerate(NAMES_IN_THE_WAY, 1)}
+    with (folder / "t.csv").open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["RA_DESI", "DEC_DESI", *columns])
+        rows.writerows([10 + i, 20, *cells] for i, cells in enumerate(zip(*columns.values(), strict=True)))
+    path = folder / "crossmatch_desi.hdf5"
+    with h5py.File(path, "w") as file:
+        desi(file.create_group("desi"), N)
+        for name in ("ra", "dec"):
+            file[f"desi/{name}"] = np.arange(N) / 7
+        assembled.describe(file, "desi", "chandra", 1702, {})
+        write_csv_columns(file.create_group("chandra"), read_targets(folder / "t.csv").table, np.arange(N)[::-1])
+    return path, {name: cells[::-1] for name, cells in columns.items()}
+
+
+def test_every_column_of_the_csv_comes_back_under_its_own_name(hostile):
+    path, columns = hostile
+    with open_healpix(path) as pixel:
+        assert pixel["row"].tolist() == [4, 3, 2, 1, 0], "the number of the CSV row"
+        for name, values in columns.items():
+            assert pixel[f"chandra/{name}"].tolist() == values, name
+            assert pixel.read(f"chandra/{name}", [1, 0]).tolist() == [values[1], values[0]]
+            assert f"chandra/{name}" in pixel.names
+        table, dataset = pixel.table(), pixel.to_xarray()
+        ours = pixel["z"]
+    assert table["row"].tolist() == [4, 3, 2, 1, 0]
+    assert_array_equal(table["z"], ours)
+    assert table["row_chandra_chandra"].tolist() == columns["row"]
+    for found in (
+        {name: table[name].tolist() for name in table.colnames},
+        {k: v.values.tolist() for k, v in dataset.items()},
+    ):
+        once = [values for values in columns.values() if list(found.values()).count(values) == 1]
+        assert len(once) == len(columns)
+    kept = set(columns) - {"row", "ra", "z", "targetid", "spectrum_lambda", "wavelength", "y_pixel"}
+    assert {name for name in kept if table[name].tolist() != columns[name]} == set()
+
+
+def test_every_column_of_the_csv_is_in_the_hats_catalogue(hostile, tmp_path):
+    path, columns = hostile
+    assert stage(path, tmp_path / "part.parquet", name="chandra") == N
+    part = pq.read_table(tmp_path / "part.parquet")
+    assert part["chandra_row"].to_pylist() == [4, 3, 2, 1, 0]
+    assert part["chandra_csv_csv_csv_row"].to_pylist() == columns["row"]
+    for name in set(columns) - {"row"}:
+        assert part[f"chandra_{name}"].to_pylist() == columns[name], name
 
 
 def test_spectra_are_in_a_table_if_asked_for(root):
