@@ -8,6 +8,7 @@ for harvest in HARVESTS.values():
             targets=rules.prepare_targets.output.table,
             rejected=rules.prepare_targets.output.rejected,
             plan_targets=f"{harvest.root}/plan_targets.npy",
+            not_selected=harvest.not_selected,
             extraction=harvest.extraction,
             crossmatches=harvest.assembled_files,
         output:
@@ -28,11 +29,12 @@ for harvest in HARVESTS.values():
             release=harvest.release.name,
             extracted=harvest.extracted,
             assembled=harvest.assembled,
+            not_selected=options(not_selected=harvest.not_selected or None),
         shell:
             f"{RUN}/run/account.py "
             "--survey {params.survey} --extracted {params.extracted:q} --crossmatches {params.assembled:q} "
             "--targets {input.targets:q} --rejected {input.rejected:q} "
-            "--plan-targets {input.plan_targets:q} --name {params.name} --release {params.release} "
+            "--plan-targets {input.plan_targets:q} {params.not_selected} --name {params.name} --release {params.release} "
             "--ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
 
     rule:

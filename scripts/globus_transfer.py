@@ -15,7 +15,7 @@ from skyharvest.surveys.desi.globus.collection import Collection, path_problem
 from skyharvest.surveys.desi.globus.files import ABSENT, check_local, read_pixels, read_plan, wanted_files, write_record
 from skyharvest.surveys.desi.globus.state import State, batches
 from skyharvest.surveys.desi.globus.transfer import Polling, Transfer, check_access, check_label, summary
-from skyharvest.surveys.desi.plan import cached_tilepix, fetch_tilepix
+from skyharvest.surveys.desi.plan import cached_tilepix, choose, fetch_tilepix
 from skyharvest.surveys.desi.release import Release, load_release
 from skyharvest.surveys.desi.settings import Settings
 
@@ -159,8 +159,9 @@ def listed_coadds(options: argparse.Namespace, release: Release) -> list[tuple[s
     cache = options.tilepix_cache or Path(f"resources/desi/{release.name}/tilepix.fits")
     with Archive(release.list_root(".")) as archive:
         table = cached_tilepix(archive, release, cache) if cache.exists() else fetch_tilepix(archive, release, cache)
+    surveys, programs = choose(table, options.surveys, options.programs)
     triples = zip(table.survey.tolist(), table.program.tolist(), table.pix64.tolist(), strict=True)
-    coadds = [coadd for coadd in triples if coadd[0] in options.surveys and coadd[1] in options.programs]
+    coadds = [coadd for coadd in triples if coadd[0] in surveys and coadd[1] in programs]
     if options.healpix or options.healpix_file:
         wanted = set(options.healpix or []) | (read_pixels(options.healpix_file) if options.healpix_file else set())
         coadds = [coadd for coadd in coadds if coadd[2] in wanted]
@@ -169,7 +170,7 @@ def listed_coadds(options: argparse.Namespace, release: Release) -> list[tuple[s
             cli.log.warning("%d of %d pixels are not listed, such as %d", len(unlisted), len(wanted), min(unlisted))
     if not coadds:
         raise InputError(
-            f"{cache} lists no coadd of {'/'.join(options.surveys)}, {'/'.join(options.programs)} in these pixels, "
+            f"{cache} lists no coadd of {'/'.join(surveys)}, {'/'.join(programs)} in these pixels, "
             "which are NSIDE=64 NESTED numbers"
         )
     return coadds

@@ -36,6 +36,7 @@ checkpoint plan_desi:
         plan=f"{DESI.root}/plan.csv",
         pixels=f"{DESI.root}/plan_pixels.csv",
         targets=f"{DESI.root}/plan_targets.npy",
+        not_selected=DESI.not_selected,
     log:
         f"{LOGS}/plan_desi.log",
     benchmark:
@@ -72,7 +73,7 @@ rule extract_desi:
         "../../envs/extract.yaml"
     resources:
         archive=DESI.connections_per_job(PARALLEL_JOBS),
-        disk_mb=DESI.disk_mb,
+        disk_mb=lambda wildcards: DESI.disk_mb(wildcards),
         mem_mb=lambda wildcards, attempt: attempt * (700 + max(DESI.n_targets(wildcards)) // 10),
         runtime=lambda wildcards, attempt: attempt * DESI.minutes(wildcards, targets=10, whole=30, rows=2),
     params:

@@ -56,6 +56,7 @@ checkpoint plan_hetdex:
         plan=f"{HETDEX.root}/plan.csv",
         pixels=f"{HETDEX.root}/plan_pixels.csv",
         targets=f"{HETDEX.root}/plan_targets.npy",
+        not_selected=HETDEX.not_selected,
         cubes=f"{HETDEX.root}/plan_cubes.npy",
         urls=f"{HETDEX.root}/urls.txt",
     log:

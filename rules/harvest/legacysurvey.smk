@@ -58,6 +58,7 @@ checkpoint plan_legacysurvey:
         plan=f"{LEGACYSURVEY.root}/plan.csv",
         pixels=f"{LEGACYSURVEY.root}/plan_pixels.csv",
         targets=f"{LEGACYSURVEY.root}/plan_targets.npy",
+        not_selected=LEGACYSURVEY.not_selected,
         bricks=f"{LEGACYSURVEY.root}/plan_bricks.npy",
         urls=f"{LEGACYSURVEY.root}/urls.txt",
     log:

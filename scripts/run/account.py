@@ -19,6 +19,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     add_shared(parser, "--targets", "--plan-targets", "--release")
     parser.add_argument("--survey", choices=NAMES, required=True, help="whose run it is")
+    parser.add_argument(
+        "--not-selected", type=Path, metavar="NOT_SELECTED.json", help="from the plan of a survey with choices"
+    )
     parser.add_argument("--rejected", type=Path, required=True, metavar="REJECTED.csv", help="from prepare_targets.py")
     parser.add_argument("--extracted", type=Path, required=True, help="directory of the extracted files")
     parser.add_argument("--crossmatches", type=Path, required=True, help="directory of the assembled files")
@@ -38,6 +41,7 @@ def main(options: argparse.Namespace) -> None:
         crossmatches=options.crossmatches,
         name=options.name,
         survey=SURVEYS[options.survey],
+        not_selected=options.not_selected,
     )
     summary = summarise(ledger, {"release": options.release})
     write_ledger(ledger, options.ledger)

@@ -7,6 +7,7 @@
 ``no_image``          its brick's images were read, none has data around the position
 ``coadd_unreadable``  none could be searched; one or more are there, but malformed on two readings
 ``coadd_absent``      none could be searched: the release lists them, the archive has none of them
+``not_selected``      the release lists coadds there, but none of those that the configuration selects
 ``not_covered``       no coadd of the release touches the row's match circle; no cube is near; it is in no brick
 ``rejected``          the row has no usable position; the reason is in ``targets/rejected.csv``
 ====================  ==================================================================================
@@ -33,6 +34,7 @@ from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import read_files
+from skyharvest.harvest.not_selected import NotSelected, read_not_selected, sentence
 from skyharvest.harvest.plan import Unit
 from skyharvest.harvest.survey import Survey
 
@@ -50,6 +52,8 @@ class Ledger:
         Of the fibers within the report radius, or of the centres of the cubes; NaN where there is none.
     files
         Number of coadds or cubes by status.
+    left_out
+        Rows for which only files are listed that the configuration does not select.
     unreadable
         ``coadd`` (or ``cube``) and ``reason`` of each malformed one.
     """
@@ -63,6 +67,7 @@ class Ledger:
     missing: Ints
     files: Counter[str] = field(default_factory=Counter)
     unreadable: list[dict[str, str]] = field(default_factory=list)
+    left_out: NotSelected = field(default_factory=NotSelected)
 
 
 def account(
@@ -74,6 +79,7 @@ def account(
     crossmatches: Path,
     name: str,
     survey: Survey,
+    not_selected: Path | None = None,
 ) -> Ledger:
     """Follow every CSV row through the files of a finished run.
 
@@ -81,6 +87,8 @@ def account(
     ----------
     extracted, crossmatches
         The directories ``desi/extracted`` and ``desi_crossmatches``.
+    not_selected
+        ``plan_not_selected.json``, of a survey with choices.
 
     Raises
     ------
@@ -105,6 +113,7 @@ def account(
         n_within=np.zeros(n, np.int64),
         pix64=np.full(n, -1, np.int64),
         missing=np.zeros(n, np.int64),
+        left_out=read_not_selected(not_selected) if not_selected else NotSelected(),
     )
     ledger.pix64[row] = accepted.column("pix64").to_numpy()
     searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
@@ -129,6 +138,7 @@ def account(
     ledger.missing = absent + unreadable
     ledger.nearest_arcsec[np.isinf(ledger.nearest_arcsec)] = np.nan
 
+    ledger.status[sorted(ledger.left_out.rows)] = "not_selected"
     ledger.status[absent > 0] = f"{survey.file}_absent"
     ledger.status[unreadable > 0] = f"{survey.file}_unreadable"
     ledger.status[searched > 0] = survey.unmatched
@@ -207,6 +217,7 @@ def summarise(ledger: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
         ledger.survey.product: int(ledger.n_spectra.sum()),
         counted: {state: ledger.files[state] for state in ("read", "absent", "unreadable")},
         f"unreadable_{counted}": ledger.unreadable,
+        **({"not_selected": ledger.left_out.totals()} if ledger.survey.choices else {}),
     }
 
 
@@ -230,4 +241,6 @@ def show(summary: Mapping[str, Any], survey: Survey) -> str:
     ]
     for bad in summary[f"unreadable_{counted}"]:
         lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
+    if n_left_out := summary["status"].get("not_selected"):
+        lines.append(sentence(n_left_out, summary["not_selected"]))
     return "\n".join(lines)

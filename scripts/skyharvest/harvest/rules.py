@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
+from skyharvest.harvest import not_selected
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.plan import Plan, Unit, to_read_again
 from skyharvest.harvest.releases import ArchivedRelease
@@ -67,6 +68,8 @@ class Harvest(Generic[R]):
         Directory or URL that its files are read from.
     copied
         The list of what was copied before it is read, if that is done.
+    not_selected
+        The file of its plan that tells which rows only other files have; none of a survey without choices.
     downloads
         Directory for files that are downloaded whole; None where their rows are read from the archive.
     """
@@ -95,6 +98,7 @@ class Harvest(Generic[R]):
         whole = self.whole_files or self.section.get("transfer") == "files"
         self.downloads = f"{self.root}/downloads" if whole else None
         self.archive = self._archive()
+        self.not_selected = [f"{self.root}/{not_selected.NAME}"] if survey.choices else []
         self._find_plan, self._force = find_plan, force
 
     def _archive(self) -> str:

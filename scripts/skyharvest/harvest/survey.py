@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skyharvest.harvest import not_selected
 from skyharvest.harvest.plan import Kind, Plan, Unit, read_plan
 from skyharvest.harvest.shown import BrowserDescription, ReaderDescription, ReportDescription
 
@@ -46,8 +47,11 @@ class Survey:
     fetch_index
         ``module:function``, in the survey's package, of what that rule calls, with an archive, the release and the path
         to write; empty if it calls a program of the survey's own.
+    choices
+        Keys of its section that select among the release's files; empty if all are searched. With any, the plan writes
+        `skyharvest.harvest.not_selected.NAME`, and there is the status ``not_selected``.
     more_plan
-        Files of its plan beside ``plan.csv``, ``plan_pixels.csv`` and ``plan_targets.npy``.
+        Files of its plan beside ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy`` and that one.
     copy
         The rule that may copy the archive's files first, and its list of them; empty if there is none.
     simulated
@@ -73,6 +77,7 @@ class Survey:
     index: str = ""
     index_rule: str = ""
     fetch_index: str = ""
+    choices: tuple[str, ...] = ()
     more_plan: tuple[str, ...] = ()
     simulated: tuple[str, tuple[str, ...]] | tuple[()] = ()
     kind_columns: tuple[str, str] | tuple[()] = ()
@@ -84,7 +89,14 @@ class Survey:
     @property
     def statuses(self) -> tuple[str, ...]:
         """What can become of a CSV row, in the ledger's order."""
-        return ("matched", self.unmatched, f"{self.file}_unreadable", f"{self.file}_absent", "not_covered", "rejected")
+        searched = ("matched", self.unmatched, f"{self.file}_unreadable", f"{self.file}_absent")
+        return (*searched, *(("not_selected",) if self.choices else ()), "not_covered", "rejected")
+
+    @property
+    def plan_files(self) -> tuple[str, ...]:
+        """Names of all files of its plan."""
+        left_out = (not_selected.NAME,) if self.choices else ()
+        return ("plan.csv", "plan_pixels.csv", "plan_targets.npy", *left_out, *self.more_plan)
 
     @property
     def columns(self) -> tuple[str, ...]:

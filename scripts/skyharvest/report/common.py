@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from skyharvest.core.words import counted, size
+from skyharvest.harvest.not_selected import sentence
 from skyharvest.report.harvested import Harvested
 from skyharvest.report.ledger import NSIDE, per_pixel, sky_density, steps
 from skyharvest.report.page import Fact, Table, number, text
@@ -15,6 +16,7 @@ SHOWN_FILES = 500
 SHOWN_PIXELS = {"table": 20, "figure": 12}
 WORDS = {
     "rejected": "rejected: no usable position",
+    "not_selected": "only in what the configuration leaves out",
     "not_covered": "not covered by the release",
     "_absent": "{file} not in the archive",
     "_unreadable": "{file} unreadable",
@@ -34,7 +36,7 @@ def first_facts(harvest: Harvested) -> list[Fact]:
 
 
 def warnings(harvest: Harvested) -> list[str]:
-    """Return what of the survey's files does not fit together."""
+    """Return what of the survey's files does not fit together, and what the configuration misses."""
     columns, n_results = harvest.columns, harvest.summary[harvest.survey.product]
     said = []
     if columns.bad:
@@ -46,6 +48,8 @@ def warnings(harvest: Harvested) -> list[str]:
             f"{harvest.name}`, then `snakemake report` again."
         )
     others = [key for key, values in columns.about.items() if len(values) > 1 and key != "git_commit"]
+    if n_left_out := harvest.summary["status"].get("not_selected"):
+        said.append(f"{sentence(n_left_out, harvest.summary['not_selected'])}.")
     if others:
         said.append(f"The assembled files are not of one kind: they differ in {', '.join(sorted(others))} (see below).")
     return said

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from skyharvest.core.arrays import Bools, Floats, Ints
 from skyharvest.core.errors import MalformedFile
 
-NOT_SEARCHED = ("rejected", "not_covered")  # statuses of rows that the plan does not have
+NOT_COVERED = ("rejected", "not_covered")
+NOT_SEARCHED = (*NOT_COVERED, "not_selected")  # statuses of rows that the plan does not have
 NSIDE = 16  # of the assembled files; pixels of the ledger are of NSIDE 64
 
 
@@ -43,7 +44,7 @@ class Rows:
     @property
     def covered(self) -> Bools:
         """Whether the release has a file for the row's position, there or not, (n,)."""
-        return ~np.isin(self.status, NOT_SEARCHED)
+        return ~np.isin(self.status, NOT_COVERED)
 
     @property
     def accepted(self) -> Bools:
@@ -134,9 +135,11 @@ def steps(summary: Mapping[str, Any], result: str) -> list[Step]:
     nothing = {name: n for name, n in count.items() if name not in (*missing, "matched", *NOT_SEARCHED)}
     left = int(summary["rows"])
     way = [Step("rows of the CSV", left, {})]
+    left_out = {name: n for name, n in count.items() if name == "not_selected" and n}
     for name, lost in (
         ("with a usable position", {"rejected": count["rejected"]}),
         ("where the release has data", {"not_covered": count["not_covered"]}),
+        *([("where it has data that are selected", left_out)] if left_out else ()),
         ("that could be searched", missing),
         (f"with {result}", nothing),
     ):

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from skyharvest.core.arrays import Array, Bools
 from skyharvest.core.errors import MalformedFile
-from skyharvest.harvest import run_record
+from skyharvest.harvest import not_selected, run_record
 from skyharvest.harvest.demo import DEMO_CSV
 from skyharvest.harvest.journal import Line, read_journal
+from skyharvest.harvest.not_selected import read_not_selected
 from skyharvest.harvest.plan import Kind, Plan, Unit
 from skyharvest.harvest.progress import seconds_left
 from skyharvest.harvest.run_record import Run
@@ -129,9 +130,7 @@ class _Look:
             index = [resources / survey.index] if survey.index else []
             if index:
                 self._one(survey.index_rule, index, source[-1:])
-            plans = [
-                self.root / name for name in ("plan.csv", "plan_pixels.csv", "plan_targets.npy", *survey.more_plan)
-            ]
+            plans = [self.root / name for name in survey.plan_files]
             self._one(f"plan_{survey.name}", plans, [self.tables[0], *index])
             self._after_plan(plans, survey.copy if asked.copied else ())
         self._targets()
@@ -247,7 +246,9 @@ class _Look:
             plan = np.load(self.root / "plan_targets.npy", mmap_mode="r")
             status = _status_of_rows(plan, self.done, self.survey)
             counts.update(status.tolist())
-            counts["not_covered"] = accepted - len(status)
+            if self.survey.choices:
+                counts["not_selected"] = len(read_not_selected(self.root / not_selected.NAME).rows)
+            counts["not_covered"] = accepted - len(status) - counts["not_selected"]
         else:
             counts[TO_DO] = accepted
         self.status.targets = {status: counts[status] for status in (*self.survey.statuses, TO_DO)}

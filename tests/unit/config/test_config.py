@@ -27,8 +27,8 @@ desi:
   archive: https
   transfer: rows
   globus: {endpoint: null, path: null, local: null, source_endpoint: null, source_path: null}
-  surveys: [main]
-  programs: [dark, bright, backup]
+  surveys: null
+  programs: null
   forbidden_is_absent: false
   read_again: [unreadable]
   spectra: {combine: true, lsf: true, arms: false, redshifts: true}
@@ -106,8 +106,8 @@ def test_defaults():
     filled = validate(given_)
     assert filled == yaml.safe_load(DEFAULTS)
     assert given_ == MINIMAL
-    filled["desi"]["surveys"].append("sv3")
-    assert validate(MINIMAL)["desi"]["surveys"] == ["main"]
+    filled["legacysurvey"]["bands"].append("y")
+    assert validate(MINIMAL)["legacysurvey"]["bands"] == ["g", "r", "i", "z"]
 
 
 def test_every_key_is_documented_and_all_but_one_have_a_default():

@@ -19,7 +19,9 @@ from skyharvest.surveys.desi.about import SURVEY as DESI
 from small_release import ARCSEC, edit, harvest, inside, near, path_of, simulated, write, write_list
 
 READ, ABSENT, BAD, SIDE, FREE = 27258, 27259, 27247, 27256, 27257  # SIDE is beside READ; FREE: not in the release
+ELSE = 27254  # other surveys and programs have it
 LISTED = [("main", program, pix) for pix in (READ, ABSENT, BAD, SIDE) for program in ("dark", "bright")]
+LISTED += [("sv1", "other", ELSE), ("special", "dark", ELSE), ("special", "dark", ABSENT), ("main", "backup", READ)]
 
 
 def edge_between(first, second):
@@ -55,7 +57,13 @@ ROWS = [
     (near(COADD, 0, 1.75), "matched", 1, 0.75, 2, READ, 1),
     (EDGE, "matched", 2, 0.6, 2, READ, 2),  # a fiber on either side
     (("", 1.0), "rejected", 0, None, 0, None, 0),
+    (inside(ELSE, 7), "not_selected", 0, None, 0, ELSE, 0),
+    (inside(ELSE, 9), "not_selected", 0, None, 0, ELSE, 0),
 ]
+TOLD = (
+    "2 more rows are in special/dark (2), sv1/other (2): add special, sv1 to desi.surveys"
+    " and add other to desi.programs"
+)
 LEDGER = "row,status,n_spectra,nearest_arcsec,n_within_report_radius,pix64,missing_coadds\n" + "".join(
     f"{k},{status},{n},{'' if nearest is None else f'{nearest:.5f}'},{within},{'' if pix is None else pix},{missing}\n"
     for k, (_, status, n, nearest, within, pix, missing) in enumerate(ROWS)
@@ -97,6 +105,7 @@ def files(results):
         "targets": results / "targets" / "targets.parquet",
         "rejected": results / "targets" / "rejected.csv",
         "plan_targets": results / "desi" / "plan_targets.npy",
+        "not_selected": results / "desi" / "plan_not_selected.json",
         "extracted": results / "desi" / "extracted",
         "crossmatches": results / "desi_crossmatches",
         "survey": DESI,
@@ -114,8 +123,14 @@ def test_every_row_is_there_once_with_what_became_of_it(finished, tmp_path):
         "no_fiber": 3,
         "coadd_unreadable": 1,
         "coadd_absent": 1,
+        "not_selected": 2,
         "not_covered": 1,
         "rejected": 2,
+    }
+    assert list(summary["status"]) == list(DESI.statuses)
+    assert summary["not_selected"] == {
+        "where": {"special/dark": 2, "sv1/other": 2},
+        "change": {"desi.surveys": ["special", "sv1"], "desi.programs": ["other"]},
     }
     assert summary["spectra"] == 4
     assert summary["coadds"] == {"read": 2, "absent": 5, "unreadable": 1}
@@ -139,8 +154,10 @@ def test_the_programs_write_and_show_it(finished, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert (tmp_path / "desi" / "ledger.csv").read_text() == LEDGER
     words = [line.split() for line in shown.splitlines()]
-    assert ["no_fiber", "3", "27.3%"] in words
-    assert ["all", "CSV", "rows", "11"] in words
+    assert ["no_fiber", "3", "23.1%"] in words
+    assert ["not_selected", "2", "15.4%"] in words
+    assert ["all", "CSV", "rows", "13"] in words
+    assert shown.splitlines()[-1] == TOLD
     assert ["coadds", "absent", "5"] in words
     assert "unreadable: spectro/redux/demo/healpix/main/dark/272/27247/coadd-main-dark-27247.fits: " in shown
     assert cli.run(show_summary.main, show_summary.build_parser(), [str(tmp_path)]) == 0
@@ -225,7 +242,7 @@ def tear_an_assembled_file(results):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lose_a_rejected_row, r"targets\.parquet and .*rejected\.csv together do not hold every one of 11 CSV"),
+        (lose_a_rejected_row, r"targets\.parquet and .*rejected\.csv together do not hold every one of 13 CSV"),
         (reject_an_accepted_row, "together do not hold every .* rows once: run `snakemake targets`"),
         (change_the_plan, r"272/27258\.hdf5 was made for another plan: remove it"),
         (extract_for_another_row, r"272/27247\.hdf5 was made for another plan"),

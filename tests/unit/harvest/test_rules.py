@@ -123,8 +123,8 @@ def test_time_and_memory_grow_with_a_job(harvests):
     rows, files = (harvests(desi={"transfer": how}, legacysurvey={"transfer": how})[0] for how in ("rows", "files"))
     assert rows["desi"].minutes(job(batch="1703"), targets=10, whole=30, rows=2) == 20 + 2 + 2 * 2
     assert files["desi"].minutes(job(batch="1703"), targets=10, whole=30, rows=2) == 20 + 2 + 30 * 2
-    assert (rows["desi"].disk_mb, rows["legacysurvey"].disk_mb) == (0, 0)
-    assert files["desi"].disk_mb == 1100 * 3
+    assert (rows["desi"].disk_mb(job(batch="1703")), rows["legacysurvey"].disk_mb) == (0, 0)
+    assert [files["desi"].disk_mb(job(batch=name)) for name in ("1702+1703", "1703")] == [1100 * 2, 1100]
     legacy = harvests(legacysurvey={"size": 1000, "bands": ["g", "r"], "products": ["image", "invvar"]})[0][
         "legacysurvey"
     ]

@@ -226,6 +226,24 @@ def test_the_steps_lose_every_row_once_and_end_with_the_matched(tree):
     ]
 
 
+def test_what_the_configuration_leaves_out_is_told_and_is_not_uncovered(tree):
+    path = tree.root / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["status"] |= {"not_selected": 1, "not_covered": 1}
+    change = {"desi.surveys": ["sv1"], "desi.programs": ["other"]}
+    summary["not_selected"] = {"where": {"sv1/other": 1}, "change": change}
+    path.write_text(json.dumps(summary))
+    ledger = tree.root / "ledger.csv"
+    ledger.write_text(ledger.read_text().replace("not_covered,0,,0,1603", "not_selected,0,,0,1603"))
+    found = [(step.reached, step.lost) for step in steps(read_summary(path), "a spectrum")]
+    assert found[2:4] == [(7, {"not_covered": 1}), (6, {"not_selected": 1})]
+    assert found[-1] == (3, {"no_fiber": 1})
+    rows = read_ledger(ledger)
+    assert [part.tolist() for part in sky_density(rows, False)] == [[562], [1]]
+    page = tree.run()
+    assert "1 more row is in sv1/other (1): add sv1 to desi.surveys and add other to desi.programs." in page.text
+
+
 def test_pixels_and_the_map_count_each_accepted_row_in_its_pixel(tree):
     rows = read_ledger(tree.root / "ledger.csv")
     found = [(p.pix16, p.targets, p.covered, p.matched, p.results) for p in per_pixel(rows)]

@@ -19,6 +19,7 @@ import status as program
 from skyharvest.core import cli
 from skyharvest.harvest import ledger, run_record
 from skyharvest.harvest.journal import Journal, Line
+from skyharvest.harvest.not_selected import NotSelected, write_not_selected
 from skyharvest.harvest.run_record import Run
 from skyharvest.run import jobs, snakemake_state
 from skyharvest.run import status as looked
@@ -75,6 +76,7 @@ class Tree:
         self.file("results/x/desi/plan_pixels.csv", "pix16,pix64,n_targets,digest\n" + "".join(pairs))
         table = [(pix64, row, 1.0, 2.0, NO_TARGETID) for pix64, rows in ROWS.items() for row in rows]
         np.save(self.results / "desi/plan_targets.npy", np.array(table, TARGET_DTYPE))
+        write_not_selected(NotSelected({"sv1/other": [8], "special/dark": [8]}), self.results / "desi")
 
     def journal(self, *lines: Line) -> None:
         Journal(self.results / "logs/extract_desi.csv").add(lines)
@@ -167,7 +169,12 @@ def test_with_a_plan_every_coadd_is_ready_and_what_comes_after_waits(tree):
     assert tree.counts("assemble_desi") == {"waiting": 2}
     assert tree.counts("account_desi") == {"waiting": 1}
     status = tree.look()
-    assert {name: n for name, n in status.targets.items() if n} == {"not_covered": 4, "rejected": 2, looked.TO_DO: 6}
+    assert {name: n for name, n in status.targets.items() if n} == {
+        "not_selected": 1,
+        "not_covered": 3,
+        "rejected": 2,
+        looked.TO_DO: 6,
+    }
     assert status.files["main", "dark"] == {"left": 3}
 
 
@@ -189,7 +196,8 @@ def test_in_the_middle_of_a_run(tree):
     assert status.seconds_each["main", "bright"] == 2.0
     targets = {name: n for name, n in status.targets.items() if n}
     # 1 was not found, 4 and 5 are in an absent coadd, but 4 is near another one that has not been searched yet.
-    assert targets == {"matched": 1, "no_fiber": 1, "coadd_absent": 1, "not_covered": 4, "rejected": 2, looked.TO_DO: 3}
+    done = {"matched": 1, "no_fiber": 1, "coadd_absent": 1}
+    assert targets == done | {"not_selected": 1, "not_covered": 3, "rejected": 2, looked.TO_DO: 3}
     assert (status.bytes, status.requests, status.n_spectra) == (3_000_000, 9, 2)
     text = show([status], time.time(), 5)
     assert "running for" in text
@@ -462,11 +470,11 @@ def harvested(tmp_path_factory) -> Path:
             made.append(coadd)
             if (pix64, kind) != (27246, "bright"):
                 write(release, coadd)
-    write_list(release, [("main", coadd.program, coadd.pix64) for coadd in made])
+    write_list(release, [("sv3", "dark", 100), *(("main", coadd.program, coadd.pix64) for coadd in made)])
     (release / path_of(made[-1])).write_bytes(b"torn")
     (release / path_of(made[2])).unlink()
     rows = [near(coadd, fiber, arcsec) for coadd in made[::2] for fiber, arcsec in ((0, 0.4), (1, 0.5), (2, 2.5))]
-    rows += [inside(27247, 60), inside(100, 3), ("x", 3)]
+    rows += [inside(27247, 60), inside(100, 3), inside(101, 3), ("x", 3)]
     (root / "t.csv").write_text("RA_DESI,DEC_DESI\n" + "".join(f"{ra},{dec}\n" for ra, dec in rows))
     harvest(release, root / "t.csv", results)
     return results
@@ -478,13 +486,14 @@ def test_without_a_journal_the_targets_are_those_of_the_ledger(harvested):
         targets=harvested / "targets/targets.parquet",
         rejected=harvested / "targets/rejected.csv",
         plan_targets=harvested / "desi/plan_targets.npy",
+        not_selected=harvested / "desi/plan_not_selected.json",
         extracted=harvested / "desi/extracted",
         crossmatches=harvested / "desi_crossmatches",
         name="chandra",
         survey=DESI,
     )
     expected = Counter(made.status.tolist())
-    assert len(expected) >= 5
+    assert len(expected) >= 6
     assert {name: n for name, n in status.targets.items() if n} == expected
     assert status.n_spectra == made.n_spectra.sum()
     read = Counter(state for counts in status.files.values() for state, n in counts.items() for _ in range(n))

@@ -263,7 +263,7 @@ class _Layout:
         for i in range(3):
             self.row(f"coadd-absent-{i}", "coadd_absent", self.empty(27333), digits=7)
         self.row("not-covered-next-to-others", "not_covered", self.empty(UNCOVERED), digits=7)
-        self.row("not-covered-other-survey", "not_covered", self.empty(27256), digits=7)
+        self.row("not-selected-other-survey", "not_selected", self.empty(27256), digits=7)
         self.row("not-covered-far", "not_covered", unit(180.0, 40.0), digits=4)
         self.row("not-covered-south", "not_covered", unit(52.1, -27.8), digits=4)
         self.row("not-covered-pole", "not_covered", unit(10.0, 90.0), ra="10.0")

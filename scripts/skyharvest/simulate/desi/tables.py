@@ -92,7 +92,7 @@ def fibermap(sources: Sources, program: str, tiles: Ints, effective: Floats, rng
 
 def tile_id(program: str, pix64: int, number: Array | int) -> Array | int:
     """Return the TILEID of the ``number``-th tile over an NSIDE=64 pixel."""
-    return {"dark": 1000, "bright": 20000, "backup": 40000}[program] + pix64 % 1000 * 4 + number
+    return {"dark": 1000, "bright": 20000, "backup": 40000}.get(program, 80000) + pix64 % 1000 * 4 + number
 
 
 def exp_fibermap(observed: Array, program: str, pix64: int, rng: np.random.Generator) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.simulate.desi.coadd import SimulatedCoadd
-from skyharvest.simulate.desi.sky import ABSENT, COADDS, CsvRow, degrees, pixel, unit
+from skyharvest.simulate.desi.sky import ABSENT, COADDS, OTHER_SURVEY, CsvRow, degrees, pixel, unit
 from skyharvest.simulate.desi.spectrograph import ARMS
 from skyharvest.simulate.fits_write import columns
 
@@ -89,7 +89,8 @@ def _expected(csv_rows: Sequence[CsvRow], spectra: Mapping[str, Array]) -> tuple
         elif touched & COADDS.keys():
             status = "no_fiber"
         else:
-            status = "coadd_absent" if missing else "not_covered"
+            elsewhere = touched & {pix64 for *_, pix64 in OTHER_SURVEY}
+            status = "coadd_absent" if missing else "not_selected" if elsewhere else "not_covered"
         assert status == row.status, f"CSV row {row.name}: laid out to be {row.status}, is {status}"
         nearest = distance.min() if reported.any() else np.nan
         rows[i] = (i, status.encode(), len(matched), nearest, reported.sum(), pixel(at), missing)

@@ -34,6 +34,7 @@ SURVEY = Survey(
     unit_columns=("pix64",),
     kind_columns=("survey", "program"),
     group=lambda pix64: str(int(pix64) // 100),
+    choices=("surveys", "programs"),
     index="tilepix.fits",
     index_rule="fetch_tilepix",
     fetch_index="plan:fetch_tilepix",

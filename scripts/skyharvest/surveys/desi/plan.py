@@ -1,6 +1,7 @@
 """Which coadds to read for which targets: the release's list of coadds joined with the pixels that targets touch."""
 
 import hashlib
+import itertools
 import logging
 import re
 from bisect import bisect_left
@@ -18,7 +19,9 @@ from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.npy_rows import write_array
+from skyharvest.harvest.not_selected import NotSelected, sentence, write_not_selected
 from skyharvest.sky.healpix import touched_pixels
+from skyharvest.sky.matching import equal_ids
 from skyharvest.surveys.desi.release import Release
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ TARGET_DTYPE = np.dtype([("pix64", "i8"), ("row", "i8"), ("ra", "f8"), ("dec", "
 
 NO_TARGETID = -1
 NAME = re.compile(rb"[a-z0-9]+")  # of a survey or program: it becomes part of paths
+USUAL = {"surveys": ("main",), "programs": ("dark", "bright", "backup")}  # where nothing is said
 PIX16_SHIFT = 4  # an NSIDE=16 pixel holds 4² = 16 NSIDE=64 pixels: NESTED numbers differ by 4 bits
 
 
@@ -63,6 +67,8 @@ class CoaddPlan:
         Targets in all, and those with at least one coadd.
     pix16 : (len(targets),) int64
         NSIDE=16 pixel of each target's own position.
+    left_out
+        Targets where the release has only coadds of other surveys and programs.
     """
 
     coadds: Coadds
@@ -71,6 +77,7 @@ class CoaddPlan:
     pix16: Ints
     n_accepted: int
     n_covered: int
+    left_out: NotSelected
 
 
 def read_tilepix(path: Path, nside: int) -> Coadds:
@@ -139,43 +146,66 @@ def cached_tilepix(archive: Archive, release: Release, cache: Path) -> Coadds:
         return fetch_tilepix(archive, release, cache)
 
 
+def choose(
+    listed: Coadds, surveys: Sequence[str] | None, programs: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """Return the surveys and programs to search.
+
+    Parameters
+    ----------
+    surveys, programs
+        As the configuration gives them. None or nothing is `USUAL`, as far as the release has it: all that it has, if
+        it has none of that.
+
+    Raises
+    ------
+    InputError
+        If the release does not have one of them at all, or no coadd of any survey and program together.
+    """
+    chosen, problems = [], []
+    for key, asked_for, column in (("surveys", surveys, listed.survey), ("programs", programs, listed.program)):
+        has = np.unique(column).tolist()
+        names = list(asked_for or [name for name in USUAL[key] if name in has] or has)
+        for name in names:
+            if name not in has:
+                problems.append(f"desi.{key}: found {name!r}, which the release does not have; it has {', '.join(has)}")
+        chosen.append(names)
+    pairs = sorted({*zip(listed.survey.tolist(), listed.program.tolist(), strict=True)})
+    if not problems and not set(pairs) & {*itertools.product(*chosen)}:
+        problems.append(
+            f"desi.surveys and desi.programs: the release has no coadd of {' or '.join(chosen[0])} that is of "
+            f"{' or '.join(chosen[1])}; it has {', '.join(map('/'.join, pairs))}"
+        )
+    if problems:
+        raise InputError("\n".join(problems))
+    return chosen[0], chosen[1]
+
+
 def make_plan(
     listed: Coadds,
     targets: dict[str, Array],
     *,
     nside: int,
-    surveys: Sequence[str],
-    programs: Sequence[str],
+    surveys: Sequence[str] | None,
+    programs: Sequence[str] | None,
     radius_arcsec: float,
 ) -> CoaddPlan:
-    """Join targets and coadds: every coadd of a pixel that a target's match circle touches.
+    """Join targets and coadds: every coadd of a pixel that a target's circle touches.
 
     Parameters
     ----------
     targets
         Columns ``row``, ``ra``, ``dec``, ``pix16`` and optionally ``targetid``.
-
-    Raises
-    ------
-    InputError
-        If the release has no coadd of the surveys and programs asked for.
+    surveys, programs
+        See `choose`, which raises if they are wrong.
     """
+    surveys, programs = choose(listed, surveys, programs)
     wanted = np.isin(listed.survey, surveys) & np.isin(listed.program, programs)
-    if not wanted.any():
-        there = sorted({f"{s}/{p}" for s, p in zip(listed.survey.tolist(), listed.program.tolist(), strict=True)})
-        raise InputError(
-            f"the release lists no coadd of surveys {list(surveys)} and programs {list(programs)}; it has "
-            f"{', '.join(there)}: correct desi.surveys and desi.programs"
-        )
-    for name in surveys:
-        for kind in programs:
-            if not ((listed.survey == name) & (listed.program == kind)).any():
-                log.warning("the release lists no coadd of %s/%s", name, kind)
     survey, program, pix64 = listed.survey[wanted], listed.program[wanted], listed.pix64[wanted]
 
-    index, pixel = touched_pixels(nside, targets["ra"], targets["dec"], radius_arcsec)
-    covered = np.isin(pixel, pix64)
-    index, pixel = index[covered], pixel[covered]
+    touching, touched = touched_pixels(nside, targets["ra"], targets["dec"], radius_arcsec)
+    covered = np.isin(touched, pix64)
+    index, pixel = touching[covered], touched[covered]
     order = np.lexsort((targets["row"][index], pixel))
     index, pixel = index[order], pixel[order]
     pairs = np.empty(len(index), TARGET_DTYPE)
@@ -190,6 +220,7 @@ def make_plan(
         [surveys.index(s) * len(programs) + programs.index(p) for s, p in zip(survey, program, strict=True)]
     )
     by = np.flatnonzero(used)[np.lexsort((rank[used], pix64[used]))]
+    rest = ~np.isin(touching, index)
     return CoaddPlan(
         Coadds(survey[by], program[by], pix64[by]),
         np.array([counts[pix] for pix in pix64[by].tolist()], np.int64),
@@ -197,17 +228,30 @@ def make_plan(
         targets["pix16"][index],
         len(targets["row"]),
         len(np.unique(index)),
+        _left_out(listed, targets["row"][touching[rest]], touched[rest], surveys, programs),
     )
 
 
+def _left_out(listed: Coadds, row: Ints, pixel: Ints, surveys: Sequence[str], programs: Sequence[str]) -> NotSelected:
+    """Return what the release has in pixels, (n,) as their targets' CSV rows, where nothing is chosen."""
+    i, j = equal_ids(pixel, listed.pix64)
+    kinds = [*zip(listed.survey[j].tolist(), listed.program[j].tolist(), strict=True)]
+    change = {
+        f"desi.{key}": lacking
+        for key, has, chosen in (("surveys", 0, surveys), ("programs", 1, programs))
+        if (lacking := sorted({kind[has] for kind in kinds} - {*chosen}))
+    }
+    return NotSelected.of_pairs(zip(row[i].tolist(), map("/".join, kinds), strict=True), change)
+
+
 def write_plan(plan: CoaddPlan, directory: Path) -> None:
-    """Write ``plan.csv``, ``plan_pixels.csv`` and ``plan_targets.npy``.
+    """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy`` and ``plan_not_selected.json``.
 
     ``plan.csv`` has a row per coadd: ``survey,program,pix64,pix16,n_targets`` (pix16: the NSIDE=16 pixel that holds
     pix64). ``plan_pixels.csv`` has a row per pair of an NSIDE=16 pixel of targets and an NSIDE=64 pixel to search for
     them: ``pix16,pix64,n_targets,digest``; near an edge the one need not hold the other. The digest is of all targets
     of pix64, so that a pixel is extracted again only when its own targets have changed. ``plan_targets.npy``:
-    `TARGET_DTYPE`.
+    `TARGET_DTYPE`. ``plan_not_selected.json``: `skyharvest.harvest.not_selected`.
     """
     pix64 = plan.coadds.pix64
     columns = (plan.coadds.survey, plan.coadds.program, pix64, pix64 >> PIX16_SHIFT, plan.n_targets)
@@ -221,6 +265,7 @@ def write_plan(plan: CoaddPlan, directory: Path) -> None:
         (pairs[:, 0], pairs[:, 1], counts, digests),
     )
     write_array(directory / "plan_targets.npy", plan.targets)
+    write_not_selected(plan.left_out, directory)
 
 
 def _digest(targets: Array) -> str:
@@ -240,10 +285,12 @@ def targets_of_pixel(path: Path, pix64: int) -> Array:
 
 def summary(plan: CoaddPlan) -> str:
     """Return the table that `snakemake plan` shows: coverage, and coadds per survey and program."""
+    n_left_out = len(plan.left_out.rows)
     lines = [
         f"targets           {plan.n_accepted:>9,}",
         f"  covered         {plan.n_covered:>9,}",
-        f"  not covered     {plan.n_accepted - plan.n_covered:>9,}",
+        f"  not selected    {n_left_out:>9,}    (only in what desi.surveys and desi.programs leave out)",
+        f"  not covered     {plan.n_accepted - plan.n_covered - n_left_out:>9,}",
         f"pixels to search  {len(np.unique(plan.coadds.pix64)):>9,}",
         f"coadds to read    {len(plan.coadds.pix64):>9,}",
         "",
@@ -255,4 +302,6 @@ def summary(plan: CoaddPlan) -> str:
         inside = np.isin(plan.targets["pix64"], plan.coadds.pix64[chosen])
         n_targets = len(np.unique(plan.targets["row"][inside]))
         lines.append(f"{survey:<10}{program:<10}{chosen.sum():>9,}{n_targets:>10,}")
+    if n_left_out:
+        lines += ["", sentence(n_left_out, plan.left_out.totals())]
     return "\n".join(lines)

@@ -75,10 +75,9 @@ class Harvest(rules.Harvest[Release]):
             arms=spectra["arms"],
         )
 
-    @property
-    def disk_mb(self) -> int:
-        """Disk space of a job: the coadds of one pixel, if they are downloaded."""
-        return 1100 * len(self.section["surveys"]) * len(self.section["programs"]) if self.downloads else 0
+    def disk_mb(self, wildcards: Any) -> int:
+        """Return the disk space of a job: the coadds of one pixel, if they are downloaded."""
+        return 1100 * max(len(self.plan.files[unit]) for unit in self.units(wildcards)) if self.downloads else 0
 
     def pixels(self, wildcards: Any) -> list[str]:
         """Return the option of the extract program for each pixel of a job, with its coadds."""

@@ -83,11 +83,13 @@ class Settings:
         outcome=False,
     )
     globus: Globus = subsection(Globus, outcome=False)
-    surveys: Annotated[list[SurveyName], Distinct(min_length=1)] = setting(
-        ["main"], "Surveys of the release to search."
+    surveys: Annotated[list[SurveyName], Distinct(min_length=1)] | None = setting(
+        None, "Surveys of the release to search; null: main, or all of a release without it."
     )
-    programs: Annotated[list[Program], Distinct(min_length=1)] = setting(
-        ["dark", "bright", "backup"], "Programs of these surveys to search."
+    programs: Annotated[list[Program], Distinct(min_length=1)] | None = setting(
+        None,
+        "Programs of these surveys to search; null: those of dark, bright and backup that the release has, or all of a "
+        "release without them.",
     )
     forbidden_is_absent: Switch = forbidden_is_absent()
     read_again: Again = setting(

@@ -32,6 +32,7 @@ SURVEY = Survey(
     near="n_cubes",
     unit_columns=("shotid", "ifuslot"),
     group=lambda cube: str(cube).partition("_")[0],
+    choices=("fields", "min_flag"),
     index="ifu-index.fits",
     index_rule="fetch_hetdex_index",
     fetch_index="index:fetch_index",

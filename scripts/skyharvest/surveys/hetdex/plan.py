@@ -1,10 +1,10 @@
 """Which HETDEX cubes to read for which targets: those whose centre is so near that the target may fall on them."""
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +15,10 @@ from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
 from skyharvest.core.words import size_in_words
 from skyharvest.formats.npy_rows import rows_where, write_array
+from skyharvest.harvest.not_selected import NotSelected, sentence, write_not_selected
 from skyharvest.sky.matching import equal_ids, within_radius
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE, Index
 from skyharvest.surveys.hetdex.release import Release
-
-log = logging.getLogger(__name__)
-
 
 TARGET_DTYPE = np.dtype(
     [
@@ -55,6 +53,8 @@ class CubePlan:
         Targets in all, and those with at least one cube.
     n_left_out
         Cubes of the index that were left out for their flag or field.
+    left_out
+        Targets with only such cubes within reach.
     """
 
     cubes: Index
@@ -64,6 +64,7 @@ class CubePlan:
     n_accepted: int
     n_covered: int
     n_left_out: int
+    left_out: NotSelected
 
 
 def make_plan(
@@ -92,11 +93,12 @@ def make_plan(
     Raises
     ------
     InputError
-        If the index has no cube of the fields asked for.
+        If the index has no cube of a field asked for.
     """
-    wanted = np.ones(len(index), bool) if fields is None else _of_fields(index, fields)
-    if min_flag is not None:
-        wanted &= index["flag"] >= np.float32(min_flag)  # as it is stored: 0.9 is not less than 0.9
+    of_fields = np.ones(len(index), bool) if fields is None else _of_fields(index, fields)
+    # As it is stored: 0.9 is not less than 0.9.
+    good = np.ones(len(index), bool) if min_flag is None else index["flag"] >= np.float32(min_flag)
+    wanted = of_fields & good
     listed = index[wanted]
     ra, dec = np.asarray(targets["ra"], np.float64), np.asarray(targets["dec"], np.float64)
     target, cube, separation = within_radius(ra, dec, listed["ra_cen"], listed["dec_cen"], reach_arcsec)
@@ -110,6 +112,7 @@ def make_plan(
     for name in ("row", "ra", "dec"):
         pairs[name] = targets[name][target]
     pairs["separation_arcsec"] = separation
+    rest = np.setdiff1d(np.arange(len(ra)), target)
     pairs["epoch_group"] = epoch_groups(targets["row"], ra, dec)[target]
     pairs["wave"] = targets["wave"][target] if "wave" in targets else np.nan
     return CubePlan(
@@ -120,18 +123,48 @@ def make_plan(
         len(ra),
         len(np.unique(target)),
         len(index) - len(listed),
+        _left_out(index, of_fields, good, {name: targets[name][rest] for name in ("row", "ra", "dec")}, reach_arcsec),
     )
 
 
+def _left_out(
+    index: Index, of_fields: Bools, good: Bools, targets: dict[str, Array], reach_arcsec: float
+) -> NotSelected:
+    """Return which cubes there are near targets that no selected cube is near.
+
+    Parameters
+    ----------
+    of_fields, good : (n,) bool
+        Whether a cube's field, and its flag, is as wanted; one of them is not, where one of these targets is near.
+    """
+    row, ra, dec = (targets[name] for name in ("row", "ra", "dec"))
+    target, cube, _ = within_radius(ra, dec, index["ra_cen"], index["dec_cen"], reach_arcsec)
+    field = np.char.decode(index["field"][cube], "latin-1")
+    other, bad = ~of_fields[cube], ~good[cube]
+    change: dict[str, Any] = {}
+    if other.any():
+        names = np.unique(field[other]).tolist()
+        change["hetdex.fields"] = names if all(names) else None  # a cube that does not say its field is of none
+    if bad.any():
+        flag = np.where(np.isnan(index["flag"][cube]), -1, index["flag"][cube])
+        best = np.full(len(row), -1.0)
+        np.maximum.at(best, target[bad], flag[bad])
+        least = best[np.unique(target[bad])].min()
+        change["hetdex.min_flag"] = None if least < 0 else float(str(np.float32(least)))
+    kinds = [
+        f"{name or 'cubes without a field'}{' of smaller flag' if few else ''}"
+        for name, few in zip(field.tolist(), bad.tolist(), strict=True)
+    ]
+    return NotSelected.of_pairs(zip(row[target].tolist(), kinds, strict=True), change)
+
+
 def _of_fields(index: Index, fields: Sequence[str]) -> Bools:
-    """Tell which cubes are of the fields; fail if none is, warn of fields without any."""
+    """Tell which cubes are of the fields; fail if a field has none."""
     known = sorted(name.decode("latin-1") for name in np.unique(index["field"]).tolist() if name)
     absent = [name for name in fields if name not in known]
-    if len(absent) == len(fields):
+    if absent:
         has = f"it has {', '.join(known)}" if known else "its column field is missing or empty"
-        raise InputError(f"the release lists no cube of fields {list(fields)}; {has}: correct hetdex.fields")
-    for name in absent:
-        log.warning("the release lists no cube of field %s; it has %s", name, ", ".join(known))
+        raise InputError(f"hetdex.fields: found {', '.join(absent)}, of which the release lists no cube; {has}")
     return np.isin(index["field"], [name.encode() for name in fields])
 
 
@@ -181,15 +214,14 @@ def epoch_groups(row: Ints, ra: Floats, dec: Floats, radius_arcsec: float = SAME
 
 
 def write_plan(plan: CubePlan, directory: Path, release: Release, root: str) -> None:
-    """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_cubes.npy`` and ``urls.txt``.
+    """Write the plan's files.
 
     ``plan.csv`` has a row per cube: ``shotid,ifuslot,n_targets,in_2017`` (1 for shots of 2017, else 0).
     ``plan_pixels.csv`` has a row per pair of an NSIDE=16 pixel of targets and a cube that it needs:
     ``pix16,shotid,ifuslot,digest``. The digest is of all targets of the cube and of its seeing, so that a cube is read
     again only when these have changed. ``plan_targets.npy``: `TARGET_DTYPE`. ``plan_cubes.npy``: the index's rows of
     the planned cubes, `skyharvest.surveys.hetdex.index.CUBE_DTYPE`. ``urls.txt``: address or path of each cube, in
-    the order of
-    ``plan.csv``.
+    the order of ``plan.csv``. ``plan_not_selected.json``: `skyharvest.harvest.not_selected`.
     """
     shotid, ifuslot = plan.cubes["shotid"], plan.cubes["ifuslot"].astype(str)
     in_2017 = (shotid < AFTER_2017).astype(np.int64)
@@ -211,6 +243,7 @@ def write_plan(plan: CubePlan, directory: Path, release: Release, root: str) -> 
     )
     write_array(directory / "plan_targets.npy", plan.targets)
     write_array(directory / "plan_cubes.npy", plan.cubes)
+    write_not_selected(plan.left_out, directory)
     with atomic_path(directory / "urls.txt") as temporary:
         paths = (release.cube(*cube) for cube in zip(shotid.tolist(), ifuslot.tolist(), strict=True))
         temporary.write_text("".join(f"{root}/{path}\n" for path in paths), encoding="utf-8")
@@ -254,10 +287,12 @@ def summary(plan: CubePlan, root: str) -> str:
     """
     in_2017 = plan.cubes["shotid"] < AFTER_2017
     cost = f"about {size_in_words(len(plan.cubes) * CUBE_BYTES, 0)}, none of which is kept" if is_url(root) else "none"
+    n_left_out = len(plan.left_out.rows)
     lines = [
         f"targets           {plan.n_accepted:>9,}",
         f"  covered         {plan.n_covered:>9,}    (within {REACH:g} arcsec of a cube's centre)",
-        f"  not covered     {plan.n_accepted - plan.n_covered:>9,}",
+        f"  not selected    {n_left_out:>9,}    (only of cubes that hetdex.fields or hetdex.min_flag leaves out)",
+        f"  not covered     {plan.n_accepted - plan.n_covered - n_left_out:>9,}",
         f"cubes to read     {len(plan.cubes):>9,}",
         f"  of 2017         {in_2017.sum():>9,}",
         f"cubes left out    {plan.n_left_out:>9,}    (of the whole index, for their flag or field)",
@@ -270,4 +305,6 @@ def summary(plan: CubePlan, root: str) -> str:
         n_targets = len(np.unique(plan.targets["row"][field == name]))
         shown = name.decode("latin-1") or "(not said)"
         lines.append(f"{shown:<20}{(plan.cubes['field'] == name).sum():>9,}{n_targets:>10,}")
+    if n_left_out:
+        lines += ["", sentence(n_left_out, plan.left_out.totals())]
     return "\n".join(lines)

@@ -32,6 +32,7 @@ SURVEY = Survey(
     near="n_bands",
     unit_columns=("region", "brickname"),
     group=lambda brick: str(brick).partition("_")[2][:3],
+    choices=("bands",),
     index="bricks.npy",
     index_rule="fetch_legacysurvey_bricks",
     fetch_index="bricks:fetch_bricks",

@@ -19,9 +19,10 @@ from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError
 from skyharvest.core.words import size_in_words
 from skyharvest.formats.npy_rows import rows_where, write_array
-from skyharvest.sky.matching import equal_ids, within_radius
+from skyharvest.harvest.not_selected import NotSelected, sentence, write_not_selected
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE, Bricks, home_bricks
-from skyharvest.surveys.legacysurvey.images import FILE_BYTES, PIXEL_ARCSEC
+from skyharvest.surveys.legacysurvey.images import FILE_BYTES
+from skyharvest.surveys.legacysurvey.neighbours import neighbours
 from skyharvest.surveys.legacysurvey.release import Release
 from skyharvest.surveys.legacysurvey.settings import Settings
 
@@ -33,10 +34,6 @@ IMAGE_DTYPE = np.dtype([("home", "S8"), *((name, BRICK_DTYPE[name]) for name in 
 """A row per brick that the job of the brick ``home``, of the same region, may read: first ``home`` itself, then its
 neighbours by name. Sorted by region, home. ``bands`` are those of them that are wanted."""
 
-LEAST_LARGER, MOST_LARGER = 0.048, 165.0
-"""An image's side beyond that of its box, as a share of it and in pixels: both are of 3600 and 0.25° / 0.262″ = 3435.1.
-Of smaller bricks, such as simulated ones, an image may have any side between these."""
-SLACK = 1.0  # pixels: of roundings
 LARGEST = 3600  # pixels: side of a cutout; a brick's image is as large
 TILE = 100  # pixels: side of a compressed image's tile
 HEADER_BYTES = 52_000  # header, and table of 1,296 tiles with two descriptors, scale and zero
@@ -58,8 +55,10 @@ class BrickPlan:
     images : structured array of `IMAGE_DTYPE`
     needed : (n, 2) int64
         NSIDE=16 pixel of targets, number of a brick that it needs; sorted.
-    n_accepted, n_covered, n_without_band
-        Targets in all, those with a home brick, and those in bricks that have none of the bands.
+    n_accepted, n_covered
+        Targets in all, and those with a home brick.
+    left_out
+        Targets in bricks that have none of the bands.
     size, bands, products
         As given to `make_plan`.
     """
@@ -71,7 +70,7 @@ class BrickPlan:
     needed: Ints
     n_accepted: int
     n_covered: int
-    n_without_band: int
+    left_out: NotSelected
     size: int
     bands: tuple[str, ...]
     products: tuple[str, ...]
@@ -101,8 +100,9 @@ def make_plan(
     if not 1 <= size <= LARGEST:
         raise InputError(f"a cutout of {size} pixels: expected 1 to {LARGEST}; correct legacysurvey.size")
     listed = bricks[np.lexsort((bricks["brickname"], bricks["region"]))]
-    listed["bands"] = _wanted_bands(listed, bands)
-    usable = np.asarray(listed[listed["bands"] != b""])
+    usable = listed.copy()
+    usable["bands"] = _wanted_bands(listed, bands)
+    usable = np.asarray(usable[usable["bands"] != b""])
     ra, dec = np.asarray(targets["ra"], np.float64), np.asarray(targets["dec"], np.float64)
     home = home_bricks(usable, ra, dec)
     target = np.flatnonzero(home >= 0)
@@ -124,11 +124,20 @@ def make_plan(
         np.unique(np.stack([targets["pix16"][target], number], axis=1), axis=0),
         len(ra),
         len(target),
-        int(((home < 0) & (home_bricks(listed, ra, dec) >= 0)).sum()),
+        _left_out(listed, targets["row"][home < 0], ra[home < 0], dec[home < 0]),
         size,
         tuple(bands),
         tuple(products),
     )
+
+
+def _left_out(bricks: Bricks, row: Ints, ra: Floats, dec: Floats) -> NotSelected:
+    """Return in which bands targets, (n,), that are in no brick with wanted bands have bricks."""
+    listed = bricks[bricks["bands"] != b""]
+    home = home_bricks(listed, ra, dec)
+    letters = listed["bands"][home[home >= 0]].astype(str).tolist()
+    pairs = zip(row[home >= 0].tolist(), (f"bricks with {of_brick}" for of_brick in letters), strict=True)
+    return NotSelected.of_pairs(pairs, {"legacysurvey.bands": sorted({*"".join(letters)})})
 
 
 def _wanted_bands(bricks: Bricks, bands: Sequence[str]) -> npt.NDArray[np.bytes_]:
@@ -151,112 +160,10 @@ def _images(bricks: Bricks, homes: Ints, pairs: Ints) -> Array:
     return images
 
 
-def image_sides(bricks: Bricks) -> tuple[float, float]:
-    """Return the side, in pixels, that a release's images have at least, and at most, from its tallest box."""
-    box = float((bricks["dec2"] - bricks["dec1"]).max()) * 3600 / PIXEL_ARCSEC
-    return box * (1 + LEAST_LARGER), box + MOST_LARGER
-
-
-def neighbours(bricks: Bricks, home: Ints, ra: Floats, dec: Floats, size: int) -> tuple[Ints, Ints]:
-    """Find the bricks whose image may hold a pixel of a cutout that the home brick's image does not hold.
-
-    Images are taken to be squares around the bricks' centres, North up and East left, on the tangent plane there; the
-    home brick's of the smaller, others of the larger of `image_sides`. Their headers may show later that fewer do.
-
-    Parameters
-    ----------
-    bricks
-        Of all regions; only those of the home brick's count.
-    home : (n,) int64
-        Number of each position's brick.
-    ra, dec : (n,) float64, degrees
-    size
-        Side of the cutout, in pixels.
-
-    Returns
-    -------
-    position, brick : (k,) int64
-        Pairs, without the home bricks.
-    """
-    if len(home) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    least, most = image_sides(bricks)
-    x, y = _on_plane(bricks[home], _unit(ra, dec))
-    # The cutout's outer pixels, relative to the image's centre. It begins size // 2 before the nearest pixel.
-    before, behind = size // 2 + SLACK, size - 1 - size // 2 + SLACK
-    x1, x2, y1, y2 = x - before, x + behind, y - before, y + behind
-    inside = least / 2 - 0.5  # where the last pixel of the home brick has its centre
-    off = np.flatnonzero((x1 < -inside) | (x2 > inside) | (y1 < -inside) | (y2 > inside))
-    at, other = _nearby(bricks, home[off], (most + size) / 2)
-    at = off[at]
-    x1, x2, y1, y2 = x1[at], x2[at], y1[at], y2[at]
-    touched = np.zeros(len(at), bool)
-    for box in (
-        (x1, np.minimum(x2, -inside), y1, y2),
-        (np.maximum(x1, inside), x2, y1, y2),
-        (x1, x2, y1, np.minimum(y2, -inside)),
-        (x1, x2, np.maximum(y1, inside), y2),
-    ):
-        some = np.flatnonzero((box[0] < box[1]) & (box[2] < box[3]))
-        left, right, low, high = (edge[some] for edge in box)
-        corners = [(left, low), (left, high), (right, low), (right, high)]
-        on_sky = [_on_sky(bricks[home[at[some]]], *corner) for corner in corners]
-        # Straight lines stay straight from one tangent plane to another.
-        seen = np.array([_on_plane(bricks[other[some]], place) for place in on_sky])
-        reach = most / 2 + SLACK
-        touched[some] |= ((seen.min(axis=0) <= reach) & (seen.max(axis=0) >= -reach)).all(axis=0)
-    return at[touched], other[touched]
-
-
-def _nearby(bricks: Bricks, home: Ints, reach: float) -> tuple[Ints, Ints]:
-    """Return pairs of a position's number and another brick of its region so near that the cutout may reach it.
-
-    Parameters
-    ----------
-    reach
-        Pixels along an axis from the middle of the cutout to that of the other image.
-    """
-    homes, number = np.unique(home, return_inverse=True)
-    box = (bricks["dec2"] - bricks["dec1"]).max() * 3600 / PIXEL_ARCSEC
-    radius = np.sqrt(2) * (box / 2 + reach + 2 * SLACK) * PIXEL_ARCSEC * 1.01  # the plane is no sphere
-    k, brick, _ = within_radius(bricks["ra"][homes], bricks["dec"][homes], bricks["ra"], bricks["dec"], radius)
-    fit = (brick != homes[k]) & (bricks["region"][brick] == bricks["region"][homes[k]])
-    at, pair = equal_ids(number.astype(np.int64), k[fit])
-    return at, brick[fit][pair]
-
-
-def _unit(ra: Floats, dec: Floats) -> Floats:
-    """Return unit vectors (3, n) of positions in degrees."""
-    ra, dec = np.radians(ra), np.radians(dec)
-    return np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
-
-
-def _axes(bricks: Bricks) -> tuple[Floats, Floats, Floats]:
-    """Return unit vectors (3, n) to the bricks' centres, and to the West and North there."""
-    ra, dec = np.radians(bricks["ra"]), np.radians(bricks["dec"])
-    west = np.array([np.sin(ra), -np.cos(ra), np.zeros(len(ra))])
-    north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
-    return _unit(bricks["ra"], bricks["dec"]), west, north
-
-
-def _on_plane(bricks: Bricks, direction: Floats) -> Floats:
-    """Return x, y (2, n), in pixels from the centre, of directions (3, n) on the tangent planes of bricks."""
-    centre, west, north = _axes(bricks)
-    toward = (direction * centre).sum(axis=0)
-    plane = np.array([(direction * west).sum(axis=0), (direction * north).sum(axis=0)]) / toward
-    return np.asarray(np.degrees(plane) * 3600 / PIXEL_ARCSEC)
-
-
-def _on_sky(bricks: Bricks, x: Floats, y: Floats) -> Floats:
-    """Return directions (3, n), of any length: the inverse of `_on_plane`."""
-    centre, west, north = _axes(bricks)
-    return np.asarray(centre + np.radians(PIXEL_ARCSEC / 3600) * (x * west + y * north))
-
-
 def write_plan(
     plan: BrickPlan, directory: Path, release: Release, root: str, *, transfer: str = Settings.transfer
 ) -> None:
-    """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy``, ``plan_bricks.npy`` and ``urls.txt``.
+    """Write the plan's files.
 
     ``plan.csv`` has a row per home brick: ``region,brickname,n_targets,bands``. ``plan_pixels.csv`` has a row per pair
     of an NSIDE=16 pixel of targets and a brick that it needs: ``pix16,region,brickname,digest``. The digest is of all
@@ -284,6 +191,7 @@ def write_plan(
     )
     write_array(directory / "plan_targets.npy", plan.targets)
     write_array(directory / "plan_bricks.npy", plan.images)
+    write_not_selected(plan.left_out, directory)
     with atomic_path(directory / "urls.txt") as temporary, temporary.open("w", encoding="utf-8") as out:
         out.writelines(f"{root}/{path}\n" for path in _paths(plan, release, with_checksums=transfer == "files"))
 
@@ -342,7 +250,7 @@ def summary(plan: BrickPlan, root: str, *, transfer: str = Settings.transfer) ->
     transfer
         ``rows`` moves the tiles that the cutouts need; ``files`` moves whole files.
     """
-    n_bricks, n_outside = len(plan.bricks), plan.n_accepted - plan.n_covered
+    n_bricks, n_left_out = len(plan.bricks), len(plan.left_out.rows)
     if not is_url(root):
         cost = "none"
     elif transfer == "files":
@@ -353,7 +261,8 @@ def summary(plan: BrickPlan, root: str, *, transfer: str = Settings.transfer) ->
     lines = [
         f"targets           {plan.n_accepted:>9,}",
         f"  covered         {plan.n_covered:>9,}    (in the box of a brick)",
-        f"  not covered     {n_outside:>9,}    ({plan.n_without_band:,} of them in a brick without any of these bands)",
+        f"  not selected    {n_left_out:>9,}    (in a brick without any of these bands)",
+        f"  not covered     {plan.n_accepted - plan.n_covered - n_left_out:>9,}",
         f"bricks to read    {n_bricks:>9,}",
         f"  with neighbours {_n_with_neighbours(plan):>9,}    (for cutouts across an edge)",
         f"files             {sum(_n_files(plan, product).sum() for product in plan.products):>9,}",
@@ -368,6 +277,8 @@ def summary(plan: BrickPlan, root: str, *, transfer: str = Settings.transfer) ->
             f"{region.decode():<20}{here.sum():>9,}{plan.n_targets[here].sum():>10,}"
             + "".join(f"{count:>9,}" for count in counts)
         )
+    if n_left_out:
+        lines += ["", sentence(n_left_out, plan.left_out.totals())]
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ REAL_COADD = REAL / "272" / "27247" / "coadd-special-dark-27247.fits"
 REAL_REDROCK = REAL_COADD.with_name("redrock-special-dark-27247.fits")
 needs_real = pytest.mark.skipif(not REAL_COADD.exists(), reason=f"no real coadd at {REAL_COADD}")
 
-STATUSES = {"matched", "no_fiber", "coadd_absent", "not_covered", "rejected"}
+STATUSES = {"matched", "no_fiber", "coadd_absent", "not_selected", "not_covered", "rejected"}
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_truth_covers_every_status_and_names_every_row(truth, rows):
     assert any(row["flux_aper_b"] == "" for row in rows)
 
 
-def test_truth_agrees_with_astropy_and_query_disc(truth, rows, coadds):
+def test_truth_agrees_with_astropy_and_query_disc(truth, rows, coadds, healpix):
     """The expected ledger again, from the files, by other means."""
     files = [(*place(path)[1:], fits.getdata(path, "FIBERMAP")) for path in coadds]
     pixel = np.concatenate([np.full(len(table), pix64) for _, pix64, table in files])
@@ -272,6 +272,8 @@ def test_truth_agrees_with_astropy_and_query_disc(truth, rows, coadds):
         *(np.concatenate([table[f"TARGET_{axis}"] for *_, table in files]) for axis in ("RA", "DEC")), unit="deg"
     )
     absent = [27333, 27333, 27246]
+    listed = fits.getdata(healpix / "tilepix.fits", "TILEPIX")
+    elsewhere = set(listed["HEALPIX"][listed["SURVEY"] != "main"].tolist())
     pairs = {}
     for i, row in enumerate(rows):
         if truth["rows/status"][i] == "rejected":
@@ -289,7 +291,8 @@ def test_truth_agrees_with_astropy_and_query_disc(truth, rows, coadds):
         elif np.isin(pixel, touched).any():
             status = "no_fiber"
         else:
-            status = "coadd_absent" if missing else "not_covered"
+            status = "not_selected" if elsewhere & {*touched.tolist()} else "not_covered"
+            status = "coadd_absent" if missing else status
         assert truth["rows/status"][i] == status, row
         assert truth["rows/missing_coadds"][i] == missing
         assert truth["rows/n_spectra"][i] == (distance <= 1).sum()

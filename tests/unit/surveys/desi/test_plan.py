@@ -18,11 +18,13 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, InputError, MalformedFile
+from skyharvest.harvest.not_selected import NotSelected, read_not_selected
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.plan import (
     NO_TARGETID,
     TARGET_DTYPE,
     cached_tilepix,
+    choose,
     fetch_tilepix,
     make_plan,
     read_tilepix,
@@ -197,15 +199,101 @@ def test_a_plan_of_nothing_is_a_plan(made, tmp_path):
     assert "coadds to read            0" in summary(plan)
 
 
-def test_surveys_that_the_release_has_not_are_an_error_or_a_warning(made, targets, caplog):
+def test_surveys_and_programs_that_the_release_does_not_have_are_errors(made):
     _, folder = made
     listed = read_tilepix(folder / RELEASE.tilepix(), 64)
-    how = {"nside": 64, "radius_arcsec": 1.0}
-    with pytest.raises(InputError, match=r"no coadd of surveys \['mian'\].*it has main/backup, main/bright.*sv3/dark"):
-        make_plan(listed, targets, surveys=["mian"], programs=["dark"], **how)
-    with caplog.at_level(logging.WARNING):
-        make_plan(listed, targets, surveys=["main", "sv3"], programs=["dark", "backup"], **how)
-    assert caplog.messages == ["the release lists no coadd of sv3/backup"]
+    for surveys, programs, messages in (
+        (["mian"], None, ["desi.surveys: found 'mian', which the release does not have; it has main, sv3"]),
+        (["main", "sv1"], ["dark"], ["desi.surveys: found 'sv1', which the release does not have; it has main, sv3"]),
+        (
+            ["main", "sv1"],
+            ["drak", "dark", "other"],
+            [
+                "desi.surveys: found 'sv1', which the release does not have; it has main, sv3",
+                "desi.programs: found 'drak', which the release does not have; it has backup, bright, dark",
+                "desi.programs: found 'other', which the release does not have; it has backup, bright, dark",
+            ],
+        ),
+        (
+            ["sv3"],
+            ["backup", "bright"],
+            [
+                "desi.surveys and desi.programs: the release has no coadd of sv3 that is of backup or bright; it has "
+                "main/backup, main/bright, main/dark, sv3/dark"
+            ],
+        ),
+    ):
+        with pytest.raises(InputError) as raised:
+            choose(listed, surveys, programs)
+        assert str(raised.value).splitlines() == messages
+    # Each is there, if not together.
+    assert choose(listed, ["main", "sv3"], ["dark", "backup"]) == (["main", "sv3"], ["dark", "backup"])
+
+
+@pytest.mark.parametrize(
+    ("kinds", "surveys", "programs"),
+    [
+        (["main/dark", "main/bright", "main/backup", "sv3/dark", "main/other"], ["main"], ["dark", "bright", "backup"]),
+        (["main/bright", "main/other", "special/dark"], ["main"], ["dark", "bright"]),
+        (["sv1/dark", "sv3/bright", "cmx/other"], ["cmx", "sv1", "sv3"], ["dark", "bright"]),  # such as EDR
+        (["cmx/other", "sv1/test"], ["cmx", "sv1"], ["other", "test"]),
+    ],
+)
+def test_without_a_word_it_is_what_the_release_has_of_the_usual_or_all(tmp_path, kinds, surveys, programs):
+    listed = read_tilepix(write_list(tmp_path, [(*kind.split("/"), 5) for kind in kinds]), 64)
+    assert choose(listed, None, None) == choose(listed, [], []) == (surveys, programs)
+
+
+def test_rows_that_only_other_surveys_and_programs_have_are_counted_and_told(tmp_path):
+    """As in EDR: what `dark, bright, backup` leaves out is not called uncovered."""
+    pixels = {"sv3/dark": (10, 20), "sv1/other": (20, 30, 31), "cmx/other": (30,), "sv1/backup": (40,)}
+    listed = [(*kind.split("/"), pix) for kind, pixs in pixels.items() for pix in pixs]
+    ra, dec = np.array([inside(pix, 9) for pix in (10, 20, 30, 31, 40, 50)]).T
+    targets = {"row": np.arange(6) * 2, "ra": ra, "dec": dec, "pix16": np.zeros(6, np.int64)}
+    listed = read_tilepix(write_list(tmp_path, listed), 64)
+
+    def planned(surveys, programs):
+        plan = make_plan(listed, targets, nside=64, surveys=surveys, programs=programs, radius_arcsec=1.0)
+        write_plan(plan, tmp_path)
+        left_out = read_not_selected(tmp_path / "plan_not_selected.json")
+        assert left_out == plan.left_out
+        assert plan.n_covered + len(left_out.rows) == 5
+        shown = summary(plan).splitlines()
+        assert [f"  not selected    {len(left_out.rows):>9}", f"  not covered     {1:>9}"] == [
+            line.partition("    (")[0] for line in shown[2:4]
+        ]
+        return left_out, shown[-1]
+
+    left_out, last = planned(None, None)
+    assert left_out == NotSelected({"sv1/other": [4, 6], "cmx/other": [4]}, {"desi.programs": ["other"]})
+    assert last == "2 more rows are in sv1/other (2), cmx/other (1): add other to desi.programs"
+    left_out, last = planned(["sv3"], ["dark"])
+    assert last == (
+        "3 more rows are in sv1/other (2), cmx/other (1), sv1/backup (1): "
+        "add cmx, sv1 to desi.surveys and add backup, other to desi.programs"
+    )
+    assert left_out.rows == {4, 6, 8}
+    left_out, last = planned(["sv3", "sv1"], ["dark", "other"])
+    assert last == "1 more row is in sv1/backup (1): add backup to desi.programs"
+    assert planned(["sv3", "sv1"], ["dark", "other", "backup"])[0] == NotSelected()
+
+
+def test_rows_that_are_left_out_are_those_of_brute_force(made, targets):
+    plan, _ = made
+    elsewhere = {"sv3/dark": {27246, 27258}, "main/backup": {27258}}
+    chosen = {pix for survey, program, pix in LISTED if survey == "main" and program != "backup"}
+    found = {}
+    for radius in (RADIUS, 1.02 * RADIUS):
+        touched = [pixels_of_circle(*place, radius) for place in zip(targets["ra"], targets["dec"], strict=True)]
+        rows = [row for row, pixels in zip(targets["row"].tolist(), touched, strict=True) if not pixels & chosen]
+        found[radius] = {
+            kind: {row for row, pixels in zip(targets["row"].tolist(), touched, strict=True) if pixels & here} & {*rows}
+            for kind, here in elsewhere.items()
+        }
+    assert {*plan.left_out.where["sv3/dark"]} == found[RADIUS]["sv3/dark"] == found[1.02 * RADIUS]["sv3/dark"]
+    assert len(found[RADIUS]["sv3/dark"]) > 5
+    assert found[RADIUS]["main/backup"] == set()
+    assert plan.left_out.change == {"desi.surveys": ["sv3"]}
 
 
 def test_surveys_and_programs_are_in_the_order_asked_for(made, targets):
@@ -224,7 +312,8 @@ def test_the_summary_counts_targets_and_coadds(made, targets):
     shown = [line.split() for line in summary(plan).splitlines()]
     assert ["targets", f"{len(targets['row'])}"] in shown
     assert ["covered", f"{plan.n_covered}"] in shown
-    assert ["not", "covered", f"{plan.n_accepted - plan.n_covered}"] in shown
+    n_left_out = len(plan.left_out.rows)
+    assert ["not", "covered", f"{plan.n_accepted - plan.n_covered - n_left_out}"] in shown
     pixels = {program: {p for s, q, p in LISTED if (s, q) == ("main", program)} for program in ("dark", "bright")}
     for program, mine in pixels.items():
         rows = {int(pair["row"]) for pair in plan.targets if int(pair["pix64"]) in mine}
@@ -357,4 +446,4 @@ def test_the_program_plans_and_shows_the_table(tmp_path, capsys):
     )
     assert np.load(tmp_path / "out" / "plan_targets.npy").tolist() == [(27258, 0, *place, 39628473202710581)]
     assert cli.run(plan_desi.main, plan_desi.build_parser(), [*command, "--surveys", "none"]) == 2
-    assert "correct desi.surveys and desi.programs" in capsys.readouterr().err
+    assert "desi.surveys: found 'none', which the release does not have; it has main, sv3" in capsys.readouterr().err

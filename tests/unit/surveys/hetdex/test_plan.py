@@ -1,7 +1,6 @@
 """Which HETDEX cubes are read for which targets, against brute force with astropy, and on real detections."""
 
 import csv
-import logging
 from pathlib import Path
 
 import healpy
@@ -14,6 +13,7 @@ from astropy.io import fits
 
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.harvest.not_selected import NotSelected, read_not_selected
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE, read_index
 from skyharvest.surveys.hetdex.plan import (
     TARGET_DTYPE,
@@ -256,18 +256,48 @@ def test_a_cut_on_flag_keeps_what_equals_it_and_nothing_unknown():
     assert len(make_plan(index, target, min_flag=0).cubes) == 4
 
 
-def test_fields(caplog):
+def test_fields():
     index = cubes_at(np.full(3, 3.0), np.full(3, 4.0), field=[b"dex-fall", b"cosmos", b"dex-spring"])
     target = targets_at([3.0], [4.0])
-    with caplog.at_level(logging.WARNING):
-        plan = make_plan(index, target, fields=["cosmos", "nep", "dex-fall"])
+    plan = make_plan(index, target, fields=["cosmos", "dex-fall"])
     assert sorted(plan.cubes["field"].tolist()) == [b"cosmos", b"dex-fall"]
-    assert caplog.messages == ["the release lists no cube of field nep; it has cosmos, dex-fall, dex-spring"]
-    with pytest.raises(InputError, match=r"fields \['dex-fal'\]; it has cosmos, dex-fall.*correct hetdex\.fields"):
-        make_plan(index, target, fields=["dex-fal"])
+    assert plan.left_out == NotSelected()  # what else is there is not needed: the row is planned
+    with pytest.raises(InputError, match=r"hetdex\.fields: found nep, dex-fal, of which .* has cosmos, dex-fall"):
+        make_plan(index, target, fields=["cosmos", "nep", "dex-fal"])
     index["field"] = b""
     with pytest.raises(InputError, match="its column field is missing or empty"):
         make_plan(index, target, fields=["cosmos"])
+
+
+def test_what_fields_and_flags_leave_out_is_not_uncovered(tmp_path):
+    ra = np.array([10.0, 20, 30, 40, 50, 60])  # the last one has no cube
+    field = [b"dex-fall", b"dex-fall", b"goods-n", b"goods-n", b""]
+    flag = np.array([0.95, 0.625, 0.95, 0.5, 0.95], np.float32)
+    index, targets = cubes_at(ra[:5], np.full(5, 4.0), field=field, flag=flag), targets_at(ra, np.full(6, 4.0))
+    rows = targets["row"].tolist()
+
+    def left_out(**how):
+        plan = make_plan(index, targets, **how)
+        write_plan(plan, tmp_path, RELEASE, ROOT)
+        assert read_not_selected(tmp_path / "plan_not_selected.json") == plan.left_out
+        assert f"  not covered     {1:>9}" in summary(plan, ROOT).splitlines()
+        return dict(plan.left_out.where), dict(plan.left_out.change), summary(plan, ROOT).splitlines()[-1]
+
+    assert left_out()[:2] == ({}, {})
+    assert left_out(min_flag=0.9) == (
+        {"dex-fall of smaller flag": [rows[1]], "goods-n of smaller flag": [rows[3]]},
+        {"hetdex.min_flag": 0.5},
+        "2 more rows are in dex-fall of smaller flag (1), goods-n of smaller flag (1): set hetdex.min_flag to 0.5",
+    )
+    named = ["dex-fall", "goods-n"]
+    assert left_out(fields=named)[:2] == ({"cubes without a field": [rows[4]]}, {"hetdex.fields": None})
+    index["field"][4] = b"cosmos"
+    assert left_out(fields=["dex-fall"], min_flag=0.6)[:2] == (
+        {"cosmos": [rows[4]], "goods-n": [rows[2]], "goods-n of smaller flag": [rows[3]]},
+        {"hetdex.fields": ["cosmos", "goods-n"], "hetdex.min_flag": 0.5},
+    )
+    index["flag"][1] = np.nan
+    assert left_out(min_flag=0.1)[:2] == ({"dex-fall of smaller flag": [rows[1]]}, {"hetdex.min_flag": None})
 
 
 @pytest.mark.parametrize("lacking", ["targets", "cubes", "coverage"])
@@ -290,7 +320,7 @@ def test_the_summary_says_what_will_move_and_how_many_cubes_are_of_2017(made):
     shown = summary(plan, ROOT).splitlines()
     n_2017 = sum(str(shotid).startswith("2017") for shotid in plan.cubes["shotid"].tolist())
     assert f"targets           {plan.n_accepted:>9,}" in shown
-    assert [line.split() for line in shown][3:5] == [
+    assert [line.split() for line in shown][4:6] == [
         ["cubes", "to", "read", str(len(plan.cubes))],
         ["of", "2017", str(n_2017)],
     ]
@@ -374,11 +404,11 @@ def test_the_program_plans_and_shows_the_table(tmp_path, capsys):
         f"{tmp_path}/datacubes/20171231999/dex_cube_20171231999_034.fits"
     )
     assert cube_of_plan(tmp_path / "out/plan_cubes.npy", 20180101000, "104")["flag"] == 0.5
-    strict = [*command, "--min-flag", "0.9", "--fields", "dex-spring", "cosmos"]
+    strict = [*command, "--min-flag", "0.9", "--fields", "dex-spring"]
     assert cli.run(plan_hetdex.main, plan_hetdex.build_parser(), strict) == 0
     assert (tmp_path / "out/plan.csv").read_text().splitlines()[1:] == ["20171231999,034,2,1"]
     assert cli.run(plan_hetdex.main, plan_hetdex.build_parser(), [*command, "--fields", "none"]) == 2
-    assert "correct hetdex.fields" in capsys.readouterr().err
+    assert "hetdex.fields: found none, of which the release lists no cube; it has dex-spring" in capsys.readouterr().err
 
 
 def test_the_maps_line_comes_from_a_column_of_the_csv(tmp_path, capsys):

@@ -11,14 +11,15 @@ from astropy.wcs import WCS
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.harvest.not_selected import NotSelected, read_not_selected
 from skyharvest.surveys.legacysurvey.about import SURVEY as LEGACYSURVEY
 from skyharvest.surveys.legacysurvey.bricks import fetch_bricks, home_bricks
+from skyharvest.surveys.legacysurvey.neighbours import neighbours
 from skyharvest.surveys.legacysurvey.plan import (
     IMAGE_DTYPE,
     TARGET_DTYPE,
     bricks_of_plan,
     make_plan,
-    neighbours,
     summary,
     targets_of_brick,
     write_plan,
@@ -200,9 +201,11 @@ def test_every_target_is_planned_in_its_brick(sky, made):
     for target in plan.targets:
         assert (target["ra"], target["dec"]) == (targets["ra"][at[target["row"]]], targets["dec"][at[target["row"]]])
     in_g_alone = home_bricks(bricks[bricks["bands"] == b"g"], targets["ra"], targets["dec"]) >= 0
-    lacking = sum(row not in homes for row in targets["row"][in_g_alone].tolist())
-    assert (plan.n_accepted, plan.n_covered, plan.n_without_band) == (500, len(homes), lacking)
-    assert 0 < lacking < 500 - len(homes)
+    lacking = [row for row in targets["row"][in_g_alone].tolist() if row not in homes]
+    assert (plan.n_accepted, plan.n_covered) == (500, len(homes))
+    assert 0 < len(lacking) < 500 - len(homes)
+    assert plan.left_out == NotSelected({"bricks with g": sorted(lacking)}, {"legacysurvey.bands": ["g"]})
+    assert read_not_selected(folder / "plan_not_selected.json") == plan.left_out
 
     planned = lines(folder / "plan.csv")
     names = sorted({(region.decode(), name.decode()) for region, name, _ in expected})
@@ -352,7 +355,7 @@ def test_a_plan_of_nothing_is_a_plan(tmp_path, lacking):
     plan = make_plan(bricks, targets, **WANTED)
     write_plan(plan, tmp_path, DR10, ROOT)
     assert (plan.n_accepted, plan.n_covered) == (int(lacking != "targets"), 0)
-    assert plan.n_without_band == int(lacking == "bands")
+    assert len(plan.left_out.rows) == int(lacking == "bands")
     assert (tmp_path / "plan.csv").read_text() == "region,brickname,n_targets,bands\n"
     assert (tmp_path / "plan_pixels.csv").read_text() == "pix16,region,brickname,digest\n"
     assert (tmp_path / "urls.txt").read_text() == ""
@@ -369,7 +372,7 @@ def test_a_size_that_no_cutout_has_is_refused(sky, size):
 
 
 def shown(plan, root, **how):
-    return {line[:18].strip(): line[18:].split() for line in summary(plan, root, **how).splitlines()[:7]}
+    return {line[:18].strip(): line[18:].split() for line in summary(plan, root, **how).splitlines()[:8]}
 
 
 def megabytes(words):
