@@ -110,6 +110,26 @@ def inside(pix64: int, number: int) -> tuple[float, float]:
     return float(ra), float(dec)
 
 
+def edge_between(first: int, second: int) -> tuple[float, float]:
+    """Return a position on the common edge of two neighbouring pixels, to a hundredth of an arcsec."""
+    import healpy
+
+    places = [np.array(healpy.pix2ang(64, pix, nest=True, lonlat=True)) for pix in (first, second)]
+    while np.abs(places[0] - places[1]).max() > 0.01 * ARCSEC:
+        middle = (places[0] + places[1]) / 2
+        places[int(healpy.ang2pix(64, *middle, nest=True, lonlat=True) != first)] = middle
+    return tuple(places[0].tolist())
+
+
+def toward(pix: int, place: tuple[float, float], arcsec: float) -> tuple[float, float]:
+    """Return a position so far from a place, toward the middle of a pixel."""
+    import healpy
+
+    middle = np.array(healpy.pix2ang(64, pix, nest=True, lonlat=True))
+    step = (middle - place) * [np.cos(np.radians(place[1])), 1]
+    return tuple((place + (middle - place) / np.hypot(*step) * arcsec * ARCSEC).tolist())
+
+
 def harvest(
     root: Path,
     csv: Path,
@@ -135,7 +155,7 @@ def harvest(
         nside=64,
         surveys=["main"],
         programs=list(programs),
-        radius_arcsec=1.0,
+        radius_arcsec=10.0 if targetid else 1.0,
     )
     write_plan(plan, results / "desi")
     planned = DESI.read_plan(results / "desi" / "plan.csv")

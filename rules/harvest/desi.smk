@@ -50,7 +50,7 @@ checkpoint plan_desi:
         release=DESI.release.name,
         options=DESI.options("surveys", "programs"),
         radius=config["match"]["radius_arcsec"],
-        targetid=options(targetid=config["targets"]["targetid"]),
+        targetid=options(targetid=config["targets"]["targetid"], targetid_radius=DESI.targetid_radius),
     shell:
         f"{RUN}/desi/plan_desi.py {options(archive=DESI.list_archive)} "
         "--targets {input.targets:q} {params.targetid} --tilepix {input.tilepix:q} --release {params.release} "

@@ -13,11 +13,13 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import downloaded
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
+from skyharvest.core.settings import add_options
 from skyharvest.harvest import extraction
 from skyharvest.harvest.options import add_shared
 from skyharvest.surveys.desi.about import SURVEY
 from skyharvest.surveys.desi.batch import extract_pixels, files_of
 from skyharvest.surveys.desi.release import CoaddFile, Release, load_release
+from skyharvest.surveys.desi.settings import Settings
 from skyharvest.surveys.desi.wanted import add_wanted_options, wanted_of
 
 
@@ -34,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_shared(parser, "--download")
     add_wanted_options(parser)
+    add_options(parser, Settings, targetid_radius="targetid_radius_arcsec")
     extraction.add_options(parser, SURVEY)
     return parser
 
@@ -44,7 +47,7 @@ def main(options: argparse.Namespace) -> None:
     pixels = dict(coadds_of(release, *words) for words in options.pixel)
     wanted = wanted_of(options)
     with extraction.checked_archive(options) as (archive, check_absence):
-        wanted = replace(wanted, check_absence=check_absence)
+        wanted = replace(wanted, check_absence=check_absence, targetid_radius_arcsec=options.targetid_radius)
 
         def at_hand(coadds: Sequence[CoaddFile]) -> AbstractContextManager[Archive]:
             return downloaded(archive, files_of(release, coadds, redshifts=wanted.redshifts), options.download)

@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--tilepix", type=Path, required=True, help="from fetch_index.py; fetched again if it is damaged"
     )
     add_options(parser, Targets, "targetid")
-    add_options(parser, Settings, "archive", "surveys", "programs")
+    add_options(parser, Settings, "archive", "surveys", "programs", targetid_radius="targetid_radius_arcsec")
     add_options(parser, Match, radius="radius_arcsec")
     return parser
 
@@ -47,7 +47,7 @@ def main(options: argparse.Namespace) -> None:
         nside=release.nside,
         surveys=options.surveys,
         programs=options.programs,
-        radius_arcsec=options.radius,
+        radius_arcsec=max(options.radius, options.targetid_radius if options.targetid else 0),
     )
     write_plan(plan, options.out_dir)
     print(summary(plan))

@@ -37,6 +37,9 @@ from skyharvest.harvest.extracted import read_files
 from skyharvest.harvest.not_selected import NotSelected, read_not_selected, sentence
 from skyharvest.harvest.plan import Unit
 from skyharvest.harvest.survey import Survey
+from skyharvest.targets import targetids
+
+SHOWN_ROWS = 10  # in a remark
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Ledger:
         Number of coadds or cubes by status.
     left_out
         Rows for which only files are listed that the configuration does not select.
+    rounded
+        CSV row without a fiber of its TARGETID → TARGETID of a fiber that it was probably rounded from.
     unreadable
         ``coadd`` (or ``cube``) and ``reason`` of each malformed one.
     """
@@ -68,6 +73,7 @@ class Ledger:
     files: Counter[str] = field(default_factory=Counter)
     unreadable: list[dict[str, str]] = field(default_factory=list)
     left_out: NotSelected = field(default_factory=NotSelected)
+    rounded: dict[int, int] = field(default_factory=dict)
 
 
 def account(
@@ -129,12 +135,17 @@ def account(
         ledger.n_spectra[at] += of_targets["n_spectra"]
         ledger.n_within[at] += of_targets[survey.near]
         ledger.nearest_arcsec[at] = np.fmin(ledger.nearest_arcsec[at], of_targets["nearest_arcsec"])
+        if "likely_targetid" in of_targets:
+            rounded = of_targets["likely_targetid"]
+            some = rounded != targetids.NONE
+            ledger.rounded |= dict(zip(at[some].tolist(), rounded[some].tolist(), strict=True))
         for counter, status in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
             counter[at] += files.status.count(status)
         ledger.files.update(files.status)
         for path, status, reason in zip(files.path, files.status, files.reason, strict=True):
             if status == "unreadable":
                 ledger.unreadable.append({survey.file: path, "reason": reason})
+    ledger.rounded = {row: ledger.rounded[row] for row in sorted(ledger.rounded) if ledger.n_spectra[row] == 0}
     ledger.missing = absent + unreadable
     ledger.nearest_arcsec[np.isinf(ledger.nearest_arcsec)] = np.nan
 
@@ -209,6 +220,7 @@ def summarise(ledger: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
     statuses, counted = ledger.survey.statuses, ledger.survey.files
     assert set(counts) <= set(statuses)
     assert sum(counts.values()) == len(ledger.status)
+    rounded = {str(row): str(targetid) for row, targetid in ledger.rounded.items()}  # JSON's numbers are rounded, too
     return {
         "survey": ledger.survey.name,
         **about,
@@ -217,6 +229,7 @@ def summarise(ledger: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
         ledger.survey.product: int(ledger.n_spectra.sum()),
         counted: {state: ledger.files[state] for state in ("read", "absent", "unreadable")},
         f"unreadable_{counted}": ledger.unreadable,
+        **({"rounded_targetids": rounded} if rounded else {}),
         **({"not_selected": ledger.left_out.totals()} if ledger.survey.choices else {}),
     }
 
@@ -241,6 +254,16 @@ def show(summary: Mapping[str, Any], survey: Survey) -> str:
     ]
     for bad in summary[f"unreadable_{counted}"]:
         lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
+    return "\n".join([*lines, *remarks(summary)])
+
+
+def remarks(summary: Mapping[str, Any]) -> list[str]:
+    """Return what a person should do about rows without a result."""
+    said = []
     if n_left_out := summary["status"].get("not_selected"):
-        lines.append(sentence(n_left_out, summary["not_selected"]))
-    return "\n".join(lines)
+        said.append(sentence(n_left_out, summary["not_selected"]))
+    if rounded := list(summary.get("rounded_targetids", ())):
+        more = f" and {len(rounded) - SHOWN_ROWS:,} more" if len(rounded) > SHOWN_ROWS else ""
+        looks = "1 TARGETID looks" if len(rounded) == 1 else f"{len(rounded):,} TARGETIDs look"
+        said.append(f"{looks} rounded, of CSV rows {', '.join(rounded[:SHOWN_ROWS])}{more}: {targetids.CURE}")
+    return said

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from skyharvest.core.words import counted, size
-from skyharvest.harvest.not_selected import sentence
+from skyharvest.harvest.ledger import remarks
 from skyharvest.report.harvested import Harvested
 from skyharvest.report.ledger import NSIDE, per_pixel, sky_density, steps
 from skyharvest.report.page import Fact, Table, number, text
@@ -36,7 +36,7 @@ def first_facts(harvest: Harvested) -> list[Fact]:
 
 
 def warnings(harvest: Harvested) -> list[str]:
-    """Return what of the survey's files does not fit together, and what the configuration misses."""
+    """Return what of the survey's files does not fit together, and what to do about rows without a result."""
     columns, n_results = harvest.columns, harvest.summary[harvest.survey.product]
     said = []
     if columns.bad:
@@ -48,8 +48,7 @@ def warnings(harvest: Harvested) -> list[str]:
             f"{harvest.name}`, then `snakemake report` again."
         )
     others = [key for key, values in columns.about.items() if len(values) > 1 and key != "git_commit"]
-    if n_left_out := harvest.summary["status"].get("not_selected"):
-        said.append(f"{sentence(n_left_out, harvest.summary['not_selected'])}.")
+    said += [f"{remark}." for remark in remarks(harvest.summary)]
     if others:
         said.append(f"The assembled files are not of one kind: they differ in {', '.join(sorted(others))} (see below).")
     return said

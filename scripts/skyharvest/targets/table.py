@@ -4,6 +4,7 @@ What is wrong with the file as a whole is an `InputError`. What is wrong with a 
 the rest goes on: every row of the CSV ends either in the table or among the rejected ones.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ import pyarrow.parquet as pq
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.words import distinct_names
-from skyharvest.targets import settings
+from skyharvest.targets import settings, targetids
 from skyharvest.targets.column_types import typed
 from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, blocks, count_kinds, open_rows
 from skyharvest.targets.csv_text import open_to_write, readable, write_rows
 from skyharvest.targets.healpix_column import check_healpix_column
 from skyharvest.targets.positions import GROUP, NSIDE_COADDS, RowsRead
+
+log = logging.getLogger(__name__)
 
 REJECTED_COLUMNS = ("row", "reason")
 GROUP_ROWS = 1 << 14  # of the table, read at once by jobs that want a few of them
@@ -48,6 +51,8 @@ class TargetTable:
     n_healpix_disagree
         RowsRead rows whose ``healpix`` is not the NSIDE=16 NESTED pixel of RA and Dec; None where there is no such
         column to check.
+    warning
+        What is wrong with the TARGETIDs as a whole; empty if nothing is.
     """
 
     table: pa.Table
@@ -55,6 +60,7 @@ class TargetTable:
     columns: list[str]
     n_rows: int
     n_healpix_disagree: int | None
+    warning: str = ""
 
 
 def read_targets(
@@ -114,7 +120,20 @@ def read_targets(
         "dec_column": dec,
     }
     table = _table(own, columns, [pa.chunked_array(chunk, pa.string()) for chunk in chunks], names, metadata)
-    return TargetTable(table, rows_read.rejected, columns, rows_read.n_rows, disagree)
+    warning = ""
+    if targetid is not None and (said := targetids.warning(_column(table, targetid).to_numpy())):
+        warning = f"column {targetid}: {said}"
+        log.warning("%s, %s", path, warning)
+    return TargetTable(table, rows_read.rejected, columns, rows_read.n_rows, disagree, warning)
+
+
+def _column(table: Any, name: str) -> Any:
+    """Return a column by its name in the CSV."""
+    return next(
+        table.column(k)
+        for k, field in enumerate(table.schema)
+        if (field.metadata or {}).get(b"csv_column") == name.encode()
+    )
 
 
 def write_targets(targets: TargetTable, directory: str | os.PathLike[str]) -> None:
@@ -154,6 +173,8 @@ def summary(targets: TargetTable, directory: str | os.PathLike[str]) -> str:
     lines.append(f"{f'NSIDE={NSIDE_COADDS} pixels':<34}{n_pixels:>9,}")
     if targets.n_healpix_disagree is not None:
         lines.append(f"{'healpix column: rows that disagree':<34}{targets.n_healpix_disagree:>9,}")
+    if targets.warning:
+        lines.append(targets.warning)
     if targets.rejected:
         lines.append(f"the rejected rows and why: {Path(directory) / 'rejected.csv'}")
     return "\n".join(lines)

@@ -29,6 +29,7 @@ desi:
   globus: {endpoint: null, path: null, local: null, source_endpoint: null, source_path: null}
   surveys: null
   programs: null
+  targetid_radius_arcsec: 10.0
   forbidden_is_absent: false
   read_again: [unreadable]
   spectra: {combine: true, lsf: true, arms: false, redshifts: true}

@@ -6,7 +6,6 @@ import shutil
 
 import account as account_program
 import h5py
-import healpy
 import numpy as np
 import pytest
 
@@ -16,28 +15,24 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
 from skyharvest.surveys.desi import extract as extracting
 from skyharvest.surveys.desi.about import SURVEY as DESI
-from small_release import ARCSEC, edit, harvest, inside, near, path_of, simulated, write, write_list
+from small_release import (
+    ARCSEC,
+    edge_between,
+    edit,
+    harvest,
+    inside,
+    near,
+    path_of,
+    simulated,
+    toward,
+    write,
+    write_list,
+)
 
 READ, ABSENT, BAD, SIDE, FREE = 27258, 27259, 27247, 27256, 27257  # SIDE is beside READ; FREE: not in the release
 ELSE = 27254  # other surveys and programs have it
 LISTED = [("main", program, pix) for pix in (READ, ABSENT, BAD, SIDE) for program in ("dark", "bright")]
 LISTED += [("sv1", "other", ELSE), ("special", "dark", ELSE), ("special", "dark", ABSENT), ("main", "backup", READ)]
-
-
-def edge_between(first, second):
-    """Return a position on the common edge of two neighbouring pixels, to a hundredth of an arcsec."""
-    places = [np.array(healpy.pix2ang(64, pix, nest=True, lonlat=True)) for pix in (first, second)]
-    while np.abs(places[0] - places[1]).max() > 0.01 * ARCSEC:
-        middle = (places[0] + places[1]) / 2
-        places[int(healpy.ang2pix(64, *middle, nest=True, lonlat=True) != first)] = middle
-    return tuple(places[0].tolist())
-
-
-def toward(pix, place, arcsec):
-    """Return a position so far from a place, toward the middle of a pixel."""
-    middle = np.array(healpy.pix2ang(64, pix, nest=True, lonlat=True))
-    step = (middle - place) * [np.cos(np.radians(place[1])), 1]
-    return tuple((place + (middle - place) / np.hypot(*step) * arcsec * ARCSEC).tolist())
 
 
 EDGE = edge_between(READ, SIDE)

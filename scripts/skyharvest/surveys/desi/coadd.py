@@ -71,6 +71,8 @@ class Coadd:
         The file. Not closed.
     resolution
         Whether the resolution matrices will be read (79 % of a row's bytes).
+    positions
+        Whether FIBERMAP must have TARGET_RA and TARGET_DEC.
 
     Raises
     ------
@@ -79,11 +81,16 @@ class Coadd:
         file, HDU and column.
     """
 
-    def __init__(self, source: Source, *, resolution: bool = True) -> None:
+    def __init__(self, source: Source, *, resolution: bool = True, positions: bool = True) -> None:
         self.fits = FitsFile(source, guess_layout)
         self.name = source.name
         self.fibermap_hdu = self.fits["FIBERMAP"]
-        self.fibermap_hdu.check_scalars(COORDINATES)
+        needed = {
+            name: kinds
+            for name, kinds in COORDINATES.items()
+            if positions or name == "TARGETID" or name in self.fibermap_hdu.columns
+        }
+        self.fibermap_hdu.check_scalars(needed)
         self.n_rows = self.fibermap_hdu.n_rows
         self.kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
         self.n_diagonals = {arm: self._check_arm(arm) for arm in ARMS}

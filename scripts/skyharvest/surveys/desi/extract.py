@@ -18,6 +18,8 @@ spectra has two rows, a spectrum that two CSV rows match is there twice):
 ``targets/row``                            every target of the pixel
 ``targets/n_spectra, nearest_arcsec``      matches; distance to the nearest fiber within the report radius or NaN
 ``targets/n_within_report_radius``         fibers within the report radius
+``targets/likely_targetid``                where TARGETIDs are matched: that of a fiber nearby from which the target's
+                                           own, which no fiber has, was probably rounded; -1 if there is none
 attribute ``request``                      digest of the targets and options that it was made for
 =========================================  ====================================================================
 """
@@ -44,6 +46,7 @@ from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import stack_columns
 from skyharvest.surveys.desi.wanted import FORMAT, Positions, Wanted
+from skyharvest.targets import targetids
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class Selection:
     separation_arcsec: Floats = field(default_factory=lambda: np.zeros(0))
     near_target: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     near_arcsec: Floats = field(default_factory=lambda: np.zeros(0))
+    likely_targetid: Ints | None = None
     fibermap: dict[str, Array] = field(default_factory=dict)
     scores: dict[str, Array] = field(default_factory=dict)
     redshifts: dict[str, Array] = field(default_factory=dict)
@@ -181,8 +185,12 @@ def _reason(archive: Archive, path: str, error: MalformedFile) -> str:
 
 
 def _read_tables(archive: Archive, file: CoaddFile, wanted: Wanted, opened: ExitStack) -> Selection:
-    coadd = Coadd(opened.enter_context(archive.open(file.path)), resolution=wanted.resolution)
+    coadd = Coadd(
+        opened.enter_context(archive.open(file.path)), resolution=wanted.resolution, positions=not wanted.by_targetid
+    )
     fibermap, scores, wavelength = coadd.small_tables()
+    for axis in ("TARGET_RA", "TARGET_DEC"):
+        fibermap.setdefault(axis, np.full(coadd.n_rows, np.nan))
     chosen = Selection(file, coadd=coadd, wavelength=wavelength, n_fibers=coadd.n_rows)
     if wanted.targets is None:
         chosen.fiber = np.arange(coadd.n_rows)
@@ -207,6 +215,15 @@ def _match(chosen: Selection, targets: Positions, fibermap: dict[str, Array], wa
         chosen.target, chosen.fiber, chosen.separation_arcsec = target[inside], fiber[inside], separation[inside]
         return
     chosen.target, chosen.fiber = equal_ids(targets.targetid, fibermap["TARGETID"])
+    fibers = fibermap["TARGETID"], fibermap["TARGET_RA"], fibermap["TARGET_DEC"]
+    likely = targetids.likely(targets.targetid, targets.ra, targets.dec, fibers, wanted.targetid_radius_arcsec)
+    chosen.likely_targetid = likely
+    if len(rounded := np.flatnonzero(likely != targetids.NONE)):
+        k = rounded[0]
+        log.warning(
+            "%s: %d TARGETIDs look rounded, such as %d of CSV row %d, where there is a fiber of TARGETID %d; %s",
+            *(chosen.path, len(rounded), targets.targetid[k], targets.row[k], likely[k], targetids.CURE),
+        )
     chosen.separation_arcsec = 3600 * separation_deg(
         targets.ra[chosen.target],
         targets.dec[chosen.target],
@@ -321,16 +338,16 @@ def _write_targets(file: h5py.File, selections: Sequence[Selection], targets: Po
     near = np.concatenate([chosen.near_target for chosen in selections])
     nearest = np.full(len(targets.row), np.inf)
     np.minimum.at(nearest, near, np.concatenate([chosen.near_arcsec for chosen in selections]))
-    hdf5.write_table(
-        file.create_group("targets"),
-        {
-            "row": targets.row,
-            "n_spectra": np.bincount(target, minlength=len(targets.row)),
-            "nearest_arcsec": np.where(np.isfinite(nearest), nearest, np.nan),
-            "n_within_report_radius": np.bincount(near, minlength=len(targets.row)),
-        },
-        {"nearest_arcsec": "arcsec"},
-    )
+    columns = {
+        "row": targets.row,
+        "n_spectra": np.bincount(target, minlength=len(targets.row)),
+        "nearest_arcsec": np.where(np.isfinite(nearest), nearest, np.nan),
+        "n_within_report_radius": np.bincount(near, minlength=len(targets.row)),
+    }
+    if targets.targetid is not None:
+        likely = [chosen.likely_targetid for chosen in selections if chosen.likely_targetid is not None]
+        columns["likely_targetid"] = np.max([np.full(len(targets.row), targetids.NONE), *likely], axis=0)
+    hdf5.write_table(file.create_group("targets"), columns, {"nearest_arcsec": "arcsec"})
 
 
 def _write_arms(file: h5py.File, read: Sequence[Selection], archive: Archive) -> None:

@@ -62,7 +62,14 @@ class Harvest(rules.Harvest[Release]):
             record_missing=True,
             no_resolution=not spectra["lsf"],
             no_redshifts=not spectra["redshifts"],
+            targetid_radius=self.targetid_radius,
         )
+
+    @property
+    def targetid_radius(self) -> float | None:
+        """How far from a position its TARGETID is looked for, arcsec; None where targets are matched by position."""
+        by_targetid = self.config["targets"]["targetid"] is not None
+        return float(self.section["targetid_radius_arcsec"]) if by_targetid else None
 
     @property
     def columns(self) -> str:

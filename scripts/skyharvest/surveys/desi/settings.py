@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from skyharvest.core.settings import Distinct, Limited, Switch, leaves, section, setting, subsection
+from skyharvest.core.settings import Distinct, Limited, Number, Switch, leaves, section, setting, subsection
 from skyharvest.harvest.settings import Again, Given, Problem, forbidden_is_absent
 from skyharvest.surveys.desi.globus.collection import path_problem
 from skyharvest.surveys.desi.release import GLOBUS
@@ -90,6 +90,13 @@ class Settings:
         None,
         "Programs of these surveys to search; null: those of dark, bright and backup that the release has, or all of a "
         "release without them.",
+    )
+    targetid_radius_arcsec: Number = setting(
+        10.0,
+        "With targets.targetid: the TARGETID is looked for in all pixels within this distance of the position, in "
+        "arcseconds, as that may lie on the other side of an edge.",
+        gt=0,
+        le=600,
     )
     forbidden_is_absent: Switch = forbidden_is_absent()
     read_again: Again = setting(

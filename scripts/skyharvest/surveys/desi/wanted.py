@@ -15,7 +15,7 @@ from skyharvest.core.settings import add_options
 from skyharvest.harvest.settings import Match
 from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
 from skyharvest.surveys.desi.release import CoaddFile
-from skyharvest.surveys.desi.settings import Spectra
+from skyharvest.surveys.desi.settings import Settings, Spectra
 
 FORMAT = "skyharvest extracted DESI coadds 2"
 
@@ -59,12 +59,20 @@ class Wanted:
     redshifts: bool = True
     record_missing: bool = False
     check_absence: Callable[[], None] | None = None
+    targetid_radius_arcsec: float = Settings.targetid_radius_arcsec
+
+    @property
+    def by_targetid(self) -> bool:
+        """Whether targets are matched by TARGETID; then the coadds need no positions."""
+        return self.targets is not None and self.targets.targetid is not None
 
     def digest(self, coadds: Sequence[CoaddFile]) -> str:
         """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
         digest = hashlib.blake2b(digest_size=16)
         how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts)
         digest.update(repr((*how, *(file.path for file in coadds))).encode())
+        if self.by_targetid:
+            digest.update(repr(self.targetid_radius_arcsec).encode())
         if self.targets is not None:
             for column in (self.targets.row, self.targets.ra, self.targets.dec, self.targets.targetid):
                 digest.update(b"none" if column is None else np.ascontiguousarray(column).tobytes())
