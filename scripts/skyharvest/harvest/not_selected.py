@@ -67,7 +67,7 @@ def sentence(n_rows: int, totals: Mapping[str, Any]) -> str:
     if not n_rows:
         return ""
     where, change = totals["where"], totals["change"]
-    kinds = [f"{kind} ({n:,})" for kind, n in where.items()]
+    kinds = [f"{kind} ({n:,})" if len(where) > 1 else kind for kind, n in where.items()]
     if len(kinds) > SHOWN:
         kinds[SHOWN:] = [f"{len(kinds) - SHOWN} other kinds"]
     ways = [

@@ -241,7 +241,7 @@ def test_what_the_configuration_leaves_out_is_told_and_is_not_uncovered(tree):
     rows = read_ledger(ledger)
     assert [part.tolist() for part in sky_density(rows, False)] == [[562], [1]]
     page = tree.run()
-    assert "1 more row is in sv1/other (1): add sv1 to desi.surveys and add other to desi.programs." in page.text
+    assert "1 more row is in sv1/other: add sv1 to desi.surveys and add other to desi.programs." in page.text
 
 
 def test_pixels_and_the_map_count_each_accepted_row_in_its_pixel(tree):

@@ -274,7 +274,7 @@ def test_rows_that_only_other_surveys_and_programs_have_are_counted_and_told(tmp
     )
     assert left_out.rows == {4, 6, 8}
     left_out, last = planned(["sv3", "sv1"], ["dark", "other"])
-    assert last == "1 more row is in sv1/backup (1): add backup to desi.programs"
+    assert last == "1 more row is in sv1/backup: add backup to desi.programs"
     assert planned(["sv3", "sv1"], ["dark", "other", "backup"])[0] == NotSelected()
 
 
