@@ -42,7 +42,7 @@ legacysurvey:
   products: [image, invvar, maskbits, psfsize]
 """
 N_SOURCES = 40
-DATASET_ATTRIBUTES = {"unit", "medium", "column", "null_value"}
+DATASET_ATTRIBUTES = {"unit", "medium", "column", "null_value", "not_read"}
 
 Line = list[str]
 """The cells of a table's line."""

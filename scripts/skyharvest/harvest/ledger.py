@@ -53,6 +53,8 @@ class Ledger:
         ``pix64`` is -1 for rejected rows.
     nearest_arcsec : (n,) float64
         Of the fibers within the report radius, or of the centres of the cubes; NaN where there is none.
+    more
+        `Survey.more_columns`, (n,) int64 each.
     files
         Number of coadds or cubes by status.
     left_out
@@ -70,6 +72,7 @@ class Ledger:
     n_within: Ints
     pix64: Ints
     missing: Ints
+    more: dict[str, Ints] = field(default_factory=dict)
     files: Counter[str] = field(default_factory=Counter)
     unreadable: list[dict[str, str]] = field(default_factory=list)
     left_out: NotSelected = field(default_factory=NotSelected)
@@ -120,6 +123,7 @@ def account(
         pix64=np.full(n, -1, np.int64),
         missing=np.zeros(n, np.int64),
         left_out=read_not_selected(not_selected) if not_selected else NotSelected(),
+        more={name: np.zeros(n, np.int64) for name in survey.more_columns},
     )
     ledger.pix64[row] = accepted.column("pix64").to_numpy()
     searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
@@ -134,6 +138,8 @@ def account(
             )
         ledger.n_spectra[at] += of_targets["n_spectra"]
         ledger.n_within[at] += of_targets[survey.near]
+        for column, counts in ledger.more.items():
+            counts[at] += of_targets[column]
         ledger.nearest_arcsec[at] = np.fmin(ledger.nearest_arcsec[at], of_targets["nearest_arcsec"])
         if "likely_targetid" in of_targets:
             rounded = of_targets["likely_targetid"]
@@ -209,6 +215,7 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
         ledger.n_within.tolist(),
         pixels,
         ledger.missing.tolist(),
+        *(counts.tolist() for counts in ledger.more.values()),
         strict=True,
     )
     write_rows(path, ledger.survey.columns, lines)
@@ -228,6 +235,7 @@ def summarise(ledger: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
         "status": {status: counts[status] for status in statuses},
         ledger.survey.product: int(ledger.n_spectra.sum()),
         counted: {state: ledger.files[state] for state in ("read", "absent", "unreadable")},
+        **{name: int(counts.sum()) for name, counts in ledger.more.items()},
         f"unreadable_{counted}": ledger.unreadable,
         **({"rounded_targetids": rounded} if rounded else {}),
         **({"not_selected": ledger.left_out.totals()} if ledger.survey.choices else {}),
@@ -252,6 +260,7 @@ def show(summary: Mapping[str, Any], survey: Survey) -> str:
         f"{survey.product:<18}{summary[survey.product]:>9,}",
         *(f"{f'{counted} {state}':<18}{count:>9,}" for state, count in summary[counted].items()),
     ]
+    lines += [f"{name:<18}{summary[name]:>9,}" for name in survey.more_columns if summary[name]]
     for bad in summary[f"unreadable_{counted}"]:
         lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
     return "\n".join([*lines, *remarks(summary)])

@@ -35,6 +35,8 @@ class Survey:
         Status of a CSV row for which files were searched and nothing was found.
     near
         Column of the ledger, and of extracted files' ``targets``, that counts what is near a position.
+    more_columns
+        Columns of the ledger beside those that all surveys have: counts, which extracted files' ``targets`` have, too.
     unit_columns
         Columns of ``plan.csv`` and ``plan_targets.npy`` that name a unit: one whole number, or texts that are joined
         by ``_``.
@@ -74,6 +76,7 @@ class Survey:
     unit_columns: tuple[str, ...]
     group: Callable[[Unit], str]
     addresses: Callable[[Mapping[str, Any]], Addresses]
+    more_columns: tuple[str, ...] = ()
     index: str = ""
     index_rule: str = ""
     fetch_index: str = ""
@@ -101,7 +104,8 @@ class Survey:
     @property
     def columns(self) -> tuple[str, ...]:
         """The ledger's columns."""
-        return ("row", "status", f"n_{self.product}", "nearest_arcsec", self.near, "pix64", f"missing_{self.files}")
+        counted = (f"missing_{self.files}", *self.more_columns)
+        return ("row", "status", f"n_{self.product}", "nearest_arcsec", self.near, "pix64", *counted)
 
     @property
     def kind(self) -> Kind:

@@ -19,9 +19,11 @@ APERTURE = 2.0  # arcsec
 
 
 def brick_facts(harvest: Harvested) -> list[Fact]:
-    """Return the number of bricks that cutouts are from."""
+    """Return the number of bricks that cutouts are from, and of cutouts without mask bits, if there are any."""
     bricks = set(harvest.columns.values["brickname"].tolist()) - {""}
-    return [("bricks", f"{len(bricks):,}")] if _covered_bands(harvest.columns) else []
+    facts = [("bricks", f"{len(bricks):,}")] if _covered_bands(harvest.columns) else []
+    n_without = harvest.summary.get("n_without_maskbits", 0)
+    return [*facts, *([("cutouts without mask bits", f"{n_without:,}")] if n_without else [])]
 
 
 def bands_figure(harvest: Harvested) -> Drawing:

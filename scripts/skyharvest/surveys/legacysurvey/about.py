@@ -30,6 +30,7 @@ SURVEY = Survey(
     product="images",
     unmatched="no_image",
     near="n_bands",
+    more_columns=("n_without_maskbits",),
     unit_columns=("region", "brickname"),
     group=lambda brick: str(brick).partition("_")[2][:3],
     choices=("bands",),

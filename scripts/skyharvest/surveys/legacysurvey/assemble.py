@@ -12,7 +12,10 @@ Layout (n rows, a row per CSV row with a cutout; b bands, r radii; row i of one 
 ``/legacysurvey/coverage``                         (n, b) share of the cutout's pixels that a brick's image has
 ``/legacysurvey/image``                            (n, b, size, size) float32 nanomaggy, (y, x): North up, East left
 ``/legacysurvey/invvar``                           (n, b, size, size) float32 nanomaggy^-2
-``/legacysurvey/maskbits``                         (n, size, size) integers: legacysurvey.org/dr10/bitmasks
+``/legacysurvey/maskbits``                         (n, size, size) integers: legacysurvey.org/dr10/bitmasks; -1 (its
+                                                   attribute ``not_read``) where no file of them was read
+``/legacysurvey/maskbits_read``                    (n,) bool: whether those of all bricks of its pixels were read
+``/legacysurvey/image_read``, …                    (n, b) ditto, of every other product
 ``/legacysurvey/psfsize``, ``nexp``, ``model``, …  (n, b, size, size) if asked for
 ``/legacysurvey/aperture_radius``                  (r,) arcsec
 ``/legacysurvey/aperture_flux``, ``…_error``       (n, b, r) float64 nanomaggy:
@@ -38,7 +41,7 @@ from skyharvest.core.arrays import Array
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
-from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
+from skyharvest.surveys.legacysurvey.images import NOT_READ, PIXEL_ARCSEC, PRODUCTS
 from skyharvest.targets.csv_columns import write_csv_columns
 
 COLUMNS = {"ra": "deg", "dec": "deg", "x": "pixel", "y": "pixel", "x0": "pixel", "y0": "pixel", "n_bricks": None}
@@ -124,8 +127,10 @@ def _read(file: h5py.File, path: Path, rows: Array) -> _BrickRows:
         **{key: np.zeros(0, np.int64 if key in WHOLE else np.float64) for key in COLUMNS},
         "coverage": np.zeros((0, len(bands))),
     }
+    for product in (product for product in PRODUCTS if product in file):
+        columns[f"{product}_read"] = np.zeros((0, len(bands)) if PRODUCTS[product].per_band else 0, bool)
     if len(at):
-        columns |= {key: file[key][:][at] for key in (*COLUMNS, "coverage")}
+        columns |= {key: file[key][:][at] for key in columns if key in file}
     cards = {key: value.item() if isinstance(value, np.generic) else value for key, value in _attributes(file, "wcs")}
     products = {key: (file[key].shape[1:], file[key].dtype) for key in PRODUCTS if key in file}
     return _BrickRows(path, of_file[at], at, columns, cards, bands, products)
@@ -157,8 +162,9 @@ def _write_columns(group: h5py.Group, pieces: Sequence[_BrickRows], order: Array
         hdf5.write_column(group, key, stacked(key, np.int64 if key in WHOLE else np.float64), unit=unit)
     bands = pieces[0].bands if pieces else ()
     hdf5.write_column(group, "band", np.array(bands, "S1"))
-    coverage = np.concatenate([np.zeros((0, len(bands))), *(piece.columns["coverage"] for piece in pieces)])
-    hdf5.write_column(group, "coverage", coverage[order])
+    for key in ("coverage", *(f"{product}_read" for product in (pieces[0].products if pieces else ()))):
+        parts = [piece.columns[key] for piece in pieces] or [np.zeros((0, len(bands)))]
+        hdf5.write_column(group, key, np.concatenate(parts)[order])
     _write_wcs(group.create_group("wcs"), pieces, order)
 
 
@@ -188,6 +194,8 @@ def _copy_images(group: h5py.Group, pieces: Sequence[_BrickRows], place: Array) 
         dataset = group.create_dataset(key, (len(place), *shape), dtype, **options)
         if PRODUCTS[key].unit:
             dataset.attrs["unit"] = PRODUCTS[key].unit
+        if PRODUCTS[key].pad == NOT_READ:
+            dataset.attrs["not_read"] = NOT_READ
     start = 0
     for piece in pieces:
         with hdf5.reading(piece.path) as file:

@@ -120,7 +120,7 @@ def padded_cutouts(n: int, wanted: WantedCutouts) -> dict[str, Array]:
     for name in wanted.products:
         product = PRODUCTS[name]
         bands = (len(wanted.bands),) if product.per_band else ()
-        dtype = np.float32 if product.kinds == "f" else np.uint8
+        dtype = np.float32 if product.kinds == "f" else np.int8
         cutouts[name] = np.full((n, *bands, wanted.size, wanted.size), product.pad, dtype)
     return cutouts
 
@@ -162,12 +162,32 @@ def _parts(layer: Layer, cutouts: Sequence[Cutout], home: BrickImages) -> list[t
     return parts
 
 
+def files_read(cutouts: Sequence[Cutout], home: BrickImages, wanted: WantedCutouts) -> dict[str, Bools]:
+    """Tell for each product of which cutouts its files were read, (n, band) or (n,).
+
+    All files that the bricks of the cutout's pixels have by the plan; not so if they have none.
+    """
+    read = {
+        name: np.zeros((len(cutouts), *((len(wanted.bands),) if PRODUCTS[name].per_band else ())), bool)
+        for name in wanted.products
+    }
+    for product, band in wanted.layers:
+        for i, cutout in enumerate(cutouts):
+            of_band = (piece.of for piece in cutout.pieces if not band or piece.band == band)
+            bricks = {id(brick): brick for brick in (home, *of_band)}.values()
+            states = [(product, band) in of.images for of in bricks if (product, band) in of.brick.paths]
+            at: Any = (i, wanted.bands.index(band)) if band else i
+            read[product][at] = bool(states) and all(states)
+    return read
+
+
 def bands_with_data(arrays: Mapping[str, Array], wanted: WantedCutouts) -> Bools:
     """Tell which bands of which cutouts have data, (n, band)."""
     per_band = [product for product in wanted.products if PRODUCTS[product].per_band]
     if not per_band:  # nothing but bits
         return np.ones((len(arrays["maskbits"]), len(wanted.bands)), bool)
-    has = np.nan_to_num(arrays["invvar" if "invvar" in per_band else per_band[0]]) != 0
+    first = "invvar" if "invvar" in per_band else per_band[0]
+    has = (np.nan_to_num(arrays[first]) != 0) & (arrays[first] != PRODUCTS[first].pad)
     if "image" in per_band:
         has &= np.isfinite(arrays["image"])
     return np.asarray(has.any(axis=(2, 3)))

@@ -2,7 +2,8 @@
 
 A cutout has the pixels of the *home* brick, the one whose box holds the target, around the one that the target is on.
 Pixels off the home brick's image are the nearest ones of a neighbour, the first by name that has them in that band;
-what no brick has is padded: NaN, or 0 for inverse variances, counts and bits. Nothing is interpolated.
+what no file has is padded: NaN, -1 for bits and counts (`skyharvest.surveys.legacysurvey.images.NOT_READ`), 0 for
+inverse variances. Nothing is interpolated.
 
 Layout of an extracted file (n cutouts, by CSV row; b bands; size x size pixels (y, x)):
 
@@ -15,18 +16,21 @@ Layout of an extracted file (n cutouts, by CSV row; b bands; size x size pixels 
 ``coverage``                           (n, b) share of the cutout's pixels that a brick's image has
 ``image``, ``invvar``, ``model``, …    (n, b, size, size) as in the bricks: float32 nanomaggy, nanomaggy^-2, …
 ``maskbits``                           (n, size, size) integers
+``maskbits_read``                      (n,) bool: whether the maskbits files of all its bricks were read
+``image_read``, ``invvar_read``, …     (n, b) ditto, of the other products
 ``wcs``                                attributes: the home brick's celestial axes (CRPIX of the whole image)
 ``targets/row``                        (m,) every target of the brick
 ``targets/n_spectra``                  (m,) 1 where it has a cutout
 ``targets/nearest_arcsec``             (m,) from the brick's centre
 ``targets/n_bands``                    (m,) bands with data in its cutout
+``targets/n_without_maskbits``         (m,) 1 where it has a cutout that lacks maskbits which were asked for
 ``file``, ``files/…``                  (n,) 0; every file, the home brick's first, which are of the kind ``brick``; the
                                        others are ``neighbour``: `skyharvest.harvest.extracted`
 ``files/brickname, product, band``     which image it is
 =====================================  ====================================================================
 
 A target has a cutout if some pixel of it has data: an image's value with an inverse variance above 0; of products
-without these two, the first one's value that is neither 0 nor NaN. Bits alone are data everywhere.
+without these two, the first one's value that is neither 0 nor padding. Bits alone are data everywhere.
 """
 
 import hashlib
@@ -52,6 +56,7 @@ from skyharvest.surveys.legacysurvey.cutouts import (
     Cutout,
     bands_with_data,
     fetch_tiles,
+    files_read,
     lay_out,
     padded_cutouts,
     read_cutouts,
@@ -60,7 +65,7 @@ from skyharvest.surveys.legacysurvey.images import PRODUCTS
 from skyharvest.surveys.legacysurvey.release import Release
 from skyharvest.surveys.legacysurvey.wanted_cutouts import WantedCutouts
 
-FORMAT = "skyharvest extracted brick 2"
+FORMAT = "skyharvest extracted brick 3"
 HELD_BYTES = 1 << 29  # of cutouts at once
 
 
@@ -169,10 +174,12 @@ def _write(
     """Write the file, and return the rows that have a cutout."""
     file.attrs["format"] = FORMAT
     file.attrs["skyharvest_version"] = __version__
-    n_bands = np.zeros(len(targets), np.int64)
+    n_bands, lacks_bits = np.zeros(len(targets), np.int64), np.zeros(len(targets), bool)
     if cutouts:
         n_bands = _write_cutouts(file, home, cutouts, wanted)
-    if not cutouts:
+        if "maskbits" in wanted.products:
+            lacks_bits = ~files_read(cutouts, home, wanted)["maskbits"]
+    else:
         _append(file, padded_cutouts(0, wanted))  # what they would be
     has_image = n_bands > 0
     names = ("row", "ra", "dec")
@@ -185,6 +192,7 @@ def _write(
     away = separation_deg(*home.brick.centre, targets["ra"], targets["dec"]) * 3600
     hdf5.write_column(of_target, "nearest_arcsec", away, unit="arcsec")
     hdf5.write_column(of_target, "n_bands", n_bands)
+    hdf5.write_column(of_target, "n_without_maskbits", (has_image & lacks_bits).astype(np.int64))
     hdf5.write_column(file, "file", np.zeros(int(has_image.sum()), np.int32))
     _write_files(file, home, others, len(targets))
     return tuple(targets["row"][has_image].tolist())
@@ -226,9 +234,10 @@ def _write_cutouts(file: h5py.File, home: BrickImages, cutouts: Sequence[Cutout]
         _append(file, {product: values[has_image] for product, values in arrays.items()})
         names = ("x", "y", "x0", "y0", "n_bricks")
         of_some = {name: np.array([getattr(cutout, name) for cutout in some])[has_image] for name in names}
-        columns.append(of_some | {"coverage": coverage[has_image]})
+        read = {f"{product}_read": is_read[has_image] for product, is_read in files_read(some, home, wanted).items()}
+        columns.append(of_some | {"coverage": coverage[has_image]} | read)
     for name in columns[0]:
-        unit = None if name in ("n_bricks", "coverage") else "pixel"
+        unit = "pixel" if name in ("x", "y", "x0", "y0") else None
         hdf5.write_column(file, name, np.concatenate([part[name] for part in columns]), unit=unit)
     cards = {key: value for key, value in home.sky.cards.items() if value is not None}
     file.create_group("wcs").attrs.update(cards | {"RADESYS": "ICRS"})

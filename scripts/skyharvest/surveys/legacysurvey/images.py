@@ -4,6 +4,11 @@ import math
 from dataclasses import dataclass
 
 PIXEL_ARCSEC = 0.262  # of all coadds: legacysurvey.org/dr10/description
+NOT_READ = -1
+"""Bits and counts where no file of them was read: it is absent or unreadable, or no brick has the pixel.
+
+With all bits set, the sign's too, no selection of clean pixels takes it. No release has this value: maskbits use the
+bits 0 to 13 in DR8 and DR9 (int16), 0 to 15 in DR10 (int32); see legacysurvey.org/dr10/bitmasks."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Product:
     kinds
         Letters of the NumPy kinds of its values: ``f`` or ``iu``.
     pad
-        Value where no brick has a pixel: NaN; 0 for counts, bits and inverse variances.
+        Value where no file has a pixel: NaN; `NOT_READ` for counts and bits; 0 for inverse variances, as without data.
     per_band
         Whether there is one image per band, or one per brick.
     """
@@ -34,9 +39,9 @@ PRODUCTS = {
     "chi2": Product("f", math.nan, ""),
     "depth": Product("f", math.nan, "nanomaggy^-2"),
     "galdepth": Product("f", math.nan, "nanomaggy^-2"),
-    "nexp": Product("iu", 0, ""),
+    "nexp": Product("iu", NOT_READ, ""),
     "psfsize": Product("f", math.nan, "arcsec"),
-    "maskbits": Product("iu", 0, "", per_band=False),
+    "maskbits": Product("iu", NOT_READ, "", per_band=False),
 }
 """Images of a brick by their name in paths."""
 

@@ -352,16 +352,20 @@ def test_without_invvar_there_is_no_photometry(results, tmp_path):
         assert not [name for name in file["legacysurvey"] if name.startswith(("aperture", "invvar", "maskbits"))]
 
 
-def test_the_ledger_has_every_csv_row_once(results, tmp_path):
-    made = account(
-        targets=results / "targets/targets.parquet",
-        rejected=results / "targets/rejected.csv",
-        plan_targets=results / "legacysurvey/plan_targets.npy",
-        extracted=results / "legacysurvey/extracted",
-        crossmatches=results / "legacysurvey_crossmatches",
+def accounted(root: Path):
+    return account(
+        targets=root / "targets/targets.parquet",
+        rejected=root / "targets/rejected.csv",
+        plan_targets=root / "legacysurvey/plan_targets.npy",
+        extracted=root / "legacysurvey/extracted",
+        crossmatches=root / "legacysurvey_crossmatches",
         name="chandra",
         survey=LEGACYSURVEY,
     )
+
+
+def test_the_ledger_has_every_csv_row_once(results, tmp_path):
+    made = accounted(results)
     write_ledger(made, tmp_path / "ledger.csv")
     with (tmp_path / "ledger.csv").open(newline="") as stream:
         lines = list(csv.DictReader(stream))
@@ -371,4 +375,40 @@ def test_the_ledger_has_every_csv_row_once(results, tmp_path):
     assert [line["n_images"] for line in lines] == ["1"] * n + ["0"] * 5
     n_bands = [int(line["n_bands"]) for line in lines]
     assert {*n_bands[:n]} == {2, 3} and n_bands[n:] == [0] * 5
-    assert "unreadable" in show(summarise(made, {"release": "demo"}), LEGACYSURVEY)
+    assert {line["n_without_maskbits"] for line in lines} == {"0"}
+    shown = show(summarise(made, {"release": "demo"}), LEGACYSURVEY)
+    assert "unreadable" in shown and "n_without_maskbits" not in shown
+
+
+def test_cutouts_without_maskbits_are_told_from_clean_ones(results, cutouts, tmp_path):
+    """Of one brick the file is absent, of another cut short: in the pixels, the file's columns, and the ledger."""
+    root = Path(shutil.copytree(results, tmp_path / "run"))
+    absent, short = (root / "archive" / RELEASE.product("south", name, "maskbits") for name in NAMES[1:3])
+    absent.unlink()
+    short.write_bytes(short.read_bytes()[:4000])
+    extract(root, root / "legacysurvey/extracted")
+    for pix16, found in LEGACYSURVEY.read_plan(root / "legacysurvey/plan.csv").searched.items():
+        assembled(root, pix16, found)
+    with h5py.File(LEGACYSURVEY.crossmatch(root / "legacysurvey_crossmatches", PIX16)) as file:
+        group = file["legacysurvey"]
+        bits, is_read, home = group["maskbits"][:], group["maskbits_read"][:], group["brickname"][:]
+        assert group["maskbits"].attrs["not_read"] == -1 and bits.dtype == np.int32
+        for name in ("image", "invvar", "image_read", "invvar_read", "coverage", "aperture_flux"):
+            np.testing.assert_array_equal(group[name][:], cutouts[name], err_msg=name)
+    lost = (bits == -1) & (cutouts["maskbits"] != -1)
+    np.testing.assert_array_equal(bits, np.where(lost, -1, cutouts["maskbits"]))
+    np.testing.assert_array_equal(is_read, ~lost.any(axis=(1, 2)))
+    of_spoilt = np.isin(home, [name.encode() for name in NAMES[1:3]])
+    assert lost[of_spoilt].any(axis=(1, 2)).all() and cutouts["maskbits_read"].all()
+    assert (~is_read & ~of_spoilt).any() and is_read.any(), "of a neighbour, too, and not of all"
+    made = accounted(root)
+    write_ledger(made, tmp_path / "ledger.csv")
+    with (tmp_path / "ledger.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert tuple(lines[0]) == LEGACYSURVEY.columns
+    n = len(ORDER)
+    assert [line["n_without_maskbits"] for line in lines] == [*np.where(is_read, "0", "1").tolist(), *["0"] * 5]
+    assert [line["status"] for line in lines[:n]] == ["matched"] * n
+    summary = summarise(made, {"release": "demo"})
+    assert summary["n_without_maskbits"] == (~is_read).sum()
+    assert re.search(rf"n_without_maskbits +{(~is_read).sum()}\n", show(summary, LEGACYSURVEY))

@@ -36,6 +36,7 @@ KNOWN = RELEASE.bricks("south")
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=5)
 PRODUCTS = ("image", "invvar", "maskbits")
 FLOATS = ("image", "model", "psfsize")  # padded with NaN
+PAD = dict.fromkeys(FLOATS, np.nan) | {"invvar": 0, "maskbits": -1, "nexp": -1}
 SIZE = 200  # pixels: side of the small bricks' images
 STEP = 170 * PIXEL / 3600  # degrees from one to the next: they overlap by 30 pixels
 RNG = np.random.default_rng(61)
@@ -109,7 +110,7 @@ def expected(root: Path, rows: np.ndarray, target: np.void, size: int, band: str
     across = np.arange(size) - size // 2
     xs, ys = (axis.ravel() for axis in np.meshgrid(np.floor(x + 0.5) + across, np.floor(y + 0.5) + across))
     places = sky_of(at_home, xs, ys)
-    out = [np.full(size**2, np.nan if product in FLOATS else 0.0) for product in products]
+    out = [np.full(size**2, float(PAD[product])) for product in products]
     have, taken = np.zeros((2, size**2), bool)
     for name in [names[0], *there]:
         wcs = whole(root / path_of(name, "maskbits"))[1]
@@ -183,7 +184,7 @@ def test_a_cutout_is_a_crop_of_the_whole_image(large, tmp_path, size, n_random):
     for product in PRODUCTS:
         band = "" if product == "maskbits" else "r"
         image, _ = whole(root / path_of("1500p020", product, band))
-        padded = np.pad(image, size, constant_values=np.nan if product in FLOATS else 0)
+        padded = np.pad(image, size, constant_values=PAD[product])
         for k, (x, y) in enumerate(places):
             x0, y0 = (size + round(at) - size // 2 for at in (x, y))
             got = found[product][k, 0] if band else found[product][k]
@@ -434,11 +435,57 @@ def test_a_bad_file_costs_its_own_pixels_alone(pair, copy, tmp_path, wrong, laye
             lost = good[name].copy()
             at = lost if name == "maskbits" else lost[:, "gr".index(band or "g")]
             if name == product:
-                at[is_lost] = np.nan if name in FLOATS else 0
+                at[is_lost] = PAD[name]
             elif product == "image" and brick == "0100p052" and name == "invvar":
                 at[is_lost] = 0  # no other brick's weights for pixels that it has not
             np.testing.assert_array_equal(found[name], lost, err_msg=f"{brick} {name}")
+        of_bits = is_lost.any(axis=(1, 2)) & (product == "maskbits")
+        np.testing.assert_array_equal(found["maskbits_read"], ~of_bits)
+        with h5py.File(tmp_path / "a.hdf5") as file:
+            assert file["targets/n_without_maskbits"][:].tolist() == of_bits.astype(int).tolist()
+        for name in ("image", "invvar"):
+            is_read = np.ones((3, 2), bool)
+            if name == product and (brick == "0100p050" or name == "invvar"):  # of an image its pixels tell which brick
+                is_read[is_lost.any(axis=(1, 2)), "gr".index(band)] = False
+            np.testing.assert_array_equal(found[f"{name}_read"], is_read, err_msg=f"{brick} {name}")
         shutil.rmtree(tmp_path / brick)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, truncate])
+def test_no_file_that_lacks_reads_as_a_good_value(tmp_path, damage):
+    """Every kind of file: its pixels have no value, its flag says so, and nothing else changes."""
+    products = ("image", "invvar", "maskbits", "nexp", "psfsize", "model")
+    row = make(tmp_path / "root", "0100p050", 10.0, 5.0, products=[one for one in products if one != "maskbits"])
+    targets = targets_at(row, [(10.0, 5.0), (10.001, 5.001)])
+
+    def made(*products: str) -> dict[str, np.ndarray]:
+        with Archive(str(tmp_path / "root")) as archive:
+            run(archive, rows_of(row), targets, tmp_path / "a.hdf5", products=products)
+        return read(tmp_path / "a.hdf5")
+
+    good = made(*products)
+    assert all(good[f"{product}_read"].all() for product in products)
+    assert {name for name in good if name.endswith("_read")} == {f"{product}_read" for product in products}
+    for product in products:
+        path = tmp_path / "root" / path_of("0100p050", product, "" if product == "maskbits" else "g")
+        kept = path.read_bytes()
+        damage(path)
+        found = made(*products)
+        for name, values in good.items():
+            its = (slice(None),) if product == "maskbits" else (slice(None), 0)
+            expected = values.copy()
+            if name == product:
+                expected[its] = PAD[product]
+            elif name == f"{product}_read":
+                expected[its] = False
+            elif name == "coverage" and product == "image":
+                expected[its] = 0
+            np.testing.assert_array_equal(found[name], expected, err_msg=f"{name} without {product}")
+        if product in ("nexp", "psfsize"):
+            made(product, "maskbits")
+            with h5py.File(tmp_path / "a.hdf5") as file:
+                assert file["targets/n_bands"][:].tolist() == [1, 1], "what was not read is no data"
+        path.write_bytes(kept)
 
 
 def test_a_tile_that_is_bad_shows_while_it_is_read(pair, copy, tmp_path):
@@ -459,7 +506,9 @@ def test_a_tile_that_is_bad_shows_while_it_is_read(pair, copy, tmp_path):
     np.testing.assert_array_equal(bad["psfsize"][:, 0], good["psfsize"][:, 0])
     assert np.isnan(bad["psfsize"][[0, 2], 1]).all()
     own = expected(root, rows[:1], targets[1], 60, "")[0]
-    np.testing.assert_array_equal(bad["maskbits"][1], np.where(own, good["maskbits"][1], 0))
+    np.testing.assert_array_equal(bad["maskbits"][1], np.where(own, good["maskbits"][1], -1))
+    assert bad["maskbits_read"].tolist() == [True, False, True]
+    assert bad["psfsize_read"].tolist() == [[True, False]] * 3
 
 
 def test_a_band_that_is_not_there_is_padded(pair, copy, tmp_path):
@@ -476,6 +525,8 @@ def test_a_band_that_is_not_there_is_padded(pair, copy, tmp_path):
         assert file["targets/n_bands"][:].tolist() == [1, 1]
         assert np.isnan(file["image"][:, 1:]).all() and (file["invvar"][:, 1:] == 0).all()
         assert np.isfinite(file["image"][:, 0]).all() and (file["invvar"][:, 0] > 0).all()
+        assert file["image_read"][:].tolist() == file["invvar_read"][:].tolist() == [[True, False, False]] * 2
+        assert file["maskbits_read"][:].all()
 
 
 @pytest.mark.parametrize("http", [False, True])
