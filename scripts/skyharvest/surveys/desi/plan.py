@@ -162,6 +162,8 @@ def choose(
     InputError
         If the release does not have one of them at all, or no coadd of any survey and program together.
     """
+    if len(listed.pix64) == 0:
+        raise InputError("the release's tilepix.fits lists no coadd at all: is desi.archive what it should be?")
     chosen, problems = [], []
     for key, asked_for, column in (("surveys", surveys, listed.survey), ("programs", programs, listed.program)):
         has = np.unique(column).tolist()

@@ -95,7 +95,7 @@ def make_plan(
     InputError
         If the index has no cube of a field asked for.
     """
-    of_fields = np.ones(len(index), bool) if fields is None else _of_fields(index, fields)
+    of_fields = _of_fields(index, fields) if fields else np.ones(len(index), bool)
     # As it is stored: 0.9 is not less than 0.9.
     good = np.ones(len(index), bool) if min_flag is None else index["flag"] >= np.float32(min_flag)
     wanted = of_fields & good

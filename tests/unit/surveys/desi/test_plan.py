@@ -23,6 +23,7 @@ from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.plan import (
     NO_TARGETID,
     TARGET_DTYPE,
+    Coadds,
     cached_tilepix,
     choose,
     fetch_tilepix,
@@ -226,6 +227,9 @@ def test_surveys_and_programs_that_the_release_does_not_have_are_errors(made):
         with pytest.raises(InputError) as raised:
             choose(listed, surveys, programs)
         assert str(raised.value).splitlines() == messages
+    nothing = Coadds(np.array([], str), np.array([], str), np.zeros(0, np.int64))
+    with pytest.raises(InputError, match="lists no coadd at all"):
+        choose(nothing, None, None)
     # Each is there, if not together.
     assert choose(listed, ["main", "sv3"], ["dark", "backup"]) == (["main", "sv3"], ["dark", "backup"])
 
