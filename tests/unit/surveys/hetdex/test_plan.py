@@ -427,7 +427,10 @@ def test_the_maps_line_comes_from_a_column_of_the_csv(tmp_path, capsys):
         expected = {"none": [np.nan] * 3, "z": [1215.67 * 3.5 / 1.000281, np.nan, np.nan], "wave": [2.5, np.nan, -999]}
         np.testing.assert_allclose(found, expected[name], rtol=1e-6)
     assert len(set(digests.values())) == 3
-    for column, said in (("zz", "the CSV has no column 'zz'; it has"), ("name", "holds 'a', expected numbers")):
+    for column, said in (
+        ("zz", "the CSV has no column 'zz'; it has"),
+        ("name", "holds 'a' in row 0, expected numbers"),
+    ):
         wrong = [*command, "--out-dir", str(tmp_path), "--wavelength", column]
         assert cli.run(plan_hetdex.main, plan_hetdex.build_parser(), wrong) == 2
         assert said in capsys.readouterr().err
