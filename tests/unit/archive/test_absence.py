@@ -52,9 +52,7 @@ def test_a_missing_key_is_refused_with_what_it_is_and_absent_where_that_is_asked
     server.ranges = way
     server.misbehave = lambda handler, _: "missing" in handler.path and denied(handler) is None
     with Archive(server.url, patience=QUICK) as archive:
-        says = (
-            r"missing: HTTP 403 .*no permission to list its keys.*set forbidden_is_absent: true in the survey's section"
-        )
+        says = r"missing: HTTP 403 .*no list permission: .*Set forbidden_is_absent: true in the survey's section"
         with pytest.raises(ArchiveRefused, match=says):
             ask(archive, tmp_path / "part")
     assert server.count("/d/missing") == 1, "trying again does not help"

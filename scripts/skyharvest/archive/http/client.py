@@ -306,17 +306,15 @@ class HttpClient:
 
 
 def _forbidden(response: Response) -> str:
-    """Return what may be wrong, and what to do about it, after an answer of 403."""
-    instead = (
-        "set forbidden_is_absent: true in the survey's section of the configuration: files that are refused are then "
-        "recorded as absent, as long as the archive gives those that it must have"
-    )
+    """Return what may be wrong, and what to do about it, after an answer of 403; first what a short list has room for."""
+    then = "in the survey's section of the configuration: what it refuses is then recorded as absent"
+    then += ", as long as it gives the files that it must have"
     if b"<Code>AccessDenied</Code>" in response.read(4096):  # S3's
         return (
-            "this bucket gives no permission to list its keys, or is not public: a missing file looks like a "
-            f"forbidden one. If other files of it can be read, {instead}"
+            "this bucket gives no list permission: a missing file looks like a forbidden one. Set forbidden_is_absent: "
+            f"true {then}. If it gives none of its files, it is not public"
         )
-    return f"{CHECK}. If it refuses only files that may be missing, {instead}"
+    return f"{CHECK}. If it refuses only files that may be missing, set forbidden_is_absent: true {then}"
 
 
 def _network_error(url: str, error: Exception) -> TryAgain | ArchiveRefused:
