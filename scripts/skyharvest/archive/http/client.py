@@ -306,9 +306,11 @@ class HttpClient:
 
 
 def _forbidden(response: Response) -> str:
-    """Return what may be wrong, and what to do about it, after an answer of 403; first what a short list has room for."""
-    then = "in the survey's section of the configuration: what it refuses is then recorded as absent"
-    then += ", as long as it gives the files that it must have"
+    """Return what may be wrong after an answer of 403, and what to do: first, for lists cut long messages short."""
+    then = (
+        "in the survey's section of the configuration: what it refuses is then recorded as absent, as long as it gives "
+        "the files that it must have"
+    )
     if b"<Code>AccessDenied</Code>" in response.read(4096):  # S3's
         return (
             "this bucket gives no list permission: a missing file looks like a forbidden one. Set forbidden_is_absent: "
