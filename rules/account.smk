@@ -14,6 +14,7 @@ for harvest in HARVESTS.values():
         output:
             ledger=harvest.account[0],
             summary=harvest.account[1],
+            manifest=harvest.account[2],
         log:
             f"{LOGS}/account_{harvest.name}.log",
         benchmark:
@@ -26,6 +27,7 @@ for harvest in HARVESTS.values():
         params:
             survey=harvest.name,
             name=config["targets"]["name"],
+            config_hash=CONFIG_HASH[harvest.name],
             release=harvest.release.name,
             extracted=harvest.extracted,
             assembled=harvest.assembled,
@@ -35,7 +37,8 @@ for harvest in HARVESTS.values():
             "--survey {params.survey} --extracted {params.extracted:q} --crossmatches {params.assembled:q} "
             "--targets {input.targets:q} --rejected {input.rejected:q} "
             "--plan-targets {input.plan_targets:q} {params.not_selected} --name {params.name} --release {params.release} "
-            "--ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
+            "--config-hash {params.config_hash} --ledger {output.ledger:q} --summary {output.summary:q} "
+            "--manifest {output.manifest:q} 2> {log:q}"
 
     rule:
         name:

@@ -36,7 +36,7 @@ wildcard_constraints:
 
 
 ENABLED = [harvest for harvest in HARVESTS.values() if harvest.enabled]
-CONFIG_HASH = digest(config)
+CONFIG_HASH = {name: digest(config, name) for name in HARVESTS}
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"

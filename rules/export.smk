@@ -28,17 +28,20 @@ rule export_fits_pixel:
         mem_mb=lambda wildcards, attempt: attempt * (800 + sum(DESI.n_targets(wildcards)) // 10),
         runtime=lambda wildcards, attempt: attempt * (10 + sum(DESI.n_targets(wildcards)) // 50),
     params:
+        config_hash=CONFIG_HASH["desi"],
         extracted=DESI.extracted_files,
         release=DESI.release.name,
         redrock=lambda wildcards, output: options(redrock=output.get("redrock")),
     shell:
-        f"{RUN}/export/export_fits.py --config-hash {CONFIG_HASH} "
-        "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
+        f"{RUN}/export/export_fits.py "
+        "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
+        "--targets {input.targets:q} --extracted {params.extracted:q} "
         "--release {params.release} {params.redrock} --out {output.coadd:q} 2> {log:q}"
 
 
 rule export_fits:
     input:
+        DESI.account,
         lambda wildcards: expand(COADD_FITS, pix16=DESI.plan.searched),
     localrule: True
 
@@ -64,13 +67,14 @@ rule export_mmu_pixel:
         name=config["targets"]["name"],
         release=DESI.release.name,
     shell:
-        f"{RUN}/export/export_mmu.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/export/export_mmu.py "
         "--pix16 {wildcards.pix16} --crossmatches {input.crossmatches:q} "
         "--name {params.name} --release {params.release} --out {output.spectra:q} 2> {log:q}"
 
 
 rule export_mmu:
     input:
+        DESI.account,
         lambda wildcards: expand(MMU_FILE, pix16=sorted(by_fibers(DESI.plan))),
     localrule: True
 

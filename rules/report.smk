@@ -6,6 +6,7 @@ rule write_report:
     input:
         ledgers=[f"{harvest.root}/ledger.csv" for harvest in ENABLED],
         summaries=[f"{harvest.root}/summary.json" for harvest in ENABLED],
+        manifests=[harvest.account[2] for harvest in ENABLED],
         plans=[f"{harvest.root}/plan.csv" for harvest in ENABLED],
     output:
         **{
@@ -31,7 +32,7 @@ rule write_report:
         config=json.dumps(config),
         figures=lambda wildcards, output: Path(output.page).with_name("figures"),
     shell:
-        f"{RUN}/run/report.py --config-hash {CONFIG_HASH} "
+        f"{RUN}/run/report.py "
         "--config {params.config:q} --out {output.page:q} --figures {params.figures:q} 2> {log:q}"
 
 

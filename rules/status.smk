@@ -3,6 +3,7 @@
 from snakemake.logging import logger
 
 from skyharvest.harvest import missing, run_record
+from skyharvest.run import superseded
 
 
 onstart:
@@ -27,6 +28,10 @@ onstart:
 
 
 onsuccess:
+    # Here no job is under way that could be writing, or reading, what is moved.
+    moved = superseded.supersede(Path(RESULTS), HARVESTS, content_digest(config["targets"]["csv"]))
+    if moved:
+        logger.warning(superseded.show(Path(RESULTS), moved))
     run_record.end(Path(LOGS), run_record.FINISHED)
     for harvest in HARVESTS.values():
         if Path(harvest.account[0]).exists():

@@ -42,6 +42,7 @@ def main(options: argparse.Namespace) -> None:
             "release": release.name,
             "catalogue": archive.location(path),
             "radius_arcsec": options.radius,
+            "csv_sha256": (table.schema.metadata or {}).get(b"csv_sha256", b"").decode(),
             "config_hash": options.config_hash,
         }
     write_catalogue(options.out, matched, spectra, attributes)

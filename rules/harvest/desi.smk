@@ -116,13 +116,15 @@ rule assemble_desi:
         mem_mb=lambda wildcards, attempt: attempt * (800 + sum(DESI.n_targets(wildcards)) // 10),
         runtime=lambda wildcards, attempt: attempt * (10 + sum(DESI.n_targets(wildcards)) // 50),
     params:
+        config_hash=CONFIG_HASH["desi"],
         extracted=DESI.extracted_files,
         name=config["targets"]["name"],
         release=DESI.release.name,
         radius=config["match"]["radius_arcsec"],
         columns=DESI.columns,
     shell:
-        f"{RUN}/desi/assemble_desi.py --config-hash {CONFIG_HASH} "
-        "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
+        f"{RUN}/desi/assemble_desi.py "
+        "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
+        "--targets {input.targets:q} --extracted {params.extracted:q} "
         "--name {params.name} --release {params.release} --radius {params.radius} "
         "{params.columns} --out {output.crossmatch:q} 2> {log:q}"

@@ -140,13 +140,15 @@ rule assemble_hetdex:
         mem_mb=lambda wildcards, attempt: attempt * HETDEX.assemble_mb(wildcards),
         runtime=lambda wildcards, attempt: attempt * (10 + len(HETDEX.units(wildcards)) // 50),
     params:
+        config_hash=CONFIG_HASH["hetdex"],
         extracted=HETDEX.extracted_files,
         name=config["targets"]["name"],
         release=HETDEX.release.name,
         radius=HETDEX.section["aperture_radius_arcsec"],
         fits=lambda wildcards, output: options(fits=output.get("maps")),
     shell:
-        f"{RUN}/hetdex/assemble_hetdex.py --config-hash {CONFIG_HASH} "
-        "--pix16 {wildcards.pix16} --targets {input.targets:q} --plan-targets {input.plan_targets:q} "
+        f"{RUN}/hetdex/assemble_hetdex.py "
+        "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
+        "--targets {input.targets:q} --plan-targets {input.plan_targets:q} "
         "--plan-cubes {input.plan_cubes:q} --extracted {params.extracted:q} --name {params.name} "
         "--release {params.release} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"

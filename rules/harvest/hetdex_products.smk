@@ -24,7 +24,7 @@ rule match_hetdex_catalogue:
     shell:
         f"{RUN}/match_hetdex_catalogue.py {HETDEX.source_options} "
         "--release {params.release} --targets {input.targets:q} {params.options} "
-        f"--config-hash {CONFIG_HASH} --out {{output.catalogue:q}} 2> {{log:q}}"
+        f"--config-hash {CONFIG_HASH['hetdex']} --out {{output.catalogue:q}} 2> {{log:q}}"
 
 
 rule fetch_hetdex_detections:
@@ -48,7 +48,7 @@ rule fetch_hetdex_detections:
     shell:
         f"{RUN}/fetch_hetdex_detections.py {HETDEX.source_options} "
         "--release {params.release} --detectids {input.detectids:q} --column={params.column:q} "
-        f"--config-hash {CONFIG_HASH} --out {{output.detections:q}} 2> {{log:q}}"
+        f"--config-hash {CONFIG_HASH['hetdex']} --out {{output.detections:q}} 2> {{log:q}}"
 
 
 rule fetch_elixer:

@@ -140,14 +140,16 @@ rule assemble_legacysurvey:
         mem_mb=lambda wildcards, attempt: attempt * LEGACYSURVEY.assemble_mb(wildcards),
         runtime=lambda wildcards, attempt: attempt * (10 + sum(LEGACYSURVEY.n_targets(wildcards)) // 50),
     params:
+        config_hash=CONFIG_HASH["legacysurvey"],
         extracted=LEGACYSURVEY.extracted_files,
         name=config["targets"]["name"],
         release=LEGACYSURVEY.release.name,
         radii=LEGACYSURVEY.section["aperture_radii_arcsec"],
         sheet=lambda wildcards, output: options(contact_sheet=output.get("sheet")),
     shell:
-        f"{RUN}/legacysurvey/assemble_legacysurvey.py --config-hash {CONFIG_HASH} "
-        "--pix16 {wildcards.pix16} --targets {input.targets:q} --extracted {params.extracted:q} "
+        f"{RUN}/legacysurvey/assemble_legacysurvey.py "
+        "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
+        "--targets {input.targets:q} --extracted {params.extracted:q} "
         "--radii {params.radii} --name {params.name} --release {params.release} {params.sheet} "
         "--out {output.crossmatch:q} 2> {log:q}"
 

@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
     add_shared(parser, "--pix16", help="NSIDE=16 NESTED pixel of the fibers")
-    add_shared(parser, "--release", "--config-hash", "--out")
+    add_shared(parser, "--release", "--out")
     parser.add_argument(
         "--crossmatches",
         type=Path,
@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Export, and say how much there is."""
     release = load_release(options.release)
-    attributes = {"release": release.name, "specprod": release.specprod, "config_hash": options.config_hash}
+    attributes = {"release": release.name, "specprod": release.specprod}
     n = export_mmu(options.pix16, options.crossmatches, options.out, name=options.name, attributes=attributes)
     cli.log.info("%s: %d targets", options.out, n)
 

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
+from skyharvest.harvest.manifest import write_manifest
 from skyharvest.harvest.options import add_shared
 from skyharvest.surveys import NAMES, SURVEYS
 from skyharvest.targets.settings import Targets
@@ -17,7 +18,7 @@ from skyharvest.targets.settings import Targets
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
-    add_shared(parser, "--targets", "--plan-targets", "--release")
+    add_shared(parser, "--targets", "--plan-targets", "--release", "--config-hash")
     parser.add_argument("--survey", choices=NAMES, required=True, help="whose run it is")
     parser.add_argument(
         "--not-selected", type=Path, metavar="NOT_SELECTED.json", help="from the plan of a survey with choices"
@@ -28,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(parser, Targets, "name")
     parser.add_argument("--ledger", type=Path, required=True, help="ledger.csv to write")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.json to write")
     return parser
 
 
@@ -42,10 +44,12 @@ def main(options: argparse.Namespace) -> None:
         name=options.name,
         survey=SURVEYS[options.survey],
         not_selected=options.not_selected,
+        config_hash=options.config_hash,
     )
     summary = summarise(ledger, {"release": options.release})
     write_ledger(ledger, options.ledger)
     write_summary(summary, options.summary)
+    write_manifest(ledger.manifest(options.release), options.manifest)
     print(show(summary, ledger.survey))
 
 

@@ -13,9 +13,11 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest import __version__
+from skyharvest.config.load import digest
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.core.provenance import git_commit
+from skyharvest.harvest.origin import Origin
 from skyharvest.report.page import Page, write
 from skyharvest.report.sections import sections
 from skyharvest.surveys import SURVEYS
@@ -27,7 +29,6 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
     parser.add_argument("--config", required=True, metavar="JSON", help="the run's configuration, with every key")
-    parser.add_argument("--config-hash", required=True, metavar="HEX", help="its digest, as the results have it")
     parser.add_argument("--out", type=Path, required=True, metavar="INDEX.html", help="page to write")
     parser.add_argument("--figures", type=Path, required=True, metavar="DIR", help="directory for the figures")
     return parser
@@ -46,11 +47,13 @@ def main(options: argparse.Namespace) -> None:
         raise InputError("the configuration enables no survey: there is nothing to report on")
     results = Path(config["results"])
     as_yaml = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    parts, harvests = sections(results, config, surveys, versions(), (as_yaml, options.config_hash))
+    hashes = {name: digest(config, name) for name in surveys}
+    parts, harvests = sections(results, config, surveys, versions(), (as_yaml, hashes))
     facts = [("CSV rows", f"{harvests[0].summary['rows']:,}")]
     for one in harvests:
         facts.append((f"matched in {one.title}", f"{one.summary['status']['matched']:,}"))
-    page = Page("What was harvested", about(config, surveys), facts, parts)
+    origin = Origin(harvests[0].manifest.csv_sha256, hashes)
+    page = Page("What was harvested", about(config, surveys), facts, parts, origin)
     write(page, options.out, options.figures)
 
 

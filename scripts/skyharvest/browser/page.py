@@ -51,7 +51,7 @@ def write_page(files: Mapping[str, Path], out: Path) -> int:
         page = data.page_data(sources)
         page["directory"] = directory.name
         page["files"] = _write_spectra(sources, directory)
-        n = sources.n
+        n, origin = sources.n, sources.origin
     page["lines"] = {kind: [[line.label, line.wave, line.rank] for line in of_kind] for kind, of_kind in KINDS.items()}
     template = Template((HERE / "page.html").read_text(encoding="utf-8"))
     pixel = page["attributes"].get("healpix", "")
@@ -60,6 +60,7 @@ def write_page(files: Mapping[str, Path], out: Path) -> int:
         template.substitute(
             title=html.escape(f"HEALPix {pixel} · spectra"),
             pixel=html.escape(str(pixel)),
+            origin=origin.meta(),
             style=quote(f"assets/{assets[STYLE]}"),
             scripts="\n".join(
                 f'<script src="{quote(f"assets/{name}")}"></script>' for name in assets.values() if name.endswith(".js")

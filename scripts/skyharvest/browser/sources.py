@@ -12,6 +12,7 @@ from skyharvest.browser.encoding import plain
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
+from skyharvest.harvest.origin import Origin
 from skyharvest.harvest.shown import BrowserDescription
 from skyharvest.harvest.survey import Survey
 from skyharvest.surveys import SURVEYS
@@ -63,6 +64,8 @@ class PageSources:
         The root's, of the first file.
     releases
         Title of a survey → its release, where a file names it.
+    origin
+        Of which CSV, and of which settings of each survey, the files are.
     """
 
     main: OpenFile | None
@@ -70,6 +73,7 @@ class PageSources:
     images: OpenFile | None
     attributes: Mapping[str, Any]
     releases: Mapping[str, str]
+    origin: Origin
 
     @property
     def n_main(self) -> int:
@@ -118,12 +122,14 @@ def opened(files: Mapping[str, Path]) -> Iterator[PageSources]:
         overlays: list[OpenFile] = []
         images: OpenFile | None = None
         releases, seen = {}, set[int]()
+        config_hashes: dict[str, str] = {}
         first: h5py.File | None = None
         for name in (name for name in shown if name in files):
             file = stack.enter_context(hdf5.reading(files[name]))
             part = _open(file, files[name], SURVEYS[name])
             first = first or file
             _check_alike(file, first)
+            config_hashes[name] = str(file.attrs.get("config_hash", ""))
             if "release" in file.attrs:
                 releases[part.survey.title] = str(plain(file.attrs["release"]))
             if part.shown.role == "images":
@@ -137,7 +143,8 @@ def opened(files: Mapping[str, Path]) -> Iterator[PageSources]:
                 seen.update(part.rows)
         assert first is not None  # there is one with spectra
         attributes = {key: plain(value) for key, value in first.attrs.items()}
-        yield PageSources(main, tuple(overlays), images, attributes, releases)
+        origin = Origin(str(first.attrs.get("csv_sha256", "")), config_hashes)
+        yield PageSources(main, tuple(overlays), images, attributes, releases, origin)
 
 
 def _open(file: h5py.File, path: Path, survey: Survey) -> OpenFile:
@@ -165,8 +172,9 @@ def _check_alike(file: h5py.File, first: h5py.File) -> None:
     pixel, expected = (one.attrs.get("healpix") for one in (file, first))
     if pixel != expected:
         raise InputError(f"{path} is of HEALPix pixel {pixel}, {other} of {expected}: give files of the same pixel")
-    columns, expected = ([*one[one.attrs["csv_group"]]] for one in (file, first))
-    if columns != expected:
+    csv, expected = (one.attrs.get("csv_sha256", "") for one in (file, first))
+    if csv != expected:
         raise InputError(
-            f"{path} and {other} have different columns of the CSV file: run the workflow again, which makes both anew"
+            f"{path} and {other} are of different CSV files (SHA-256 {csv or 'unknown'} and {expected or 'unknown'}), "
+            "in which the same row is another source: run the workflow again, which makes both anew"
         )

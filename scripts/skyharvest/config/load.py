@@ -62,12 +62,20 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
-def digest(config: dict[str, Any]) -> str:
-    """Return 16 hex digits that change when the content of the results may; ``config`` is as `validate` returns it.
+def digest(config: dict[str, Any], survey: str) -> str:
+    """Return 16 hex digits that change when the content of a survey's results may.
 
-    Where the results are written, and how and from which copy the archive is read, do not count.
+    Where the results are written, and how and from which copy the archive is read, do not count, nor what is set for
+    other surveys. The CSV has a digest of its own: `skyharvest.targets.csv_path.content_digest`.
+
+    Parameters
+    ----------
+    config
+        As `validate` returns it.
     """
-    canonical = json.dumps(_outcome(config, root()), sort_keys=True, separators=(",", ":"))
+    kept = _outcome(config, root())
+    keys = ("targets", survey, *(["match"] if surveys.SURVEYS[survey].by_radius else []))
+    canonical = json.dumps({key: kept[key] for key in keys}, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

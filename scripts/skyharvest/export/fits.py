@@ -110,7 +110,9 @@ def export_fits(
     MalformedFile
         If an extracted file is damaged, or inconsistent with the others. The message says to remove it.
     """
-    rows = arrow.to_numpy(arrow.rows_where(targets, "pix16", pix16).column("row"))[0]
+    table = arrow.rows_where(targets, "pix16", pix16)
+    rows = arrow.to_numpy(table.column("row"))[0]
+    csv = {"CSVSHA": (table.schema.metadata or {}).get(b"csv_sha256", b"").decode()}
     with ExitStack() as opened:
         files = [opened.enter_context(hdf5.reading(path, check=True)) for path in extracted]
         selections = [_select(file, rows) for file in files]
@@ -121,7 +123,7 @@ def export_fits(
         redshifts = _redshifts(selections, fibermap["TARGETID"]) if redrock is not None else {}
         n = sum(len(selection.take) for selection in selections)
         with atomic_path(out) as temporary, temporary.open("wb") as stream:
-            primary = fits.PrimaryHDU(header=_primary(pix16, selections, fibermap, attributes or {}))
+            primary = fits.PrimaryHDU(header=_primary(pix16, selections, fibermap, csv | dict(attributes or {})))
             fits.HDUList([primary, _table_hdu("FIBERMAP", fibermap, _units(files))]).writeto(stream, checksum=True)
             for arm in ARMS:
                 _write_arm(stream, arm, files, selections)

@@ -24,7 +24,7 @@ import logging
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ from skyharvest.core.errors import InputError
 from skyharvest.core.words import distinct_names
 from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
+from skyharvest.harvest.manifest import MEANING, check_alike
+from skyharvest.harvest.origin import PROPERTY
 from skyharvest.surveys.desi.assemble import SPECTRA
 from skyharvest.targets.csv_columns import csv_group
 from skyharvest.targets.settings import Targets
@@ -89,7 +91,7 @@ def export_hats(
     Raises
     ------
     InputError
-        If no file has spectra, or their spectra are not combined.
+        If no file has spectra, or their spectra are not combined, or the files are of more than one run.
     """
     _check_importer()
     catalogue = re.sub(r"[^A-Za-z0-9._-]", "_", f"desi_{release}_{name}")
@@ -97,7 +99,7 @@ def export_hats(
     shutil.rmtree(work, ignore_errors=True)  # of a killed process
     (work / "parts").mkdir(parents=True)
     try:
-        staged = []
+        staged, meaning = [], _meaning(crossmatches)
         for i, path in enumerate(crossmatches):
             part = work / "parts" / f"{i:05d}.parquet"
             n = stage(path, part, name=name)
@@ -108,13 +110,31 @@ def export_hats(
             raise InputError(
                 f"none of {len(crossmatches)} assembled files has a spectrum: there is nothing to make a catalogue of"
             )
-        n = _import(staged, work, catalogue, margin_arcsec, partition_rows)
+        n = _import(
+            staged,
+            work,
+            catalogue,
+            meaning=meaning,
+            margin_arcsec=margin_arcsec,
+            partition_rows=partition_rows,
+        )
         if out.exists():
             out.rename(work / "replaced")
         (work / catalogue).rename(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return n
+
+
+def _meaning(crossmatches: Sequence[Path]) -> dict[str, str]:
+    """Return what the files say of the CSV and the settings, which must be the same in all."""
+    first: dict[str, str] | None = None
+    for path in crossmatches:
+        with hdf5.reading(path) as file:
+            meaning = {key: str(file.attrs[key]) for key in MEANING if key in file.attrs}
+        first = meaning if first is None else first
+        check_alike(meaning, first, path, crossmatches[0])
+    return first or {}
 
 
 def _check_importer() -> None:
@@ -205,7 +225,15 @@ def _spectra(desi: h5py.Group, n: int) -> Iterator[tuple[int, pa.Array]]:
         )
 
 
-def _import(parts: Sequence[Path], work: Path, catalogue: str, margin_arcsec: float, partition_rows: int) -> int:
+def _import(
+    parts: Sequence[Path],
+    work: Path,
+    catalogue: str,
+    *,
+    meaning: Mapping[str, str],
+    margin_arcsec: float,
+    partition_rows: int,
+) -> int:
     """Make the collection ``work/catalogue`` from staged files."""
     # Untyped packages of another environment.
     dask = importlib.import_module("dask.distributed")
@@ -223,7 +251,10 @@ def _import(parts: Sequence[Path], work: Path, catalogue: str, margin_arcsec: fl
         output_artifact_name=catalogue,
         tmp_dir=scratch,
         progress_bar=False,
-        addl_hats_properties={"hats_creator": f"skyharvest {__version__}"},
+        addl_hats_properties={
+            "hats_creator": f"skyharvest {__version__}",
+            **{f"{PROPERTY}{key}": value for key, value in meaning.items()},
+        },
     )
     collection.catalog(
         output_artifact_name=catalogue,

@@ -39,6 +39,7 @@ import numpy.typing as npt
 from skyharvest.core import provenance
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest.manifest import MEANING, check_alike
 from skyharvest.surveys.desi import assemble
 from skyharvest.surveys.desi.spectra import N_COMBINED, primary, stack_columns
 from skyharvest.targets.csv_columns import csv_group
@@ -84,12 +85,13 @@ def export_mmu(
     Raises
     ------
     InputError
-        If the files have no combined spectra, or no line-spread function.
+        If the files have no combined spectra, or no line-spread function, or are of more than one run.
     """
     with ExitStack() as opened:
         files = [opened.enter_context(hdf5.reading(path)) for path in crossmatches]
-        for file in files:
+        for file, path in zip(files, crossmatches, strict=True):
             _check(file, name)
+            check_alike(file.attrs, files[0].attrs, path, crossmatches[0])
         takes = [np.flatnonzero(file["desi/pix64"][:] >> 4 == pix16) for file in files]
         columns = stack_columns(
             [_columns(file, name, take) for file, take in zip(files, takes, strict=True)], map(len, takes)
@@ -99,6 +101,7 @@ def export_mmu(
         source, take = source[chosen], np.concatenate(takes)[chosen]
         with hdf5.create(out) as file_out:
             file_out.attrs.update({"healpix": pix16, "nside": 16, "ordering": "NESTED", **(attributes or {})})
+            file_out.attrs.update({key: files[0].attrs[key] for key in MEANING if key in files[0].attrs})
             file_out.attrs.update(provenance.attributes())
             _write_columns(file_out, {key: values[chosen] for key, values in columns.items()}, pix16)
             _write_spectra(file_out, files, source, take)

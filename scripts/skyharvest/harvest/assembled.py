@@ -9,11 +9,21 @@ from skyharvest.core.errors import InputError, MalformedFile
 
 if TYPE_CHECKING:
     import h5py
+    import pyarrow as pa
 
 
-def describe(file: "h5py.File", survey: str, csv_group: str, pix16: int, attributes: Mapping[str, Any]) -> None:
-    """Write the root attributes: of the groups, of the NSIDE=16 pixel, the survey's own, and the provenance."""
+def describe(
+    file: "h5py.File", survey: str, csv_group: str, pix16: int, *, targets: "pa.Table", attributes: Mapping[str, Any]
+) -> None:
+    """Write the root attributes: of the groups, of the NSIDE=16 pixel, the survey's own, and the provenance.
+
+    Parameters
+    ----------
+    targets
+        Rows of ``targets.parquet``, whose metadata say which CSV the file's rows are of.
+    """
     file.attrs.update({"survey": survey, "csv_group": csv_group, "healpix": pix16, "nside": 16, "ordering": "NESTED"})
+    file.attrs["csv_sha256"] = (targets.schema.metadata or {}).get(b"csv_sha256", b"").decode()
     file.attrs.update(attributes)
     file.attrs.update(provenance.attributes())
 

@@ -34,6 +34,7 @@ from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import read_files
+from skyharvest.harvest.manifest import Manifest
 from skyharvest.harvest.not_selected import NotSelected, read_not_selected, sentence
 from skyharvest.harvest.plan import Unit
 from skyharvest.harvest.survey import Survey
@@ -63,6 +64,8 @@ class Ledger:
         CSV row without a fiber of its TARGETID → TARGETID of a fiber that it was probably rounded from.
     unreadable
         ``coadd`` (or ``cube``) and ``reason`` of each malformed one.
+    csv_sha256, config_hash, pixels
+        Of the run: `skyharvest.harvest.manifest.Manifest`.
     """
 
     survey: Survey
@@ -77,6 +80,14 @@ class Ledger:
     unreadable: list[dict[str, str]] = field(default_factory=list)
     left_out: NotSelected = field(default_factory=NotSelected)
     rounded: dict[int, int] = field(default_factory=dict)
+    csv_sha256: str = ""
+    config_hash: str = ""
+    pixels: dict[int, int] = field(default_factory=dict)
+
+    def manifest(self, release: str) -> Manifest:
+        """Return what belongs to the run."""
+        rows = len(self.status)
+        return Manifest(self.survey.name, release, self.csv_sha256, self.config_hash, rows, self.pixels)
 
 
 def account(
@@ -89,6 +100,7 @@ def account(
     name: str,
     survey: Survey,
     not_selected: Path | None = None,
+    config_hash: str,
 ) -> Ledger:
     """Follow every CSV row through the files of a finished run.
 
@@ -98,12 +110,15 @@ def account(
         The directories ``desi/extracted`` and ``desi_crossmatches``.
     not_selected
         ``plan_not_selected.json``, of a survey with choices.
+    config_hash
+        That the assembled files are to have.
 
     Raises
     ------
     MalformedFile
         If the files do not agree with one another: a row missing or there twice, an extracted file of another plan,
-        other numbers of spectra in the assembled files than in the extracted ones.
+        other numbers of spectra in the assembled files than in the extracted ones, an assembled file of another CSV or
+        other settings.
     """
     accepted = pq.read_table(targets, columns=["row", "pix16", "pix64"])
     row = accepted.column("row").to_numpy()
@@ -124,6 +139,8 @@ def account(
         missing=np.zeros(n, np.int64),
         left_out=read_not_selected(not_selected) if not_selected else NotSelected(),
         more={name: np.zeros(n, np.int64) for name in survey.more_columns},
+        csv_sha256=(accepted.schema.metadata or {}).get(b"csv_sha256", b"").decode(),
+        config_hash=config_hash,
     )
     ledger.pix64[row] = accepted.column("pix64").to_numpy()
     searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
@@ -191,9 +208,16 @@ def _by_unit(plan: Array, survey: Survey) -> Iterator[tuple[Unit, Ints]]:
 def _check_assembled(ledger: Ledger, row: Ints, pix16: Ints, *, planned: Bools, crossmatches: Path, name: str) -> None:
     """Compare the spectra that the assembled files hold with those that were extracted, CSV row by CSV row."""
     assembled = np.zeros(len(ledger.status), np.int64)
+    meaning = {"csv_sha256": ledger.csv_sha256, "config_hash": ledger.config_hash}
     for pixel in np.unique(pix16[planned[row]]).tolist():
-        with hdf5.reading(ledger.survey.crossmatch(crossmatches, pixel)) as file:
-            np.add.at(assembled, file[f"{name}/row"][:], 1)
+        path = ledger.survey.crossmatch(crossmatches, pixel)
+        with hdf5.reading(path) as file:
+            found = {key: str(file.attrs.get(key, "")) for key in meaning}
+            if found != meaning:
+                raise MalformedFile(f"{path} is of another run ({found}): remove it, the next run makes it anew")
+            rows = file[f"{name}/row"][:]
+        np.add.at(assembled, rows, 1)
+        ledger.pixels[pixel] = len(rows)
     wrong = np.flatnonzero(assembled != ledger.n_spectra)
     if len(wrong):
         raise MalformedFile(

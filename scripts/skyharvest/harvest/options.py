@@ -35,7 +35,7 @@ _SHARED: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "record a file as absent that the archive refuses (HTTP 403), as long as it gives the known one",
     },
-    "--config-hash": {"default": "", "help": "of the run's configuration (recorded)"},
+    "--config-hash": {"default": "", "help": "of the settings that the results depend on (recorded)"},
     "--seed": {"type": int, "default": 1, "help": "of the random numbers; the same seed gives the same bytes"},
     "--out": _FILE | {"help": "the file to write"},
     "--out-dir": _FILE | {"metavar": "DIR", "help": "where the files go"},

@@ -13,6 +13,7 @@ from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import not_selected
 from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.manifest import NAME as MANIFEST
 from skyharvest.harvest.plan import Plan, Unit, to_read_again
 from skyharvest.harvest.releases import ArchivedRelease
 from skyharvest.harvest.survey import Survey
@@ -60,6 +61,8 @@ class Harvest(Generic[R]):
         Snakemake's name for the connections to the survey's archive.
     load_release
         Returns the release of a name.
+    products_by_row
+        Files in ``root`` that are made when they are asked for, and name rows of the CSV.
     whole_files
         Whether its files can only be read whole, so that they are downloaded first.
     root, extracted, assembled, resources
@@ -76,6 +79,7 @@ class Harvest(Generic[R]):
 
     resource: ClassVar[str]
     load_release: ClassVar[Any]  # a function of the name
+    products_by_row: ClassVar[tuple[str, ...]] = ()
     whole_files: ClassVar[bool] = False
 
     def __init__(
@@ -94,7 +98,7 @@ class Harvest(Generic[R]):
         self.assembled = f"{config['results']}/{self.name}_crossmatches"
         self.copied: list[str] = []
         self.resources = f"resources/{self.name}/{release.name}"
-        self.account = [f"{self.root}/{name}" for name in ("ledger.csv", "summary.json")]
+        self.account = [f"{self.root}/{name}" for name in ("ledger.csv", "summary.json", MANIFEST)]
         whole = self.whole_files or self.section.get("transfer") == "files"
         self.downloads = f"{self.root}/downloads" if whole else None
         self.archive = self._archive()
@@ -209,6 +213,11 @@ class Harvest(Generic[R]):
     def assembled_file(self, pix16: int | str) -> str:
         """Return the assembled file of an NSIDE=16 pixel."""
         return str(self.survey.crossmatch(Path(self.assembled), int(pix16)))
+
+    @property
+    def pixel_files(self) -> set[str]:
+        """Names of what stands in the directory of an NSIDE=16 pixel, with these settings."""
+        return {Path(self.assembled_file(0)).name}
 
     def assembled_files(self, _wildcards: Any = None) -> list[str]:
         """Return the assembled files of the whole plan."""

@@ -59,6 +59,8 @@ class Survey:
     simulated
         The rule that writes the demo's release, and its outputs; the list of files is the last one. Empty if the demo
         has none.
+    by_radius
+        Whether its files hold what lies within the radii of the section ``match``.
     addresses
         Tells from its section of the configuration where its files are.
     report, browser, reader
@@ -81,6 +83,7 @@ class Survey:
     index_rule: str = ""
     fetch_index: str = ""
     choices: tuple[str, ...] = ()
+    by_radius: bool = False
     more_plan: tuple[str, ...] = ()
     simulated: tuple[str, tuple[str, ...]] | tuple[()] = ()
     kind_columns: tuple[str, str] | tuple[()] = ()

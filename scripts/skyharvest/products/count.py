@@ -20,6 +20,7 @@ from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
+from skyharvest.harvest.manifest import MEANING, check_alike, read_manifest
 
 OLDER = ("desi", "edr_sv3_ra", "edr_sv3_dec")
 """Group and names of the fibers' positions in the older layout, whose files do not say of which survey they are."""
@@ -53,7 +54,7 @@ class Count:
 
 
 def find_files(root: Path, healpix: int | None = None) -> dict[int, list[Path]]:
-    """Return the files of each pixel, or of one.
+    """Return the files of each pixel, or of one; in the results of a run those that its manifest lists.
 
     Raises
     ------
@@ -62,11 +63,16 @@ def find_files(root: Path, healpix: int | None = None) -> dict[int, list[Path]]:
     """
     if not root.is_dir():
         raise InputError(f"{root} is not a directory: give the one that holds healpix=*/ with --hdf5-root")
-    files: dict[int, list[Path]] = defaultdict(list)
+    found: dict[int, list[Path]] = defaultdict(list)
     for path in sorted(root.glob("healpix=*/crossmatch_*.hdf5")):
         folder = _FOLDER.fullmatch(path.parent.name)
         if folder:
-            files[int(folder[1])].append(path)
+            found[int(folder[1])].append(path)
+    files = dict(found)
+    survey = root.resolve().name.removesuffix("_crossmatches")
+    manifest = read_manifest(root.resolve().parent, survey)
+    if manifest is not None:
+        files = {pixel: paths for pixel, paths in files.items() if pixel in manifest.pixels}
     if not files:
         raise InputError(f"{root} holds no healpix=*/crossmatch_*.hdf5: has the run finished, and is it the right one?")
     if healpix is None:
@@ -96,14 +102,20 @@ def count_files(files: Mapping[int, Sequence[Path]], max_arcsec: float) -> dict[
 
     Raises
     ------
+    InputError
+        If the files are of more than one run of a survey: their row numbers do not mean the same.
     MalformedFile
         If a file is torn, or lacks positions. The message names the file.
     """
     counts = {}
+    first: dict[str, tuple[Path, dict[str, str]]] = {}
     for pixel, paths in files.items():
         rows, near, spectra = [], [], 0
         for path in paths:
             with _reading(path) as file:
+                meaning = {key: str(file.attrs.get(key, "")) for key in MEANING}
+                other, expected = first.setdefault(path.name, (path, meaning))
+                check_alike(meaning, expected, path, other)
                 name, ra, dec = positions(file, path)
                 row, csv_ra, csv_dec = _csv_positions(file, path)
             lengths = [len(values) for values in (row, csv_ra, csv_dec)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from skyharvest.core.errors import InputError
+from skyharvest.harvest.manifest import check_alike, read_manifest
 from skyharvest.products.crossmatch import Crossmatch, near_by
 from skyharvest.products.values import listed
 from skyharvest.surveys import SURVEYS
@@ -30,7 +31,8 @@ def open_healpix(
     Raises
     ------
     InputError
-        If there is no such file. The message says what there is instead.
+        If there is no such file; the message says what there is instead. If the file in a results directory is of
+        another run than the manifest there.
     MalformedFile
         If it is torn.
     """
@@ -48,11 +50,25 @@ def open_healpix(
         asked = "say which pixel to open" if pix16 is None else f"there is no {survey} file of pixel {pix16}"
         known = listed([str(pix) for pix in there]) or "none"
         raise InputError(f"{path}: {asked}; those of {survey} are {known}")
-    return Crossmatch(_path(path, pix16, survey))
+    return _checked(path, Crossmatch(_path(path, pix16, survey)))
+
+
+def _checked(root: Path, crossmatch: Crossmatch) -> Crossmatch:
+    """Return a file of a results directory, if it is of the run whose manifest is there."""
+    manifest = read_manifest(root, crossmatch.survey)
+    try:
+        if manifest is not None:
+            manifest.check(crossmatch.attributes, crossmatch.path)
+    except InputError:
+        crossmatch.close()
+        raise
+    return crossmatch
 
 
 def pixels(root: str | os.PathLike[str], survey: str = FIRST) -> list[int]:
     """Return the NSIDE=16 NESTED pixels that a results directory has assembled files of, in rising order.
+
+    Once a run has ended these are its own, as its ``manifest.json`` says, whatever earlier runs have left beside them.
 
     Raises
     ------
@@ -63,14 +79,26 @@ def pixels(root: str | os.PathLike[str], survey: str = FIRST) -> list[int]:
     if not directory.is_dir():
         raise InputError(f"{root} is no results directory with {directory.name}; {near_by(Path(root))}")
     numbers = (re.fullmatch(r"healpix=(\d+)", path.name) for path in directory.iterdir())
-    known = (int(number[1]) for number in numbers if number)
+    known = {int(number[1]) for number in numbers if number}
+    manifest = read_manifest(Path(root), survey)
+    if manifest is not None:
+        known &= set(manifest.pixels)
     return sorted(pix16 for pix16 in known if _path(Path(root), pix16, survey).is_file())
 
 
 def crossmatches(root: str | os.PathLike[str], survey: str = FIRST) -> Iterator[Crossmatch]:
-    """Yield every assembled file of a results directory, open until the next one is asked for."""
+    """Yield every assembled file of a results directory, open until the next one is asked for.
+
+    Raises
+    ------
+    InputError
+        If they are of more than one CSV or of other settings: a run that has not come to its end has replaced some.
+    """
+    first: Crossmatch | None = None
     for pix16 in pixels(root, survey):
         with open_healpix(root, pix16, survey) as crossmatch:
+            first = first or crossmatch
+            check_alike(crossmatch.attributes, first.attributes, crossmatch.path, first.path)
             yield crossmatch
 
 

@@ -18,6 +18,7 @@ ABOUT = (
     "specprod",
     "radius_arcsec",
     "aperture_radius_arcsec",
+    "csv_sha256",
     "config_hash",
     "workflow_version",
     "git_commit",

@@ -174,10 +174,10 @@ def pixels_table(harvest: Harvested) -> list[Table]:
     pixels, results = per_pixel(harvest.rows), harvest.survey.product
     lines = []
     for pixel in pixels[: SHOWN_PIXELS["table"]]:
-        file, page = harvest.crossmatch(pixel.pix16), f"healpix={pixel.pix16}.html"
+        file = harvest.crossmatch(pixel.pix16)
         lines.append(
             [
-                number(pixel.pix16, str(pixel.pix16), page if (harvest.results / "report" / page).exists() else ""),
+                number(pixel.pix16, str(pixel.pix16), harvest.page(pixel.pix16)),
                 number(pixel.targets),
                 number(pixel.covered),
                 number(pixel.matched),

@@ -83,7 +83,7 @@ def contact_sheet(harvest: Harvested) -> list[Picture]:
     """Return the contact sheet of the pixel with most cutouts, if there is one."""
     for pixel in per_pixel(harvest.rows):
         path = harvest.crossmatch(pixel.pix16).with_name("contact_sheet.png")
-        if path.exists():
+        if harvest.config[harvest.name]["contact_sheets"] and path.exists():
             png = _scaled(path)
             alt = f"Contact sheet of the {counted(pixel.results, 'cutout')} in pixel {pixel.pix16}."
             name = f"{harvest.name}_contact_sheet"

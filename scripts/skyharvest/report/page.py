@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from skyharvest.core.atomic import atomic_path
+from skyharvest.harvest.origin import Origin
 
 ASSETS = Path(__file__).with_name("assets")
 MIME = {"svg": "image/svg+xml", "png": "image/png"}
@@ -78,12 +79,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The page: its title, what stands under it, the first figures that a reader wants, and its sections."""
+    """The page: its title, what stands under it, the first figures that a reader wants, its sections, and of what."""
 
     title: str
     about: str
     facts: Sequence[Fact]
     sections: Sequence[Section]
+    origin: Origin
 
 
 def text(value: str, link: str = "") -> Cell:

@@ -98,7 +98,9 @@ def _time_table(steps: Sequence[RuleTimes]) -> Table:
     return Table("Jobs of each step", heads, lines)
 
 
-def provenance(harvests: Sequence[Harvested], versions: Mapping[str, str], config: str, hash_now: str) -> Section:
+def provenance(
+    harvests: Sequence[Harvested], versions: Mapping[str, str], config: str, hashes_now: Mapping[str, str]
+) -> Section:
     """Return the section on versions and configuration.
 
     Parameters
@@ -107,12 +109,12 @@ def provenance(harvests: Sequence[Harvested], versions: Mapping[str, str], confi
         Name → version of what made this report.
     config
         The configuration, as YAML.
-    hash_now
-        Its digest.
+    hashes_now
+        Survey → digest of the settings that its results depend on.
     """
     section = Section("provenance", "Versions and configuration")
     for one in harvests:
-        hashes = sorted(one.columns.about.get("config_hash", ()))
+        hashes, hash_now = sorted(one.columns.about.get("config_hash", ())), hashes_now[one.name]
         if hashes and hashes != [hash_now]:
             section.warnings.append(
                 f"{one.title}: the assembled files were made with another configuration "
@@ -128,5 +130,5 @@ def provenance(harvests: Sequence[Harvested], versions: Mapping[str, str], confi
         Table("This report was made with", ["what", "version"], [[text(k), text(v)] for k, v in versions.items()]),
         Table("The assembled files say", ["survey", "attribute", "value", "files"], lines),
     ]
-    section.texts = [(f"Configuration (digest {hash_now})", config)]
+    section.texts = [("Configuration", config)]
     return section

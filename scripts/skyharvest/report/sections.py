@@ -63,9 +63,9 @@ def sections(
     config: Mapping[str, Any],
     surveys: Sequence[str],
     versions: Mapping[str, str],
-    about: tuple[str, str],
+    about: tuple[str, Mapping[str, str]],
 ) -> tuple[list[Section], list[Harvested]]:
-    """Return all sections, and what they were made from; ``about``: the configuration as YAML, and its digest."""
+    """Return all sections, and what they were made from; ``about``: the configuration as YAML, and its digests."""
     harvests = [read_harvest(name, results, config) for name in surveys]
     with styled():
         drawn = [*(survey_section(harvest) for harvest in harvests), costs(harvests, results)]

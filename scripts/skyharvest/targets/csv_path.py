@@ -39,14 +39,14 @@ def check_csv_exists(path: str | os.PathLike[str]) -> Path:
 
 
 def content_digest(path: str | os.PathLike[str]) -> str:
-    """Return a digest of a file's content; "" for what cannot be read twice, such as a pipe.
+    """Return the SHA-256 of a file, 64 hex digits as `sha256sum` prints; "" for what cannot be read twice: a pipe.
 
-    100,000 targets with 30 columns (20 MB) take 30 ms.
+    100,000 targets with 30 columns (20 MB) take 20 to 100 ms.
     """
     if not Path(path).is_file():
         return ""
     with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _what_is_there(full: Path) -> str:

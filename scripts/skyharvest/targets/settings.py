@@ -19,6 +19,7 @@ class Targets:
         "Relative to the working directory, or absolute.",
         min_length=1,
         path=True,
+        outcome=False,
     )
     ra: str = setting("RA_DESI", "Column of the right ascension, in degrees, ICRS.", min_length=1)
     dec: str = setting("DEC_DESI", "Column of the declination, in degrees, ICRS.", min_length=1)

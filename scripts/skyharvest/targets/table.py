@@ -21,6 +21,7 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.words import distinct_names
 from skyharvest.targets import settings, targetids
 from skyharvest.targets.column_types import typed
+from skyharvest.targets.csv_path import content_digest
 from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, blocks, count_kinds, open_rows
 from skyharvest.targets.csv_text import open_to_write, readable, write_rows
 from skyharvest.targets.healpix_column import check_healpix_column
@@ -114,6 +115,7 @@ def read_targets(
     disagree = check_healpix_column(path, names, rows_read.healpix, own)
     metadata = {
         "csv": os.fsencode(path.name).decode("utf-8", "backslashreplace"),
+        "csv_sha256": content_digest(path),
         "n_rows": str(rows_read.n_rows),
         "n_rejected": str(len(rows_read.rejected)),
         "ra_column": ra,

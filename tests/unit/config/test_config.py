@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skyharvest import surveys
 from skyharvest.config.document import json_schema
 from skyharvest.config.load import digest, validate
 from skyharvest.core.errors import InputError
@@ -188,7 +189,7 @@ def test_strings_from_the_command_line_mean_what_the_file_means(config):
     # --config reads nested values with this loader: every scalar is a string
     as_strings = yaml.load(yaml.safe_dump(config), Loader=yaml.BaseLoader)
     assert validate(as_strings) == filled
-    assert digest(validate(as_strings)) == digest(filled)
+    assert digest(validate(as_strings), "desi") == digest(filled, "desi")
 
 
 def test_snakemake_s_own_parser():
@@ -366,7 +367,7 @@ def test_a_copy_by_globus(monkeypatch):
     monkeypatch.setenv("HOME", "/home/vera")
     filled = validate(by_globus(local="~/mirror"))
     assert filled["desi"]["globus"] == GLOBUS | {"local": "/home/vera/mirror"} | dict.fromkeys(SOURCE)
-    assert digest(filled) == digest(validate(MINIMAL))
+    assert digest(filled, "desi") == digest(validate(MINIMAL), "desi")
     assert validate(by_globus("loa", **SOURCE))["desi"]["globus"] == GLOBUS | SOURCE
 
 
@@ -426,9 +427,9 @@ def test_no_secret_gets_in_or_out(key):
 
 def test_the_digest_changes_with_the_content_alone():
     base = validate(yaml.safe_load(DEFAULTS))
-    assert len(digest(base)) == 16
-    assert int(digest(base), 16) >= 0
-    changed = set()
+    assert len(digest(base, "desi")) == 16
+    assert int(digest(base, "desi"), 16) >= 0
+    changed: dict[str, set[str]] = {survey: set() for survey in surveys.NAMES}
     for key, _ in leaves(json_schema()):
         old = functools.reduce(operator.getitem, key.split("."), base)
         if isinstance(old, bool):
@@ -437,9 +438,14 @@ def test_the_digest_changes_with_the_content_alone():
             new = old + 1
         else:
             new = [*old, "sv3"] if isinstance(old, list) else f"{old}1"
-        if digest(merged(base, key, new)) != digest(base):
-            changed.add(key)
-    assert {key for key, _ in leaves(json_schema())} - changed == {
+        for survey, keys in changed.items():
+            if digest(merged(base, key, new), survey) != digest(base, survey):
+                keys.add(key)
+    for survey, keys in changed.items():
+        used = {"targets", survey, *(["match"] if survey == "desi" else [])}
+        assert {key.partition(".")[0] for key in keys} == used
+    assert {key for key, _ in leaves(json_schema())} - set().union(*changed.values()) == {
+        "targets.csv",
         "desi.archive",
         "desi.transfer",
         "desi.read_again",
@@ -453,7 +459,7 @@ def test_the_digest_changes_with_the_content_alone():
         "connections",
         "results",
     }
-    assert digest(dict(reversed(base.items()))) == digest(base)
+    assert digest(dict(reversed(base.items())), "desi") == digest(base, "desi")
 
 
 @pytest.mark.parametrize(

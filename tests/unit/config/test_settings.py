@@ -67,6 +67,7 @@ def toy(monkeypatch):
     module.Settings, module.problems = Toy, problems
     monkeypatch.setitem(sys.modules, "skyharvest.surveys.toy.settings", module)
     monkeypatch.setattr(surveys, "NAMES", (*surveys.NAMES, "toy"))
+    monkeypatch.setitem(surveys.SURVEYS, "toy", surveys.SURVEYS["hetdex"])
     return {"targets": {"csv": "t.csv"}}
 
 
@@ -89,8 +90,8 @@ def test_a_registered_section_is_filled_in_and_checked(toy, monkeypatch):
         "folder": "/home/vera/toys",
         "inner": {"depth": 7, "mode": None},
     }
-    assert digest(validate(toy | {"toy": {"read_again": ["unreadable"]}})) == digest(plain)
-    assert digest(validate(toy | {"toy": {"inner": {"depth": 4}}})) != digest(plain)
+    assert digest(validate(toy | {"toy": {"read_again": ["unreadable"]}}), "toy") == digest(plain, "toy")
+    assert digest(validate(toy | {"toy": {"inner": {"depth": 4}}}), "toy") != digest(plain, "toy")
 
 
 @pytest.mark.parametrize(

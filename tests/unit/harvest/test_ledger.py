@@ -1,6 +1,7 @@
 """Every CSV row exactly once, with what became of it; and files that do not agree with one another."""
 
 import csv
+import hashlib
 import json
 import shutil
 
@@ -13,6 +14,7 @@ import show_summary
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
+from skyharvest.harvest.manifest import Manifest, read_manifest
 from skyharvest.surveys.desi import extract as extracting
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from small_release import (
@@ -104,6 +106,7 @@ def files(results):
         "extracted": results / "desi" / "extracted",
         "crossmatches": results / "desi_crossmatches",
         "survey": DESI,
+        "config_hash": "abc",
     }
 
 
@@ -142,7 +145,7 @@ def test_every_row_is_there_once_with_what_became_of_it(finished, tmp_path):
 
 def test_the_programs_write_and_show_it(finished, tmp_path, capsys):
     command = ["--release", "demo", "--name", "chandra", "--ledger", tmp_path / "desi" / "ledger.csv"]
-    command += ["--summary", tmp_path / "desi" / "summary.json"]
+    command += ["--summary", tmp_path / "desi" / "summary.json", "--manifest", tmp_path / "desi" / "manifest.json"]
     for name, path in (files(finished) | {"survey": "desi"}).items():
         command += [f"--{name.replace('_', '-')}", path]
     assert cli.run(account_program.main, account_program.build_parser(), [str(word) for word in command]) == 0
@@ -155,6 +158,9 @@ def test_the_programs_write_and_show_it(finished, tmp_path, capsys):
     assert shown.splitlines()[-1] == TOLD
     assert ["coadds", "absent", "5"] in words
     assert "unreadable: spectro/redux/demo/healpix/main/dark/272/27247/coadd-main-dark-27247.fits: " in shown
+    csv = hashlib.sha256((finished.parent / "t.csv").read_bytes()).hexdigest()
+    pixels = {READ >> 4: 4, BAD >> 4: 0}
+    assert read_manifest(tmp_path, "desi") == Manifest("desi", "demo", csv, "abc", len(ROWS), pixels)
     assert cli.run(show_summary.main, show_summary.build_parser(), [str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith(shown)
     assert cli.run(show_summary.main, show_summary.build_parser(), [str(tmp_path / "nowhere")]) == 2

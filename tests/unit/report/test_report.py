@@ -14,11 +14,12 @@ import pytest
 import report as program
 from PIL import Image
 
-from skyharvest.config.load import validate
+from skyharvest.config.load import digest, validate
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.extracted import Files, write_files
 from skyharvest.harvest.journal import Journal, Line, read_journal
+from skyharvest.harvest.manifest import Manifest, write_manifest
 from skyharvest.harvest.shown import ReportDescription
 from skyharvest.report.columns import read_columns
 from skyharvest.report.cutouts import shares
@@ -80,6 +81,7 @@ def write_ledger(root: Path, file: str, near: str, rows, counts: dict[str, int],
         f"unreadable_{counted}": list(unreadable),
     }
     (root / "summary.json").write_text(json.dumps(summary))
+    write_manifest(Manifest(root.name, "demo", "", "", len(rows), {}), root / "manifest.json")
 
 
 def write_crossmatch(path: Path, group: str, columns: dict, **about: object) -> None:
@@ -130,7 +132,7 @@ class Tree:
             Line(1.7e9 + k, pix64, "main", program, STATES[k], FIBERS[k], 1, 2.0, 3, 1_000_000)
             for k, (program, pix64, _) in enumerate(PLAN)
         )
-        about = {"release": "demo", "config_hash": "abc"}
+        about = {"release": "demo", "config_hash": digest(validate(self.config), "desi")}
         kinds = {"program": [b"dark", b"bright", b"dark"], "spectype": [b"GALAXY", b"QSO", b"QSO"], "zwarn": [0, 4, 0]}
         write_crossmatch(self.crossmatch("desi", 100), "desi", spectra(3, **kinds), **about)
         write_crossmatch(self.crossmatch("desi", 101), "desi", spectra(1), **about)
@@ -181,7 +183,7 @@ class Tree:
         if toy:
             config["toy"] = {"enabled": True, "release": "t1"}
         out = self.results / "report/index.html"
-        arguments = ["--config", json.dumps(config), "--config-hash", "abc"]
+        arguments = ["--config", json.dumps(config)]
         arguments += ["--out", str(out), "--figures", str(out.parent / "figures")]
         assert cli.run(program.main, program.build_parser(), arguments) == 0
         return Reader(out)
@@ -334,7 +336,7 @@ def test_columns_of_all_files_are_read_and_a_torn_file_costs_its_own_rows(tree, 
     np.testing.assert_array_equal(made.values["median_coadd_snr_r"], [1, 5, 9, np.nan])
     assert made.n_files == 2
     assert ["torn.hdf5" in said or "none.hdf5" in said for said in made.bad] == [True, True]
-    assert made.about["config_hash"] == {"abc": 1, "def": 1}
+    assert made.about["config_hash"] == {digest(validate(tree.config), "desi"): 1, "def": 1}
 
 
 def test_time_and_memory_are_those_of_benchmarks(tmp_path):
@@ -411,7 +413,8 @@ def test_what_does_not_fit_together_is_said_and_the_rest_is_shown(tree):
     assert "How long jobs took is not known" in page.text
     assert "1 file could not be read" in page.text
     assert "healpix=101" in page.text
-    assert "another configuration (another) than the one shown here (abc)" in page.text
+    now = digest(validate(tree.config), "desi")
+    assert f"another configuration (another) than the one shown here ({now})" in page.text
     assert ["QSO", "dark", "1", "1", "1.0000", "9.00"] in page.cells
 
 
@@ -465,6 +468,7 @@ def test_a_survey_that_no_module_knows_has_a_whole_section(tree, monkeypatch):
     for pix16, n in ((100, 3), (101, 1)):
         columns = {"separation_arcsec": np.full(n, 0.1)}
         write_crossmatch(tree.crossmatch("toy", pix16), "toy", columns, release="t1", config_hash="abc")
+    monkeypatch.setattr(program, "digest", lambda _config, _survey: "abc")  # the settings do not know it, either
     page = tree.run(toy=True)
     figures = {path.stem for path in (page.page.parent / "figures").iterdir() if path.stem.startswith("toy")}
     assert figures == {"toy_steps", "toy_sky", "toy_distances", "toy_pixels"}
@@ -481,11 +485,12 @@ def test_a_survey_that_no_module_knows_has_a_whole_section(tree, monkeypatch):
 
 
 def test_without_a_ledger_the_program_names_what_is_missing(tree, capsys):
-    (tree.root / "ledger.csv").unlink()
     config = json.dumps(validate(tree.config))
-    arguments = ["--config", config, "--config-hash", "a", "--out", "o.html", "--figures", "f"]
-    assert cli.run(program.main, program.build_parser(), arguments) == cli.EXIT_FAILED
-    assert "desi/ledger.csv" in capsys.readouterr().err
+    arguments = ["--config", config, "--out", "o.html", "--figures", "f"]
+    for name in ("manifest.json", "ledger.csv"):
+        (tree.root / name).unlink()
+        assert cli.run(program.main, program.build_parser(), arguments) == cli.EXIT_FAILED
+        assert f"desi/{name}" in capsys.readouterr().err
     arguments[1] = "{"
     assert cli.run(program.main, program.build_parser(), arguments) == cli.EXIT_USAGE
 

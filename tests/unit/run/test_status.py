@@ -491,6 +491,7 @@ def test_without_a_journal_the_targets_are_those_of_the_ledger(harvested):
         crossmatches=harvested / "desi_crossmatches",
         name="chandra",
         survey=DESI,
+        config_hash="abc",
     )
     expected = Counter(made.status.tolist())
     assert len(expected) >= 6

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import gzip
+import hashlib
 import io
 import math
 import subprocess
@@ -516,6 +517,7 @@ def test_files(make, tmp_path):
     assert table.equals(read.table)
     assert {key.decode(): value.decode() for key, value in table.schema.metadata.items()} == {
         "csv": "in.csv",
+        "csv_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "n_rows": "401",
         "n_rejected": "1",
         "ra_column": "RA_DESI",

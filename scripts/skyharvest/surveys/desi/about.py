@@ -31,6 +31,7 @@ SURVEY = Survey(
     product="spectra",
     unmatched="no_fiber",
     near="n_within_report_radius",
+    by_radius=True,
     unit_columns=("pix64",),
     kind_columns=("survey", "program"),
     group=lambda pix64: str(int(pix64) // 100),

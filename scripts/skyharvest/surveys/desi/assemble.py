@@ -105,7 +105,7 @@ def assemble(
         for piece in pieces:
             csv_row[piece.place] = piece.row
         with hdf5.create(out) as file:
-            assembled.describe(file, "desi", layout.name, pix16, attributes)
+            assembled.describe(file, "desi", layout.name, pix16, targets=table, attributes=attributes)
             desi = file.create_group("desi")
             _write_columns(desi, pieces, csv_row, layout)
             _write_spectra(desi, pieces, n, layout)

@@ -106,7 +106,7 @@ def assemble_hetdex(
         if images is not None:
             _write_fits(fits, images, columns)
     with hdf5.create(out) as file:
-        assembled.describe(file, "hetdex", name, pix16, attributes)
+        assembled.describe(file, "hetdex", name, pix16, targets=table, attributes=attributes)
         hetdex = file.create_group("hetdex")
         hdf5.write_column(hetdex, "shotid", columns["shotid"])
         hdf5.write_column(hetdex, "ifuslot", columns["ifuslot"])

@@ -14,6 +14,7 @@ class Harvest(rules.Harvest[Release]):
 
     resource = "cubes"
     whole_files = True
+    products_by_row = ("catalogue.hdf5",)
     load_release = staticmethod(load_release)
 
     @property
@@ -56,6 +57,11 @@ class Harvest(rules.Harvest[Release]):
     def has_fits_maps(self) -> bool:
         """Whether the maps are written as FITS images, too."""
         return bool(self.section["maps"]["enabled"] and self.section["maps"]["fits"])
+
+    @property
+    def pixel_files(self) -> set[str]:
+        """Names of what stands in the directory of an NSIDE=16 pixel: the maps, too."""
+        return super().pixel_files | ({"maps"} if self.has_fits_maps else set())
 
     @property
     def detectids(self) -> str:

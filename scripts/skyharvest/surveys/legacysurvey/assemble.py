@@ -105,7 +105,7 @@ def assemble_legacysurvey(
     place = np.empty(len(order), np.int64)  # of each row of the pieces, one after another, in the assembled file
     place[order] = np.arange(len(order))
     with hdf5.create(out) as file:
-        assembled.describe(file, "legacysurvey", name, pix16, attributes)
+        assembled.describe(file, "legacysurvey", name, pix16, targets=table, attributes=attributes)
         group = file.create_group("legacysurvey")
         group.attrs["pixscale"] = PIXEL_ARCSEC
         _write_columns(group, pieces, order)

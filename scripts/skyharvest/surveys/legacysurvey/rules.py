@@ -49,6 +49,11 @@ class Harvest(rules.Harvest[Release]):
         return 900 + int(3 * min(64, sum(self.n_targets(wildcards))) * self.cutout_mb)
 
     @property
+    def pixel_files(self) -> set[str]:
+        """Names of what stands in the directory of an NSIDE=16 pixel: the contact sheet, too."""
+        return super().pixel_files | ({"contact_sheet.png"} if self.section["contact_sheets"] else set())
+
+    @property
     def viewer_options(self) -> str:
         """Options of the program that asks the sky viewer for pictures."""
         viewer = self.section["viewer"]

@@ -83,10 +83,11 @@ rule assemble_toy:
         mem_mb=lambda wildcards, attempt: attempt * 700,
         runtime=lambda wildcards, attempt: attempt * 10,
     params:
+        config_hash=CONFIG_HASH["toy"],
         extracted=TOY.extracted_files,
         name=config["targets"]["name"],
         release=TOY.release.name,
     shell:
-        f"{RUN}/toy/assemble_toy.py --config-hash {CONFIG_HASH} --pix16 {{wildcards.pix16}} "
+        f"{RUN}/toy/assemble_toy.py --config-hash {{params.config_hash}} --pix16 {{wildcards.pix16}} "
         "--targets {input.targets:q} --extracted {params.extracted:q} --name {params.name} "
         "--release {params.release} --out {output.crossmatch:q} 2> {log:q}"

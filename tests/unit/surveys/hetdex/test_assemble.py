@@ -154,6 +154,7 @@ def accounted(root: Path):
         crossmatches=root / "hetdex_crossmatches",
         name="chandra",
         survey=HETDEX,
+        config_hash="",
     )
 
 

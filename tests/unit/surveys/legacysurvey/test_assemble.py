@@ -361,6 +361,7 @@ def accounted(root: Path):
         crossmatches=root / "legacysurvey_crossmatches",
         name="chandra",
         survey=LEGACYSURVEY,
+        config_hash="",
     )
 
 

@@ -23,6 +23,7 @@ SURVEY = Survey(
     product="spectra",
     unmatched="no_spectrum",
     near="n_within_report_radius",
+    by_radius=True,
     unit_columns=("pix16",),
     group=lambda pix16: str(int(pix16) // 100),
     addresses=addresses,

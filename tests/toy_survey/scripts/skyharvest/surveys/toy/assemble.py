@@ -41,7 +41,7 @@ def assemble_toy(
     row = columns.pop("row")
     del columns["file"]
     with hdf5.create(out) as file:
-        assembled.describe(file, SURVEY.name, name, pix16, attributes)
+        assembled.describe(file, SURVEY.name, name, pix16, targets=table, attributes=attributes)
         group = file.create_group(SURVEY.name)
         hdf5.write_table(group, columns, UNITS)
         hdf5.write_column(group, "wavelength", WAVELENGTH, unit="Angstrom", medium="vacuum")
