@@ -36,7 +36,7 @@ for harvest in HARVESTS.values():
             f"{RUN}/run/account.py "
             "--survey {params.survey} --extracted {params.extracted:q} --crossmatches {params.assembled:q} "
             "--targets {input.targets:q} --rejected {input.rejected:q} "
-            "--plan-targets {input.plan_targets:q} {params.not_selected} --name {params.name} --release {params.release} "
+            "--plan-targets {input.plan_targets:q} {params.not_selected} --name {params.name:q} --release {params.release:q} "
             "--config-hash {params.config_hash} --ledger {output.ledger:q} --summary {output.summary:q} "
             "--manifest {output.manifest:q} 2> {log:q}"
 

@@ -9,7 +9,7 @@ from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest.demo import DEMO
-from skyharvest.harvest.rules import options, pixels_of_spectra
+from skyharvest.harvest.rules import literal, options, pixels_of_spectra
 from skyharvest.run import snakemake_state
 from skyharvest.surveys import load_harvests
 from skyharvest.targets.csv_path import check_csv_exists, content_digest
@@ -60,7 +60,7 @@ def shown(path):
 
 # Jobs run in this process's environment, or in the one that `--software-deployment-method conda` makes.
 IN_CONDA = any(method.name == "CONDA" for method in workflow.deployment_settings.deployment_method)
-RUN = f"{'python' if IN_CONDA else shown(sys.executable)} {shown(HOME / 'scripts')}"
+RUN = literal(f"{'python' if IN_CONDA else shown(sys.executable)} {shown(HOME / 'scripts')}")
 
 
 def asked_for(_wildcards=None):

@@ -36,7 +36,7 @@ rule export_fits_pixel:
         f"{RUN}/export/export_fits.py "
         "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
         "--targets {input.targets:q} --extracted {params.extracted:q} "
-        "--release {params.release} {params.redrock} --out {output.coadd:q} 2> {log:q}"
+        "--release {params.release:q} {params.redrock} --out {output.coadd:q} 2> {log:q}"
 
 
 rule export_fits:
@@ -69,7 +69,7 @@ rule export_mmu_pixel:
     shell:
         f"{RUN}/export/export_mmu.py "
         "--pix16 {wildcards.pix16} --crossmatches {input.crossmatches:q} "
-        "--name {params.name} --release {params.release} --out {output.spectra:q} 2> {log:q}"
+        "--name {params.name:q} --release {params.release:q} --out {output.spectra:q} 2> {log:q}"
 
 
 rule export_mmu:
@@ -101,4 +101,4 @@ rule export_hats:
     shell:
         f"{RUN_HATS}/export/export_hats.py "
         "--plan {input.plan:q} --crossmatches {params.crossmatches:q} "
-        "--name {params.name} --release {params.release} --out {output.catalogue:q} 2> {log:q}"
+        "--name {params.name:q} --release {params.release:q} --out {output.catalogue:q} 2> {log:q}"

@@ -19,12 +19,12 @@ rule prepare_targets:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 10 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (5 + int(input.size_mb) // 50),
     params:
+        out_dir=f"{RESULTS}/targets",
         # The CSV's time may lie: of a copy that keeps it, or where a clock was wrong. The demo's is made by a rule.
         content="" if IN_DEMO else content_digest(config["targets"]["csv"]),
         columns=options(**{key: config["targets"][key] or None for key in ("ra", "dec", "healpix", "targetid", "text")}),
     shell:
-        f"{RUN}/targets/prepare_targets.py "
-        "{input.csv:q} {params.columns} --out-dir $(dirname {output.table:q}) 2> {log:q}"
+        f"{RUN}/targets/prepare_targets.py " "{input.csv:q} {params.columns} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
 rule targets:

@@ -25,7 +25,7 @@ rule fetch_tilepix:
         archive=lambda wildcards: DESI.list_archive,
     shell:
         f"{RUN}/run/fetch_index.py desi "
-        "--release {params.release} --archive {params.archive:q} --out {output.tilepix:q} 2> {log:q}"
+        "--release {params.release:q} --archive {params.archive:q} --out {output.tilepix:q} 2> {log:q}"
 
 
 checkpoint plan_desi:
@@ -47,14 +47,15 @@ checkpoint plan_desi:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
+        out_dir=DESI.root,
         release=DESI.release.name,
         options=DESI.options("surveys", "programs"),
         radius=config["match"]["radius_arcsec"],
         targetid=options(targetid=config["targets"]["targetid"], targetid_radius=DESI.targetid_radius),
     shell:
-        f"{RUN}/desi/plan_desi.py {options(archive=DESI.list_archive)} "
-        "--targets {input.targets:q} {params.targetid} --tilepix {input.tilepix:q} --release {params.release} "
-        "{params.options} --radius {params.radius} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
+        f"{RUN}/desi/plan_desi.py {literal(options(archive=DESI.list_archive))} "
+        "--targets {input.targets:q} {params.targetid} --tilepix {input.tilepix:q} --release {params.release:q} "
+        "{params.options} --radius {params.radius} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
 rule extract_desi:
@@ -84,7 +85,7 @@ rule extract_desi:
         list=lambda wildcards, output: options(list=output.list),
     shell:
         f"{RUN}/desi/extract_desi.py {DESI.source_options} --connections {{resources.archive}} "
-        "--release {params.release} --targets {input.targets:q} {params.pixels} {params.options} "
+        "--release {params.release:q} --targets {input.targets:q} {params.pixels} {params.options} "
         f"{DESI.extract_options} {{params.list}} 2> {{log:q}}"
 
 
@@ -126,5 +127,5 @@ rule assemble_desi:
         f"{RUN}/desi/assemble_desi.py "
         "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
         "--targets {input.targets:q} --extracted {params.extracted:q} "
-        "--name {params.name} --release {params.release} --radius {params.radius} "
+        "--name {params.name:q} --release {params.release:q} --radius {params.radius} "
         "{params.columns} --out {output.crossmatch:q} 2> {log:q}"

@@ -21,5 +21,5 @@ rule globus_transfer:
         local=DESI.section["globus"]["local"],
     shell:
         f"{RUN}/globus_transfer.py "
-        "{params.destination:q} --release {params.release} {params.source} "
+        "{params.destination:q} --release {params.release:q} {params.source} "
         "--plan {input.plan:q} --local {params.local:q} --record {output.record:q} 2> {log:q}"

@@ -45,7 +45,7 @@ rule fetch_hetdex_index:
         archive=lambda wildcards: HETDEX.archive,
     shell:
         f"{RUN}/run/fetch_index.py hetdex "
-        "--release {params.release} --archive {params.archive:q} --out {output.index:q} 2> {log:q}"
+        "--release {params.release:q} --archive {params.archive:q} --out {output.index:q} 2> {log:q}"
 
 
 checkpoint plan_hetdex:
@@ -69,13 +69,14 @@ checkpoint plan_hetdex:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
+        out_dir=HETDEX.root,
         release=HETDEX.release.name,
         options=HETDEX.options("min_flag", "fields"),
         line=HETDEX.line_options,
     shell:
-        f"{RUN}/hetdex/plan_hetdex.py {options(archive=HETDEX.archive)} "
-        "--targets {input.targets:q} --index {input.index:q} --release {params.release} {params.options} "
-        "{params.line} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
+        f"{RUN}/hetdex/plan_hetdex.py {literal(options(archive=HETDEX.archive))} "
+        "--targets {input.targets:q} --index {input.index:q} --release {params.release:q} {params.options} "
+        "{params.line} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
 rule extract_hetdex:
@@ -105,7 +106,7 @@ rule extract_hetdex:
         list=lambda wildcards, output: options(list=output.list),
     shell:
         f"{RUN}/hetdex/extract_hetdex.py {HETDEX.source_options} "
-        "--release {params.release} --cube {params.cubes} --targets {input.targets:q} --cubes {input.cubes:q} "
+        "--release {params.release:q} --cube {params.cubes} --targets {input.targets:q} --cubes {input.cubes:q} "
         f"{{params.options}} {HETDEX.extract_options} {{params.list}} 2> {{log:q}}"
 
 
@@ -150,5 +151,5 @@ rule assemble_hetdex:
         f"{RUN}/hetdex/assemble_hetdex.py "
         "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
         "--targets {input.targets:q} --plan-targets {input.plan_targets:q} "
-        "--plan-cubes {input.plan_cubes:q} --extracted {params.extracted:q} --name {params.name} "
-        "--release {params.release} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"
+        "--plan-cubes {input.plan_cubes:q} --extracted {params.extracted:q} --name {params.name:q} "
+        "--release {params.release:q} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"

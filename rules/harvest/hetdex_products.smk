@@ -23,7 +23,7 @@ rule match_hetdex_catalogue:
         options=options(radius=CATALOGUE["radius_arcsec"], catalogue_version=CATALOGUE["version"] or None),
     shell:
         f"{RUN}/match_hetdex_catalogue.py {HETDEX.source_options} "
-        "--release {params.release} --targets {input.targets:q} {params.options} "
+        "--release {params.release:q} --targets {input.targets:q} {params.options} "
         f"--config-hash {CONFIG_HASH['hetdex']} --out {{output.catalogue:q}} 2> {{log:q}}"
 
 
@@ -47,7 +47,7 @@ rule fetch_hetdex_detections:
         column=DETECTIONS["column"],
     shell:
         f"{RUN}/fetch_hetdex_detections.py {HETDEX.source_options} "
-        "--release {params.release} --detectids {input.detectids:q} --column={params.column:q} "
+        "--release {params.release:q} --detectids {input.detectids:q} --column={params.column:q} "
         f"--config-hash {CONFIG_HASH['hetdex']} --out {{output.detections:q}} 2> {{log:q}}"
 
 
@@ -68,10 +68,11 @@ rule fetch_elixer:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
+        out_dir=f"{HETDEX.root}/elixer",
         release=HETDEX.release.name,
         column=DETECTIONS["column"],
         pictures=options(pictures=DETECTIONS["pictures"] == "files"),
     shell:
         f"{RUN}/fetch_elixer.py {HETDEX.source_options} "
-        "--release {params.release} --detectids {input.detectids:q} --column={params.column:q} {params.pictures} "
-        "--out-dir $(dirname {output.addresses:q}) 2> {log:q}"
+        "--release {params.release:q} --detectids {input.detectids:q} --column={params.column:q} {params.pictures} "
+        "--out-dir {params.out_dir:q} 2> {log:q}"

@@ -47,7 +47,7 @@ rule fetch_legacysurvey_bricks:
         archive=lambda wildcards: LEGACYSURVEY.archive,
     shell:
         f"{RUN}/run/fetch_index.py legacysurvey "
-        "--release {params.release} --archive {params.archive:q} --out {output.bricks:q} 2> {log:q}"
+        "--release {params.release:q} --archive {params.archive:q} --out {output.bricks:q} 2> {log:q}"
 
 
 checkpoint plan_legacysurvey:
@@ -71,13 +71,14 @@ checkpoint plan_legacysurvey:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
+        out_dir=LEGACYSURVEY.root,
         release=LEGACYSURVEY.release.name,
         options=LEGACYSURVEY.settings,
         transfer=LEGACYSURVEY.options("transfer"),
     shell:
-        f"{RUN}/legacysurvey/plan_legacysurvey.py {options(archive=LEGACYSURVEY.archive)} "
-        "--targets {input.targets:q} --bricks {input.bricks:q} --release {params.release} {params.options} "
-        "{params.transfer} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
+        f"{RUN}/legacysurvey/plan_legacysurvey.py {literal(options(archive=LEGACYSURVEY.archive))} "
+        "--targets {input.targets:q} --bricks {input.bricks:q} --release {params.release:q} {params.options} "
+        "{params.transfer} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
 rule extract_legacysurvey:
@@ -107,7 +108,7 @@ rule extract_legacysurvey:
         list=lambda wildcards, output: options(list=output.list),
     shell:
         f"{RUN}/legacysurvey/extract_legacysurvey.py {LEGACYSURVEY.source_options} --connections {{resources.bricks}} "
-        "--release {params.release} --brick {params.bricks} --targets {input.targets:q} --bricks {input.bricks:q} "
+        "--release {params.release:q} --brick {params.bricks} --targets {input.targets:q} --bricks {input.bricks:q} "
         f"{{params.options}} {LEGACYSURVEY.extract_options} {{params.list}} 2> {{log:q}}"
 
 
@@ -150,7 +151,7 @@ rule assemble_legacysurvey:
         f"{RUN}/legacysurvey/assemble_legacysurvey.py "
         "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
         "--targets {input.targets:q} --extracted {params.extracted:q} "
-        "--radii {params.radii} --name {params.name} --release {params.release} {params.sheet} "
+        "--radii {params.radii} --name {params.name:q} --release {params.release:q} {params.sheet} "
         "--out {output.crossmatch:q} 2> {log:q}"
 
 
@@ -172,9 +173,10 @@ rule fetch_viewer:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=lambda wildcards, attempt: attempt * 2880,
     params:
+        out_dir=f"{LEGACYSURVEY.root}/viewer",
         options=LEGACYSURVEY.viewer_options,
         ledgers=lambda wildcards, input: [options(ledgers=ledger) for ledger in input.ledgers],
     shell:
         f"{RUN}/legacysurvey/fetch_viewer.py "
-        "--targets {input.targets:q} {params.options} {params.ledgers} --out-dir $(dirname {output.pictures:q}) "
+        "--targets {input.targets:q} {params.options} {params.ledgers} --out-dir {params.out_dir:q} "
         "2> {log:q}"

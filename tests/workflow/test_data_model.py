@@ -23,7 +23,7 @@ from small_detections import Made
 TEXT = (ROOT / "docs/data-model.md").read_text(encoding="utf-8")
 NAME = "chandra"  # of the CSV's group, in the demo
 CONFIG = """
-targets: {{csv: {release}/targets.csv, ra: RA_DESI, dec: DEC_DESI, healpix: healpix}}
+targets: {{csv: {csv}, ra: RA_DESI, dec: DEC_DESI, healpix: healpix}}
 desi: {{release: demo, archive: {release}, spectra: {{arms: true}}}}
 hetdex:
   enabled: true
@@ -32,13 +32,16 @@ hetdex:
   maps: {{enabled: true, size_arcsec: 15, fits: true}}
   catalogue: {{enabled: true, radius_arcsec: 2}}
   detections: {{detectids: catalogue, pictures: files}}
-results: results
+results: {results}
 """
+AWKWARD = """it's $HOME; "a" & (b) #c *[d]?|`e`!%~\\"""
+"""Characters of people's paths that mean something to a shell; braces as well where Snakemake does not see them."""
+
 IMAGES = """
 legacysurvey:
   enabled: true
   release: demolegacysurvey
-  archive: {release}/legacysurvey
+  archive: {bricks}
   products: [image, invvar, maskbits, psfsize]
 """
 N_SOURCES = 40
@@ -86,9 +89,13 @@ def matches(pattern: str, path: str) -> bool:
 
 @pytest.fixture(scope="module")
 def everything(demo: Path, run: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a run with every option that makes datasets or files."""
-    release = demo / "resources/demo"
-    cubes, directory = tmp_path_factory.mktemp("pdr1"), tmp_path_factory.mktemp("everything")
+    """The results of a run with every option that makes datasets or files, below paths that are hard on a shell."""
+    cubes, directory = tmp_path_factory.mktemp("pdr1"), tmp_path_factory.mktemp("everything") / f"here {AWKWARD}"
+    release = directory / f"mirror {AWKWARD} {{x}} <y>"
+    directory.mkdir()
+    release.symlink_to(demo / "resources/demo")
+    csv, results = directory / f"my {AWKWARD}.csv", f"my results {AWKWARD}"
+    csv.symlink_to(release / "targets.csv")
     for name in ("ifu-index.fits", "datacubes"):
         (cubes / name).symlink_to(release / "hetdex" / name)
     detections, table = Made(cubes, 100), sources(N_SOURCES)
@@ -104,10 +111,12 @@ def everything(demo: Path, run: Callable[..., Run], tmp_path_factory: pytest.Tem
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\xff\xd8\xff\xe0 a picture \xff\xd9")
     config = CONFIG + (IMAGES if (demo / "results/demo/legacysurvey").is_dir() else "")
-    (directory / "my.yaml").write_text(config.format(release=release, cubes=cubes))
-    done = run(directory, "--configfile", "my.yaml")
+    paths = {"csv": csv, "release": release, "cubes": cubes, "bricks": release / "legacysurvey", "results": results}
+    said = {key: json.dumps(str(path)) for key, path in paths.items()}
+    (directory / "my.yaml").write_text(config.format(**said))
+    done = run(directory, "--configfile", "my.yaml", "--", "all", "report", "browse", "export_fits", "export_mmu")
     assert done.status == 0, done.output
-    return directory / "results"
+    return directory / results
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,9 @@ from skyharvest.harvest.settings import Given, Problem, release_problems
 from skyharvest.targets.settings import TARGETID_AS_TEXT
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # YAML 1.1's booleans
+SNAKEMAKES = "{}<>"
+"""Characters that have a meaning in the paths of rules, and no way to be meant as they are."""
+
 _NULLS = ("", "null", "none", "~")
 
 
@@ -148,8 +151,14 @@ def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pr
     if given("targets.targetid") and given("targets.targetid") in (given("targets.text") or ()):
         yield "targets.text", TARGETID_AS_TEXT.format(given("targets.targetid"))
     for key, said in leaves(root()):
-        if said.path and "://" in (given(key) or ""):
-            yield key, f"found {show(given(key))}; expected a path on this machine"
+        path = (given(key) or "") if said.path else ""
+        if "://" in path:
+            yield key, f"found {show(path)}; expected a path on this machine"
+        elif taken := [character for character in SNAKEMAKES if character in path]:
+            words = " and ".join(taken)
+            yield key, f"found {show(path)}; it holds {words}, which Snakemake takes for names to fill in: rename it"
+        elif path.startswith("-"):
+            yield key, f"found {show(path)}, which programs take for an option: write ./{path}"
     registry = load_registry()
     for survey in surveys.NAMES:
         own, of_survey = module(survey), given.of(survey)

@@ -43,6 +43,11 @@ def options(**settings: Any) -> str:
     return " ".join(words)
 
 
+def literal(text: str) -> str:
+    """Return a text as it is to stand in a rule's shell command, in which braces are names to fill in."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 class Harvest(Generic[R]):
     """A survey's part of a run.
 
@@ -138,13 +143,13 @@ class Harvest(Generic[R]):
 
     @property
     def source_options(self) -> str:
-        """Options of every program that reads its archive."""
-        return options(archive=self.archive, server_notes=f"{self.config['results']}/logs/servers.json")
+        """Options of every program that reads its archive, for a shell command: as params they would be outcomes."""
+        return literal(options(archive=self.archive, server_notes=f"{self.config['results']}/logs/servers.json"))
 
     @property
     def extract_options(self) -> str:
-        """Options of its extract program that do not change what is extracted."""
-        return options(
+        """Options of its extract program that do not change what is extracted, for a shell command."""
+        said = options(
             download=self.downloads,
             again=self.section["read_again"],
             known=self.known,
@@ -153,6 +158,7 @@ class Harvest(Generic[R]):
             plan=f"{self.root}/plan.csv",
             extracted=self.extracted,
         )
+        return literal(said)
 
     @property
     def plan(self) -> Plan:

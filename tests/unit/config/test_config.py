@@ -272,6 +272,13 @@ def test_paths_are_tidied(monkeypatch):
         ("targets.ra", True, "found true; expected text"),
         ("targets.dec", "RA_DESI", "the same column as targets.ra"),
         ("targets.csv", "https://host/t.csv", "a path on this machine"),
+        (
+            "targets.csv",
+            "data/{epoch}/my.csv",
+            "it holds { and }, which Snakemake takes for names to fill in: rename it",
+        ),
+        ("results", "a<b", "it holds <, which Snakemake"),
+        ("results", "-r", "found '-r', which programs take for an option: write ./-r"),
         ("match.radius_arcsec", 0, "expected more than 0"),
         ("match.radius_arcsec", "one", "found 'one'; expected a number"),
         ("match.radius_arcsec", float("nan"), "finite"),

@@ -20,11 +20,12 @@ checkpoint plan_toy:
         mem_mb=lambda wildcards, attempt: attempt * 700,
         runtime=lambda wildcards, attempt: attempt * 10,
     params:
+        out_dir=TOY.root,
         release=TOY.release.name,
         archive=TOY.archive,
     shell:
-        f"{RUN}/toy/plan_toy.py --targets {{input.targets:q}} --release {{params.release}} "
-        "--archive {params.archive:q} --out-dir $(dirname {output.plan:q}) 2> {log:q}"
+        f"{RUN}/toy/plan_toy.py --targets {{input.targets:q}} --release {{params.release:q}} "
+        "--archive {params.archive:q} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
 rule extract_toy:
@@ -51,7 +52,7 @@ rule extract_toy:
         options=TOY.settings,
         list=lambda wildcards, output: options(list=output.list),
     shell:
-        f"{RUN}/toy/extract_toy.py {TOY.source_options} --release {{params.release}} --table {{params.tables}} "
+        f"{RUN}/toy/extract_toy.py {TOY.source_options} --release {{params.release:q}} --table {{params.tables}} "
         f"--targets {{input.targets:q}} {{params.options}} {TOY.extract_options} {{params.list}} 2> {{log:q}}"
 
 
@@ -89,5 +90,5 @@ rule assemble_toy:
         release=TOY.release.name,
     shell:
         f"{RUN}/toy/assemble_toy.py --config-hash {{params.config_hash}} --pix16 {{wildcards.pix16}} "
-        "--targets {input.targets:q} --extracted {params.extracted:q} --name {params.name} "
-        "--release {params.release} --out {output.crossmatch:q} 2> {log:q}"
+        "--targets {input.targets:q} --extracted {params.extracted:q} --name {params.name:q} "
+        "--release {params.release:q} --out {output.crossmatch:q} 2> {log:q}"
