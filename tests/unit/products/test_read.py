@@ -215,8 +215,9 @@ def hostile(tmp_path_factory):
         desi(file.create_group("desi"), N)
         for name in ("ra", "dec"):
             file[f"desi/{name}"] = np.arange(N) / 7
-        assembled.describe(file, "desi", "chandra", 1702, {})
-        write_csv_columns(file.create_group("chandra"), read_targets(folder / "t.csv").table, np.arange(N)[::-1])
+        table = read_targets(folder / "t.csv").table
+        assembled.describe(file, "desi", "chandra", 1702, targets=table, attributes={})
+        write_csv_columns(file.create_group("chandra"), table, np.arange(N)[::-1])
     return path, {name: cells[::-1] for name, cells in columns.items()}
 
 
