@@ -63,6 +63,11 @@ IN_CONDA = any(method.name == "CONDA" for method in workflow.deployment_settings
 RUN = literal(f"{'python' if IN_CONDA else shown(sys.executable)} {shown(HOME / 'scripts')}")
 
 
+def as_it_is(setting):
+    """Return a param for a text of the configuration: unless a function gives it, braces in it are names to fill in."""
+    return lambda wildcards: setting
+
+
 def asked_for(_wildcards=None):
     """Return the files that the config asks for; a report that is there is kept up to date.
 

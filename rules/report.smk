@@ -29,7 +29,7 @@ rule write_report:
         mem_mb=lambda wildcards, input, attempt: attempt * (600 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb)),
     params:
-        config=json.dumps(config),
+        config=as_it_is(json.dumps(config)),
         figures=lambda wildcards, output: Path(output.page).with_name("figures"),
     shell:
         f"{RUN}/run/report.py "

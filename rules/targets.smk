@@ -22,7 +22,9 @@ rule prepare_targets:
         out_dir=f"{RESULTS}/targets",
         # The CSV's time may lie: of a copy that keeps it, or where a clock was wrong. The demo's is made by a rule.
         content="" if IN_DEMO else content_digest(config["targets"]["csv"]),
-        columns=options(**{key: config["targets"][key] or None for key in ("ra", "dec", "healpix", "targetid", "text")}),
+        columns=as_it_is(
+            options(**{key: config["targets"][key] or None for key in ("ra", "dec", "healpix", "targetid", "text")})
+        ),
     shell:
         f"{RUN}/targets/prepare_targets.py " "{input.csv:q} {params.columns} --out-dir {params.out_dir:q} 2> {log:q}"
 

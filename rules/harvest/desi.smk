@@ -51,7 +51,7 @@ checkpoint plan_desi:
         release=DESI.release.name,
         options=DESI.options("surveys", "programs"),
         radius=config["match"]["radius_arcsec"],
-        targetid=options(targetid=config["targets"]["targetid"], targetid_radius=DESI.targetid_radius),
+        targetid=as_it_is(options(targetid=config["targets"]["targetid"], targetid_radius=DESI.targetid_radius)),
     shell:
         f"{RUN}/desi/plan_desi.py {literal(options(archive=DESI.list_archive))} "
         "--targets {input.targets:q} {params.targetid} --tilepix {input.tilepix:q} --release {params.release:q} "

@@ -16,9 +16,11 @@ rule globus_transfer:
         "../../envs/globus.yaml"
     params:
         release=DESI.release.name,
-        destination=[DESI.section["globus"][key] for key in ("endpoint", "path")],
-        source=options(**{key: DESI.section["globus"][key] or None for key in ("source_endpoint", "source_path")}),
-        local=DESI.section["globus"]["local"],
+        destination=as_it_is([DESI.section["globus"][key] for key in ("endpoint", "path")]),
+        source=as_it_is(
+            options(**{key: DESI.section["globus"][key] or None for key in ("source_endpoint", "source_path")})
+        ),
+        local=as_it_is(DESI.section["globus"]["local"]),
     shell:
         f"{RUN}/globus_transfer.py "
         "{params.destination:q} --release {params.release:q} {params.source} "

@@ -72,7 +72,7 @@ checkpoint plan_hetdex:
         out_dir=HETDEX.root,
         release=HETDEX.release.name,
         options=HETDEX.options("min_flag", "fields"),
-        line=HETDEX.line_options,
+        line=as_it_is(HETDEX.line_options),
     shell:
         f"{RUN}/hetdex/plan_hetdex.py {literal(options(archive=HETDEX.archive))} "
         "--targets {input.targets:q} --index {input.index:q} --release {params.release:q} {params.options} "

@@ -44,7 +44,7 @@ rule fetch_hetdex_detections:
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
         release=HETDEX.release.name,
-        column=DETECTIONS["column"],
+        column=as_it_is(DETECTIONS["column"]),
     shell:
         f"{RUN}/fetch_hetdex_detections.py {HETDEX.source_options} "
         "--release {params.release:q} --detectids {input.detectids:q} --column={params.column:q} "
@@ -70,7 +70,7 @@ rule fetch_elixer:
     params:
         out_dir=f"{HETDEX.root}/elixer",
         release=HETDEX.release.name,
-        column=DETECTIONS["column"],
+        column=as_it_is(DETECTIONS["column"]),
         pictures=options(pictures=DETECTIONS["pictures"] == "files"),
     shell:
         f"{RUN}/fetch_elixer.py {HETDEX.source_options} "

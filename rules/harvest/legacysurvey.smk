@@ -174,7 +174,7 @@ rule fetch_viewer:
         runtime=lambda wildcards, attempt: attempt * 2880,
     params:
         out_dir=f"{LEGACYSURVEY.root}/viewer",
-        options=LEGACYSURVEY.viewer_options,
+        options=as_it_is(LEGACYSURVEY.viewer_options),
         ledgers=lambda wildcards, input: [options(ledgers=ledger) for ledger in input.ledgers],
     shell:
         f"{RUN}/legacysurvey/fetch_viewer.py "
