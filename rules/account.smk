@@ -31,7 +31,7 @@ for harvest in HARVESTS.values():
             release=harvest.release.name,
             extracted=harvest.extracted,
             assembled=harvest.assembled,
-            not_selected=options(not_selected=harvest.not_selected or None),
+            not_selected=as_it_is(options(not_selected=harvest.not_selected or None)),
         shell:
             f"{RUN}/run/account.py "
             "--survey {params.survey} --extracted {params.extracted:q} --crossmatches {params.assembled:q} "

@@ -35,12 +35,11 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import read_files
 from skyharvest.harvest.manifest import Manifest
-from skyharvest.harvest.not_selected import NotSelected, read_not_selected, sentence
+from skyharvest.harvest.not_selected import NotSelected, read_not_selected
 from skyharvest.harvest.plan import Unit
+from skyharvest.harvest.remarks import remarks
 from skyharvest.harvest.survey import Survey
 from skyharvest.targets import targetids
-
-SHOWN_ROWS = 10  # in a remark
 
 
 @dataclass
@@ -288,15 +287,3 @@ def show(summary: Mapping[str, Any], survey: Survey) -> str:
     for bad in summary[f"unreadable_{counted}"]:
         lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
     return "\n".join([*lines, *remarks(summary)])
-
-
-def remarks(summary: Mapping[str, Any]) -> list[str]:
-    """Return what a person should do about rows without a result."""
-    said = []
-    if n_left_out := summary["status"].get("not_selected"):
-        said.append(sentence(n_left_out, summary["not_selected"]))
-    if rounded := list(summary.get("rounded_targetids", ())):
-        more = f" and {len(rounded) - SHOWN_ROWS:,} more" if len(rounded) > SHOWN_ROWS else ""
-        looks = "1 TARGETID looks" if len(rounded) == 1 else f"{len(rounded):,} TARGETIDs look"
-        said.append(f"{looks} rounded, of CSV rows {', '.join(rounded[:SHOWN_ROWS])}{more}: {targetids.CURE}")
-    return said

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from skyharvest.core.words import counted, size
-from skyharvest.harvest.ledger import remarks
+from skyharvest.harvest.remarks import remarks
 from skyharvest.report.harvested import Harvested
 from skyharvest.report.ledger import NSIDE, per_pixel, sky_density, steps
 from skyharvest.report.page import Fact, Table, number, text

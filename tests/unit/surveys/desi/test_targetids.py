@@ -11,7 +11,8 @@ import pytest
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
-from skyharvest.harvest.ledger import account, remarks, show, summarise
+from skyharvest.harvest.ledger import account, show, summarise
+from skyharvest.harvest.remarks import remarks
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.extract import extract
 from skyharvest.surveys.desi.wanted import Positions, Wanted
@@ -61,6 +62,7 @@ def harvest_again(folder):
         crossmatches=results / "desi_crossmatches",
         name="chandra",
         survey=DESI,
+        config_hash="abc",
     )
 
 
