@@ -7,6 +7,7 @@ from pathlib import Path
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options
 from skyharvest.harvest.options import add_shared
+from skyharvest.targets.compression import COMPRESSIONS
 from skyharvest.targets.csv_rows import Names, count_kinds
 from skyharvest.targets.pixel_columns import add_pix64
 from skyharvest.targets.settings import Targets
@@ -17,7 +18,9 @@ MAX_SHOWN = 10
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
-    parser.add_argument("csv", type=Path, metavar="CSV", help="plain or .gz")
+    parser.add_argument(
+        "csv", type=Path, metavar="CSV", help="or a FITS, VOTable, ECSV or Parquet table; also compressed"
+    )
     add_options(parser, Targets, "ra", "dec", "healpix")
     add_shared(parser, "--out", required=False, help="by default CSV-stem.with_pix64.csv beside the CSV")
     return parser
@@ -39,7 +42,7 @@ def main(options: argparse.Namespace) -> None:
 def default_out(path: Path) -> Path:
     """Return ``x.with_pix64.csv`` beside ``x.csv`` or ``x.csv.gz``."""
     name = path.name
-    for suffix in (".gz", ".csv"):
+    for suffix in (*COMPRESSIONS, ".csv"):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
     return path.with_name(f"{name}.with_pix64.csv")

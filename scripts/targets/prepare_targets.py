@@ -16,7 +16,9 @@ from skyharvest.targets.table import read_targets, summary, write_targets
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
-    parser.add_argument("csv", type=Path, metavar="CSV", help="the targets, plain or .gz")
+    parser.add_argument(
+        "csv", type=Path, metavar="CSV", help="the targets: CSV, FITS, VOTable, ECSV or Parquet; also compressed"
+    )
     add_shared(parser, "--out-dir")
     add_options(parser, Targets, "ra", "dec", "healpix", "targetid", "text")
     return parser

@@ -17,15 +17,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skyharvest.core.errors import Absent, ArchiveUnavailable
+from skyharvest.core.errors import Absent, ArchiveRefused, ArchiveUnavailable, InputError, MalformedFile
 from skyharvest.formats.byte_source import CHUNK, Closable, LocalFile, Source
 
 if TYPE_CHECKING:
     from skyharvest.archive.http.client import HttpClient
     from skyharvest.archive.http.patience import Patience
+
+MAX_LOOKED = 3  # absent files of a job that are looked for, over the network, under other endings
 
 
 @dataclass
@@ -147,15 +150,24 @@ class Archive(Closable):
         if self._client is not None:
             self._client.close()
 
-    def absence_check(self, known: str) -> Callable[[], None]:
+    def absence_check(self, known: str) -> Callable[..., None]:
         """Return a check that the archive still has a file that it must have, such as the release's list of coadds.
 
         In an archive that is moved, unmounted or in maintenance every file seems absent; that must not be recorded.
         The check raises `ArchiveUnavailable` if the file ``known`` is absent too. Once read, it is not read again; but
         where 403 counts as absent it is, every time: a server may begin to refuse everything at any moment.
-        """
 
-        def check() -> None:
+        Given the path of an absent file, the check also does what `refuse_other_compression` does; over the network for
+        the first few only.
+        """
+        looked = count()
+
+        def check(path: str = "") -> None:
+            there()
+            if path and (not is_url(self.root) or next(looked) < MAX_LOOKED):
+                self.refuse_other_compression(path)
+
+        def there() -> None:
             try:
                 with self.open(known) as source:
                     source.head(1)
@@ -168,7 +180,30 @@ class Archive(Closable):
                     "recorded. Run again when it is back, or correct the `archive` setting"
                 ) from None
 
-        return check if self._forbidden_is_absent else cache(check)
+        if not self._forbidden_is_absent:
+            there = cache(there)
+        return check
+
+    def refuse_other_compression(self, path: str) -> None:
+        """Raise `InputError` if the archive has an absent file with another ending: ``.fits.gz`` for ``.fits``, say.
+
+        A mirror that holds its files so has nothing that can be read, although all seems only to be absent.
+        """
+        plain = path.removesuffix(".gz").removesuffix(".fz")
+        other, is_now, do = (f"{path}.gz", "compressed", "unpack") if path == plain else (plain, "unpacked", "compress")
+        if self._has(other):
+            raise InputError(
+                f"{self.location(path)} is absent, but {self.location(other)} is there: the archive's files are "
+                f"{is_now}, and are read only as the release has them: {do} them, or correct the `archive` setting"
+            )
+
+    def _has(self, path: str) -> bool:
+        try:
+            with self.open(path) as source:
+                source.head(1)
+        except (Absent, ArchiveRefused, MalformedFile):
+            return False
+        return True
 
 
 def is_url(location: str) -> bool:

@@ -196,7 +196,6 @@ def add_options(parser: argparse._ActionsContainer, kind: type, *keys: str, **op
         default = said.default
         if said.each:
             several["nargs"] = "+" if default not in (None, "any", []) else "*"
-            several["action"] = _Listed
             default = [default] if isinstance(default, str) else default
         parser.add_argument(
             f"--{name}",
@@ -206,18 +205,3 @@ def add_options(parser: argparse._ActionsContainer, kind: type, *keys: str, **op
             help=meaning,
             **several,
         )
-
-
-class _Listed(argparse.Action):
-    """The values of a list, which may follow one option or have one each: ``--text a b``, ``--text=a --text=-b``."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """Take the values; the first option of its name replaces the default."""
-        given = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, values if given is self.default else [*given, *values])

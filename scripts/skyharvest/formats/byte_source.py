@@ -132,12 +132,12 @@ class Source(Closable):
 
 
 class LocalFile(Source):
-    """A file on disk, read with ``pread``."""
+    """A file on disk, read with ``pread``; ``name`` is what messages call it, by default its path."""
 
     gap = 4096
 
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
+    def __init__(self, path: Path, name: str = "") -> None:
+        self.name = name or str(path)
         try:
             self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:

@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
 
 
 @contextmanager
-def checked_archive(options: argparse.Namespace) -> Iterator[tuple[Archive, Callable[[], None] | None]]:
+def checked_archive(options: argparse.Namespace) -> Iterator[tuple[Archive, Callable[..., None] | None]]:
     """Open the archive; the second value is to be called before a file of it is recorded as absent."""
     if options.forbidden_is_absent and not options.known:
         raise InputError("--forbidden-is-absent needs --known, a file that tells absence from a refusal of everything")

@@ -7,19 +7,23 @@ registry is written, stand in ``surveys/<name>/release.py``. `skyharvest.config.
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from skyharvest.core.errors import InputError
+from skyharvest.core.errors import Absent, InputError
 from skyharvest.core.paths import CONFIG, expand_user
 from skyharvest.core.settings import section, setting
 from skyharvest.core.words import nearest
 from skyharvest.core.yaml_file import read_yaml
+
+if TYPE_CHECKING:
+    from skyharvest.archive.archive import Archive
 
 REGISTRY = CONFIG / "releases.yaml"
 SCHEMA = CONFIG / "schema" / "releases.schema.json"
 TRANSPORTS = ("https", "s3", "local")
 """Names of roots in the registry; any other ``archive`` is itself the path or URL of a mirror."""
 
+MAX_LISTED = 12  # files in a message
 _UNSAID = "desi"  # the survey of an entry that names none
 _UNUSABLE = (LookupError, TypeError, ValueError, AttributeError)  # raised by an entry with a mistake
 
@@ -157,3 +161,35 @@ def wrong_survey(name: str, entries: Mapping[str, Any], survey: str) -> str:
         f"a release of {other.upper()}, which {other}.release may name; {survey}.release wants one of "
         f"{survey.upper()}: {of_survey}"
     )
+
+
+def fetch_list(archive: "Archive", release: ArchivedRelease, path: str, part: Path) -> int:
+    """Fetch a release's list of its files, as `skyharvest.archive.archive.Archive.fetch` does.
+
+    Raises
+    ------
+    Absent
+        If the archive has none; says how its path is composed, by what, and what there is.
+    InputError
+        If it is there, but compressed.
+    """
+    try:
+        return archive.fetch(path, part)
+    except Absent as error:
+        archive.refuse_other_compression(path)
+        survey, root = release.survey, archive.root
+        others = [name for name, entry in read_yaml(REGISTRY).items() if survey_of(entry) == survey]
+        raise Absent(
+            f"{error}: release {release.name!r} is looked for below {root} as {path}{_what_is_there(root, path)}. "
+            f"{survey}.archive says which directory or address holds {release.holds}, {survey}.release which release "
+            f"that is. config/{REGISTRY.name} has {', '.join(others)}; a release with other paths needs an entry there"
+        ) from error
+
+
+def _what_is_there(root: str, path: str) -> str:
+    """Say what a directory holds in place of an absent file."""
+    if "://" in root or not Path(root).is_dir():
+        return ""
+    nearest_there = next(up for up in Path(root, path).parents if up.is_dir())
+    entries = sorted(entry.name for entry in nearest_there.iterdir())
+    return f"; {nearest_there} has {', '.join(entries[:MAX_LISTED]) or 'nothing in it'}"

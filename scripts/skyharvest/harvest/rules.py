@@ -36,10 +36,7 @@ def options(**settings: Any) -> str:
             option = f"--{name.replace('_', '-')}"
             values = [] if value is True else value if isinstance(value, list | tuple) else [value]
             quoted = [shlex.quote(str(one)) for one in values]
-            if any(str(one).startswith("-") for one in values):
-                words += [f"{option}={one}" for one in quoted]
-            else:
-                words += [option, *quoted]
+            words += [f"{option}={quoted[0]}"] if str(value).startswith("-") else [option, *quoted]
     return " ".join(words)
 
 

@@ -87,7 +87,11 @@ def release_problems(kind: type[ArchivedRelease], given: Given, registry: dict[s
     if release and release not in registry:
         of_specprod = [name for name in names if registry[name].get("specprod") == release]
         near = f"; did you mean {of_specprod[0]!r}?" if of_specprod else _suggest(release, names)
-        yield "release", f"found {show(release)}{near}; config/{REGISTRY.name} has: {', '.join(names)}"
+        yield (
+            "release",
+            f"found {show(release)}{near}; config/{REGISTRY.name} has: {', '.join(names)}; another one "
+            "is added there, as an entry with the paths of its files",
+        )
     elif release and release not in names:
         yield "release", f"found {show(release)}, {wrong_survey(release, registry, kind.survey)}"
     elif release and archive in TRANSPORTS and archive in kind.ways and archive not in registry[release]["roots"]:

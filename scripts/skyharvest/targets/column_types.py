@@ -12,9 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyharvest.formats import arrow
-
-BLANKS = ("", "-", "--", "---", "...", r"\n", "null", "none", "na", "n/a", "#n/a", "<na>", "masked")
-"""Cells without a value in a column of numbers, or of true and false; in capitals as well (``NULL``, ``\\N``)."""
+from skyharvest.targets.csv_text import BLANKS
 
 _LEADING_ZERO = r"^-?0[0-9]+$"
 _LONG = r"[0-9](\.?[0-9]){15}"  # 15 digits always survive as a float64
@@ -67,6 +65,11 @@ def typed(text: pa.ChunkedArray, *, identifier: bool = False, position: bool = F
             return text
         return numbers
     return text if unsigned is not cells and not identifier and _are_one(cells, integers) else integers
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of any type as text, numbers as short as they can be, and "" for nulls."""
+    return pc.fill_null(pc.cast(column, pa.string()), "")
 
 
 def as_numbers(text: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -137,9 +140,11 @@ def _are_exact(cells: pa.ChunkedArray, numbers: pa.ChunkedArray) -> bool:
 
 
 def _is_exact(cell: str, value: float) -> bool:
-    if value == 0 or not np.isfinite(value):
-        return False
     whole, _, rest = cell.partition("e")
+    if value == 0:
+        return not any(digit in whole for digit in "123456789")
+    if not np.isfinite(value):
+        return False
     exact = Decimal(f"{whole.rstrip('0') if '.' in whole else whole}e{rest or 0}")
     rounded = f"{value:.{len(exact.as_tuple().digits) - 1}e}"
     return exact in (Decimal(rounded), Decimal(repr(value)))

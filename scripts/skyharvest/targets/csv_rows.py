@@ -1,33 +1,38 @@
-"""The rows of a CSV of sky positions, each with all that is wrong with it.
+"""The rows of a CSV of sky positions, or of another table, each with all that is wrong with it.
 
 What is wrong with the file as a whole is an `InputError`; what is wrong with a row rejects that row.
 """
 
 import csv
 import difflib
+import io
 import itertools
 import logging
 import math
 import re
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from skyharvest.core.errors import InputError
+from skyharvest.targets.compression import DAMAGED, look_into, open_unpacked
 from skyharvest.targets.csv_path import check_csv_exists
-from skyharvest.targets.csv_text import is_undecodable, open_to_read, readable, shown
+from skyharvest.targets.csv_text import BLANKS, is_undecodable, open_as_text, readable, shown, table_kind
 from skyharvest.targets.settings import TARGETID_AS_TEXT, Targets
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
 OWN_COLUMNS = ("row", "ra", "dec", "pix16", "pix64", "pix64_group")  # of the table of targets, beside the CSV's
 BLOCK_ROWS = 20_000  # rows held as Python strings at once
 PROGRESS_SECONDS = 10
+BLANK_PIXEL, NO_PIXEL = -(2**62), -(2**62) - 1  # of a blank cell, and of one without a whole number
 FIELD_LIMIT = 2**24  # characters in a cell; more than that is a quote that was never closed
 MAX_NAMES = 100  # column names in a message
 
@@ -83,20 +88,67 @@ class Row(NamedTuple):
     problems: list[tuple[str, str]]
 
 
+class OpenRows(NamedTuple):
+    """A file of targets.
+
+    Attributes
+    ----------
+    columns
+        Their names.
+    rows
+        Its data rows.
+    table
+        Their values, if it is no CSV but a table with types.
+    remarks
+        What a person should know of it: which columns are left out, and why.
+    """
+
+    columns: list[str]
+    rows: Iterator[Row]
+    table: "pa.Table | None" = None
+    remarks: tuple[str, ...] = ()
+
+
 @contextmanager
-def open_rows(path: Path, names: Names) -> Iterator[tuple[list[str], Iterator[Row]]]:
-    """Open the CSV; give its header, checked, and its data rows."""
+def open_rows(path: Path, names: Names) -> Iterator[OpenRows]:
+    """Open the CSV, or another table; its header is checked."""
     check_csv_exists(path)
     limit = csv.field_size_limit(FIELD_LIMIT)
     try:
-        with open_to_read(path) as stream:
-            lines = _TextLines(path, stream)
-            records = _records(path, lines)
-            columns, _ = next(records, ([], ""))
-            _check_header(path, columns, names)
-            yield columns, _rows(records, lines, columns, names)
+        with open_unpacked(path) as stream:
+            head = look_into(path, stream)
+            kind = table_kind(head)
+            if kind is not None:
+                yield _open_table(path, stream, kind, names)
+                return
+            with open_as_text(path, stream, head) as text:
+                lines = _TextLines(path, text)
+                records = _records(path, lines)
+                columns, _ = next(records, ([], ""))
+                _check_header(path, columns, names)
+                yield OpenRows(columns, _rows(records, columns, names, lines))
     finally:
         csv.field_size_limit(limit)
+
+
+def _open_table(path: Path, stream: io.BufferedReader, kind: str, names: Names) -> OpenRows:
+    """Read a table that is no CSV, and check its header."""
+    from skyharvest.targets.table_file import read_table_file  # noqa: PLC0415 (pyarrow and astropy, for such alone)
+
+    wanted = [name for name in (names.ra, names.dec, names.healpix, names.targetid, *names.text) if name is not None]
+    read = read_table_file(path, stream, kind, wanted)
+    for name in wanted:
+        if name in read.left_out:
+            raise InputError(f"{path}: column {name!r} cannot be used, for {read.left_out[name]}")
+    columns = read.table.column_names
+    _check_header(path, columns, names)
+    for name in (names.ra, names.dec):
+        if unit := read.not_degrees.get(name):
+            raise InputError(
+                f"{path}: the unit of column {name!r} is {unit}, expected degrees: convert it and write the table anew"
+            )
+    left_out = (f"column {name!r} is left out: {reason}" for name, reason in read.left_out.items())
+    return OpenRows(columns, _rows(read.records(), columns, names), read.table, (*read.remarks, *left_out))
 
 
 def blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -128,7 +180,7 @@ class _TextLines:
         except StopIteration:
             self.ended = True
             raise
-        except (OSError, EOFError, zlib.error) as error:
+        except DAMAGED as error:
             raise InputError(f"cannot read {self.path}: {error} (is it complete?)") from error
         if not line.isascii() or "\0" in line:
             self.suspicious = True
@@ -208,20 +260,21 @@ def _header_hint(columns: Sequence[str]) -> str:
 
 
 def _rows(
-    records: Iterator[tuple[list[str], str]], lines: _TextLines, columns: Sequence[str], names: Names
+    records: Iterator[tuple[list[str], str]], columns: Sequence[str], names: Names, lines: _TextLines | None = None
 ) -> Iterator[Row]:
-    """Yield the data rows with what is wrong with each."""
+    """Yield the data rows with what is wrong with each; ``lines`` are those that a CSV's records are made of."""
     n = len(columns)
     i_ra, i_dec = columns.index(names.ra), columns.index(names.dec)
     i_healpix = None if names.healpix is None else columns.index(names.healpix)
     i_targetid = None if names.targetid is None else columns.index(names.targetid)
-    lines.suspicious = False
+    if lines is not None:
+        lines.suspicious = False
     for cells, where in records:
         if len(cells) != n:
-            yield Row(cells, math.nan, math.nan, -1, [_ragged(cells, n, where)])
+            yield Row(cells, math.nan, math.nan, NO_PIXEL, [_ragged(cells, n, where)])
             continue
         problems: list[tuple[str, str]] = []
-        if lines.suspicious:
+        if lines is not None and lines.suspicious:
             problems += _text_problems(columns, cells)
             lines.suspicious = False
         ra = _angle(names.ra, cells[i_ra], -180, 360, problems) % 360
@@ -230,7 +283,7 @@ def _rows(
         dec = _angle(names.dec, cells[i_dec], -90, 90, problems)
         if i_targetid is not None:
             problems += _targetid_problems(str(names.targetid), cells[i_targetid])
-        healpix = -1 if i_healpix is None else _whole(cells[i_healpix])
+        healpix = NO_PIXEL if i_healpix is None else _whole(cells[i_healpix])
         yield Row(cells, ra, dec, healpix, problems)
 
 
@@ -282,9 +335,10 @@ def _number(cell: str) -> float | None:
 
 
 def _whole(cell: str) -> int:
-    """Return the cell's integer, written as 1702 or 1702.0, or -1."""
-    match = _WHOLE.fullmatch(cell.strip())
-    return int(match[1]) if match else -1
+    """Return the cell's integer, written as 1702 or 1702.0; else `BLANK_PIXEL` or `NO_PIXEL`."""
+    text = cell.strip()
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match else BLANK_PIXEL if text.lower() in BLANKS else NO_PIXEL
 
 
 def _targetid_problems(name: str, cell: str) -> Iterator[tuple[str, str]]:

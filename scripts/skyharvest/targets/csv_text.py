@@ -4,7 +4,7 @@ import codecs
 import csv
 import gzip
 import io
-import zlib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,42 +13,41 @@ from typing import Any, TextIO
 from skyharvest.core.errors import InputError
 
 MAX_SHOWN = 60  # characters of a bad cell in a message
+BLANKS = ("", "-", "--", "---", "...", r"\n", "null", "none", "na", "n/a", "#n/a", "<na>", "masked")
+"""Cells without a value in a column of numbers, or of true and false; in capitals as well (``NULL``, ``\\N``)."""
 
 _MAGIC = {
-    b"\x1f\x8b": "gzip-compressed, but its name does not end in .gz: rename it, or unpack it",
     b"PK\x03\x04": "a zip archive or a spreadsheet: export it as CSV",
     b"\xff\xfe": "UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "UTF-16 text: save it as UTF-8",
-    b"SIMPLE  =": "a FITS file: convert its table to CSV",
-    b"PAR1": "a Parquet file: convert it to CSV",
-    b"\x89HDF": "an HDF5 file: convert its table to CSV",
+    b"\x89HDF": "an HDF5 file: convert its table to CSV, FITS or Parquet",
     b"<": "HTML or XML (an error page saved by a download?): fetch the CSV itself",
 }
+_VOTABLE = re.compile(rb"<(\w+:)?VOTABLE\b")
+
+
+def table_kind(head: bytes) -> str | None:
+    """Return what table a file is that begins like this, such as ``a FITS file``; None for what should be a CSV."""
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if start.startswith(b"SIMPLE  ="):
+        return "a FITS file"
+    if start.startswith(b"PAR1"):
+        return "a Parquet file"
+    if start.startswith(b"# %ECSV"):
+        return "an ECSV table"
+    return "a VOTable" if start.startswith(b"<") and _VOTABLE.search(start) else None
 
 
 @contextmanager
-def open_to_read(path: Path) -> Iterator[TextIO]:
-    """Open the file as text, once (it may be a pipe); bytes that are not UTF-8 become surrogates."""
-    try:
-        raw: Any = path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    with raw:
-        if path.suffix.lower() == ".gz":
-            if raw.peek(2)[:2] not in (b"\x1f\x8b", b""):
-                raise InputError(f"{path} is named .gz, but is not gzip-compressed: rename it, or download it again")
-            raw = io.BufferedReader(gzip.GzipFile(fileobj=raw))
-        try:
-            head = raw.peek(4096)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"cannot read {path}: {error} (is it complete?)") from error
-        for magic, kind in _MAGIC.items():
-            if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic):
-                raise InputError(f"{path} is not CSV text but {kind}")
-        if b"\0" in head.partition(b"\n")[0]:
-            raise InputError(f"{path} is not CSV text: its first line holds NUL bytes")
-        with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            yield stream
+def open_as_text(path: Path, stream: io.BufferedReader, head: bytes) -> Iterator[TextIO]:
+    """Read an open file as text; ``head`` is what it begins with. Bytes that are not UTF-8 become surrogates."""
+    for magic, kind in _MAGIC.items():
+        if head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(magic):
+            raise InputError(f"{path} is not CSV text but {kind}")
+    if b"\0" in head.partition(b"\n")[0]:
+        raise InputError(f"{path} is not CSV text: its first line holds NUL bytes")
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        yield text
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from skyharvest.core.errors import InputError
 from skyharvest.sky.healpix import guess_scheme
-from skyharvest.targets.csv_rows import Names
+from skyharvest.targets.csv_rows import BLANK_PIXEL, NO_PIXEL, Names
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,10 @@ def check_healpix_column(
         verdict = f"It agrees with {_scheme(good[0])}: convert it"
     else:
         first = wrong[0]
+        found = {BLANK_PIXEL: "an empty cell", NO_PIXEL: "no whole number"}.get(int(claimed[first]), claimed[first])
         verdict = (
             f"No NSIDE from 1 to 512 agrees in either ordering; the best are {', '.join(map(_scheme, schemes[:3]))}. "
-            f"The first row that disagrees is row {own['row'][first]}, with {claimed[first]} instead of "
+            f"The first row that disagrees is row {own['row'][first]}, with {found} instead of "
             f"{own['pix16'][first]}: see whether {names.ra} and {names.dec} are the columns it was made from"
         )
     raise InputError(

@@ -43,7 +43,7 @@ def add_pix64(path: str | os.PathLike[str], out: str | os.PathLike[str], names: 
     if out.exists() and path.exists() and out.samefile(path):
         raise InputError(f"{out} is the CSV itself: give another file to write")
     rows_read = RowsRead()
-    with open_rows(path, names) as (columns, rows), atomic_path(out) as temporary:
+    with open_rows(path, names) as (columns, rows, *_), atomic_path(out) as temporary:
         for name in ADDED_COLUMNS:
             if name in columns:
                 raise InputError(f"{path} has a column {name!r} already: rename or remove it first")

@@ -3,6 +3,7 @@
 Reads with numpy and the standard library alone: a program that needs no other column of the CSV starts quickly.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,15 @@ from skyharvest.sky.healpix import ang2pix
 from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, Row, blocks, open_rows
 from skyharvest.targets.healpix_column import NSIDE_FILES
 
+log = logging.getLogger(__name__)
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 NSIDE_COADDS = 64  # of DESI's healpix coadds
+HOURS = 24.0
+SPREAD_HOURS, SPREAD_DEC = 12.0, 60.0  # of RA and Dec (degrees) that are spread over the sky
+FEWEST = 10  # positions that are spread over anything
 GROUP = 100  # pix64 // 100 names the coadds' directory
 
 
@@ -58,6 +64,17 @@ class RowsRead:
             first = "; ".join(f"row {bad.row}: {bad.reason}" for bad in self.rejected[:3])
             raise InputError(f"{path}: none of its {self.n_rows:,} rows is usable. The first ones: {first}")
 
+    def remarks(self, names: Names) -> list[str]:
+        """Return what is suspicious of the positions together: RA that looks to be in hours."""
+        _, ra, dec = self.positions()
+        spread = len(ra) >= FEWEST and ra.max() - ra.min() > SPREAD_HOURS and dec.max() - dec.min() > SPREAD_DEC
+        if not spread or ra.max() > HOURS:
+            return []
+        return [
+            f"column {names.ra!r} looks to be in hours: no value is above 24 ({ra.min():g} to {ra.max():g}), while "
+            f"{names.dec} goes from {dec.min():g} to {dec.max():g}. Degrees are expected: multiply by 15 if it is so"
+        ]
+
     def positions(self) -> tuple[Ints, Floats, Floats]:
         """Return the accepted rows' numbers, RA and Dec."""
         return np.array(self.row, np.int64), np.array(self.ra, np.float64), np.array(self.dec, np.float64)
@@ -80,8 +97,10 @@ def read_positions(path: str | os.PathLike[str], names: Names) -> tuple[Ints, Fl
     """
     path = Path(path)
     rows_read = RowsRead()
-    with open_rows(path, names) as (_, rows):
-        for block in blocks(rows):
+    with open_rows(path, names) as opened:
+        for block in blocks(opened.rows):
             rows_read.accept(block)
     rows_read.require_some(path)
+    for remark in rows_read.remarks(names):
+        log.warning("%s: %s", path, remark)
     return rows_read.positions()

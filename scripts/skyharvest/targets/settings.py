@@ -5,7 +5,7 @@ from typing import Annotated
 
 from skyharvest.core.settings import Distinct, Limited, section, setting
 
-Column = Annotated[str, Limited("A column of the CSV.", min_length=1)]
+Column = Annotated[str, Limited("A column of the CSV, whose name does not begin with a hyphen.", pattern="^[^-]")]
 TARGETID_AS_TEXT = "column {!r} holds the TARGETIDs to match on, which are whole numbers: leave it out of targets.text"
 
 
@@ -15,8 +15,9 @@ class Targets:
 
     csv: str = setting(
         MISSING,
-        "Path of the CSV, plain or gzip, with a header line; a row per position, any further columns. "
-        "Relative to the working directory, or absolute.",
+        "Path of the CSV, with a header line; a row per position, any further columns; as it is, or .gz, .bz2, .xz "
+        "or .zst. A FITS, VOTable, ECSV or Parquet table does as well. Relative to the working directory, or "
+        "absolute.",
         min_length=1,
         path=True,
         outcome=False,

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.words import distinct_names
+from skyharvest.formats import arrow
 from skyharvest.targets import settings, targetids
-from skyharvest.targets.column_types import typed
+from skyharvest.targets.column_types import as_text, typed
 from skyharvest.targets.csv_path import content_digest
 from skyharvest.targets.csv_rows import OWN_COLUMNS, Names, Rejected, blocks, count_kinds, open_rows
 from skyharvest.targets.csv_text import open_to_write, readable, write_rows
@@ -52,8 +53,8 @@ class TargetTable:
     n_healpix_disagree
         RowsRead rows whose ``healpix`` is not the NSIDE=16 NESTED pixel of RA and Dec; None where there is no such
         column to check.
-    warning
-        What is wrong with the TARGETIDs as a whole; empty if nothing is.
+    remarks
+        What is suspicious of the values as a whole, or was left out.
     """
 
     table: pa.Table
@@ -61,7 +62,7 @@ class TargetTable:
     columns: list[str]
     n_rows: int
     n_healpix_disagree: int | None
-    warning: str = ""
+    remarks: list[str]
 
 
 def read_targets(
@@ -102,14 +103,19 @@ def read_targets(
     """
     path, names = Path(csv), Names(ra, dec, healpix, targetid, tuple(text))
     rows_read = RowsRead()
-    with open_rows(path, names) as (columns, rows):
+    with open_rows(path, names) as (columns, rows, given, of_file):
         chunks: list[list[Any]] = [[] for _ in columns]
         for block in blocks(rows):
             accepted = [row.cells for row in rows_read.accept(block)]
-            for chunk, cells in zip(chunks, zip(*accepted, strict=True), strict=False):  # no columns of no rows
-                chunk.append(pa.array(cells, pa.string()))
+            if given is None:
+                for chunk, cells in zip(chunks, zip(*accepted, strict=True), strict=False):  # no columns of no rows
+                    chunk.append(pa.array(cells, pa.string()))
     rows_read.require_some(path)
     own = rows_read.own_columns()
+    if given is None:
+        values = [pa.chunked_array(chunk, pa.string()) for chunk in chunks]
+    else:
+        values = arrow.take(given, own["row"]).columns
     everywhere = np.concatenate([own["row"], np.array([bad.row for bad in rows_read.rejected], np.int64)])
     assert np.array_equal(np.sort(everywhere), np.arange(rows_read.n_rows)), "a row was lost or is there twice"
     disagree = check_healpix_column(path, names, rows_read.healpix, own)
@@ -121,12 +127,13 @@ def read_targets(
         "ra_column": ra,
         "dec_column": dec,
     }
-    table = _table(own, columns, [pa.chunked_array(chunk, pa.string()) for chunk in chunks], names, metadata)
-    warning = ""
+    table = _table(own, columns, values, names, metadata, guess=given is None)
+    remarks = [*of_file, *rows_read.remarks(names)]
     if targetid is not None and (said := targetids.warning(_column(table, targetid).to_numpy())):
-        warning = f"column {targetid}: {said}"
-        log.warning("%s, %s", path, warning)
-    return TargetTable(table, rows_read.rejected, columns, rows_read.n_rows, disagree, warning)
+        remarks.append(f"column {targetid}: {said}")
+    for remark in remarks:
+        log.warning("%s: %s", path, remark)
+    return TargetTable(table, rows_read.rejected, columns, rows_read.n_rows, disagree, remarks)
 
 
 def _column(table: Any, name: str) -> Any:
@@ -175,8 +182,7 @@ def summary(targets: TargetTable, directory: str | os.PathLike[str]) -> str:
     lines.append(f"{f'NSIDE={NSIDE_COADDS} pixels':<34}{n_pixels:>9,}")
     if targets.n_healpix_disagree is not None:
         lines.append(f"{'healpix column: rows that disagree':<34}{targets.n_healpix_disagree:>9,}")
-    if targets.warning:
-        lines.append(targets.warning)
+    lines += targets.remarks
     if targets.rejected:
         lines.append(f"the rejected rows and why: {Path(directory) / 'rejected.csv'}")
     return "\n".join(lines)
@@ -185,17 +191,21 @@ def summary(targets: TargetTable, directory: str | os.PathLike[str]) -> str:
 def _table(
     own: dict[str, npt.NDArray[Any]],
     columns: Sequence[str],
-    text: Sequence[Any],
+    values: Sequence[Any],
     names: Names,
     metadata: dict[str, str],
+    *,
+    guess: bool,
 ) -> Any:
-    """Return the table of the accepted rows, with the CSV's columns in their types."""
+    """Return the table of the accepted rows, with the CSV's columns in their types; ``guess`` those of its text."""
     fields = [pa.field(name, pa.from_numpy_dtype(values.dtype)) for name, values in own.items()]
     arrays: list[Any] = [pa.array(values) for values in own.values()]
-    for name, stored, cells in zip(columns, distinct_names(columns, OWN_COLUMNS), text, strict=True):
-        values = cells
-        if name not in names.text:
-            values = typed(cells, identifier=name == names.targetid, position=name in (names.ra, names.dec))
-        fields.append(pa.field(stored, values.type, metadata={"csv_column": name}))
-        arrays.append(values)
+    for name, stored, given in zip(columns, distinct_names(columns, OWN_COLUMNS), values, strict=True):
+        column = given
+        if name in names.text:
+            column = as_text(given)
+        elif pa.types.is_string(given.type) and (guess or name in (names.ra, names.dec, names.targetid)):
+            column = typed(given, identifier=name == names.targetid, position=name in (names.ra, names.dec))
+        fields.append(pa.field(stored, column.type, metadata={"csv_column": name}))
+        arrays.append(column)
     return pa.table(arrays, schema=pa.schema(fields, metadata=metadata))

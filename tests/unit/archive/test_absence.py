@@ -5,7 +5,7 @@ import pytest
 from range_server import denied, serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
-from skyharvest.core.errors import Absent, ArchiveRefused, ArchiveUnavailable
+from skyharvest.core.errors import Absent, ArchiveRefused, ArchiveUnavailable, InputError
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=0.4)
 
@@ -32,6 +32,34 @@ def test_an_empty_mount_point_is_no_archive_of_absent_coadds(tmp_path):
     (tmp_path / "mnt").mkdir()
     with Archive(str(tmp_path / "mnt")) as archive, pytest.raises(ArchiveUnavailable, match="unmounted"):
         archive.absence_check("spectro/redux/iron/healpix/tilepix.fits")()
+
+
+@pytest.mark.parametrize("http", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "there", "word"),
+    [
+        ("coadd.fits", "coadd.fits.gz", "compressed, .*: unpack them"),
+        ("cube.fits.gz", "cube.fits", "unpacked, .*: compress them"),
+        ("image.fits.fz", "image.fits", "unpacked, .*: compress them"),
+    ],
+)
+def test_a_mirror_of_files_that_are_compressed_otherwise_is_an_error(tmp_path, server, asked, there, word, http):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / there).write_bytes(b"content")
+    root = server.url if http else str(tmp_path)
+    with Archive(root, patience=QUICK) as archive:
+        check = archive.absence_check("x")
+        check(f"d/other.{asked}")
+        with pytest.raises(InputError, match=rf"d/{asked} is absent, but .*d/{there} is there: .* files are {word}"):
+            check(f"d/{asked}")
+
+
+def test_over_the_network_only_the_first_absent_files_are_looked_for_once_more(server):
+    with Archive(server.url, patience=QUICK) as archive:
+        check = archive.absence_check("x")
+        for k in range(6):
+            check(f"absent-{k}.fits")
+    assert [server.count(f"/absent-{k}.fits.gz") > 0 for k in range(6)] == [True] * 3 + [False] * 3
 
 
 # --- A bucket that does not let its keys be listed: 403 for what it does not have -------------------------------------

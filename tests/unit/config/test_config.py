@@ -267,7 +267,11 @@ def test_paths_are_tidied(monkeypatch):
         ("targets.name", "desi", "name of a survey's own group"),
         ("targets.name", "a/b", "letters, digits, underscores, dots and hyphens"),
         ("targets.name", ".", "letters, digits, underscores, dots and hyphens"),
+        ("targets.name", "-cat", "the first one a letter, digit or underscore"),
+        ("targets.name", "-", "the first one a letter, digit or underscore"),
         ("targets.name", "x\n", "control character"),
+        ("targets.text", "obsid", "found 'obsid'; expected a list"),
+        ("targets.text", ["obsid", "obsid"], "listed twice"),
         ("targets.ra", "", "must not be empty"),
         ("targets.ra", True, "found true; expected text"),
         ("targets.dec", "RA_DESI", "the same column as targets.ra"),
@@ -417,6 +421,11 @@ def test_all_problems_come_at_once():
         "targets.csv",
         "targts",
     ]
+
+
+def test_targetids_are_no_text():
+    config = {"targets": {"csv": "t.csv", "targetid": "id", "text": ["id"]}}
+    assert "targets.text: column 'id' holds the TARGETIDs to match on" in refused(config)
 
 
 def test_the_csv_is_required():

@@ -1,5 +1,6 @@
 """What the rules ask of a harvest, without Snakemake: with plans as small CSV files."""
 
+import argparse
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +66,15 @@ def words(line: str) -> list[str]:
 def test_settings_become_options_of_a_command_quoted():
     line = options(min_flag=2, fields=["a b", "c"], csv="it's", empty=[], on=True, off=False, none=None, zero=0)
     assert words(line) == ["--min-flag", "2", "--fields", "a b", "c", "--csv", "it's", "--empty", "--on", "--zero", "0"]
+
+
+@pytest.mark.parametrize("value", ["-cat", "--out", "-5.5", "-", "- x"])
+def test_a_value_that_looks_like_an_option_is_none(value):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ra")
+    parser.add_argument("--text", nargs="*")
+    line = options(ra=value, text=["a", "b c"])
+    assert vars(parser.parse_args(shlex.split(line))) == {"ra": value, "text": ["a", "b c"]}
 
 
 def test_the_units_of_a_job_follow_from_its_wildcards(harvests):

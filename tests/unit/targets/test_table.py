@@ -27,7 +27,7 @@ from skyharvest.targets import csv_rows
 from skyharvest.targets.csv_path import check_csv_exists
 from skyharvest.targets.pixel_columns import add_pix64
 from skyharvest.targets.positions import read_positions
-from skyharvest.targets.table import read_targets, write_targets
+from skyharvest.targets.table import read_targets, summary, write_targets
 
 HEADER = "name,RA_DESI,DEC_DESI"
 SCRIPTS = Path(prepare_targets.__file__).parents[1]
@@ -487,6 +487,38 @@ def test_healpix_column_of_another_scheme(make, nside, ordering):
         InputError, match=rf"'hpx' should hold the NSIDE=16 NESTED .* It agrees with NSIDE={nside} {ordering} "
     ):
         read_targets(with_healpix(make, values, ra, dec), healpix="hpx")
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("", "an empty cell"),
+        (" -- ", "an empty cell"),
+        ("NULL", "an empty cell"),
+        ("-1", "-1"),
+        ("x", "no whole number"),
+    ],
+)
+def test_healpix_cells_without_a_pixel_are_shown_as_they_are(make, cell, found):
+    ra, dec = sky(1000)
+    with pytest.raises(InputError, match=rf"first row that disagrees is row 0, with {found} instead of \d"):
+        read_targets(with_healpix(make, [cell] * 1000, ra, dec), healpix="hpx")
+
+
+@pytest.mark.parametrize(
+    ("scale", "tilt", "said"), [(15, 1, True), (1, 1, False), (15, 0.3, False), (200, 1, False)], ids=str
+)
+def test_right_ascensions_in_hours_are_remarked_upon(make, tmp_path, caplog, scale, tilt, said):
+    """Not of a sample in a field of its own: a strip of the sky, or less than its half."""
+    ra, dec = sky(300)
+    path = make("\n".join(["RA_DESI,DEC_DESI", *(f"{a / scale},{d * tilt}" for a, d in zip(ra, dec, strict=True))]))
+    read = read_targets(path)
+    assert read.rejected == [], "it may be so"
+    assert ("multiply by 15" in caplog.text) == said
+    assert ("column 'RA_DESI' looks to be in hours: no value is above 24" in summary(read, tmp_path)) == said
+    caplog.clear()
+    read_positions(path, csv_rows.Names())
+    assert ("multiply by 15" in caplog.text) == said
 
 
 def test_healpix_column_of_no_scheme(make):

@@ -37,10 +37,10 @@ def test_a_column_of_rounded_targetids_is_told_when_it_is_read(tmp_path, caplog,
     with caplog.at_level(logging.WARNING):
         targets = read_targets(csv, targetid="TARGETID")
     (said,) = caplog.messages
-    assert f"{csv}, column TARGETID: all {len(np.unique(ids))} TARGETIDs above 2**53 look rounded" in said
+    assert f"{csv}: column TARGETID: all {len(np.unique(ids))} TARGETIDs above 2**53 look rounded" in said
     assert "read that column as text or int64" in said
     assert targets.table.num_rows == 2 * n + 1  # as they are
-    assert targets.warning in summary(targets, tmp_path).splitlines()
+    assert targets.remarks[0] in summary(targets, tmp_path).splitlines()
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_a_column_of_rounded_targetids_is_told_when_it_is_read(tmp_path, caplog,
 def test_whole_targetids_and_few_are_not_doubted(tmp_path, caplog, ids):
     with caplog.at_level(logging.WARNING):
         targets = read_targets(write_csv(tmp_path / "t.csv", ids), targetid="TARGETID")
-    assert (caplog.messages, targets.warning) == ([], "")
+    assert (caplog.messages, targets.remarks) == ([], [])
     assert "rounded" not in summary(targets, tmp_path)
 
 
 def test_without_a_column_of_targetids_nothing_is_asked(tmp_path):
-    assert read_targets(write_csv(tmp_path / "t.csv", floats(TRUE))).warning == ""
+    assert read_targets(write_csv(tmp_path / "t.csv", floats(TRUE))).remarks == []
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def _select(
         if not wanted.record_missing:
             raise
         if wanted.check_absence:
-            wanted.check_absence()
+            wanted.check_absence(file.path)
         log.info("absent: %s", error)
         return Selection(file, "absent", "not in the archive")
     except MalformedFile as error:
@@ -246,7 +246,7 @@ def _add_redshifts(chosen: Selection, archive: Archive, wanted: Wanted) -> None:
         chosen.redrock = "read"
     except Absent as error:
         if wanted.check_absence:
-            wanted.check_absence()
+            wanted.check_absence(chosen.file.redrock)
         log.warning("the coadd's spectra are kept without redshifts: %s", error)
         chosen.redrock = "absent"
         chosen.redshifts = {"TARGETID": targetid} | {

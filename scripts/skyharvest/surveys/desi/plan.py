@@ -17,9 +17,11 @@ from skyharvest.core.arrays import Array, Bools, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_columns
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.npy_rows import write_array
 from skyharvest.harvest.not_selected import NotSelected, sentence, write_not_selected
+from skyharvest.harvest.releases import REGISTRY, fetch_list
 from skyharvest.sky.healpix import touched_pixels
 from skyharvest.sky.matching import equal_ids
 from skyharvest.surveys.desi.release import Release
@@ -80,7 +82,7 @@ class CoaddPlan:
     left_out: NotSelected
 
 
-def read_tilepix(path: Path, nside: int) -> Coadds:
+def read_tilepix(path: Path, nside: int, origin: str = "") -> Coadds:
     """Read and check a release's list of coadds.
 
     Parameters
@@ -88,6 +90,8 @@ def read_tilepix(path: Path, nside: int) -> Coadds:
     path
         ``tilepix.fits``: a table with SURVEY, PROGRAM, HEALPIX, a row per (tile, petal, pixel); NSIDE and ordering of
         HEALPIX in the header cards HPXNSIDE and HPXNEST.
+    origin
+        What messages call it: where it was fetched from.
 
     Returns
     -------
@@ -99,15 +103,18 @@ def read_tilepix(path: Path, nside: int) -> Coadds:
     MalformedFile
         If it is not that: an HTML page, another table, another pixel scheme.
     """
-    with Archive(str(path.parent)).open(path.name) as source:
+    with LocalFile(path, origin) as source:
         fits = FitsFile(source)
         tables = [hdu for hdu in fits.hdus if hdu.is_table]
         if not tables:
-            raise MalformedFile(f"{path}: no binary table, expected columns SURVEY, PROGRAM, HEALPIX")
+            raise MalformedFile(f"{source.name}: no binary table, expected columns SURVEY, PROGRAM, HEALPIX")
         hdu = next((table for table in tables if table.name == "TILEPIX"), tables[0])
         scheme = (hdu.header.get("HPXNSIDE"), hdu.header.get("HPXNEST"))
         if scheme != (nside, True):
-            raise MalformedFile(f"{hdu}: HPXNSIDE, HPXNEST are {scheme}, expected ({nside}, True)")
+            raise MalformedFile(
+                f"{hdu}: HPXNSIDE, HPXNEST are {scheme}, expected ({nside}, True), as the release's `pixels` in config/"
+                f"{REGISTRY.name} say. A release with pixels of several sizes, as DESI plans for DR3, cannot be read"
+            )
         hdu.check_scalars({"SURVEY": "S", "PROGRAM": "S", "HEALPIX": "iu"})
         table = hdu.table(fits.read([(hdu, None)])[0], ("SURVEY", "PROGRAM", "HEALPIX"))
     wrong = ~(_are_names(table["SURVEY"]) & _are_names(table["PROGRAM"]))
@@ -130,10 +137,11 @@ def _are_names(values: npt.NDArray[np.bytes_]) -> Bools:
 
 def fetch_tilepix(archive: Archive, release: Release, cache: Path) -> Coadds:
     """Fetch ``tilepix.fits`` into ``cache``, which keeps its old content unless what arrives is what it should be."""
+    path = release.tilepix()
     with atomic_path(cache) as temporary:
-        length = archive.fetch(release.tilepix(), temporary)
-        coadds = read_tilepix(temporary, release.nside)
-    log.info("%s: %d bytes, %d coadds", archive.location(release.tilepix()), length, len(coadds.pix64))
+        length = fetch_list(archive, release, path, temporary)
+        coadds = read_tilepix(temporary, release.nside, archive.location(path))
+    log.info("%s: %d bytes, %d coadds", archive.location(path), length, len(coadds.pix64))
     return coadds
 
 

@@ -58,7 +58,7 @@ class Wanted:
     resolution: bool = True
     redshifts: bool = True
     record_missing: bool = False
-    check_absence: Callable[[], None] | None = None
+    check_absence: Callable[[str], None] | None = None
     targetid_radius_arcsec: float = Settings.targetid_radius_arcsec
 
     @property

@@ -82,7 +82,7 @@ class WantedSpectra:
     optimal: str | None = None
     fwhm_arcsec: float = float("nan")
     maps: MapRequest | None = None
-    check_absence: Callable[[], None] | None = None
+    check_absence: Callable[[str], None] | None = None
 
     def request(self, path: str, targets: Array) -> str:
         """Return 32 hex digits of what decides the content of a cube's file, but for what the archive holds."""
@@ -145,7 +145,7 @@ def extract_cube(
             of_cube = _read(archive, path, targets, wanted, scratch)
     except Absent as error:
         if wanted.check_absence:
-            wanted.check_absence()
+            wanted.check_absence(path)
         log.info("absent: %s", error)
         result.status, result.reason = "absent", "not in the archive"
     except MalformedFile as error:

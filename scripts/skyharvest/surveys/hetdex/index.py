@@ -14,9 +14,11 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
+from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.clean_rows import keep_first, keep_usable
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
+from skyharvest.harvest.releases import fetch_list
 from skyharvest.surveys.hetdex.release import Release
 
 log = logging.getLogger(__name__)
@@ -42,13 +44,15 @@ SHOTIDS = (10_000_000_000, 99_999_999_999)  # 11 digits: it becomes part of path
 SLOT = re.compile(rb"[0-9]{1,3}")  # so does this, as three digits
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: Path, origin: str = "") -> Index:
     """Read and check a release's table of cubes.
 
     Parameters
     ----------
     path
         ``ifu-index.fits``: a binary table with the columns `NEEDED`; ifuslot is text or a whole number.
+    origin
+        What messages call it: where it was fetched from.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def read_index(path: Path) -> Index:
     MalformedFile
         If it is something else: an HTML page, another table, no usable row.
     """
-    with Archive(str(path.parent)).open(path.name) as source:
+    with LocalFile(path, origin) as source:
         fits = FitsFile(source)
         hdu = fits.table_with(NEEDED)
         slot = "S" if _holds(hdu, "ifuslot", "S") else "iu"
@@ -112,10 +116,11 @@ def _usable(hdu: HDU, cubes: Index, ifuslot: Array) -> Index:
 
 def fetch_index(archive: Archive, release: Release, cache: Path) -> Index:
     """Fetch ``ifu-index.fits`` into ``cache``, which keeps its old content unless a valid table arrives."""
+    path = release.index()
     with atomic_path(cache) as temporary:
-        length = archive.fetch(release.index(), temporary)
-        cubes = read_index(temporary)
-    log.info("%s: %d bytes, %d cubes", archive.location(release.index()), length, len(cubes))
+        length = fetch_list(archive, release, path, temporary)
+        cubes = read_index(temporary, archive.location(path))
+    log.info("%s: %d bytes, %d cubes", archive.location(path), length, len(cubes))
     return cubes
 
 

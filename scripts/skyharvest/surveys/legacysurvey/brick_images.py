@@ -81,7 +81,7 @@ class BrickImages:
         for layer, image in zip(self.brick.paths, opened, strict=True):
             if isinstance(image, Absent):
                 if self._wanted.check_absence:
-                    self._wanted.check_absence()
+                    self._wanted.check_absence(self.brick.paths[layer])
                 log.info("absent: %s", image)
                 self.states[layer] = "absent", "not in the archive"
             elif isinstance(image, MalformedFile):

@@ -23,6 +23,7 @@ from skyharvest.formats.clean_rows import keep_first, keep_usable
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.npy_rows import write_array
+from skyharvest.harvest.releases import fetch_list
 from skyharvest.surveys.legacysurvey.release import Release
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ LARGEST = 1.0  # degrees: sides of boxes; 0.25 in all releases
 ROUNDING = 1e-4  # degrees: of boxes in float32, generously
 
 
-def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
+def read_brick_table(path: Path, region: str, bands: Sequence[str], origin: str = "") -> Bricks:
     """Read and check the table of a region's bricks.
 
     Parameters
@@ -68,6 +69,8 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
         upper case.
     bands
         Letters of the release's bands.
+    origin
+        What messages call it: where it was fetched from.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
     MalformedFile
         If it is something else: an HTML page, another table, no usable row.
     """
-    with _opened(path) as source:
+    with _opened(path, origin or str(path)) as source:
         fits = FitsFile(source)
         hdu = fits.table_with(NEEDED)
         names = {name.lower(): name for name in hdu.columns}
@@ -103,12 +106,12 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str]) -> Bricks:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Source]:
+def _opened(path: Path, name: str) -> Iterator[Source]:
     """Open a file, or its content if it is compressed."""
-    with LocalFile(path) as source:
+    with LocalFile(path, name) as source:
         compressed = source.head(len(GZIP)) == GZIP
     if not compressed:
-        with LocalFile(path) as source:
+        with LocalFile(path, name) as source:
             yield source
         return
     with tempfile.NamedTemporaryFile(suffix=".fits") as plain:
@@ -117,10 +120,9 @@ def _opened(path: Path) -> Iterator[Source]:
                 while block := stream.read(CHUNK):
                     plain.write(block)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise MalformedFile(f"{path}: its gzip compression is damaged or cut short: {error}") from error
+            raise MalformedFile(f"{name}: its gzip compression is damaged or cut short: {error}") from error
         plain.flush()
-        with LocalFile(Path(plain.name)) as source:
-            source.name = str(path)
+        with LocalFile(Path(plain.name), name) as source:
             yield source
 
 
@@ -192,8 +194,8 @@ def fetch_bricks(archive: Archive, release: Release, cache: Path) -> Bricks:
         for region in release.regions:
             path = release.bricks(region)
             table = Path(directory, path.rpartition("/")[2])
-            length = archive.fetch(path, table)
-            of_regions.append(read_brick_table(table, region, release.bands))
+            length = fetch_list(archive, release, path, table)
+            of_regions.append(read_brick_table(table, region, release.bands, archive.location(path)))
             log.info("%s: %d bytes, %d bricks", archive.location(path), length, len(of_regions[-1]))
     bricks = np.concatenate(of_regions)
     write_array(cache, bricks)

@@ -39,7 +39,7 @@ class WantedCutouts:
     bands: tuple[str, ...] = ("g", "r", "i", "z")
     products: tuple[str, ...] = ("image", "invvar", "maskbits")
     whole_files: bool = False
-    check_absence: Callable[[], None] | None = None
+    check_absence: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         """Check the size."""

@@ -20,7 +20,7 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import downloaded
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
-from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
+from skyharvest.core.errors import Absent, ArchiveUnavailable, InputError, MalformedFile
 from skyharvest.surveys.desi import extract
 from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.coadd import Coadd
@@ -334,6 +334,26 @@ def test_a_relative_root_does_not_spoil_the_reason(own, tmp_path, monkeypatch):
         path = prefix + path_of(BRIGHT)
         found = run(root, [path], tmp_path / "out.hdf5", matching(DARK, [0]), record_missing=True)
         assert texts(found["files/reason"])[0].startswith(f"{path}[")
+
+
+@pytest.mark.parametrize("packed", ["coadd", "redrock"])
+def test_files_that_a_mirror_has_compressed_are_not_called_absent(own, tmp_path, packed):
+    """Whole coadds would be recorded as absent, thousands of them, or spectra be kept without their redshifts."""
+    path = own / path_of(DARK).replace("coadd-", f"{packed}-")
+    path.rename(path.with_name(f"{path.name}.gz"))
+    (own / "tilepix.fits").write_bytes(b"x")
+    with (
+        Archive(str(own)) as archive,
+        pytest.raises(InputError, match=rf"{path.name} is absent, but .*{path.name}\.gz is"),
+    ):
+        wanted = Wanted(
+            matching(DARK, [0]),
+            record_missing=True,
+            redshifts=True,
+            check_absence=archive.absence_check("tilepix.fits"),
+        )
+        extract.extract(archive, coadd_files([path_of(DARK)]), tmp_path / "out.hdf5", wanted)
+    assert not (tmp_path / "out.hdf5").exists()
 
 
 @pytest.mark.parametrize("record_missing", [True, False])

@@ -17,7 +17,7 @@ from range_server import serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
-from skyharvest.core.errors import ArchiveUnavailable, InputError, MalformedFile
+from skyharvest.core.errors import Absent, ArchiveUnavailable, InputError, MalformedFile
 from skyharvest.harvest.not_selected import NotSelected, read_not_selected
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.plan import (
@@ -402,6 +402,48 @@ def test_a_list_that_is_none_is_named_and_fetched_again(tmp_path, caplog, case):
 def test_a_good_cached_list_is_not_fetched(tmp_path):
     cache = write_list(tmp_path, LISTED)
     assert len(cached_tilepix(Archive(str(tmp_path / "nowhere")), RELEASE, cache).pix64) == len(LISTED)
+
+
+def test_messages_name_where_the_list_is_from(tmp_path, caplog):
+    path = write_list(tmp_path / "archive", [*LISTED, ("Main!", "dark", 5)])
+    cache = tmp_path / "cache" / "tilepix.fits"
+    with serve(tmp_path / "archive") as server:
+        url = f"{server.url}/{RELEASE.tilepix()}"
+        with Archive(server.url) as archive, caplog.at_level(logging.WARNING):
+            fetch_tilepix(archive, RELEASE, cache)
+            assert caplog.messages[0].startswith(f"{url}[TILEPIX]: 4 of ")
+            for spoil, message in BAD.values():
+                write_list(tmp_path / "archive", LISTED)
+                spoil(path)
+                with pytest.raises(MalformedFile, match=message) as raised:
+                    fetch_tilepix(archive, RELEASE, cache)
+                assert url in str(raised.value)
+                assert str(cache.parent) not in str(raised.value)
+
+
+def test_an_absent_list_says_how_its_path_is_composed(tmp_path):
+    (tmp_path / "spectro" / "redux" / "loa").mkdir(parents=True)
+    says = (
+        rf"release 'demo' is looked for below {tmp_path} as {RELEASE.tilepix()}; {tmp_path}/spectro/redux has loa\. "
+        r"desi\.archive says which .* holds spectro/, desi\.release which .*releases\.yaml has dr1, edr, loa, demo"
+    )
+    with Archive(str(tmp_path)) as archive, pytest.raises(Absent, match=says):
+        fetch_tilepix(archive, RELEASE, tmp_path / "cache.fits")
+    with serve(tmp_path) as server:
+        patience = Patience(tries=2, base_s=0.01, cap_s=0.01)
+        with (
+            Archive(server.url, patience=patience) as archive,
+            pytest.raises(Absent, match="asked twice"),
+        ):
+            fetch_tilepix(archive, RELEASE, tmp_path / "cache.fits")
+    path = tmp_path / f"{RELEASE.tilepix()}.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    with (
+        Archive(str(tmp_path)) as archive,
+        pytest.raises(InputError, match=r"tilepix\.fits\.gz is there: .* compressed"),
+    ):
+        fetch_tilepix(archive, RELEASE, tmp_path / "cache.fits")
 
 
 def test_what_an_archive_sends_instead_of_the_list_is_not_kept(tmp_path):

@@ -13,7 +13,7 @@ from range_server import denied, serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
-from skyharvest.core.errors import ArchiveUnavailable
+from skyharvest.core.errors import ArchiveUnavailable, InputError
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import listed
 from skyharvest.harvest.journal import read_journal
@@ -114,6 +114,15 @@ def test_an_absent_cube_is_recorded_if_the_archive_has_the_others(release, tmp_p
         wanted = WantedSpectra(check_absence=archive.absence_check("ifu-index.fits"))
         run(archive, tmp_path / "b.hdf5", tmp_path, wanted)
     assert not (tmp_path / "b.hdf5").exists()
+    packed = tmp_path / "empty" / f"{PATH}.gz"
+    packed.parent.mkdir(parents=True)
+    packed.write_bytes(b"x")
+    with (
+        Archive(str(tmp_path / "empty")) as archive,
+        pytest.raises(InputError, match="files are compressed, and are read"),
+    ):
+        wanted = WantedSpectra(check_absence=archive.absence_check("ifu-index.fits"))
+        run(archive, tmp_path / "b.hdf5", tmp_path, wanted)
 
 
 @pytest.mark.parametrize("http", [False, True])

@@ -309,6 +309,15 @@ def pair(tmp_path_factory) -> tuple[Path, np.ndarray, np.ndarray]:
     return root, rows_of(home, other), targets_at(home, [(10.0, 5.0), (10.0, 5.0 + 0.49 * STEP), (10.003, 4.998)])
 
 
+def test_bricks_that_a_mirror_has_unpacked_are_not_called_absent(pair, tmp_path):
+    root, rows, targets = pair
+    unpacked = shutil.copytree(root, tmp_path / "unpacked")
+    for path in unpacked.rglob("*.fz"):
+        path.rename(path.with_suffix(""))
+    with Archive(str(unpacked)) as archive, pytest.raises(InputError, match="files are unpacked, and are read only as"):
+        run(archive, rows, targets, tmp_path / "out.hdf5", known=True)
+
+
 @pytest.fixture
 def copy(pair, tmp_path) -> Path:
     return shutil.copytree(pair[0], tmp_path / "root")
