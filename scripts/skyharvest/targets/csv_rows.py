@@ -344,7 +344,7 @@ def _whole(cell: str) -> int:
 def _targetid_problems(name: str, cell: str) -> Iterator[tuple[str, str]]:
     text = cell.strip()
     evidence = f": found {shown(cell)}"
-    if not text:
+    if text.lower() in BLANKS:
         yield f"{name} is empty", f"{name} is empty"
     elif not _INTEGER.fullmatch(text):
         hint = "; a float does not hold all digits of a TARGETID" if _number(text) is not None else ""

@@ -204,14 +204,16 @@ def test_targetids(make):
         "-1",
         "2" * 20,
         "007",
+        "NULL",
+        " -- ",
     ]
     path = make("\n".join(["id,RA_DESI,DEC_DESI", *(f"{number},1,2" for number in ids)]))
     read = read_targets(path, targetid="id")
     assert str(read.table.schema.field("id").type) == "int64"
     assert column(read.table, "id") == [39627835576420141, 39627835576420142, 7]
     reasons = {bad.row: bad.reason for bad in read.rejected}
-    assert list(reasons) == [2, 3, 4, 5, 6, 7]
-    assert reasons[2] == "id is empty"
+    assert list(reasons) == [2, 3, 4, 5, 6, 7, 9, 10]
+    assert {reasons[2], reasons[9], reasons[10]} == {"id is empty"}
     assert "not an integer: found '3.9e16'; a float does not hold" in reasons[3]
     assert reasons[5] == "id is not an integer: found 'abc'"
     assert "'-1'; expected 0 to 2**63 - 1" in reasons[6]
@@ -586,6 +588,11 @@ def test_prepare_targets(make, tmp_path, capsys):
     ]
     assert shown[-1][-1] == str(out / "rejected.csv")
     assert pq.read_table(out / "targets.parquet").column("pix64").to_pylist() == [27247]
+    assert run(prepare_targets, path, "--out-dir", out, "--ra=a", "--dec", "d", "--text", "id", "hpx") == 0
+    assert pq.read_table(out / "targets.parquet", columns=["id", "hpx"]).to_pydict() == {
+        "id": ["1", ""],
+        "hpx": ["1702", "3"],
+    }
     assert run(prepare_targets, path, "--out-dir", tmp_path / "none") == cli.EXIT_USAGE
     assert "no column 'RA_DESI'" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()

@@ -174,7 +174,8 @@ def test_what_an_archive_sends_instead_of_the_table_is_not_kept(tmp_path):
     write_index(tmp_path / "archive" / RELEASE.index(), ROWS).write_bytes(HTML)
     cache = tmp_path / "kept" / "ifu-index.fits"
     with serve(tmp_path / "archive") as server:
-        with Archive(server.url) as archive, pytest.raises(MalformedFile, match="an HTML page"):
+        url = f"{server.url}/{RELEASE.index()}"
+        with Archive(server.url) as archive, pytest.raises(MalformedFile, match=f"{url}: .*an HTML page"):
             fetch_index(archive, RELEASE, cache)
         server.misbehave = lambda handler, _: handler.answer(200, HTML, {"Content-Type": "text/html"}) is None
         patience = Patience(tries=2, base_s=0.01, cap_s=0.01)

@@ -171,8 +171,9 @@ def test_a_table_that_is_none_is_named_and_nothing_is_kept(tmp_path, case):
     spoil, message = BAD[case]
     there = write_table(tmp_path / "archive" / DR10.bricks("south"), ROWS)
     spoil(there)
-    with Archive(str(tmp_path / "archive")) as archive, pytest.raises(MalformedFile, match=message):
+    with Archive(str(tmp_path / "archive")) as archive, pytest.raises(MalformedFile, match=message) as raised:
         fetch_bricks(archive, DR10, tmp_path / "kept/bricks.npy")
+    assert str(there) in str(raised.value)
     assert list((tmp_path / "kept").iterdir()) == []
 
 
