@@ -47,7 +47,7 @@ def main(options: argparse.Namespace) -> None:
     coadds = [CoaddFile.of_path(path) for path in options.coadd]
     with open_archive(options) as archive:
         selections = extract(archive, coadds, options.out, wanted)
-    spectra = sum(len(chosen.fiber) for chosen in selections)
+    spectra = sum(int(chosen.kept.sum()) for chosen in selections)
     states = [chosen.status for chosen in selections]
     cli.log.info("%s: %d spectra of %d coadds (%s)", options.out, spectra, len(states), ", ".join(states))
 

@@ -138,8 +138,9 @@ def harvest(
     programs: Sequence[str] = ("dark", "bright"),
     layout: Layout | None = None,
     targetid: str | None = None,
+    **how: Any,
 ) -> None:
-    """Do all that the workflow does before accounting, with the files where it puts them."""
+    """Do all that the workflow does before accounting, with the files where it puts them; ``how`` is of `Wanted`."""
     from skyharvest.surveys.desi.plan import make_plan, read_tilepix, write_plan
     from skyharvest.targets.table import read_targets, write_targets
 
@@ -155,12 +156,12 @@ def harvest(
         nside=64,
         surveys=["main"],
         programs=list(programs),
-        radius_arcsec=10.0 if targetid else 1.0,
+        radius_arcsec=10.0 if targetid else how.get("radius_arcsec", 1.0),
     )
     write_plan(plan, results / "desi")
     planned = DESI.read_plan(results / "desi" / "plan.csv")
     for pix64 in map(int, planned.files):
-        extract_pixel(root, results, pix64)
+        extract_pixel(root, results, pix64, **how)
     for pix16, searched in planned.searched.items():
         assemble(
             pix16,
@@ -172,12 +173,12 @@ def harvest(
         )
 
 
-def extract_pixel(root: Path, results: Path, pix64: int) -> Path:
+def extract_pixel(root: Path, results: Path, pix64: int, **how: Any) -> Path:
     """Extract one pixel of a plan."""
     out = DESI.path(results / "desi" / "extracted", pix64)
     found = targets_of_pixel(results / "desi" / "plan_targets.npy", pix64)
     ids = found["targetid"] if (found["targetid"] >= 0).all() else None
-    wanted = Wanted(Positions(found["row"], found["ra"], found["dec"], ids), record_missing=True)
+    wanted = Wanted(Positions(found["row"], found["ra"], found["dec"], ids), record_missing=True, **how)
     coadds = [RELEASE.coadd(*kind, pix64) for kind in DESI.read_plan(results / "desi" / "plan.csv").files[pix64]]
     with Archive(str(root)) as archive:
         extract(archive, coadd_files(coadds), out, wanted)

@@ -7,6 +7,7 @@ of what reads them, and nothing may be written anywhere but where results belong
 import csv
 import gzip
 import logging
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -27,7 +28,7 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.harvest import ledger
-from skyharvest.surveys.desi import extract
+from skyharvest.surveys.desi import extract, selection
 from skyharvest.surveys.desi.coadd import Coadd
 from skyharvest.surveys.desi.plan import make_plan, read_tilepix
 from skyharvest.surveys.desi.wanted import Positions, Wanted
@@ -57,7 +58,7 @@ BOUNDED = settings(
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(extract, "SECOND_READING_S", 0)
+    monkeypatch.setattr(selection, "SECOND_READING_S", 0)
     logging.disable(logging.WARNING)  # fuzzing is loud
     yield
     logging.disable(logging.NOTSET)
@@ -109,7 +110,7 @@ def extracted(root: Path) -> str:
         )
     with h5py.File(root / "out.hdf5") as file:
         assert file["files/status"][0].decode() == chosen.status
-        assert (chosen.reason == "") == (chosen.status == "read")
+        assert (chosen.reason == "") == (chosen.status == "read" and not chosen.without)
         assert str(root) not in chosen.reason
         assert chosen.reason.isprintable()
         assert file["targets/row"][:].tolist() == [7]
@@ -175,8 +176,7 @@ def test_tables_of_any_content_are_read_or_recorded(sound, tmp_path, kind, data)
         ("FIBERMAP", "TFORM1", "'D'", "column TARGETID holds float64 in a row, expected a whole number"),
         ("FIBERMAP", "TFORM1", "'8A'", "column TARGETID holds .S8 in a row, expected a whole number"),
         ("FIBERMAP", "NAXIS2", "99999999999999", "it is truncated"),
-        ("FIBERMAP", "PCOUNT", "2305843009213693952", "HDU B_WAVELENGTH is missing"),
-        ("B_FLUX", "EXTNAME", "'B\0FLUX'", r"HDU B_FLUX is missing; found .*, B\?FLUX, "),
+        ("FIBERMAP", "PCOUNT", "2305843009213693952", "HDUs B_WAVELENGTH, B_FLUX, B_IVAR, B_MASK missing"),
         ("B_MASK", "BZERO", "NAN", r"\[B_MASK\]: BZERO is nan, expected a number"),
         ("B_MASK", "BZERO", "1.5", r"\[B_MASK\]: holds float64: no mask"),
         ("R_FLUX", "NAXIS", "-2", r"\[R_FLUX\]: NAXIS is -2"),
@@ -193,6 +193,17 @@ def test_a_lying_header_is_named(sound, tmp_path, name, keyword, value, message)
     with LocalFile(tmp_path / "coadd-main-dark-1.fits") as source, pytest.raises(MalformedFile, match=message) as error:
         Coadd(source).small_tables()
     assert "coadd-main-dark-1.fits" in str(error.value)
+
+
+def test_a_lying_name_of_an_image_is_shown_harmlessly(sound, tmp_path):
+    content = (sound / FILES["coadd"]).read_bytes()
+    with LocalFile(sound / FILES["coadd"]) as source:
+        hdu = FitsFile(source)["B_FLUX"]
+    (tmp_path / "x.fits").write_bytes(with_card(content, (hdu.start, hdu.data_start), "EXTNAME", "'B\0FLUX'"))
+    with LocalFile(tmp_path / "x.fits") as source:
+        lacks = Coadd(source).lacks
+    assert list(lacks) == ["arm b"]
+    assert re.search(r"HDU B_FLUX missing; found .*, B\?FLUX, ", lacks["arm b"])
 
 
 def test_headers_that_claim_what_a_huge_file_holds_cost_no_memory(sound, tmp_path):
@@ -308,21 +319,25 @@ def test_columns_with_hostile_names_stay_columns(tmp_path, names):
             assert {"case", "case_2"} <= set(file["desi"])
 
 
-def test_a_column_of_another_shape_costs_its_coadd_and_not_the_pixel(tmp_path):
+def test_a_column_of_another_shape_costs_itself_and_no_spectrum(tmp_path):
     dark, bright = simulated(3), simulated(3, "bright", seed=2)
     write(tmp_path, dark, extra_columns={"NEW": np.arange(3)})
     write(tmp_path, bright, extra_columns={"NEW": np.ones((3, 4))})
-    targets = Positions(np.array([0]), *(np.array([angle]) for angle in near(dark, 1, 0.2)))
+    places = [near(dark, 1, 0.2), near(bright, 0, 0.2)]
+    targets = Positions(np.arange(2), *np.transpose(places))
     paths = [path_of(dark), path_of(bright)]
     with Archive(str(tmp_path)) as archive:
         first, second = extract.extract(
             archive, coadd_files(paths), tmp_path / "out.hdf5", Wanted(targets, record_missing=True)
         )
-        assert (first.status, len(first.fiber), second.status) == ("read", 1, "unreadable")
-        assert second.reason == f"{paths[1]}: column NEW differs between the coadds of a pixel: float64(4,), int64()"
-        with pytest.raises(MalformedFile, match=r"main-bright-27247.*column NEW differs"):
-            extract.extract(archive, coadd_files(paths), tmp_path / "out.hdf5", Wanted(targets))
-        extract.extract(archive, coadd_files(paths[1:]), tmp_path / "alone.hdf5", Wanted(targets))
+    assert (first.status, len(first.fiber), second.status) == ("read", 1, "read")
+    assert (first.without, second.without) == ([], ["column NEW"])
+    assert second.reason == f"{paths[1]}: column NEW has another shape or type than in the pixel's other coadds"
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        assert file["fibermap/NEW"][:].tolist() == [1, *[0] * len(second.fiber)]
+        assert file["fibermap/TARGET_RA"][:].tolist() == first.fibermap["TARGET_RA"].tolist() + (
+            second.fibermap["TARGET_RA"].tolist()
+        )
 
 
 # --- The archive's answers -------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from astropy.io import fits
 
 from running import ROOT, snakemake
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.export.fits import NODATA, export_fits
+from skyharvest.export.fits import export_fits
 from skyharvest.export.hats import export_hats
 from skyharvest.export.mmu import export_mmu
 from skyharvest.surveys.desi.about import SURVEY as DESI
@@ -260,18 +260,41 @@ def without(path, out, *groups):
     return out
 
 
+def lacks_arm(path, out, arm):
+    """Copy an extracted file as if its coadds had no such arm."""
+    with h5py.File(without(path, out), "r+") as file:
+        file["files/arms"][:] = [" ".join(each for each in ARMS if each != arm)] * len(file["files/arms"])
+        for kind, value in {"flux": np.nan, "ivar": 0, "mask": 256, "resolution": np.nan}.items():
+            file[f"{arm}/{kind}"][:] = value
+    return out
+
+
+def test_rows_that_are_not_kept_are_left_out(results, tmp_path, coadd):
+    path, *others = extracted(results, PIX, NEXT)
+    with h5py.File(without(path, tmp_path / "x.hdf5"), "r+") as file:
+        gone = file["coadd_row"][:] == file["coadd_row"][0]
+        gone &= file["file"][:] == file["file"][0]
+        file["kept"][gone] = False
+        ids = file["targetid"][:][~gone]
+    spectra = read(to_fits(results, tmp_path / "a", [tmp_path / "x.hdf5", *others]))
+    assert spectra.num_spectra() == read(coadd).num_spectra() - 1
+    of_pixel = np.asarray(spectra.fibermap["HEALPIX"]) == PIX
+    assert set(np.asarray(spectra.fibermap["TARGETID"])[of_pixel]) == set(ids)
+
+
 def test_arms_may_be_missing(results, tmp_path, coadd):
     whole, path = extracted(results, PIX, NEXT)
-    lacking = without(path, tmp_path / "next.hdf5", "z")
+    lacking = lacks_arm(path, tmp_path / "next.hdf5", "z")
     spectra, reference = (read(made) for made in (to_fits(results, tmp_path / "a", [whole, lacking]), coadd))
     gone = np.asarray(spectra.fibermap["HEALPIX"]) == NEXT
     assert gone.sum() == 2
     assert not spectra.flux["z"][gone].any()
     assert not spectra.ivar["z"][gone].any()
-    assert (spectra.mask["z"][gone] == NODATA).all()
+    assert (spectra.mask["z"][gone] == 256).all()
+    assert not spectra.resolution_data["z"][gone].any()
     assert np.array_equal(spectra.flux["z"][~gone], reference.flux["z"][~gone])
     assert np.array_equal(spectra.flux["r"], reference.flux["r"])
-    both = [lacking, without(whole, tmp_path / "pix.hdf5", "z")]
+    both = [lacking, lacks_arm(whole, tmp_path / "pix.hdf5", "z")]
     assert read(to_fits(results, tmp_path / "b", both)).bands == ["b", "r"]
 
 

@@ -49,16 +49,17 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.formats.fits_header import BLOCK
+from skyharvest.harvest.extracted import kept_rows
 from skyharvest.surveys.desi.shown import ARMS
-from skyharvest.surveys.desi.spectra import stack_columns
+from skyharvest.surveys.desi.spectra import NODATA, arms_of_files, stack_columns
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 BATCH_ROWS = 128  # of the widest image: 16 MB
 BITPIX = {"f4": -32, "f8": -64, "i2": 16, "i4": 32, "u4": 32}
-NODATA = 1 << 8  # desispec.maskbits.specmask
 UNITS = {"wavelength": "Angstrom", "flux": "10**-17 erg/(s cm2 Angstrom)", "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2"}
 
 
@@ -77,6 +78,11 @@ class ExportedRows:
     file: h5py.File
     take: Ints
     added: dict[str, Array]
+
+    def has(self, arm: str) -> Bools:
+        """Tell of which spectra the coadd has an arm, (k,)."""
+        having = [k for k, arms in enumerate(arms_of_files(self.file)) if arm in arms]
+        return np.isin(self.file["file"][:][self.take], having)
 
 
 def export_fits(
@@ -138,11 +144,11 @@ def export_fits(
 def _select(file: h5py.File, rows: Ints) -> ExportedRows:
     """Return the spectra of an extracted file that match these CSV rows, each once, in the file's order."""
     row, coadd = file["row"][:], file["file"][:].astype(np.int64)
-    inside = np.flatnonzero(np.isin(row, rows))
+    inside = np.flatnonzero(kept_rows(file) & np.isin(row, rows))
     if not len(inside):
         return ExportedRows(file, inside, _added(file, coadd[inside], row[inside], np.zeros(0), []))
-    targetid, separation = file["targetid"][:][inside], file["separation_arcsec"][:][inside]
-    _, first, spectrum = np.unique(np.stack([coadd[inside], targetid]), axis=1, return_index=True, return_inverse=True)
+    coadd_row, separation = file["coadd_row"][:][inside], file["separation_arcsec"][:][inside]
+    _, first, spectrum = np.unique(np.stack([coadd[inside], coadd_row]), axis=1, return_index=True, return_inverse=True)
     order = np.argsort(first)
     spectrum = np.argsort(order)[spectrum.ravel()]
     first = first[order]
@@ -246,8 +252,8 @@ def _append_table(stream: BinaryIO, hdu: Any) -> None:
 def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], selections: Sequence[ExportedRows]) -> None:
     """Append the images of an arm, a batch of rows at a time."""
     # Without any match, the arm's shapes come from files without rows, if a coadd was read.
-    with_rows = [selection.file for selection in selections if len(selection.take) and arm in selection.file]
-    models = with_rows or [file for file in files if arm in file]
+    with_rows = [selection.file for selection in selections if selection.has(arm).any()]
+    models = with_rows or [file for file in files if any(arm in arms for arms in arms_of_files(file))]
     if not models:
         return
     wave = models[0][arm]["wavelength"][:]
@@ -280,10 +286,14 @@ def _batches(
         for start in range(0, len(selection.take), BATCH_ROWS):
             take = selection.take[start : start + BATCH_ROWS]
             values = np.full((len(take), *shape), NODATA if kind == "mask" else 0, dtype)
-            if arm in selection.file:
+            there = selection.has(arm)[start : start + BATCH_ROWS]
+            if there.any():
                 dataset = selection.file[arm][kind]
                 pad = (shape[0] - dataset.shape[1]) // 2  # the number of diagonals may differ
-                values[:, pad : pad + dataset.shape[1]] = dataset[take].astype(dtype)
+                native = dataset[take[there]].astype(dtype)
+                # A resolution that its coadd has not is NaN.
+                native = np.nan_to_num(native, nan=0) if kind == "resolution" else native
+                values[there, pad : pad + dataset.shape[1]] = native
             yield values
 
 

@@ -21,8 +21,8 @@ all other columns of ``/desi``             (n,) in upper case
 Two things differ from the assembled files, because the Multimodal Universe needs unique ids and crossmatches rows
 with equal ``healpix``. Each target has one row: of its spectra the primary one by DESI's rule, see
 `skyharvest.surveys.desi.spectra.primary`. And it is in the file of its fiber's pixel, which near an edge is not the
-pixel of the CSV's position. Nothing else is left out; the Multimodal Universe's own sample has only OBJTYPE ``TGT`` and
-COADD_FIBERSTATUS 0.
+pixel of the CSV's position. Fibers of sky are left out, and nothing else; the Multimodal Universe's own sample has only
+OBJTYPE ``TGT`` and COADD_FIBERSTATUS 0.
 
 Source: github.com/MultimodalUniverse/MultimodalUniverse, scripts/desi (desi.py, build_parent_sample.py), mmu/utils.py.
 """
@@ -41,7 +41,7 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.manifest import MEANING, check_alike
 from skyharvest.surveys.desi import assemble
-from skyharvest.surveys.desi.spectra import N_COMBINED, primary, stack_columns
+from skyharvest.surveys.desi.spectra import N_COMBINED, is_sky, primary, stack_columns
 from skyharvest.targets.csv_columns import csv_group
 from skyharvest.targets.settings import Targets
 
@@ -137,13 +137,18 @@ def _columns(file: h5py.File, name: str, take: Ints) -> dict[str, Array]:
 
 
 def _choose(columns: Mapping[str, Array]) -> Ints:
-    """Return one row per TARGETID, in increasing order: the primary spectrum, paired with its nearest CSV row."""
+    """Return one row per TARGETID, in increasing order: the primary spectrum, paired with its nearest CSV row.
+
+    Fibers of sky are left out.
+    """
     nearest_first = np.argsort(columns["CSV_SEPARATION"], kind="stable")
     depth = columns.get("TSNR2_LRG")
+    sky = is_sky(columns.get("OBJTYPE"), len(nearest_first))
     best = primary(
         columns["TARGETID"][nearest_first],
         columns["ZWARN"][nearest_first],
         None if depth is None else depth[nearest_first],
+        never=sky[nearest_first],
     )
     chosen = nearest_first[best]
     return np.asarray(chosen[np.argsort(columns["TARGETID"][chosen])], np.int64)

@@ -4,42 +4,45 @@ An extracted file is of one unit. Beside what is the survey's own it has (n spec
 
 =====================================  ====================================================================
 ``row``                                (n,) CSV row
+``kept``                               (n,) whether it is taken into the assembled file; without it, all are
 ``file``                               (n,) index into ``files``: which one it is from, or the first of several
 ``files/path``                         (f,) below the archive's root: every file that was asked for, there or not
 ``files/survey, program``              (f,) its kind, as the plan names it; others are of other units
-``files/status, reason``               (f,) ``read``, ``absent`` or ``unreadable``, and why
-``files/beside``                       (f,) ``read``, ``absent`` or ``not read``: what is read beside it, as redrock's
-                                       file beside a coadd; empty if there is no such file
+``files/status, reason``               (f,) ``read``, ``absent`` or ``unreadable``, and why; or why without a part
+``files/without``                      (f,) parts that a file was read without, separated by ``; ``: ``arm z; scores``
+``files/beside``                       (f,) ``read``, ``incomplete``, ``absent``, ``unreadable`` or ``not read``: what
+                                       is beside it, as redrock's file beside a coadd; empty if there is no such file
 ``files/n_searched``                   (f,) what was searched in it: fibers, or targets
 ``targets/row``                        (m,) every target of the unit
 ``targets/n_spectra``                  (m,) its spectra or images
 ``targets/nearest_arcsec``             (m,) distance to what is nearest; NaN if nothing is near
+``targets/n_empty``                    (m,) what was found for it, but without data: only with `Survey.empty`
 attribute ``request``                  digest of the targets and options that it was made for
 =====================================  ====================================================================
 
 The list appears when all files of the job are there, and tells without opening them what became of the archive's files:
 
-``unit, n_spectra, n_read, n_absent, n_unreadable, n_beside_absent``
+``unit, n_spectra, n_read, n_absent, n_unreadable, n_beside_absent, n_beside_unreadable``
     A line per unit: spectra or images; files by what became of them; files that were read without what is beside them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from skyharvest.core.arrays import Array
+from skyharvest.core.arrays import Array, Bools
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.journal import Line
 from skyharvest.harvest.plan import Kind, Unit
 
-COLUMNS = ("unit", "n_spectra", "n_read", "n_absent", "n_unreadable", "n_beside_absent")
+COLUMNS = ("unit", "n_spectra", "n_read", "n_absent", "n_unreadable", "n_beside_absent", "n_beside_unreadable")
 
-Listed = tuple[Unit, int, int, int, int, int]
+Listed = tuple[Unit, int, int, int, int, int, int]
 """`COLUMNS`."""
 
 
@@ -53,6 +56,7 @@ class Files:
     reason: list[str]
     beside: list[str]
     n_searched: list[int]
+    without: list[str] = field(default_factory=list)
 
 
 def write_files(file: h5py.File, files: Files, own: Mapping[str, Array] | None = None) -> None:
@@ -64,6 +68,7 @@ def write_files(file: h5py.File, files: Files, own: Mapping[str, Array] | None =
         "status": files.status,
         "reason": files.reason,
         "beside": files.beside,
+        "without": files.without or [""] * len(files.path),
     }
     columns = {name: np.array(values, object) for name, values in texts.items()}
     columns["n_searched"] = np.array(files.n_searched, np.int64)
@@ -78,14 +83,26 @@ def read_files(file: h5py.File) -> Files:
     MalformedFile
         If it has none: it was written by an earlier version.
     """
-    if "files" not in file:
+    group = file.get("files", {})
+    if "without" not in group:
         raise MalformedFile(f"{file.filename} is of an earlier version: remove it, the next run makes it anew")
-    group = file["files"]
-    path, survey, program, status, reason, beside = (
-        hdf5.text(group[name][:]) for name in ("path", "survey", "program", "status", "reason", "beside")
+    path, survey, program, status, reason, beside, without = (
+        hdf5.text(group[name][:]) for name in ("path", "survey", "program", "status", "reason", "beside", "without")
     )
     kind = list(zip(survey, program, strict=True))
-    return Files(path, kind, status, reason, beside, group["n_searched"][:].tolist())
+    return Files(path, kind, status, reason, beside, group["n_searched"][:].tolist(), without)
+
+
+def kept_rows(file: h5py.File) -> Bools:
+    """Tell which rows of an extracted file are taken into the assembled file, (n,).
+
+    Raises
+    ------
+    MalformedFile
+        If it was written by an earlier version.
+    """
+    read_files(file)
+    return np.asarray(file["kept"][:]) if "kept" in file else np.ones(len(file["row"]), bool)
 
 
 def best(statuses: Collection[str]) -> str:
@@ -97,10 +114,12 @@ def lines_of(file: h5py.File, unit: Unit) -> dict[Kind, Line]:
     """Return what an extracted file says of each kind of file, as the journal does, but not what reading it took."""
     files = read_files(file)
     row, of_file = file["row"][:], file["file"][:]
+    kept = kept_rows(file)
     lines = {}
     for kind in dict.fromkeys(files.kind):
         numbers = [k for k, of in enumerate(files.kind) if of == kind]
-        rows = row[np.isin(of_file, numbers)]
+        own = np.isin(of_file, numbers)
+        rows = row[own & kept]
         lines[kind] = Line(
             0.0,
             unit,
@@ -109,6 +128,7 @@ def lines_of(file: h5py.File, unit: Unit) -> dict[Kind, Line]:
             n_searched=max(files.n_searched[k] for k in numbers),
             n_spectra=len(rows),
             rows=tuple(np.unique(rows).tolist()),
+            rows_empty=tuple(np.unique(row[own & ~kept]).tolist()),
             message=next((files.reason[k] for k in numbers if files.reason[k]), ""),
         )
     return lines
@@ -136,7 +156,8 @@ def listed(unit: Unit, path: Path) -> Listed:
         files = read_files(file)
         n_spectra = int(file["targets/n_spectra"][:].sum())
     read, absent, unreadable = (files.status.count(status) for status in ("read", "absent", "unreadable"))
-    return unit, n_spectra, read, absent, unreadable, files.beside.count("absent")
+    beside_absent, beside_unreadable = (files.beside.count(status) for status in ("absent", "unreadable"))
+    return unit, n_spectra, read, absent, unreadable, beside_absent, beside_unreadable
 
 
 def write_list(path: Path, lines: Sequence[Listed]) -> None:

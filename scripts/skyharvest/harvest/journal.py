@@ -10,6 +10,7 @@ torn or missing costs a reader a look into the extracted file.
 ``n_searched, n_spectra``       what was searched, as the coadd's fibers; spectra found (pairs with a CSV row)
 ``seconds, requests, bytes``    what reading it took; requests and bytes over the network, 0 for local files
 ``rows``                        CSV rows with a spectrum in this file, separated by spaces
+``rows_empty``                  CSV rows with a find without data (`Survey.empty`), ditto
 ``message``                     why the unit failed
 ==============================  ==============================================================================
 """
@@ -51,6 +52,7 @@ class Line:
     requests: int = 0
     bytes: int = 0
     rows: tuple[int, ...] = ()
+    rows_empty: tuple[int, ...] = ()
     message: str = ""
 
     @property
@@ -101,6 +103,7 @@ def _cells(line: Line) -> tuple[object, ...]:
         line.requests,
         line.bytes,
         " ".join(map(str, line.rows)),
+        " ".join(map(str, line.rows_empty)),
         message,
     )
 
@@ -182,7 +185,8 @@ def read_journal(path: Path) -> Read:
 def _parse(text: str) -> Line | None:
     try:
         cells = next(csv.reader([text]), [])
-        when, unit, survey, program, status, n_searched, n_spectra, seconds, requests, n_bytes, rows, message = cells
+        when, unit, survey, program, status, n_searched, n_spectra, seconds, requests, n_bytes, rows, *more = cells
+        rows_empty, message = more
         if status not in (*DONE, FAILED):
             return None
         return Line(
@@ -197,6 +201,7 @@ def _parse(text: str) -> Line | None:
             int(requests),
             int(n_bytes),
             tuple(map(int, rows.split())),
+            tuple(map(int, rows_empty.split())),
             message,
         )
     except (ValueError, csv.Error):

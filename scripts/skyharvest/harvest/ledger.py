@@ -1,11 +1,12 @@
-"""What became of every row of the CSV, each exactly once.
+"""What became of every row of the CSV, each exactly once. Of what is true of a row, the first counts.
 
 ====================  ==================================================================================
 ``matched``           at least one spectrum, or an image
+``no_spectrum``       DESI: a fiber is within the match radius, but it has no data, or is one of sky
+``coadd_unreadable``  one or more are there, but malformed on two readings; nothing was found in the others
 ``no_fiber``          at least one coadd was searched, none has a fiber within the match radius
-``no_spectrum``       at least one cube was searched, none has usable voxels around the position
+``no_spectrum``       HETDEX: at least one cube was searched, none has usable voxels around the position
 ``no_image``          its brick's images were read, none has data around the position
-``coadd_unreadable``  none could be searched; one or more are there, but malformed on two readings
 ``coadd_absent``      none could be searched: the release lists them, the archive has none of them
 ``not_selected``      the release lists coadds there, but none of those that the configuration selects
 ``not_covered``       no coadd of the release touches the row's match circle; no cube is near; it is in no brick
@@ -32,6 +33,7 @@ from skyharvest.core.arrays import Array, Bools, Floats, Ints
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import MalformedFile
+from skyharvest.core.words import counted
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import read_files
 from skyharvest.harvest.manifest import Manifest
@@ -63,6 +65,8 @@ class Ledger:
         CSV row without a fiber of its TARGETID → TARGETID of a fiber that it was probably rounded from.
     unreadable
         ``coadd`` (or ``cube``) and ``reason`` of each malformed one.
+    incomplete
+        ``coadd``, ``without`` and ``reason`` of each one that was read without some part.
     csv_sha256, config_hash, pixels
         Of the run: `skyharvest.harvest.manifest.Manifest`.
     """
@@ -79,6 +83,7 @@ class Ledger:
     unreadable: list[dict[str, str]] = field(default_factory=list)
     left_out: NotSelected = field(default_factory=NotSelected)
     rounded: dict[int, int] = field(default_factory=dict)
+    incomplete: list[dict[str, str]] = field(default_factory=list)
     csv_sha256: str = ""
     config_hash: str = ""
     pixels: dict[int, int] = field(default_factory=dict)
@@ -142,7 +147,8 @@ def account(
         config_hash=config_hash,
     )
     ledger.pix64[row] = accepted.column("pix64").to_numpy()
-    searched, absent, unreadable = (np.zeros(n, np.int64) for _ in range(3))
+    searched, absent, unreadable, empty = (np.zeros(n, np.int64) for _ in range(4))
+    torn = np.zeros(n, bool)
     for unit, planned in _by_unit(np.load(plan_targets, allow_pickle=False), survey):
         with hdf5.reading(survey.path(extracted, unit)) as file:
             of_targets = {key: values[:] for key, values in file["targets"].items()}
@@ -161,20 +167,34 @@ def account(
             rounded = of_targets["likely_targetid"]
             some = rounded != targetids.NONE
             ledger.rounded |= dict(zip(at[some].tolist(), rounded[some].tolist(), strict=True))
+        if survey.empty:
+            empty[at] += of_targets["n_empty"]
         for counter, status in ((searched, "read"), (absent, "absent"), (unreadable, "unreadable")):
             counter[at] += files.status.count(status)
+        # That a neighbour's file is unreadable leaves nothing open: most rows need none of it.
+        own = [
+            s for s, kind in zip(files.status, files.kind, strict=True) if survey.kind_columns or kind == survey.kind
+        ]
+        torn[at] |= "unreadable" in own
         ledger.files.update(files.status)
         for path, status, reason in zip(files.path, files.status, files.reason, strict=True):
             if status == "unreadable":
                 ledger.unreadable.append({survey.file: path, "reason": reason})
+        ledger.incomplete += [
+            {survey.file: path, "without": without, "reason": reason}
+            for path, without, reason in zip(files.path, files.without, files.reason, strict=True)
+            if without
+        ]
     ledger.rounded = {row: ledger.rounded[row] for row in sorted(ledger.rounded) if ledger.n_spectra[row] == 0}
     ledger.missing = absent + unreadable
     ledger.nearest_arcsec[np.isinf(ledger.nearest_arcsec)] = np.nan
 
     ledger.status[sorted(ledger.left_out.rows)] = "not_selected"
     ledger.status[absent > 0] = f"{survey.file}_absent"
-    ledger.status[unreadable > 0] = f"{survey.file}_unreadable"
     ledger.status[searched > 0] = survey.unmatched
+    ledger.status[torn] = f"{survey.file}_unreadable"
+    if survey.empty:
+        ledger.status[empty > 0] = survey.empty
     ledger.status[ledger.n_spectra > 0] = "matched"
     ledger.status[refused] = "rejected"
     _check_assembled(
@@ -247,7 +267,7 @@ def write_ledger(ledger: Ledger, path: Path) -> None:
 def summarise(ledger: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
     """Return the totals; those by status add up to the CSV's rows, which is asserted."""
     counts = Counter(ledger.status.tolist())
-    statuses, counted = ledger.survey.statuses, ledger.survey.files
+    statuses, files = ledger.survey.statuses, ledger.survey.files
     assert set(counts) <= set(statuses)
     assert sum(counts.values()) == len(ledger.status)
     rounded = {str(row): str(targetid) for row, targetid in ledger.rounded.items()}  # JSON's numbers are rounded, too
@@ -257,9 +277,11 @@ def summarise(ledger: Ledger, about: Mapping[str, Any]) -> dict[str, Any]:
         "rows": len(ledger.status),
         "status": {status: counts[status] for status in statuses},
         ledger.survey.product: int(ledger.n_spectra.sum()),
-        counted: {state: ledger.files[state] for state in ("read", "absent", "unreadable")},
+        files: {state: ledger.files[state] for state in ("read", "absent", "unreadable")},
         **{name: int(counts.sum()) for name, counts in ledger.more.items()},
-        f"unreadable_{counted}": ledger.unreadable,
+        "without": dict(Counter(part for bad in ledger.incomplete for part in bad["without"].split("; "))),
+        f"unreadable_{files}": ledger.unreadable,
+        f"incomplete_{files}": ledger.incomplete,
         **({"rounded_targetids": rounded} if rounded else {}),
         **({"not_selected": ledger.left_out.totals()} if ledger.survey.choices else {}),
     }
@@ -271,9 +293,14 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> None:
         temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def n_files(count: int, survey: Survey) -> str:
+    """Return a number of a survey's files, as the ledger counts them: ``1 coadd``, ``2 coadds``."""
+    return counted(count, survey.files.removesuffix("s"))
+
+
 def show(summary: Mapping[str, Any], survey: Survey) -> str:
     """Return the summary as the table that a run ends with."""
-    rows, file, counted = summary["rows"], survey.file, survey.files
+    rows, file, files = summary["rows"], survey.file, survey.files
     lines = [f"{summary['survey']:<18}{'rows':>9}{'share':>9}"]
     for status, count in summary["status"].items():
         lines.append(f"{status:<18}{count:>9,}{count / rows if rows else 0:>9.1%}")
@@ -281,9 +308,10 @@ def show(summary: Mapping[str, Any], survey: Survey) -> str:
         f"{'all CSV rows':<18}{rows:>9,}",
         "",
         f"{survey.product:<18}{summary[survey.product]:>9,}",
-        *(f"{f'{counted} {state}':<18}{count:>9,}" for state, count in summary[counted].items()),
+        *(f"{f'{files} {state}':<18}{count:>9,}" for state, count in summary[files].items()),
     ]
     lines += [f"{name:<18}{summary[name]:>9,}" for name in survey.more_columns if summary[name]]
-    for bad in summary[f"unreadable_{counted}"]:
+    lines += [f"read without {part}: {n_files(count, survey)}" for part, count in summary.get("without", {}).items()]
+    for bad in summary[f"unreadable_{files}"]:
         lines.append(f"unreadable: {bad[file]}: {bad['reason']}")
     return "\n".join([*lines, *remarks(summary)])

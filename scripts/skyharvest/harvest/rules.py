@@ -20,7 +20,7 @@ from skyharvest.harvest.survey import Survey
 
 R = TypeVar("R", bound=ArchivedRelease)
 
-LAYOUT = 3
+LAYOUT = 4
 """Number of the layout of extracted files: those of an earlier one are extracted anew."""
 
 

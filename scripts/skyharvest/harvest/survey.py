@@ -33,6 +33,9 @@ class Survey:
         What is harvested: ``spectra`` or ``images``.
     unmatched
         Status of a CSV row for which files were searched and nothing was found.
+    empty
+        Status of a CSV row for which something was found, but nothing with data; extracted files then have
+        ``targets/n_empty``. Empty where that is not told from finding nothing.
     near
         Column of the ledger, and of extracted files' ``targets``, that counts what is near a position.
     more_columns
@@ -78,6 +81,7 @@ class Survey:
     unit_columns: tuple[str, ...]
     group: Callable[[Unit], str]
     addresses: Callable[[Mapping[str, Any]], Addresses]
+    empty: str = ""
     more_columns: tuple[str, ...] = ()
     index: str = ""
     index_rule: str = ""
@@ -94,8 +98,9 @@ class Survey:
 
     @property
     def statuses(self) -> tuple[str, ...]:
-        """What can become of a CSV row, in the ledger's order."""
-        searched = ("matched", self.unmatched, f"{self.file}_unreadable", f"{self.file}_absent")
+        """What can become of a CSV row; what comes first counts. An unreadable file may hold what others lack."""
+        found = ("matched", self.empty) if self.empty else ("matched",)
+        searched = (*found, f"{self.file}_unreadable", self.unmatched, f"{self.file}_absent")
         return (*searched, *(("not_selected",) if self.choices else ()), "not_covered", "rejected")
 
     @property

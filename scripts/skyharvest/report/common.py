@@ -55,10 +55,10 @@ def warnings(harvest: Harvested) -> list[str]:
 
 
 def file_facts(harvest: Harvested) -> list[Fact]:
-    """Return how many of the archive's files were read, absent or unreadable."""
-    counted_files = harvest.survey.files
-    n = harvest.summary[counted_files]
-    return [(f"{counted_files} {state}", f"{n[state]:,}") for state in harvest.survey.report.file_states]
+    """Return how many of the archive's files were read, absent or unreadable, or read without some part."""
+    files, n = harvest.survey.files, harvest.summary[harvest.survey.files]
+    facts = [(f"{files} {state}", f"{n[state]:,}") for state in harvest.survey.report.file_states]
+    return facts + [(f"{files} without {part}", f"{k:,}") for part, k in harvest.summary.get("without", {}).items()]
 
 
 def steps_figure(harvest: Harvested) -> Drawing:

@@ -324,10 +324,14 @@ def _status_of_rows(plan: Array, done: Mapping[Unit, Sequence[Line]], survey: Su
     def with_file(status: str) -> Bools:
         return any_unit(any(line.status == status for line in done.get(unit, ())) for unit in units.tolist())
 
-    matched = [row for lines in done.values() for line in lines for row in line.rows]
-    status = np.full(len(rows), f"{survey.file}_absent", "U16")
-    status[with_file("unreadable")] = f"{survey.file}_unreadable"
+    lines = [line for of_unit in done.values() for line in of_unit]
+    matched = [row for line in lines for row in line.rows]
+    empty = [row for line in lines for row in line.rows_empty]
+    status = np.full(len(rows), f"{survey.file}_absent", f"U{max(map(len, (*survey.statuses, TO_DO)))}")
     status[with_file("read")] = survey.unmatched
+    status[with_file("unreadable")] = f"{survey.file}_unreadable"
+    if survey.empty:
+        status[np.isin(rows, np.array(empty, np.int64))] = survey.empty
     status[any_unit(unit not in done for unit in units.tolist())] = TO_DO
     status[np.isin(rows, np.array(matched, np.int64))] = "matched"
     return status

@@ -33,6 +33,7 @@ desi:
   targetid_radius_arcsec: 10.0
   forbidden_is_absent: false
   read_again: [unreadable]
+  sky_fibers: false
   spectra: {combine: true, lsf: true, arms: false, redshifts: true}
 hetdex:
   enabled: false

@@ -13,8 +13,9 @@ FILES = Files(
     kind=[BRICK, BRICK, NEIGHBOUR, NEIGHBOUR],
     status=["absent", "unreadable", "read", "absent"],
     reason=["not in the archive", "torn", "", "not in the archive"],
-    beside=["", "", "read", "absent"],
+    beside=["", "unreadable", "read", "absent"],
     n_searched=[7, 7, 7, 7],
+    without=["", "", "arm z; scores", ""],
 )
 
 
@@ -42,6 +43,13 @@ def test_a_kind_has_the_best_status_of_its_own_files_alone(path):
         BRICK: ("unreadable", (3,), 1, 7),
         NEIGHBOUR: ("read", (5,), 2, 7),
     }
+    with h5py.File(path, "r+") as file:
+        file["kept"] = [True, False, False]
+        lines = lines_of(file, "south_0100p050")
+    assert {kind: (line.rows, line.rows_empty, line.n_spectra) for kind, line in lines.items()} == {
+        BRICK: ((), (3,), 0),
+        NEIGHBOUR: ((5,), (5,), 1),
+    }
     assert lines[BRICK].message == "not in the archive"
     assert {(line.unit, line.survey, line.program) for line in lines.values()} == {
         ("south_0100p050", *kind) for kind in (BRICK, NEIGHBOUR)
@@ -49,7 +57,7 @@ def test_a_kind_has_the_best_status_of_its_own_files_alone(path):
 
 
 def test_the_list_counts_every_file_and_what_is_beside_it(path):
-    assert listed("u", path) == ("u", 3, 1, 2, 1, 1)
+    assert listed("u", path) == ("u", 3, 1, 2, 1, 1, 1)
 
 
 def test_a_file_is_kept_if_it_is_of_the_request_and_nothing_of_it_is_to_be_read_again(path):
@@ -58,6 +66,9 @@ def test_a_file_is_kept_if_it_is_of_the_request_and_nothing_of_it_is_to_be_read_
     assert not is_made(path, "abc", ("unreadable",))
     with h5py.File(path, "r+") as file:
         file["files/status"][:] = b"read"
+    assert not is_made(path, "abc", ("unreadable",)), "what is beside it counts, too"
+    with h5py.File(path, "r+") as file:
+        file["files/beside"][1] = b"incomplete"
     assert is_made(path, "abc", ("unreadable",))
     assert not is_made(path, "abc", ("absent",)), "what is beside it counts, too"
 

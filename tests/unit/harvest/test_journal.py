@@ -20,14 +20,15 @@ from skyharvest.archive.download import downloaded
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core.errors import HarvestError
 from skyharvest.harvest import journal, progress
+from skyharvest.harvest.extracted import lines_of
 from skyharvest.harvest.journal import COLUMNS, Journal, Line, read_journal
 from skyharvest.harvest.progress import Progress, jobs_at_once, progress_line, seconds_left
-from skyharvest.surveys.desi import extract
+from skyharvest.surveys.desi import selection
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
 from skyharvest.surveys.desi.wanted import Wanted
-from small_release import RELEASE, extract_batch, near, path_of, simulated, write
+from small_release import ARMS, RELEASE, extract_batch, near, path_of, simulated, write
 
 LINE = Line(1.8e9, 27247, "main", "dark", "read", 1500, 3, 1.25, 6, 4_200_000, (0, 17, 90210))
 FAILURE = Line(1.8e9, 27247, "", "", "failed", seconds=0.5, requests=2, bytes=99, message='HTTP 403, "no"')
@@ -123,6 +124,8 @@ def test_a_journal_that_cannot_be_written_is_only_a_warning(tmp_path, monkeypatc
 
 PIXELS = (27244, 27245)
 COADDS = {pix64: simulated(6, pix64=pix64, seed=pix64) for pix64 in PIXELS}
+for arm in ARMS:
+    COADDS[27245].ivar[arm][1] = 0
 HASTY = Patience(base_s=0.01)
 ASKED = {pix64: [path_of(coadd), RELEASE.coadd("main", "backup", pix64)] for pix64, coadd in COADDS.items()}
 
@@ -130,7 +133,7 @@ ASKED = {pix64: [path_of(coadd), RELEASE.coadd("main", "backup", pix64)] for pix
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
     """Two pixels with a dark coadd each, and a backup one that the archive does not have; three targets in each."""
-    monkeypatch.setattr(extract, "SECOND_READING_S", 0)
+    monkeypatch.setattr(selection, "SECOND_READING_S", 0)
     table = np.zeros(6, TARGET_DTYPE)
     for i, (pix64, k) in enumerate((pix64, k) for pix64 in PIXELS for k in range(3)):
         far = 0.3 if k < 2 else 2.0  # the third one is none of the fiber's
@@ -169,12 +172,16 @@ def test_a_batch_notes_what_it_found_and_what_the_server_sent(root, files):
     assert server.sent - not_found <= read.bytes <= server.sent
     for pix64 in PIXELS:
         dark, backup = (read.files[pix64, "main", program] for program in ("dark", "backup"))
-        assert (dark.status, dark.n_searched, dark.n_spectra, len(dark.rows)) == ("read", 6, 2, 2)
+        rows, empty = {27244: ((0, 10), ()), 27245: ((30,), (40,))}[pix64]
+        assert (dark.status, dark.n_searched, dark.n_spectra) == ("read", 6, len(rows))
+        assert (dark.rows, dark.rows_empty) == (rows, empty)
         assert (backup.status, backup.n_spectra, backup.rows) == ("absent", 0, ())
         assert 0 < dark.seconds < 60
         assert dark.bytes > 50 * backup.bytes
         with h5py.File(DESI.path(root / "extracted", pix64)) as file:
-            assert sorted(set(file["row"][:].tolist())) == list(dark.rows)
+            assert sorted(set(file["row"][:].tolist())) == [*rows, *empty]
+            line = lines_of(file, pix64)["main", "dark"]
+        assert replace(line, time=dark.time, seconds=dark.seconds, requests=dark.requests, bytes=dark.bytes) == dark
 
 
 def test_local_files_move_nothing(root):

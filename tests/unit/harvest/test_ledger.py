@@ -15,12 +15,12 @@ from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
 from skyharvest.harvest.manifest import Manifest, read_manifest
-from skyharvest.surveys.desi import extract as extracting
+from skyharvest.surveys.desi import selection
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from small_release import (
     ARCSEC,
+    ARMS,
     edge_between,
-    edit,
     harvest,
     inside,
     near,
@@ -41,7 +41,11 @@ EDGE = edge_between(READ, SIDE)
 FIBERS = [inside(READ, 3), inside(READ, 9), toward(READ, EDGE, 0.6)]
 FIBERS.append((FIBERS[0][0], FIBERS[0][1] + 2.5 * ARCSEC))
 COADD = simulated(4, pix64=READ, at=tuple(zip(*FIBERS, strict=True)), targetid=[40, 30, 20, 39628473202710581])
-BESIDE = simulated(1, pix64=SIDE, at=tuple([x] for x in toward(SIDE, EDGE, 0.75)), targetid=[50])
+EMPTY = inside(SIDE, 20)
+BESIDE = simulated(2, pix64=SIDE, at=tuple(zip(toward(SIDE, EDGE, 0.75), EMPTY, strict=True)), targetid=[50, 51])
+for arm in ARMS:
+    BESIDE.ivar[arm][BESIDE.sources.targetid == 51] = 0
+TORN = simulated(2, "bright", SIDE)
 ROWS = [
     (near(COADD, 0, 0.5), "matched", 1, 0.5, 2, READ, 1),  # the bright coadd is absent
     (inside(FREE, 7), "not_covered", 0, None, 0, FREE, 0),
@@ -56,6 +60,8 @@ ROWS = [
     (("", 1.0), "rejected", 0, None, 0, None, 0),
     (inside(ELSE, 7), "not_selected", 0, None, 0, ELSE, 0),
     (inside(ELSE, 9), "not_selected", 0, None, 0, ELSE, 0),
+    (inside(SIDE, 50), "coadd_unreadable", 0, None, 0, SIDE, 1),  # dark was searched, bright is torn
+    ((EMPTY[0], EMPTY[1] - 0.4 * ARCSEC), "no_spectrum", 0, 0.4, 1, SIDE, 1),  # ditto, and dark has nothing but a fiber
 ]
 TOLD = (
     "2 more rows are in special/dark (2), sv1/other (2): add special, sv1 to desi.surveys"
@@ -81,11 +87,12 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ledger")
     write(folder / "archive", COADD)
     write(folder / "archive", BESIDE)
-    bad = folder / "archive" / write(folder / "archive", simulated(2, pix64=BAD))
-    edit(bad, lambda hdus: hdus.pop("R_IVAR"))
+    for torn in (simulated(2, pix64=BAD), TORN):
+        path = folder / "archive" / write(folder / "archive", torn)
+        path.write_bytes(path.read_bytes()[:-300_000])
     write_list(folder / "archive", LISTED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extracting, "SECOND_READING_S", 0)
+        patch.setattr(selection, "SECOND_READING_S", 0)
         harvest(folder / "archive", write_csv(folder / "t.csv", [place for place, *_ in ROWS]), folder / "results")
     return folder / "results"
 
@@ -118,8 +125,9 @@ def test_every_row_is_there_once_with_what_became_of_it(finished, tmp_path):
     assert summary["rows"] == sum(summary["status"].values()) == len(ROWS)
     assert summary["status"] == {
         "matched": 3,
+        "no_spectrum": 1,
+        "coadd_unreadable": 2,
         "no_fiber": 3,
-        "coadd_unreadable": 1,
         "coadd_absent": 1,
         "not_selected": 2,
         "not_covered": 1,
@@ -131,14 +139,14 @@ def test_every_row_is_there_once_with_what_became_of_it(finished, tmp_path):
         "change": {"desi.surveys": ["special", "sv1"], "desi.programs": ["other"]},
     }
     assert summary["spectra"] == 4
-    assert summary["coadds"] == {"read": 2, "absent": 5, "unreadable": 1}
+    assert summary["coadds"] == {"read": 2, "absent": 4, "unreadable": 2}
+    torn = ["main/dark/272/27247/coadd-main-dark-27247.fits", "main/bright/272/27256/coadd-main-bright-27256.fits"]
     assert summary["unreadable_coadds"] == [
-        {
-            "coadd": "spectro/redux/demo/healpix/main/dark/272/27247/coadd-main-dark-27247.fits",
-            "reason": made.unreadable[0]["reason"],
-        }
+        {"coadd": f"spectro/redux/demo/healpix/{path}", "reason": bad["reason"]}
+        for path, bad in zip(torn, made.unreadable, strict=True)
     ]
-    assert "HDU R_IVAR is missing" in made.unreadable[0]["reason"]
+    assert all("it is truncated" in bad["reason"] for bad in made.unreadable)
+    assert (summary["without"], summary["incomplete_coadds"]) == ({}, [])
     write_summary(summary, tmp_path / "summary.json")
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
 
@@ -152,11 +160,11 @@ def test_the_programs_write_and_show_it(finished, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert (tmp_path / "desi" / "ledger.csv").read_text() == LEDGER
     words = [line.split() for line in shown.splitlines()]
-    assert ["no_fiber", "3", "23.1%"] in words
-    assert ["not_selected", "2", "15.4%"] in words
-    assert ["all", "CSV", "rows", "13"] in words
+    assert ["no_fiber", "3", "20.0%"] in words
+    assert ["not_selected", "2", "13.3%"] in words
+    assert ["all", "CSV", "rows", "15"] in words
     assert shown.splitlines()[-1] == TOLD
-    assert ["coadds", "absent", "5"] in words
+    assert ["coadds", "absent", "4"] in words
     assert "unreadable: spectro/redux/demo/healpix/main/dark/272/27247/coadd-main-dark-27247.fits: " in shown
     csv = hashlib.sha256((finished.parent / "t.csv").read_bytes()).hexdigest()
     pixels = {READ >> 4: 4, BAD >> 4: 0}
@@ -243,7 +251,7 @@ def tear_an_assembled_file(results):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lose_a_rejected_row, r"targets\.parquet and .*rejected\.csv together do not hold every one of 13 CSV"),
+        (lose_a_rejected_row, r"targets\.parquet and .*rejected\.csv together do not hold every one of 15 CSV"),
         (reject_an_accepted_row, "together do not hold every .* rows once: run `snakemake targets`"),
         (change_the_plan, r"272/27258\.hdf5 was made for another plan: remove it"),
         (extract_for_another_row, r"272/27247\.hdf5 was made for another plan"),

@@ -70,7 +70,7 @@ def write_ledger(root: Path, file: str, near: str, rows, counts: dict[str, int],
     header = f"row,status,n_{made},nearest_arcsec,{near},pix64,missing_{counted}"
     write_csv(root / "ledger.csv", header, [(i, s, n, d, n, p, m) for i, (s, n, d, p, m) in enumerate(rows)])
     nothing = {"coadd": "no_fiber", "cube": "no_spectrum", "brick": "no_image"}[file]
-    names = ("matched", nothing, f"{file}_unreadable", f"{file}_absent", "not_covered", "rejected")
+    names = ("matched", f"{file}_unreadable", nothing, f"{file}_absent", "not_covered", "rejected")
     summary = {
         "survey": root.name,
         "release": "demo",
@@ -78,6 +78,7 @@ def write_ledger(root: Path, file: str, near: str, rows, counts: dict[str, int],
         "status": {name: sum(row[0] == name for row in rows) for name in names},
         made: sum(row[1] for row in rows),
         counted: counts,
+        "without": {"arm z": 3} if file == "coadd" else {},
         f"unreadable_{counted}": list(unreadable),
     }
     (root / "summary.json").write_text(json.dumps(summary))

@@ -457,7 +457,7 @@ def test_rows_of_every_state_add_up_to_the_plan(tree):
 @pytest.fixture(scope="module")
 def harvested(tmp_path_factory) -> Path:
     """Real results of a small release; two targets lie where two pixels meet, one coadd is missing, one is torn."""
-    from small_release import harvest, inside, near, path_of, simulated, write, write_list
+    from small_release import ARMS, harvest, inside, near, path_of, simulated, write, write_list
 
     root = tmp_path_factory.mktemp("harvested")
     release, results = root / "archive", root / "results"
@@ -467,6 +467,8 @@ def harvested(tmp_path_factory) -> Path:
         at = np.array([inside(pix64, number) for number in (5, 20, 40)]).T
         for kind in ("dark", "bright"):
             coadd = simulated(3, kind, pix64, seed=k, at=at)
+            for arm in ARMS:
+                coadd.ivar[arm][1] *= kind == "bright"  # no data in the others
             made.append(coadd)
             if (pix64, kind) != (27246, "bright"):
                 write(release, coadd)

@@ -30,6 +30,7 @@ SURVEY = Survey(
     files="coadds",
     product="spectra",
     unmatched="no_fiber",
+    empty="no_spectrum",
     near="n_within_report_radius",
     by_radius=True,
     unit_columns=("pix64",),

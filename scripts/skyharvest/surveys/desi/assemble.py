@@ -6,7 +6,8 @@ belongs to row i of the other):
 =========================================  ====================================================================
 ``/desi/targetid, ra, dec``                of the fiber (TARGET_RA, TARGET_DEC), degrees
 ``/desi/survey, program, pix64``           the coadd that the spectrum is from
-``/desi/separation_arcsec, primary``       distance to the CSV's position; DESI's choice among a CSV row's spectra
+``/desi/separation_arcsec, primary``       distance to the CSV's position; DESI's choice among the spectra of the object
+                                           nearest to it
 ``/desi/z, zerr, zwarn, spectype, subtype, deltachi2``  redrock's; zwarn -1 and z NaN where the archive has no redrock
 ``/desi/<fibermap and scores column>``     every column of FIBERMAP and SCORES in lower case, but for names of this list
 ``/desi/spectrum_lambda``                  (7781,) float64 Å, vacuum, 0.8 Å
@@ -20,6 +21,7 @@ belongs to row i of the other):
 A pixel whose targets matched nothing has the same datasets with n = 0.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,10 +35,24 @@ from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
+from skyharvest.harvest.extracted import kept_rows
 from skyharvest.surveys.desi.shown import ARMS
-from skyharvest.surveys.desi.spectra import COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
+from skyharvest.surveys.desi.spectra import (
+    COMBINED_WAVE,
+    Arm,
+    arms_of_files,
+    combine_cameras,
+    has_no_data,
+    is_farther,
+    is_sky,
+    lsf_sigma,
+    primary,
+    stack_what_fits,
+)
 from skyharvest.targets.csv_columns import write_csv_columns
 from skyharvest.targets.settings import Targets
+
+log = logging.getLogger(__name__)
 
 BATCH_ROWS = 64  # spectra combined at once: about 100 MB of float64 work space
 REDSHIFT_TYPES = {"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "SPECTYPE": "S6", "SUBTYPE": "S20", "DELTACHI2": "f8"}
@@ -68,12 +84,15 @@ class PixelRows:
         Rows of the extracted file.
     place : (k,) int64
         Their rows in the assembled file.
+    arms
+        Of each of its files, the arms that it has.
     """
 
     file: h5py.File
     take: Ints
     row: Ints
     place: Ints
+    arms: list[list[str]]
 
 
 def assemble(
@@ -117,8 +136,8 @@ def _pieces(files: Sequence[h5py.File], rows: Ints) -> list[PixelRows]:
     pieces = []
     for file in files:
         row = file["row"][:]
-        take = np.flatnonzero(np.isin(row, rows))
-        pieces.append(PixelRows(file, take, row[take], np.zeros(0, np.int64)))
+        take = np.flatnonzero(kept_rows(file) & np.isin(row, rows))
+        pieces.append(PixelRows(file, take, row[take], np.zeros(0, np.int64), arms_of_files(file)))
     # By CSV row; within it in the order of the files and of their rows.
     order = np.argsort(np.concatenate([piece.row for piece in pieces]), kind="stable")
     place = np.empty(len(order), np.int64)
@@ -138,7 +157,9 @@ def _gather(pieces: Sequence[PixelRows], group: str) -> dict[str, Array]:
     with_rows = [(t, len(p.take)) for p, t in zip(having, tables, strict=True) if len(p.take)]
     if not with_rows:
         return tables[0] if tables else {}
-    stacked = stack_columns([t for t, _ in with_rows], [n for _, n in with_rows])
+    stacked, misfits = stack_what_fits([t for t, _ in with_rows], [n for _, n in with_rows])
+    for _, name in misfits:
+        log.warning("column %s of %s has another shape or type in some pixels: it is left out there", name, group)
     place = np.concatenate([piece.place for piece in having if len(piece.take)])
     assert np.array_equal(np.sort(place), np.arange(len(place)))
     order = np.argsort(place)
@@ -172,7 +193,11 @@ def _write_columns(desi: h5py.Group, pieces: Sequence[PixelRows], csv_row: Ints,
         hdf5.write_column(desi, name, values)
     hdf5.write_column(desi, "separation_arcsec", separation, unit="arcsec")
     zwarn = redrock["ZWARN"] if layout.redshifts else None
-    hdf5.write_column(desi, "primary", primary(csv_row, zwarn, scores.get("TSNR2_LRG")))
+    sky = is_sky(fibermap.get("OBJTYPE"), n)
+    ra, dec = core["TARGET_RA"], core["TARGET_DEC"]
+    farther = is_farther(csv_row, separation, ra, dec, core["TARGETID"], but=sky | has_no_data(zwarn, n))
+    best = primary(csv_row, zwarn, scores.get("TSNR2_LRG"), farther=farther, never=sky)
+    hdf5.write_column(desi, "primary", best)
     if layout.redshifts:
         hdf5.write_table(desi, {name.lower(): values for name, values in redrock.items()})
     more: dict[str, Array] = {}
@@ -215,12 +240,19 @@ def _coadd_columns(pieces: Sequence[PixelRows]) -> dict[str, Array]:
     return {name: _at_places(pieces, of(name), dtype) for name, dtype in types.items()}
 
 
-def _batches(pieces: Sequence[PixelRows], *, resolution: bool) -> Iterator[tuple[Ints, dict[str, Arm]]]:
-    """Yield the native spectra, some rows at a time, with their places (rising) in the assembled file."""
+def _batches(pieces: Sequence[PixelRows], *, resolution: bool) -> Iterator[tuple[Ints, dict[str, Arm], list[str]]]:
+    """Yield the native spectra, some rows at a time, with their places (rising) in the assembled file, and their arms.
+
+    The rows of a batch have the same arms; the others are blank.
+    """
     for piece in pieces:
-        for start in range(0, len(piece.take), BATCH_ROWS):
-            take = piece.take[start : start + BATCH_ROWS]
-            place = piece.place[start : start + BATCH_ROWS]
+        of_file = piece.file["file"][:][piece.take]
+        batches = []
+        for there in sorted({tuple(piece.arms[k]) for k in of_file}):
+            chosen = np.flatnonzero(np.isin(of_file, [k for k, arms in enumerate(piece.arms) if tuple(arms) == there]))
+            batches += [(chosen[start : start + BATCH_ROWS], there) for start in range(0, len(chosen), BATCH_ROWS)]
+        for batch, there in batches:
+            take, place = piece.take[batch], piece.place[batch]
             by = np.argsort(place)
             arms = {}
             for arm in ARMS:
@@ -233,7 +265,7 @@ def _batches(pieces: Sequence[PixelRows], *, resolution: bool) -> Iterator[tuple
                 kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
                 # HDF5 reads increasing selections only; duplicates (one fiber, two CSV rows) are separate rows.
                 arms[arm] = Arm(group["wavelength"][:], **{kind: group[kind][take][by] for kind in kinds})
-            yield place[by], arms
+            yield place[by], arms, list(there)
 
 
 def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout: Layout) -> None:
@@ -241,7 +273,7 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
         return
     # Where nothing matched, files tell the arms' shapes all the same, if a coadd was read at all.
     files = [piece.file for piece in pieces if len(piece.take)]
-    _check_grids(files)
+    _check_grids(pieces)
     files = files or [piece.file for piece in pieces if ARMS[0] in piece.file]
     datasets: dict[str, h5py.Dataset] = {}
     if layout.combine:
@@ -259,14 +291,14 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
             datasets[name] = hdf5.spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
     if layout.arms and files:
         datasets |= _arm_datasets(desi, files, n, resolution=layout.lsf)
-    for place, arms in _batches(pieces, resolution=layout.lsf):
+    for place, arms, there in _batches(pieces, resolution=layout.lsf):
         if layout.combine:
-            _, flux, ivar, mask = combine_cameras(arms)
+            _, flux, ivar, mask = combine_cameras(arms, there)
             datasets["spectrum_flux"][place] = flux.astype(np.float32)
             datasets["spectrum_ivar"][place] = ivar.astype(np.float32)
             datasets["spectrum_mask"][place] = mask
             if layout.lsf:
-                datasets["spectrum_lsf_sigma"][place] = lsf_sigma(arms)
+                datasets["spectrum_lsf_sigma"][place] = lsf_sigma(arms, there)
         if layout.arms:
             for arm, native in arms.items():
                 for kind in ("flux", "ivar", "mask"):
@@ -277,9 +309,10 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
                     dataset[place, pad : pad + n_diagonals] = native.resolution
 
 
-def _check_grids(files: Sequence[h5py.File]) -> None:
-    for file in files:
-        for arm in ARMS:
+def _check_grids(pieces: Sequence[PixelRows]) -> None:
+    for arm in ARMS:
+        files = [piece.file for piece in pieces if len(piece.take) and any(arm in arms for arms in piece.arms)]
+        for file in files:
             if not np.array_equal(file[arm]["wavelength"][:], files[0][arm]["wavelength"][:]):
                 raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {files[0].filename}")
 

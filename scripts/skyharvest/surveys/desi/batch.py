@@ -12,8 +12,9 @@ import numpy as np
 from skyharvest.archive.archive import Archive, Cost
 from skyharvest.harvest.journal import Line
 from skyharvest.surveys.desi.about import SURVEY
-from skyharvest.surveys.desi.extract import Selection, extract
+from skyharvest.surveys.desi.extract import extract
 from skyharvest.surveys.desi.release import CoaddFile, Release
+from skyharvest.surveys.desi.selection import Selection
 from skyharvest.surveys.desi.wanted import Positions, Wanted
 
 
@@ -74,7 +75,10 @@ def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wante
     now = time.time()
     lines = []
     for k, chosen in enumerate(selections):
-        rows = wanted.targets.row[np.unique(chosen.target)].tolist() if wanted.targets else []
+        rows, rows_empty = (
+            wanted.targets.row[np.unique(chosen.target[of])].tolist() if wanted.targets else []
+            for of in (chosen.kept, ~chosen.kept)
+        )
         lines.append(
             Line(
                 now,
@@ -83,11 +87,12 @@ def journal_lines(pix64: int, selections: Sequence[Selection], cost: Cost, wante
                 chosen.file.program,
                 chosen.status,
                 n_searched=chosen.n_fibers,
-                n_spectra=len(chosen.fiber),
+                n_spectra=int(chosen.kept.sum()),
                 seconds=own[k].seconds + share[k] * seconds,
                 requests=own[k].requests + requests[k],
                 bytes=own[k].bytes + n_bytes[k],
                 rows=tuple(rows),
+                rows_empty=tuple(rows_empty),
             )
         )
     return lines

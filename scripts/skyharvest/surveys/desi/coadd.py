@@ -18,8 +18,9 @@ from skyharvest.formats.byte_source import Range, Source
 from skyharvest.formats.fits_file import FIRST_READ, FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.fits_header import BLOCK
+from skyharvest.surveys.desi.by_targetid import ByTargetid, blank
 from skyharvest.surveys.desi.shown import ARMS
-from skyharvest.surveys.desi.spectra import COMBINED_WAVE, N_COMBINED, WAVE_TOLERANCE, Arm
+from skyharvest.surveys.desi.spectra import COMBINED_WAVE, N_COMBINED, NODATA, WAVE_TOLERANCE, Arm
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -31,7 +32,9 @@ REDSHIFTS = {
     **{"SPECTYPE": "S", "SUBTYPE": "S", "DELTACHI2": "f"},
 }
 N_PIXELS = {"b": 2751, "r": 2326, "z": 2881}
+FIRST_WAVE = {"b": 3600.0, "r": 5760.0, "z": 7520.0}  # Å
 N_DIAGONALS = 11
+NOTHING = {"flux": np.nan, "ivar": 0, "mask": NODATA}  # of an arm that is not there
 IMAGES = [(arm, kind) for arm in ARMS for kind in ("wavelength", "flux", "ivar", "mask", "resolution")]
 SCORES_BYTES = 190  # of a row, about
 REDSHIFTS_BYTES = 190  # ditto
@@ -62,8 +65,16 @@ def guess_layout(hdus: Sequence[HDU], position: int) -> list[Range]:
     return [*ranges, (position, position + 4 * BLOCK + SCORES_BYTES * n)]
 
 
+def arm_grid(arm: str) -> Floats:
+    """Return the wavelengths (npix,), Å, that DESI's files have for an arm, to the last bit."""
+    first, n = FIRST_WAVE[arm], N_PIXELS[arm]
+    return np.arange(first, first + 0.8 * (n - 0.5), 0.8)
+
+
 class Coadd:
     """One coadd file: checked when opened, then read by rows.
+
+    What it may lack, as long as one arm is there, is in ``lacks``; all else that is missing or torn is an error.
 
     Parameters
     ----------
@@ -74,11 +85,20 @@ class Coadd:
     positions
         Whether FIBERMAP must have TARGET_RA and TARGET_DEC.
 
+    Attributes
+    ----------
+    arms
+        Those that have a wavelength, flux, ivar and mask.
+    lacks
+        Part → why it is not read: ``arm z`` (its HDUs are not in the file), ``resolution z``, ``scores``.
+    is_torn
+        Whether the file breaks off, or is not FITS any more, behind all that is read but SCORES.
+
     Raises
     ------
     MalformedFile
-        If an arm, an image or a FIBERMAP coordinate is missing, or the arrays disagree in length. The message names
-        file, HDU and column.
+        If there is no arm, a FIBERMAP coordinate is missing, or the arrays disagree in length. The message names file,
+        HDU and column.
     """
 
     def __init__(self, source: Source, *, resolution: bool = True, positions: bool = True) -> None:
@@ -93,14 +113,36 @@ class Coadd:
         self.fibermap_hdu.check_scalars(needed)
         self.n_rows = self.fibermap_hdu.n_rows
         self.kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
-        self.n_diagonals = {arm: self._check_arm(arm) for arm in ARMS}
+        self.lacks: dict[str, str] = {}
+        self.is_torn = False
+        self.arms = [arm for arm in ARMS if self._has("wavelength", *self.kinds[:3], arm=arm, part=f"arm {arm}")]
+        if not self.arms:
+            raise MalformedFile("; ".join(self.lacks.values()))
+        self.n_diagonals = {arm: self._check_arm(arm) for arm in self.arms}
+        if self.lacks and (self._breaks_off() or "SCORES" not in self.fits):
+            # SCORES are last: without them, too, it is not an arm that is missing, but the end of the file.
+            raise MalformedFile(f"{'; '.join(self.lacks.values())}: it is truncated")
+
+    def _breaks_off(self) -> bool:
+        """Tell whether the file ends in the padding of its last HDU."""
+        return self.fits.hdus[-1].stop > self.fits.source.size()
+
+    def _has(self, *kinds: str, arm: str, part: str) -> bool:
+        """Tell whether these images of an arm are there; where the file is torn before them, raise."""
+        missing = [name for kind in kinds if (name := f"{arm}_{kind}".upper()) not in self.fits]
+        if missing:
+            word = "HDUs" if len(missing) > 1 else "HDU"
+            there = ", ".join(hdu.name for hdu in self.fits.hdus)
+            self.lacks[part] = f"{self.name}: {word} {', '.join(missing)} missing; found {there}"
+        return not missing
 
     def _check_arm(self, arm: str) -> int:
         grid = self._image(arm, "wavelength")
         _check_axes(grid, 1)
         if grid.n_rows > N_COMBINED:
             raise MalformedFile(f"{grid}: has {grid.n_rows} pixels, expected at most {N_COMBINED}")
-        for kind in self.kinds:
+        resolved = "resolution" in self.kinds and self._has("resolution", arm=arm, part=f"resolution {arm}")
+        for kind in self.kinds if resolved else self.kinds[:3]:
             hdu = self._image(arm, kind)
             _check_axes(hdu, 3 if kind == "resolution" else 2)
             if hdu.n_rows != self.n_rows:
@@ -109,66 +151,95 @@ class Coadd:
                 raise MalformedFile(f"{hdu}: has {hdu.shape[-1]} pixels, {grid.name} has {grid.n_rows}")
             if self.dtype(arm, kind).kind not in ("iu" if kind == "mask" else "f"):
                 raise MalformedFile(f"{hdu}: holds {self.dtype(arm, kind)}: no {kind}")
-        return self._image(arm, "resolution").shape[1] if "resolution" in self.kinds else 0
+        return self._image(arm, "resolution").shape[1] if resolved else 0
 
     def _image(self, arm: str, kind: str) -> HDU:
         return self.fits[f"{arm}_{kind}".upper()]
 
     def dtype(self, arm: str, kind: str) -> np.dtype[Any]:
-        """Return the native dtype of an image, such as uint32 for a mask with BZERO = 2³¹."""
-        return self._image(arm, kind).image(b"").dtype
+        """Return the native dtype of an image, such as uint32 for a mask with BZERO = 2³¹; if need be another arm's."""
+        for each in (arm, *self.arms):
+            if each in self.arms and f"{each}_{kind}".upper() in self.fits:
+                return self._image(each, kind).image(b"").dtype
+        return np.dtype(np.float32)
 
-    def small_tables(self) -> tuple[dict[str, Array], dict[str, Array], dict[str, Floats]]:
+    def small_tables(self) -> tuple[dict[str, Array], ByTargetid, dict[str, Floats]]:
         """Read FIBERMAP, SCORES and the wavelength grids, which are needed to choose rows.
 
         Returns
         -------
-        fibermap, scores
-            Column name → array of length ``n_rows``; scores are in FIBERMAP's order, and TARGETID alone without
-            SCORES in the file.
+        fibermap
+            Column name → array of length ``n_rows``.
+        scores
+            To be taken by FIBERMAP's rows.
         wavelength
-            Arm → (npix,) float64 Å.
+            Arm that is there → (npix,) float64 Å.
 
         Raises
         ------
         MalformedFile
-            If a TARGETID occurs twice, SCORES lacks one, or a wavelength grid is not on DESI's common grid.
+            If a wavelength grid is not on DESI's common grid.
         """
-        grids = [self._image(arm, "wavelength") for arm in ARMS]
+        grids = [self._image(arm, "wavelength") for arm in self.arms]
         wanted: list[tuple[HDU, None]] = [(self.fibermap_hdu, None), *((grid, None) for grid in grids)]
-        if "SCORES" in self.fits:
-            wanted.append((self.fits["SCORES"], None))
+        scores_hdu = self._scores_hdu()
+        if scores_hdu is not None:
+            wanted.append((scores_hdu, None))
         fibermap_bytes, *grid_bytes = self.fits.read(wanted)
         self.fits.source.forget()
         fibermap = self.fibermap_hdu.table(fibermap_bytes)
-        targetid = fibermap["TARGETID"]
-        align(targetid, targetid, f"{self.fibermap_hdu}")
-        scores = {"TARGETID": targetid}
-        if "SCORES" in self.fits:
-            hdu = self.fits["SCORES"]
-            scores = hdu.table(grid_bytes.pop())
-            hdu.check_scalars({"TARGETID": "iu"})
-            order = align(targetid, scores["TARGETID"], f"{hdu}")
-            scores = {name: values[order] for name, values in scores.items()}
+        scores = {"TARGETID": fibermap["TARGETID"]}
+        if scores_hdu is not None:
+            try:
+                scores = scores_hdu.table(grid_bytes.pop())
+                scores_hdu.check_scalars({"TARGETID": "iu"})
+            except MalformedFile as error:
+                self.lacks["scores"] = str(error)
+                scores = {"TARGETID": fibermap["TARGETID"]}
         wavelength = {}
-        for arm, hdu, data in zip(ARMS, grids, grid_bytes, strict=True):
+        for arm, hdu, data in zip(self.arms, grids, grid_bytes, strict=True):
             wave = hdu.image(data).astype(np.float64)
             if not _on_common_grid(wave):
                 raise MalformedFile(f"{hdu}: the wavelengths are not on DESI's common grid of 0.8 Å from 3600 Å")
             wavelength[arm] = wave
-        return fibermap, scores, wavelength
+        return fibermap, ByTargetid(scores, fibermap["TARGETID"], f"{scores_hdu}", by_place=True), wavelength
+
+    def _scores_hdu(self) -> HDU | None:
+        try:
+            if "SCORES" in self.fits:
+                return self.fits["SCORES"]
+            self.is_torn = self._breaks_off()
+            self.lacks["scores"] = f"{self.name}: HDU SCORES is missing"
+        except MalformedFile as error:  # all that is needed stands before what is torn
+            self.is_torn = True
+            self.lacks["scores"] = str(error)
+        return None
 
     def read_arms(self, rows: Sequence[int] | Ints, wavelength: Mapping[str, Floats]) -> dict[str, Arm]:
-        """Read the spectra of some rows of FIBERMAP, which may repeat; ``wavelength`` is from `small_tables`.
+        """Read the spectra of some rows of FIBERMAP, which may repeat.
 
-        Returns arm name → `Arm` of ``len(rows)`` rows, bit for bit as in the file, in native byte order.
+        Parameters
+        ----------
+        wavelength
+            Of all three arms: those of `small_tables`, and for an arm that is not there those that it shall have.
+
+        Returns
+        -------
+        dict
+            Arm name → `Arm` of ``len(rows)`` rows, bit for bit as in the file, in native byte order. Where the file
+            has no such arm flux is NaN, ivar 0 and the mask `NODATA`; a resolution that it has not is None.
         """
-        hdus = [self._image(arm, kind) for arm in ARMS for kind in self.kinds]
-        data = iter(self.fits.read([(hdu, rows) for hdu in hdus]))
+        there = [(arm, kind) for arm in self.arms for kind in self.kinds]
+        there = [(arm, kind) for arm, kind in there if kind != "resolution" or self.n_diagonals[arm]]
+        read = self.fits.read([(self._image(arm, kind), rows) for arm, kind in there])
+        images = {key: self._image(*key).image(data) for key, data in zip(there, read, strict=True)}
         arms = {}
         for arm in ARMS:
-            images = {kind: self._image(arm, kind).image(next(data)) for kind in self.kinds}
-            arms[arm] = Arm(wavelength[arm], **images)
+            of_arm = {kind: image for (each, kind), image in images.items() if each == arm}
+            for kind, nothing in NOTHING.items():
+                if kind not in of_arm:
+                    of_arm[kind] = np.full((len(rows), len(wavelength[arm])), nothing, self.dtype(arm, kind))
+            arms[arm] = Arm(wavelength[arm], **of_arm)
         return arms
 
 
@@ -187,54 +258,39 @@ def _on_common_grid(wave: Floats) -> bool:
     return len(common) == len(wave) and bool((np.abs(wave - common) <= WAVE_TOLERANCE).all())
 
 
-def read_redshifts(source: Source, targetid: Ints, n_rows: int = 0) -> dict[str, Array]:
-    """Read REDSHIFTS of a redrock file, in the order of ``targetid``.
+def read_redshifts(source: Source, targetid: Ints) -> tuple[ByTargetid, str]:
+    """Read REDSHIFTS of a redrock file.
 
     Parameters
     ----------
     source
         The file. Not closed.
     targetid : (n,) int64
-        Targets.
-    n_rows
-        Probable number of rows of the table (that of the coadd), to read it in one round trip.
+        Of the coadd's fibers, all of them: the table probably has as many rows, and is then read in one round trip.
 
     Returns
     -------
-    dict
-        Every column of REDSHIFTS, each of length ``len(targetid)``.
+    table
+        Every column of REDSHIFTS, and those of `REDSHIFTS` that it lacks, as if they were not known.
+    problem
+        Which it lacks; empty if none.
 
     Raises
     ------
     MalformedFile
-        If a TARGETID is missing or occurs twice.
+        If the file is torn, or the table lacks TARGETID, or a column has another type.
     """
-    fits = FitsFile(source, first_read=6 * BLOCK + REDSHIFTS_BYTES * n_rows if n_rows else FIRST_READ)
+    n = len(targetid)
+    fits = FitsFile(source, first_read=6 * BLOCK + REDSHIFTS_BYTES * n if n else FIRST_READ)
     hdu = fits["REDSHIFTS"]
-    hdu.check_scalars(REDSHIFTS)
+    there = hdu.columns if hdu.is_table else {}
+    hdu.check_scalars({name: kinds for name, kinds in REDSHIFTS.items() if name in there or name == "TARGETID"})
     table = hdu.table(fits.read([(hdu, None)])[0])
-    order = align(targetid, table["TARGETID"], f"{hdu}")
-    return {name: values[order] for name, values in table.items()}
-
-
-def align(wanted: Ints, available: Ints, where: str) -> Ints:
-    """Return for each wanted TARGETID its index in ``available``.
-
-    Raises
-    ------
-    MalformedFile
-        If one is missing, or occurs twice in ``available``. ``where`` names the table in the message.
-    """
-    order = np.argsort(available, kind="stable")
-    ordered = available[order]
-    first = np.searchsorted(ordered, wanted, "left")
-    count = np.searchsorted(ordered, wanted, "right") - first
-    for wrong, problem in ((count == 0, "is missing"), (count > 1, "is there more than once")):
-        if wrong.any():
-            raise MalformedFile(
-                f"{where}, column TARGETID: {wanted[wrong][0]} {problem} ({wrong.sum()} of {len(wanted)} targets): "
-                "rows cannot be aligned"
-            )
-    index = order[first]
-    assert np.array_equal(available[index], wanted)
-    return index
+    missing = [name for name in REDSHIFTS if name not in table]
+    for name in missing:
+        table[name] = blank(name, hdu.n_rows)
+    if table["ZWARN"].dtype.kind == "u":
+        table["ZWARN"] = table["ZWARN"].astype(np.int64)  # -1 has to go in
+    word = "columns" if len(missing) > 1 else "column"
+    problem = f"{hdu}: {word} {', '.join(missing)} missing; found {', '.join(there)}" if missing else ""
+    return ByTargetid(table, targetid, f"{hdu}"), problem

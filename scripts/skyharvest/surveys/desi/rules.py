@@ -63,6 +63,7 @@ class Harvest(rules.Harvest[Release]):
             no_resolution=not spectra["lsf"],
             no_redshifts=not spectra["redshifts"],
             targetid_radius=self.targetid_radius,
+            sky_fibers=self.section["sky_fibers"],
         )
 
     @property

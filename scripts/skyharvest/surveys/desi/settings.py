@@ -106,6 +106,11 @@ class Settings:
         "takes what was found as final.",
         outcome=False,
     )
+    sky_fibers: Switch = setting(
+        False,
+        "Whether spectra of sky fibers are kept. Without it, a row of the CSV with no other fiber within the radius is "
+        "no_spectrum, as one whose fibers have no data.",
+    )
     spectra: Spectra = subsection(Spectra)
 
 

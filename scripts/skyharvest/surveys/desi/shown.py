@@ -5,7 +5,10 @@ from skyharvest.harvest.shown import BrowserDescription, ReaderDescription, Repo
 ARMS = ("b", "r", "z")
 
 REPORT = ReportDescription(
-    words={"no_fiber": "no fiber within the match radius"},
+    words={
+        "no_fiber": "no fiber within the match radius",
+        "no_spectrum": "only fibers without data, or of sky, within the match radius",
+    },
     nearest="fiber",
     facts=("programs", "files", "warned"),
     figures=("steps", "sky", "separations", "redshifts", "signal", "pixels"),

@@ -4,22 +4,32 @@ Units: wavelength Å (vacuum), flux 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹, ivar 
 ``specmask`` (0 = good).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
 from skyharvest.core.errors import MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.sky.matching import separation_deg
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 WAVE_TOLERANCE = 1e-4  # Å: desispec.coaddition.coadd_cameras
 N_COMBINED = 7781
 COMBINED_WAVE: Floats = 3600.0 + 0.8 * np.arange(N_COMBINED, dtype=np.float64)
 """(7781,) float64 Å, vacuum: the grid that the three arms share."""
+NODATA = 1 << 8
+"""Bit of desispec's ``specmask``: no data exists."""
+ZWARN_NODATA = 1 << 9
+"""Bit of redrock's ZWARN: no data for this fiber."""
+SAME_OBJECT_ARCSEC = 0.5
+"""Fibers so near to each other are on one object, whatever their TARGETIDs."""
 
 
 @dataclass
@@ -43,7 +53,9 @@ class Arm:
     resolution: Array | None = None
 
 
-def combine_cameras(arms: Mapping[str, Arm]) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int32]]:
+def combine_cameras(
+    arms: Mapping[str, Arm], there: Collection[str] | None = None
+) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int32]]:
     """Combine the arms into one spectrum on their common grid.
 
     Where two arms overlap: the inverse-variance weighted mean, and the OR of their masks; elsewhere a copy. Where the
@@ -54,19 +66,23 @@ def combine_cameras(arms: Mapping[str, Arm]) -> tuple[Floats, Floats, Floats, np
     ----------
     arms
         Arm name → `Arm`, all with the same n rows.
+    there
+        The arms that have data; by default all. Of the others only the wavelengths count.
 
     Returns
     -------
     wave : (nwave,) float64, Å
     flux, ivar : (n, nwave) float64
+        NaN and 0 where no arm is there.
     mask : (n, nwave) int32
+        `NODATA` where no arm is there.
     """
-    ordered = sorted(arms.values(), key=lambda arm: float(np.mean(arm.wavelength)))
-    wave, places, overlaps = _common_grid([arm.wavelength for arm in ordered])
-    n = len(ordered[0].flux)
+    wave, ordered, n_arms = _common_grid(arms, there)
+    overlaps = n_arms > 1
+    n = len(next(iter(arms.values())).flux)
     flux, ivar = np.zeros((n, len(wave))), np.zeros((n, len(wave)))
     mask = np.zeros((n, len(wave)), np.int32)
-    for arm, place in zip(ordered, places, strict=True):
+    for arm, place in ordered:
         both = overlaps[place]
         arm_flux, arm_ivar = arm.flux.astype(np.float64), arm.ivar.astype(np.float64)
         # Outside the overlaps flux is kept even where ivar is 0.
@@ -76,27 +92,36 @@ def combine_cameras(arms: Mapping[str, Arm]) -> tuple[Floats, Floats, Floats, np
     weight = ivar[:, overlaps]
     flux[:, overlaps] /= weight + (weight == 0)
     mask[ivar > 0] = 0
+    flux[:, n_arms == 0] = np.nan
+    mask[:, n_arms == 0] = NODATA
     return wave, flux, ivar, mask
 
 
-def _common_grid(waves: Sequence[Floats]) -> tuple[Floats, list[slice], npt.NDArray[np.bool_]]:
-    """Return the union of the arms' grids, each arm's slice of it, and which of its pixels two arms share."""
-    wave = waves[0]
-    for more in waves[1:]:
-        wave = np.append(wave, more[more > wave[-1] + WAVE_TOLERANCE])
-    places = []
-    n_arms = np.zeros(len(wave), int)
-    for arm_wave in waves:
-        start = int(np.argmin(np.abs(wave - arm_wave[0])))
-        place = slice(start, start + len(arm_wave))
-        if len(wave[place]) != len(arm_wave) or np.abs(wave[place] - arm_wave).max() > WAVE_TOLERANCE:
+def _common_grid(
+    arms: Mapping[str, Arm], there: Collection[str] | None
+) -> tuple[Floats, list[tuple[Arm, slice]], npt.NDArray[np.int64]]:
+    """Return the union of the arms' grids; the arms that are there, blue first, with their slices of it; their number.
+
+    That number is (nwave,), pixel by pixel.
+    """
+    named = sorted(arms.items(), key=lambda item: float(np.mean(item[1].wavelength)))
+    wave = named[0][1].wavelength
+    for _, arm in named[1:]:
+        wave = np.append(wave, arm.wavelength[arm.wavelength > wave[-1] + WAVE_TOLERANCE])
+    ordered = []
+    n_arms = np.zeros(len(wave), np.int64)
+    for name, arm in named:
+        start = int(np.argmin(np.abs(wave - arm.wavelength[0])))
+        place = slice(start, start + len(arm.wavelength))
+        if len(wave[place]) != len(arm.wavelength) or np.abs(wave[place] - arm.wavelength).max() > WAVE_TOLERANCE:
             raise ValueError("the arms' wavelength grids are not aligned")
-        places.append(place)
-        n_arms[place] += 1
-    return wave, places, n_arms > 1
+        if there is None or name in there:
+            ordered.append((arm, place))
+            n_arms[place] += 1
+    return wave, ordered, n_arms
 
 
-def lsf_sigma(arms: Mapping[str, Arm]) -> npt.NDArray[np.float32]:
+def lsf_sigma(arms: Mapping[str, Arm], there: Collection[str] | None = None) -> npt.NDArray[np.float32]:
     """Return the width of the line-spread function of the combined spectrum, per spectrum and pixel.
 
     The width is the standard deviation (from the second central moment) of a column of the resolution matrix, which is
@@ -107,24 +132,25 @@ def lsf_sigma(arms: Mapping[str, Arm]) -> npt.NDArray[np.float32]:
     ----------
     arms
         Arm name → `Arm` with its resolution, all with the same n rows.
+    there
+        As in `combine_cameras`.
 
     Returns
     -------
     (n, nwave) float32, pixels of 0.8 Å
-        NaN where the matrix has no positive moment.
+        NaN where the matrix has no positive moment, is not known, or no arm is there.
     """
-    ordered = sorted(arms.values(), key=lambda arm: float(np.mean(arm.wavelength)))
-    wave, places, overlaps = _common_grid([arm.wavelength for arm in ordered])
-    n = len(ordered[0].flux)
+    wave, ordered, n_there = _common_grid(arms, there)
+    n = len(next(iter(arms.values())).flux)
     moments = np.zeros((n, 3, len(wave)), np.float32)
-    n_diagonals = max(_resolution(arm).shape[1] for arm in ordered)
+    n_diagonals = max((_resolution(arm).shape[1] for arm, _ in ordered), default=1)
     half = n_diagonals // 2
-    columns = np.flatnonzero(overlaps)
+    columns = np.flatnonzero(n_there > 1)
     total = np.zeros((n, n_diagonals, len(columns)))
     weights = np.zeros_like(total)
     unweighted = np.zeros_like(total)
     n_arms = np.zeros(len(columns))
-    for arm, place in zip(ordered, places, strict=True):
+    for arm, place in ordered:
         resolution = _resolution(arm)
         moments[:, :, place] = _moments(resolution)
         inside = (columns >= place.start) & (columns < place.stop)
@@ -162,11 +188,19 @@ def _moments(resolution: Array) -> Array:
     return np.asarray(np.matmul(np.stack([np.ones_like(offsets), offsets, offsets**2]), resolution))
 
 
-def primary(groups: Array, zwarn: Array | None, tsnr2_lrg: Array | None) -> npt.NDArray[np.bool_]:
+def primary(
+    groups: Array,
+    zwarn: Array | None,
+    tsnr2_lrg: Array | None,
+    *,
+    farther: Bools | None = None,
+    never: Bools | None = None,
+) -> Bools:
     """Mark the primary spectrum of each group, by DESI's rule.
 
     ZWARN = 0 comes first, then the highest TSNR2_LRG, then the first in order, as in
-    ``desispec.zcatalog.find_primary_spectra``. Missing values (None, NaN) come last.
+    ``desispec.zcatalog.find_primary_spectra``. Missing values (None, NaN) come last. Before that rule, those of the
+    nearest object come before others, and those that redrock had no data for (`ZWARN_NODATA`) after all.
 
     Parameters
     ----------
@@ -174,19 +208,77 @@ def primary(groups: Array, zwarn: Array | None, tsnr2_lrg: Array | None) -> npt.
         Group of each spectrum, such as its CSV row.
     zwarn : (n,) int or None
     tsnr2_lrg : (n,) float or None
+    farther : (n,) bool or None
+        Spectra of other objects than the nearest: `is_farther`.
+    never : (n,) bool or None
+        Spectra that are not chosen, as those of sky.
 
     Returns
     -------
-    (n,) bool, exactly one True per group.
+    (n,) bool, exactly one True per group; none where all are ``never``.
     """
     n = len(groups)
+    farther = np.zeros(n, bool) if farther is None else farther
+    never = np.zeros(n, bool) if never is None else never
     bad = np.ones(n, bool) if zwarn is None else zwarn != 0
     depth = np.zeros(n) if tsnr2_lrg is None else np.nan_to_num(tsnr2_lrg.astype(np.float64), nan=-np.inf)
-    best_first = np.lexsort((np.arange(n), -depth, bad, groups))
+    best_first = np.lexsort((np.arange(n), -depth, bad, farther, has_no_data(zwarn, n), never, groups))
     chosen = np.zeros(n, bool)
     _, firsts = np.unique(groups[best_first], return_index=True)
     chosen[best_first[firsts]] = True
-    return chosen
+    return np.asarray(chosen & ~never)
+
+
+def is_sky(objtype: Array | None, n: int) -> Bools:
+    """Tell which fibers are of sky by FIBERMAP's OBJTYPE (n,), bytes; without that column none is."""
+    return np.zeros(n, bool) if objtype is None or objtype.dtype.kind != "S" else np.asarray(objtype == b"SKY")
+
+
+def arms_of_files(file: h5py.File) -> list[list[str]]:
+    """Return, of each of the coadds that an extracted file is of, the arms that it has."""
+    return [names.split() for names in hdf5.text(file["files/arms"][:])]
+
+
+def has_data(arms: Mapping[str, Arm]) -> Bools:
+    """Tell which spectra have a good pixel in some arm, (n,): one with ivar > 0 and mask 0."""
+    good = [((arm.ivar > 0) & (arm.mask == 0)).any(axis=1) for arm in arms.values()]
+    return np.asarray(np.logical_or.reduce(good))
+
+
+def has_no_data(zwarn: Array | None, n: int) -> Bools:
+    """Tell of which spectra redrock says that they have no data, (n,); -1 is no value of redrock's."""
+    return np.zeros(n, bool) if zwarn is None else (zwarn > 0) & (zwarn & ZWARN_NODATA != 0)
+
+
+def is_farther(
+    groups: Array, separation_arcsec: Floats, ra: Floats, dec: Floats, targetid: Array, *, but: Bools
+) -> Bools:
+    """Tell which spectra are of another object than the one that is nearest to the position of their group.
+
+    Fibers within `SAME_OBJECT_ARCSEC` of the nearest one, or with its TARGETID, are on one object.
+
+    Parameters
+    ----------
+    groups : (n,)
+        Group of each spectrum: its CSV row.
+    separation_arcsec : (n,) float64
+        From the position of the group; NaN comes last.
+    ra, dec : (n,) float64, degrees
+        Of the fibers.
+    targetid : (n,) int64
+    but : (n,) bool
+        Spectra whose fibers are not the nearest, however near they are: of sky, or without data.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    order = np.lexsort((separation_arcsec, but, groups))
+    _, firsts, of_group = np.unique(groups[order], return_index=True, return_inverse=True)
+    nearest = np.empty(len(groups), np.int64)
+    nearest[order] = order[firsts[of_group]]
+    apart = 3600 * separation_deg(ra, dec, ra[nearest], dec[nearest])
+    return np.asarray(~((apart <= SAME_OBJECT_ARCSEC) | (targetid == targetid[nearest])))
 
 
 def stack_columns(tables: Sequence[Mapping[str, Array]], lengths: Iterable[int]) -> dict[str, Array]:
@@ -218,3 +310,32 @@ def stack_columns(tables: Sequence[Mapping[str, Array]], lengths: Iterable[int])
             shapes = ", ".join(sorted({f"{part.dtype}{part.shape[1:]}" for part in parts}))
             raise MalformedFile(f"column {name} differs between the coadds of a pixel: {shapes}") from error
     return stacked
+
+
+def stack_what_fits(
+    tables: Sequence[Mapping[str, Array]], lengths: Sequence[int]
+) -> tuple[dict[str, Array], list[tuple[int, str]]]:
+    """Concatenate the rows of tables as `stack_columns` does, without columns that do not go with those before them.
+
+    Returns
+    -------
+    stacked
+    misfits
+        Number of the table and name of its column, for each one that is left out, as if the table lacked it.
+    """
+    try:
+        return stack_columns(tables, lengths), []
+    except MalformedFile:
+        kept: list[dict[str, Array]] = [{} for _ in tables]
+        misfits = []
+        for name in dict.fromkeys(name for table in tables for name in table):
+            for k, table in enumerate(tables):
+                if name not in table:
+                    continue
+                so_far = [{name: table[name]} for table in kept if name in table] + [{name: table[name]}]
+                try:
+                    stack_columns(so_far, [len(one[name]) for one in so_far])
+                    kept[k][name] = table[name]
+                except MalformedFile:
+                    misfits.append((k, name))
+        return stack_columns(kept, lengths), misfits

@@ -17,7 +17,7 @@ from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
 from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.surveys.desi.settings import Settings, Spectra
 
-FORMAT = "skyharvest extracted DESI coadds 2"
+FORMAT = "skyharvest extracted DESI coadds 3"
 
 
 @dataclass
@@ -57,6 +57,7 @@ class Wanted:
     report_radius_arcsec: float = Match.report_radius_arcsec
     resolution: bool = True
     redshifts: bool = True
+    sky_fibers: bool = False
     record_missing: bool = False
     check_absence: Callable[[str], None] | None = None
     targetid_radius_arcsec: float = Settings.targetid_radius_arcsec
@@ -69,7 +70,8 @@ class Wanted:
     def digest(self, coadds: Sequence[CoaddFile]) -> str:
         """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
         digest = hashlib.blake2b(digest_size=16)
-        how = (FORMAT, self.radius_arcsec, self.report_radius_arcsec, self.resolution, self.redshifts)
+        radii = (self.radius_arcsec, self.report_radius_arcsec)
+        how = (FORMAT, *radii, self.resolution, self.redshifts, self.sky_fibers)
         digest.update(repr((*how, *(file.path for file in coadds))).encode())
         if self.by_targetid:
             digest.update(repr(self.targetid_radius_arcsec).encode())
@@ -82,6 +84,7 @@ class Wanted:
 def add_wanted_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that both extract programs have."""
     add_options(parser, Match, radius="radius_arcsec", report_radius="report_radius_arcsec")
+    add_options(parser, Settings, "sky_fibers")
     add_options(parser, Spectra, "redshifts")
     parser.add_argument(
         "--no-resolution", action="store_true", help="leave out the resolution matrices (79 %% of the bytes)"
@@ -102,5 +105,6 @@ def wanted_of(options: argparse.Namespace) -> Wanted:
         report_radius_arcsec=options.report_radius,
         resolution=not options.no_resolution,
         redshifts=not options.no_redshifts,
+        sky_fibers=options.sky_fibers,
         record_missing=options.record_missing,
     )

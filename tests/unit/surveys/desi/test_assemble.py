@@ -21,10 +21,12 @@ from skyharvest.surveys.desi.spectra import combine_cameras, lsf_sigma
 from small_release import (
     ARMS,
     arms_of,
+    edit,
     extract_pixel,
     harvest,
     inside,
     near,
+    path_of,
     simulated,
     write,
     write_list,
@@ -316,6 +318,41 @@ def test_arms_with_other_numbers_of_diagonals_go_together(results, tmp_path):
         assert np.array_equal(file["desi/r_resolution"][0, 1:-1], BESIDE.resolution["r"][1, 1:-1])
         assert (file["desi/r_resolution"][0, [0, -1]] == 0).all()
         assert np.array_equal(file["desi/r_resolution"][1], DARK.resolution["r"][0])
+
+
+def test_a_coadd_without_an_arm_leaves_the_others_as_they_are(results, tmp_path):
+    """Of three coadds one has no z; two are in one extracted file."""
+    for coadd in SPECTRA.values():
+        write(tmp_path, coadd, mask_dtype=np.int32)
+    images = [f"Z_{kind}" for kind in ("WAVELENGTH", "FLUX", "IVAR", "MASK", "RESOLUTION")]
+    edit(tmp_path / path_of(DARK), lambda hdus: [hdus.pop(name) for name in images])
+    (tmp_path / "desi").mkdir()
+    for name in ("plan.csv", "plan_pixels.csv", "plan_targets.npy"):
+        (tmp_path / "desi" / name).write_bytes((results / "desi" / name).read_bytes())
+    files = [extract_pixel(tmp_path, tmp_path, pix) for pix in (PIX, NEXT)]
+    again(results, tmp_path / "x.hdf5", Layout(arms=True), files)
+    again(results, tmp_path / "whole.hdf5", Layout(arms=True))
+    with h5py.File(tmp_path / "x.hdf5") as made, h5py.File(tmp_path / "whole.hdf5") as whole:
+        gone = (whole["desi/program"][:] == b"dark") & (whole["desi/pix64"][:] == PIX)
+        assert 0 < gone.sum() < len(gone)
+        assert set(made["desi"]) == set(whole["desi"])
+        by_row = [name for name, item in whole["desi"].items() if len(item) == len(gone)]
+        of_arm = ("z_flux", "z_ivar", "z_mask", "z_resolution", "spectrum_flux", "spectrum_ivar", "spectrum_mask")
+        for name in by_row:
+            values, expected = made["desi"][name][:], whole["desi"][name][:]
+            changed = gone if name in (*of_arm, "spectrum_lsf_sigma") else np.zeros(len(gone), bool)
+            assert values[~changed].tobytes() == expected[~changed].tobytes(), name
+        only_z, overlap = slice(5026, None), slice(4900, 5026)  # of the 7,781 pixels
+        desi = {name: made[f"desi/spectrum_{name}"][:][gone] for name in ("flux", "ivar", "mask", "lsf_sigma")}
+        assert np.isnan(desi["flux"][:, only_z]).all()
+        assert np.isnan(desi["lsf_sigma"][:, only_z]).all()
+        assert not desi["ivar"][:, only_z].any()
+        assert (desi["mask"][:, only_z] == 256).all()
+        for name in ("flux", "ivar", "mask", "lsf_sigma"):
+            np.testing.assert_array_equal(desi[name][:, :4900], whole[f"desi/spectrum_{name}"][:][gone][:, :4900])
+        r = made["desi/r_flux"][:][gone]
+        np.testing.assert_array_equal(desi["flux"][:, overlap], r[:, 4900 - 2700 :])
+        assert np.isnan(made["desi/z_flux"][:][gone]).all()
 
 
 def change(path, out, spoil):

@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from hypothesis import given
-from hypothesis import strategies as st
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
-from skyharvest.surveys.desi.coadd import Coadd, align, read_redshifts
-from skyharvest.surveys.desi.spectra import combine_cameras, lsf_sigma
+from skyharvest.surveys.desi.coadd import Coadd, arm_grid, read_redshifts
+from skyharvest.surveys.desi.spectra import NODATA, combine_cameras, lsf_sigma
 from small_release import ARMS, edit, simulated, without_column, write
 
 N, FEW = 6, 2
@@ -28,29 +26,6 @@ def few():
     return simulated(FEW)
 
 
-# --- Rows ------------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True), st.randoms(use_true_random=False))
-def test_rows_are_aligned_whatever_their_order(ids, random):
-    wanted = random.sample(ids, random.randint(0, len(ids)))
-    available = random.sample(ids, len(ids))
-    index = align(np.array(wanted, np.int64), np.array(available, np.int64), "x")
-    assert [available[k] for k in index] == wanted
-
-
-def test_rows_that_cannot_be_aligned_are_named():
-    big = 2305843037763980289
-    with pytest.raises(MalformedFile, match=rf"a\[SCORES\], column TARGETID: {big} is missing \(2 of 3 targets\)"):
-        align(np.array([1, big, big + 1]), np.array([1, big - 1]), "a[SCORES]")
-    with pytest.raises(MalformedFile, match=r"column TARGETID: 7 is there more than once \(1 of 2 targets\)"):
-        align(np.array([7, 8]), np.array([7, 8, 7]), "x")
-    assert align(np.array([8]), np.array([7, 8, 7]), "x").tolist() == [1]  # nobody asks for 7
-
-
-# --- Files -----------------------------------------------------------------------------------------------------------
-
-
 def opened(path, **how):
     return Coadd(Archive(str(path.parent)).open(path.name), **how)
 
@@ -65,7 +40,8 @@ def test_rows_are_those_that_astropy_reads_bit_for_bit(coadd, tmp_path, how):
     path = tmp_path / write(tmp_path, coadd, extra_columns=extra, **how)
     read = opened(path)
     fibermap, scores, wavelength = read.small_tables()
-    rows = [4, 0, 4, 5]
+    scores, rows = scores.at(np.arange(N))[0], [4, 0, 4, 5]
+    assert read.lacks == {}
     arms = read.read_arms(rows, wavelength)
     with fits.open(path) as expected:
         assert read.n_rows == N
@@ -90,6 +66,8 @@ def test_scores_in_another_order_are_aligned(few, tmp_path):
     path = tmp_path / write(tmp_path, few)
     edit(path, set_image("SCORES", lambda x: x[[1, 0]]))
     fibermap, scores, _ = opened(path).small_tables()
+    scores, problem = scores.at(np.arange(FEW))
+    assert problem == ""
     assert scores["TARGETID"].tolist() == fibermap["TARGETID"].tolist()
     assert scores["TSNR2_LRG"].tolist() == few.scores["TSNR2_LRG"].tolist()
 
@@ -98,7 +76,7 @@ def test_a_coadd_without_targets(tmp_path):
     read = opened(tmp_path / write(tmp_path, simulated(0)))
     fibermap, scores, wavelength = read.small_tables()
     assert read.n_rows == 0
-    assert len(fibermap["TARGETID"]) == len(scores["TARGETID"]) == 0
+    assert len(fibermap["TARGETID"]) == len(scores.at(np.arange(0))[0]["TARGETID"]) == 0
     arms = read.read_arms([], wavelength)
     assert arms["z"].resolution.shape == (0, 11, 2881)
     assert combine_cameras(arms)[1].shape == lsf_sigma(arms).shape == (0, 7781)
@@ -143,9 +121,16 @@ def nan_at_9(wave):
 
 
 BROKEN = {
-    "an arm is missing": (drop(*IMAGES[5:10]), None, r"HDU R_WAVELENGTH is missing; found PRIMARY, FIBERMAP, B_WAV"),
-    "an image is missing": (drop("Z_IVAR"), None, r"HDU Z_IVAR is missing; found PRIMARY"),
-    "resolution is missing": (drop("R_RESOLUTION"), None, r"HDU R_RESOLUTION is missing"),
+    "no arm at all": (
+        drop(*IMAGES),
+        None,
+        r"HDUs B_WAVELENGTH, B_FLUX, B_IVAR, B_MASK missing; found PRIMARY, FIB.*Z_M",
+    ),
+    "no whole arm": (
+        drop("B_FLUX", "R_MASK", "Z_WAVELENGTH"),
+        None,
+        r"HDU B_FLUX missing; .*HDU R_MASK missing; .*HDU Z_WAVELENGTH missing; found PRIMARY",
+    ),
     "no FIBERMAP": (drop("FIBERMAP"), None, r"HDU FIBERMAP is missing"),
     "no RA": (
         {},
@@ -184,19 +169,23 @@ BROKEN = {
     ),
     "another step": ({}, set_image("B_WAVELENGTH", lambda x: 3600 + (x - 3600) / 0.8), r"\[B_WAVELENGTH\]: the wave"),
     "a NaN": ({}, set_image("B_WAVELENGTH", nan_at_9), r"\[B_WAVELENGTH\]: the wavelengths are not on"),
-    "no SCORES row": ({}, set_image("SCORES", lambda x: x[:-1]), r"\[SCORES\], column TARGETID: \d+ is missing"),
-    "SCORES twice": (
-        {},
-        set_image("SCORES", lambda x: x[[0, *range(FEW)]]),
-        r"\[SCORES\], column TARGETID: \d+ is there more than once",
-    ),
-    "no SCORES TARGETID": ({}, without_column("SCORES", "TARGETID"), r"\[SCORES\]: column TARGETID is missing"),
-    "FIBERMAP twice": (
-        drop("SCORES"),
-        repeat_targetid("FIBERMAP"),
-        r"\[FIBERMAP\], column TARGETID: \d+ is there more",
-    ),
 }
+
+
+@pytest.mark.parametrize("name", ["B_MASK", "R_RESOLUTION", "Z_IVAR", "Z_MASK", "Z_RESOLUTION"])
+@pytest.mark.parametrize("cut", [-1, 0, 5, 3000])
+def test_a_file_that_breaks_off_lacks_no_arm_but_its_end(few, tmp_path, name, cut):
+    """In the padding of an HDU, between two, in a header, in data."""
+    path = tmp_path / write(tmp_path, few, redrock=False)
+    at = {hdu.name: hdu.stop for hdu in opened(path).fits.hdus}[name] + cut
+    path.write_bytes(path.read_bytes()[:at])
+    if name == "Z_RESOLUTION":  # what is lost are SCORES
+        read = opened(path)
+        read.small_tables()
+        assert (list(read.lacks), read.is_torn) == (["scores"], cut != 0)
+    else:
+        with pytest.raises(MalformedFile, match=r"it is truncated|END card|expected a FITS header"):
+            opened(path)
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -213,10 +202,38 @@ def test_a_coadd_that_is_not_one_is_named_with_its_hdu_and_column(few, tmp_path,
 def test_what_is_not_asked_for_need_not_be_there(coadd, tmp_path):
     path = tmp_path / write(tmp_path, coadd, **drop("B_RESOLUTION", "R_RESOLUTION", "Z_RESOLUTION", "SCORES"))
     read = opened(path, resolution=False)
-    fibermap, scores, wavelength = read.small_tables()
-    assert list(scores) == ["TARGETID"]
-    assert np.array_equal(scores["TARGETID"], fibermap["TARGETID"])
+    _, scores, wavelength = read.small_tables()
+    assert list(scores.at(np.arange(N))[0]) == ["TARGETID"]
+    assert list(read.lacks) == ["scores"]
     assert read.read_arms([1], wavelength)["r"].resolution is None
+
+
+@pytest.mark.parametrize("names", [["Z_FLUX"], IMAGES[:5], IMAGES[5:15]], ids=["an image", "an arm", "two arms"])
+@pytest.mark.parametrize("resolution", [True, False])
+def test_an_arm_that_is_not_there_is_blank_and_the_others_are_whole(coadd, tmp_path, names, resolution):
+    path = tmp_path / write(tmp_path, coadd, mask_dtype=np.int32, **drop(*names))
+    read = opened(path, resolution=resolution)
+    missing = sorted({name[0].lower() for name in names})
+    assert list(read.lacks) == [f"arm {arm}" for arm in missing]
+    _, _, wavelength = read.small_tables()
+    assert list(wavelength) == read.arms == [arm for arm in ARMS if arm not in missing]
+    arms = read.read_arms([4, 0], {arm: wavelength.get(arm, arm_grid(arm)) for arm in ARMS})
+    for arm in ARMS:
+        np.testing.assert_array_equal(arms[arm].wavelength, coadd.wavelength[arm])
+        for kind in ("flux", "ivar", "mask", *(["resolution"] if resolution else [])):
+            values, whole = getattr(arms[arm], kind), getattr(coadd, kind)[arm][[4, 0]]
+            if kind == "resolution" and arm in missing:
+                assert values is None
+                continue
+            assert values.shape == whole.shape
+            blank = {"flux": np.nan, "ivar": 0, "mask": 256}.get(kind)  # specmask.NODATA
+            np.testing.assert_array_equal(values, blank if arm in missing else whole)
+            assert values.dtype == (np.int32 if kind == "mask" else np.float32)
+
+
+def test_the_bit_for_no_data_is_desispecs():
+    maskbits = pytest.importorskip("desispec.maskbits")
+    assert maskbits.specmask.NODATA == NODATA
 
 
 def test_redshifts_come_in_the_order_of_the_targets(coadd, tmp_path):
@@ -224,7 +241,9 @@ def test_redshifts_come_in_the_order_of_the_targets(coadd, tmp_path):
     targetid = coadd.fibermap["TARGETID"]
     source = Archive(str(tmp_path)).open(str(path))
     wanted = targetid[[3, 0, 5, 3]]
-    found = read_redshifts(source, wanted)
+    table, problem = read_redshifts(source, targetid)
+    found, misfit = table.at(np.array([3, 0, 5, 3]))
+    assert (problem, misfit) == ("", "")
     with fits.open(path) as expected:
         table = expected["REDSHIFTS"].data
         assert table["TARGETID"].tolist() != targetid.tolist()
@@ -238,14 +257,26 @@ def test_redshifts_come_in_the_order_of_the_targets(coadd, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (set_image("REDSHIFTS", lambda x: x[1:]), r"\[REDSHIFTS\], column TARGETID: \d+ is missing \(1 of 6"),
-        (repeat_targetid("REDSHIFTS"), r"\[REDSHIFTS\], column TARGETID: \d+ is (missing|there more than once)"),
-        (without_column("REDSHIFTS", "ZWARN"), r"\[REDSHIFTS\]: column ZWARN is missing; found TARGETID"),
+        (without_column("REDSHIFTS", "TARGETID"), r"\[REDSHIFTS\]: column TARGETID is missing; found CHI2,"),
         (lambda hdus: hdus.pop("REDSHIFTS"), r"redrock.*HDU REDSHIFTS is missing; found PRIMARY"),
+        (as_image("REDSHIFTS"), r"\[REDSHIFTS\]: expected a binary table"),
     ],
 )
-def test_redshifts_that_cannot_be_aligned_are_named(coadd, tmp_path, spoil, message):
+def test_redshifts_that_are_none_are_named(coadd, tmp_path, spoil, message):
     path = (tmp_path / write(tmp_path, coadd)).with_name("redrock-main-dark-27247.fits")
     edit(path, spoil)
     with pytest.raises(MalformedFile, match=message):
         read_redshifts(Archive(str(tmp_path)).open(str(path)), coadd.fibermap["TARGETID"])
+
+
+def test_columns_that_redrock_lacks_are_not_known(coadd, tmp_path):
+    path = (tmp_path / write(tmp_path, coadd)).with_name("redrock-main-dark-27247.fits")
+    for column in ("ZWARN", "SUBTYPE", "ZERR"):
+        edit(path, without_column("REDSHIFTS", column))
+    table, problem = read_redshifts(Archive(str(tmp_path)).open(str(path)), coadd.fibermap["TARGETID"])
+    assert "[REDSHIFTS]: columns ZERR, ZWARN, SUBTYPE missing; found TARGETID, " in problem
+    found, _ = table.at(np.arange(N))
+    assert found["ZWARN"].tolist() == [-1] * N
+    assert found["SUBTYPE"].tolist() == [b""] * N
+    assert np.isnan(found["ZERR"]).all()
+    np.testing.assert_allclose(found["Z"], coadd.sources.z, atol=1e-4)

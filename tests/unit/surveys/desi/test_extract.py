@@ -21,7 +21,7 @@ from skyharvest.archive.download import downloaded
 from skyharvest.archive.http.patience import Patience
 from skyharvest.core import cli
 from skyharvest.core.errors import Absent, ArchiveUnavailable, InputError, MalformedFile
-from skyharvest.surveys.desi import extract
+from skyharvest.surveys.desi import extract, selection
 from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.coadd import Coadd
 from skyharvest.surveys.desi.wanted import Positions, Wanted
@@ -62,7 +62,7 @@ def own(release, tmp_path):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(extract, "SECOND_READING_S", 0)
+    monkeypatch.setattr(selection, "SECOND_READING_S", 0)
 
 
 def positions(places, rows=None, targetid=None):
@@ -270,13 +270,16 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:-300_000])
 
 
+def fewer_rows(hdus):
+    hdus["Z_IVAR"].data = hdus["Z_IVAR"].data[:-1]
+
+
 BAD = {
-    "no arm": (lambda path: edit(path, lambda hdus: hdus.pop("B_FLUX")), "HDU B_FLUX is missing; found PRIMARY"),
+    "rows": (lambda path: edit(path, fewer_rows), r"\[Z_IVAR\]: has 3 rows, FIBERMAP has 4"),
     "no RA": (lambda path: edit(path, without_column("FIBERMAP", "TARGET_RA")), "column TARGET_RA is missing"),
     "truncated": (truncate, "it is truncated"),
     "HTML": (lambda path: path.write_text("<!DOCTYPE html><html>503</html>"), "found an HTML page"),
     "empty": (lambda path: path.write_bytes(b""), "the file is empty"),
-    "no redrock row": (None, "column TARGETID: .* is missing"),
     "another grid": (
         lambda path: edit(path, lambda hdus: hdus["R_WAVELENGTH"].data.__iadd__(5e-5)),
         "its r wavelengths differ from those of",
@@ -288,16 +291,7 @@ BAD = {
 def test_a_bad_coadd_is_recorded_with_its_reason_and_the_others_are_used(own, tmp_path, case):
     spoil, message = BAD[case]
     first, second = (path_of(coadd) for coadd in (DARK, BRIGHT))
-    if spoil:
-        spoil(own / second)
-    else:
-        missing = SHARED.targetid[0]
-        edit(
-            own / path_of(BRIGHT, "redrock"),
-            lambda hdus: setattr(
-                hdus["REDSHIFTS"], "data", hdus["REDSHIFTS"].data[hdus["REDSHIFTS"].data["TARGETID"] != missing]
-            ),
-        )
+    spoil(own / second)
     targets = matching(DARK, [0, 3])
     found = run(own, [first, second], tmp_path / "out.hdf5", targets, record_missing=True)
     assert texts(found["files/status"]) == ["read", "unreadable"]
@@ -424,16 +418,21 @@ def test_a_redrock_row_that_nobody_asks_for_may_be_missing(own, tmp_path):
 
 
 def test_every_transport_gives_the_same_bytes(own, tmp_path):
-    """A directory, HTTP, and files that were downloaded whole; one coadd is absent, one is bad."""
-    bad = dataclasses.replace(BRIGHT, program="backup")
-    write(own, bad)
-    edit(own / path_of(bad), lambda hdus: hdus.pop("Z_IVAR"))
-    kinds = [("main", program, PIX) for program in ("dark", "other", "bright", "backup")]
-    (own / RELEASE.checksums("main", "backup", PIX)).unlink()
+    """A directory, HTTP, and files that were downloaded whole; one coadd is absent, one is bad, others lack a part."""
+    for program, spoil in (("backup", fewer_rows), ("other", lambda hdus: hdus.pop("Z_IVAR"))):
+        bad = dataclasses.replace(BRIGHT, program=program)
+        write(own, bad)
+        edit(own / path_of(bad), spoil)
+        (own / RELEASE.checksums("main", program, PIX)).unlink()
+    (own / path_of(BRIGHT, "redrock")).unlink()
+    edit(own / path_of(bad, "redrock"), lambda hdus: hdus.pop("REDSHIFTS"))
+    kinds = [("main", program, PIX) for program in ("dark", "none", "bright", "backup", "other")]
     paths = [RELEASE.coadd(*kind) for kind in kinds]
     how = {"targets": matching(DARK, [0, 3]), "record_missing": True}
     found = run(own, paths, tmp_path / "local.hdf5", **how)
-    assert texts(found["files/status"]) == ["read", "absent", "read", "unreadable"]
+    assert texts(found["files/status"]) == ["read", "absent", "read", "unreadable", "read"]
+    assert texts(found["files/beside"]) == ["read", "not read", "absent", "not read", "unreadable"]
+    assert texts(found["files/without"]) == ["", "", "redshifts", "", "arm z; redshifts"]
     with serve(own) as server:
         run(Archive(server.url, patience=QUICK), paths, tmp_path / "http.hdf5", **how)
         with (

@@ -195,6 +195,38 @@ def test_no_moment_is_nan_and_no_matrix_an_error(coadd):
 
 @pytest.mark.peers
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("there", ["br", "bz", "rz", "b", "r", "z"])
+def test_without_an_arm_the_others_are_combined_as_desispec_does(coadd, there):
+    coaddition = pytest.importorskip("desispec.coaddition")
+    spectra = pytest.importorskip("desispec.spectra")
+    parts = {
+        name: {arm: getattr(coadd, attribute)[arm] for arm in there}
+        for name, attribute in {"wave": "wavelength", **{key: key for key in ("flux", "ivar", "mask")}}.items()
+    }
+    resolution = {arm: coadd.resolution[arm] for arm in there}
+    peer = coaddition.coadd_cameras(spectra.Spectra(bands=list(there), resolution_data=resolution, **parts))
+    arms = arms_of(coadd)
+    for arm in set(ARMS) - set(there):  # what a file without it gives
+        flux, mask = np.full_like(coadd.flux[arm], np.nan), np.full_like(coadd.mask[arm], 256)
+        arms[arm] = Arm(
+            coadd.wavelength[arm], flux, np.zeros_like(flux), mask, np.full_like(coadd.resolution[arm], np.nan)
+        )
+    wave, flux, ivar, mask = combine_cameras(arms, list(there))
+    (band,) = peer.bands
+    seen = np.isin(np.round(wave, 3), np.round(peer.wave[band], 3))
+    assert seen.sum() == len(peer.wave[band])
+    for ours, theirs in ((flux, peer.flux), (ivar, peer.ivar), (mask, peer.mask)):
+        assert np.array_equal(ours[:, seen], theirs[band])
+    assert np.isnan(flux[:, ~seen]).all()
+    assert not ivar[:, ~seen].any()
+    assert (mask[:, ~seen] == 256).all()
+    sigma = lsf_sigma(arms, list(there))
+    assert np.isnan(sigma[:, ~seen]).all()
+    np.testing.assert_array_equal(sigma[:, seen], lsf_sigma({arm: arms[arm] for arm in there}))
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
 def test_the_primary_spectrum_is_desispecs():
     zcatalog = pytest.importorskip("desispec.zcatalog")
     rng = np.random.default_rng(4)
