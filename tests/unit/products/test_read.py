@@ -15,6 +15,8 @@ from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty
 from numpy.testing import assert_allclose, assert_array_equal
 
+from skyharvest.browser.encoding import columns as browser_columns
+from skyharvest.browser.encoding import rows_as_text
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.export.hats import stage
 from skyharvest.formats.hdf5 import NULL_INTEGER
@@ -242,6 +244,17 @@ def test_every_column_of_the_csv_comes_back_under_its_own_name(hostile):
         assert len(once) == len(columns)
     kept = set(columns) - {"row", "ra", "z", "targetid", "spectrum_lambda", "wavelength", "y_pixel"}
     assert {name for name in kept if table[name].tolist() != columns[name]} == set()
+
+
+def test_the_browser_shows_every_column_of_the_csv_by_a_name_of_its_own(hostile):
+    path, columns = hostile
+    with h5py.File(path) as file:
+        shown = [name for name, _ in browser_columns(file["chandra"])]
+        cells = rows_as_text(file["chandra"], slice(0, 1))[0]
+    assert sorted(shown) == sorted(["CSV row", "RA_DESI", "DEC_DESI", *columns])
+    found = dict(zip(shown, cells, strict=True))
+    assert found["CSV row"] == "4"
+    assert {name: found[name] for name in columns} == {name: str(values[0]) for name, values in columns.items()}
 
 
 def test_every_column_of_the_csv_is_in_the_hats_catalogue(hostile, tmp_path):
