@@ -43,12 +43,13 @@ def runs(mask: Array) -> list[list[int]]:
 
 
 def _items(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    """Return the columns of a group; the spectra's wavelengths are none, even where there are as many rows."""
-    n = len(group["row"] if "row" in group else group["targetid"])
+    """Return the columns of a group; a survey's wavelengths are none, even where there are as many rows."""
+    of_csv = "row" in group
+    n = len(group["row" if of_csv else "targetid"])
     return {
         name: item
         for name, item in group.items()
-        if isinstance(item, h5py.Dataset) and item.shape == (n,) and not name.endswith("_lambda")
+        if isinstance(item, h5py.Dataset) and item.shape == (n,) and (of_csv or not name.endswith("_lambda"))
     }
 
 
