@@ -71,7 +71,8 @@ def test_a_message_is_one_line_of_bounded_length(tmp_path_factory, text):
         assert first.message.split() == text.split()
 
 
-@given(cut=st.integers(0, 400), junk=st.binary(max_size=30))
+# Junk as a lost machine leaves it, such as zeros; what completes a torn line by chance is taken for one.
+@given(cut=st.integers(0, 400), junk=st.binary(max_size=30).filter(lambda junk: b"," not in junk))
 def test_a_torn_line_costs_itself_and_no_other(tmp_path_factory, cut, junk):
     path = tmp_path_factory.mktemp("t") / "journal.csv"
     lines = [replace(LINE, unit=k) for k in range(4)]
