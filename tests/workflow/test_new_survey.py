@@ -146,9 +146,9 @@ def test_plan_and_extracted_files(copy):
     ]
     listed = [line for path in (copy / "results/toy/extracted/batches").glob("*.csv") for line in rows(path)]
     assert {line["unit"]: [int(value) for name, value in line.items() if name != "unit"] for line in listed} == {
-        str(READ): [3, 1, 0, 0, 0],
-        str(ABSENT): [0, 0, 1, 0, 0],
-        str(BAD): [0, 0, 0, 1, 0],
+        str(READ): [3, 1, 0, 0, 0, 0],
+        str(ABSENT): [0, 0, 1, 0, 0, 0],
+        str(BAD): [0, 0, 0, 1, 0, 0],
     }
 
 
