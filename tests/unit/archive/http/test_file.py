@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from range_server import serve
 from skyharvest.archive.archive import Archive
+from skyharvest.archive.http import servers
 from skyharvest.archive.http.file import split_parts
 from skyharvest.archive.http.patience import Patience
 from skyharvest.archive.http.response import TryAgain
@@ -55,6 +56,20 @@ def test_requests_are_as_few_as_the_server_allows(server, way, most):
         source.read(RANGES)
         source.read(RANGES)
     assert len(server.requests) <= most
+
+
+def test_a_server_that_is_known_to_give_one_range_is_never_asked_for_many(server, monkeypatch):
+    """S3 answers many ranges with the whole file, of which a megabyte is on its way before the connection is closed."""
+    server.ranges = "single"
+    monkeypatch.setitem(servers.KNOWN, "127.0.0.1", servers.SINGLE)
+    with Archive(server.url, patience=QUICK) as archive, archive.open("x") as source:
+        assert source.read(RANGES) == [DATA[start:stop] for start, stop in RANGES]
+    assert not [span for _, span in server.requests if "," in span]
+    known = servers.Servers()
+    assert known.get("https://desidata.s3.amazonaws.com/dr1") == servers.SINGLE
+    assert known.get("https://amazonaws.com.evil.example/dr1") is None
+    known.learn("https://desidata.s3.amazonaws.com/dr1", servers.WHOLE)
+    assert known.get("https://desidata.s3.amazonaws.com/edr") == servers.WHOLE
 
 
 @pytest.mark.parametrize("way", ["single", "first", "refuse"])
