@@ -107,9 +107,9 @@ def test_what_is_served_is_of_the_last_run(tmp_path, demo, run, capsys):
     assert exports
     assert pages
 
-    # Other programs: nothing of the dark and bright ones is served, nor exported or shown any more.
-    change(corrected, images="false", radius=2.0, programs="[backup]")
-    assert_that_all_agree(results, corrected, ["desi", "hetdex"])
+    # All rows again, with other programs: nothing of the dark and bright ones is served, exported or shown any more.
+    change(first, programs="[backup]")
+    assert_that_all_agree(results, first, list(SURVEYS))
     for pixel in crossmatches(results):
         assert set(pixel["program"].tolist()) <= {"backup"}
     for path in (*exports, *pages):
@@ -118,7 +118,7 @@ def test_what_is_served_is_of_the_last_run(tmp_path, demo, run, capsys):
 
     # Nothing is moved twice, nor by a run that has nothing to do.
     n_moved = len(read_csv(results / "superseded/moved.csv"))
-    assert "do not belong" not in change(corrected, images="false", radius=2.0, programs="[backup]")
+    assert "do not belong" not in change(first, programs="[backup]")
     assert len(read_csv(results / "superseded/moved.csv")) == n_moved
 
     # A file of another run that somebody puts back is refused, however it is asked for.
