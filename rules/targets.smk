@@ -19,7 +19,7 @@ rule prepare_targets:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 10 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (5 + int(input.size_mb) // 50),
     params:
-        out_dir=f"{RESULTS}/targets",
+        out_dir=lambda wildcards, output: str(Path(output.table).parent),
         # The CSV's time may lie: of a copy that keeps it, or where a clock was wrong. The demo's is made by a rule.
         content="" if IN_DEMO else content_digest(config["targets"]["csv"]),
         columns=as_it_is(

@@ -47,7 +47,7 @@ checkpoint plan_desi:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
-        out_dir=DESI.root,
+        out_dir=lambda wildcards, output: str(Path(output.plan).parent),
         release=DESI.release.name,
         options=DESI.options("surveys", "programs"),
         radius=config["match"]["radius_arcsec"],

@@ -69,7 +69,7 @@ checkpoint plan_hetdex:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
-        out_dir=HETDEX.root,
+        out_dir=lambda wildcards, output: str(Path(output.plan).parent),
         release=HETDEX.release.name,
         options=HETDEX.options("min_flag", "fields"),
         line=as_it_is(HETDEX.line_options),

@@ -68,7 +68,7 @@ rule fetch_elixer:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 720 * attempt,
     params:
-        out_dir=f"{HETDEX.root}/elixer",
+        out_dir=lambda wildcards, output: str(Path(output.addresses).parent),
         release=HETDEX.release.name,
         column=as_it_is(DETECTIONS["column"]),
         pictures=options(pictures=DETECTIONS["pictures"] == "files"),

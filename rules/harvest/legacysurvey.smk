@@ -71,7 +71,7 @@ checkpoint plan_legacysurvey:
         mem_mb=lambda wildcards, input, attempt: attempt * (700 + 20 * int(input.size_mb)),
         runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
     params:
-        out_dir=LEGACYSURVEY.root,
+        out_dir=lambda wildcards, output: str(Path(output.plan).parent),
         release=LEGACYSURVEY.release.name,
         options=LEGACYSURVEY.settings,
         transfer=LEGACYSURVEY.options("transfer"),
@@ -173,7 +173,7 @@ rule fetch_viewer:
         mem_mb=lambda wildcards, attempt: attempt * 1000,
         runtime=lambda wildcards, attempt: attempt * 2880,
     params:
-        out_dir=f"{LEGACYSURVEY.root}/viewer",
+        out_dir=lambda wildcards, output: str(Path(output.pictures).parent),
         options=as_it_is(LEGACYSURVEY.viewer_options),
         ledgers=lambda wildcards, input: [options(ledgers=ledger) for ledger in input.ledgers],
     shell:

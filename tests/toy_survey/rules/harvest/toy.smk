@@ -20,7 +20,7 @@ checkpoint plan_toy:
         mem_mb=lambda wildcards, attempt: attempt * 700,
         runtime=lambda wildcards, attempt: attempt * 10,
     params:
-        out_dir=TOY.root,
+        out_dir=lambda wildcards, output: str(Path(output.plan).parent),
         release=TOY.release.name,
         archive=TOY.archive,
     shell:
