@@ -31,5 +31,6 @@ rule browse_pixel:
 
 rule browse:
     input:
+        [harvest.account for harvest in ENABLED],
         lambda wildcards: [f"{REPORT}/healpix={pix16}.html" for pix16 in pixels_of_spectra(HARVESTS.values())],
     localrule: True

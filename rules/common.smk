@@ -8,7 +8,7 @@ from skyharvest.config.load import digest, validate
 from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
 from skyharvest.core.yaml_file import read_yaml
-from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.rules import literal, options, pixels_of_spectra
 from skyharvest.run import snakemake_state
 from skyharvest.surveys import load_harvests
@@ -16,13 +16,15 @@ from skyharvest.targets.csv_path import check_csv_exists, content_digest
 
 try:
     config = validate(config or read_yaml(HOME / "config" / "demo.yaml"))
-    IN_DEMO = config["targets"]["csv"].startswith(f"{DEMO}/")
+    IN_DEMO = config["targets"]["csv"] == DEMO_CSV
     if not IN_DEMO:
         check_csv_exists(config["targets"]["csv"])
+    CSV_SHA256 = content_digest(config["targets"]["csv"])
     HARVESTS = load_harvests(
         config,
         find_plan=lambda survey: getattr(checkpoints, f"plan_{survey}").get().output.plan,
         force=lambda files: snakemake_state.force(workflow, files),
+        meaning=lambda survey: {"csv_sha256": CSV_SHA256, "config_hash": digest(config, survey)},
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None

@@ -3,7 +3,11 @@ from skyharvest.surveys.desi.rules import by_fibers
 
 EXPORTED = {kind: f"{RESULTS}/export_{kind}" for kind in ("fits", "mmu", "hats")}
 COADD_FITS = f"{EXPORTED['fits']}/healpix={{pix16}}/coadd-{{pix16}}.fits"
-REDROCK_FITS = {"redrock": COADD_FITS.replace("coadd-", "redrock-")} if DESI.section["spectra"]["redshifts"] else {}
+REDROCK_FITS = (
+    {"redrock": f"{EXPORTED['fits']}/healpix={{pix16}}/redrock-{{pix16}}.fits"}
+    if DESI.section["spectra"]["redshifts"]
+    else {}
+)
 MMU_FILE = f"{EXPORTED['mmu']}/healpix={{pix16}}/001-of-001.hdf5"
 
 # hats-import and Snakemake want different versions of a library: outside of conda it has an environment of its own.
@@ -82,6 +86,7 @@ rule export_mmu:
 rule export_hats:
     input:
         plan=f"{DESI.root}/plan.csv",
+        account=DESI.account,
         crossmatches=DESI.assembled_files,
     output:
         catalogue=directory(EXPORTED["hats"]),

@@ -27,12 +27,21 @@ onstart:
                 missing.set_aside(Path(path))
 
 
+def set_earlier_runs_aside():
+    """Move what is of earlier runs; here no job is under way that could be writing, or reading it."""
+    csv = config["targets"]["csv"]
+    try:
+        moved = superseded.supersede(Path(RESULTS), HARVESTS, content_digest(csv), CONFIG_HASH)
+    except OSError as error:
+        logger.error(f"What earlier runs have left in {RESULTS} cannot be moved aside ({error}): move it yourself.")
+    else:
+        if moved:
+            logger.warning(superseded.show(Path(RESULTS), moved))
+
+
 onsuccess:
-    # Here no job is under way that could be writing, or reading, what is moved.
-    moved = superseded.supersede(Path(RESULTS), HARVESTS, content_digest(config["targets"]["csv"]))
-    if moved:
-        logger.warning(superseded.show(Path(RESULTS), moved))
     run_record.end(Path(LOGS), run_record.FINISHED)
+    set_earlier_runs_aside()
     for harvest in HARVESTS.values():
         if Path(harvest.account[0]).exists():
             Path(harvest.root, "missing.csv").unlink(missing_ok=True)
@@ -40,6 +49,7 @@ onsuccess:
 
 onerror:
     run_record.end(Path(LOGS), run_record.FAILED)
+    set_earlier_runs_aside()
     for harvest in ENABLED:
         path = Path(harvest.root, "plan.csv")
         if path.exists():

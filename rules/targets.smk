@@ -21,7 +21,7 @@ rule prepare_targets:
     params:
         out_dir=lambda wildcards, output: str(Path(output.table).parent),
         # The CSV's time may lie: of a copy that keeps it, or where a clock was wrong. The demo's is made by a rule.
-        content="" if IN_DEMO else content_digest(config["targets"]["csv"]),
+        content="" if IN_DEMO else CSV_SHA256,
         columns=as_it_is(
             options(**{key: config["targets"][key] or None for key in ("ra", "dec", "healpix", "targetid", "text")})
         ),

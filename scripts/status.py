@@ -12,7 +12,7 @@ from skyharvest.core.errors import InputError
 from skyharvest.core.paths import expand_user
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest import run_record
-from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.demo import DEMO_CSV
 from skyharvest.run.status import gather
 from skyharvest.run.status_table import show
 from skyharvest.surveys import SURVEYS, load_harvests, releases
@@ -67,11 +67,16 @@ def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
 def from_config(given: dict[str, Any]) -> run_record.Run:
     """Return what a run of a configuration would record."""
     config = validate(given)
-    harvests = load_harvests(config, lambda survey: f"{config['results']}/{survey}/plan.csv", lambda _files: None)
+    harvests = load_harvests(
+        config,
+        find_plan=lambda survey: f"{config['results']}/{survey}/plan.csv",
+        force=lambda _files: None,
+        meaning=lambda _survey: {},
+    )
     enabled = [harvest for harvest in harvests.values() if harvest.enabled]
     return run_record.Run(
         releases(config),
-        simulated=config["targets"]["csv"].startswith(f"{DEMO}/") or any(harvest.is_simulated for harvest in enabled),
+        simulated=config["targets"]["csv"] == DEMO_CSV or any(harvest.is_simulated for harvest in enabled),
         copied=any(harvest.copied for harvest in enabled),
     )
 

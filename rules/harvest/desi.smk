@@ -86,7 +86,7 @@ rule extract_desi:
     shell:
         f"{RUN}/desi/extract_desi.py {DESI.source_options} --connections {{resources.archive}} "
         "--release {params.release:q} --targets {input.targets:q} {params.pixels} {params.options} "
-        f"{DESI.extract_options} {{params.list}} 2> {{log:q}}"
+        f"{DESI.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
 
 
 # One pixel alone: when a person asks for its file, or has removed it.

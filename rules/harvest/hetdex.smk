@@ -107,7 +107,7 @@ rule extract_hetdex:
     shell:
         f"{RUN}/hetdex/extract_hetdex.py {HETDEX.source_options} "
         "--release {params.release:q} --cube {params.cubes} --targets {input.targets:q} --cubes {input.cubes:q} "
-        f"{{params.options}} {HETDEX.extract_options} {{params.list}} 2> {{log:q}}"
+        f"{{params.options}} {HETDEX.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
 
 
 # One cube alone: when a person asks for its file, or has removed it.

@@ -109,7 +109,7 @@ rule extract_legacysurvey:
     shell:
         f"{RUN}/legacysurvey/extract_legacysurvey.py {LEGACYSURVEY.source_options} --connections {{resources.bricks}} "
         "--release {params.release:q} --brick {params.bricks} --targets {input.targets:q} --bricks {input.bricks:q} "
-        f"{{params.options}} {LEGACYSURVEY.extract_options} {{params.list}} 2> {{log:q}}"
+        f"{{params.options}} {LEGACYSURVEY.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
 
 
 # One brick alone: when a person asks for its file, or has removed it.

@@ -19,9 +19,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if item not in last] + last
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def impatient() -> Iterator[None]:
-    """Let jobs give up soon, by the setting that users have for that."""
+    """Let jobs give up soon, by the setting that users have for that; those of other tests of this worker need not."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SKYHARVEST_PATIENCE", IMPATIENT)
         patch.setenv("SLURM_CONF", "/dev/null")  # one that is installed, but down, is waited for

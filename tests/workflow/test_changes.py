@@ -136,3 +136,32 @@ def test_what_is_served_is_of_the_last_run(tmp_path, demo, run, capsys):
     words = ["--hdf5-root", str(mine)]
     assert cli.run(count_crossmatches.main, count_crossmatches.build_parser(), words) == cli.EXIT_USAGE
     assert "do not mix them" in capsys.readouterr().err
+
+
+def test_what_was_extracted_is_used_only_for_what_it_was_extracted_for(tmp_path, demo, run):
+    shutil.copytree(demo, tmp_path / "run", symlinks=True)
+    directory, results = tmp_path / "run", tmp_path / "run" / RESULTS
+    first = read_csv(directory / "resources/demo/targets.csv")
+    ledger = (results / "desi/ledger.csv").read_text()
+    said = CONFIG.format(csv="mine.csv", programs="[dark, bright, backup]", radius=1.0, images="false", results=RESULTS)
+    (directory / "mine.yaml").write_text(said.replace("hetdex: {enabled: true", "hetdex: {enabled: false"))
+
+    def change(rows):
+        write_csv(directory / "mine.csv", rows)
+        done = run(directory, "--configfile", "mine.yaml")
+        assert done.status == 0, done.output[-5000:]
+        assert_that_all_agree(results, rows, ["desi"])
+
+    # Fewer rows, in other batches, and back: the lists of the first batches are there, their files are others.
+    change(first[:8])
+    change(first)
+    assert (results / "desi/ledger.csv").read_text() == ledger
+    # Moved rows, where Snakemake has forgotten what it made from what.
+    moved = [dict(row) for row in first]
+    for line in read_csv(results / "desi/ledger.csv"):
+        if line["status"] == "matched":
+            row = moved[int(line["row"])]
+            row["DEC_DESI"] = str(float(row["DEC_DESI"]) + 20 / 3600)
+    shutil.rmtree(directory / ".snakemake")
+    change(moved)
+    assert matched(results) == 0

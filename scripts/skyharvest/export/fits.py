@@ -50,6 +50,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.formats.fits_header import BLOCK
 from skyharvest.harvest.extracted import kept_rows
+from skyharvest.harvest.origin import CARDS
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import NODATA, arms_of_files, stack_columns
 
@@ -129,7 +130,8 @@ def export_fits(
         redshifts = _redshifts(selections, fibermap["TARGETID"]) if redrock is not None else {}
         n = sum(len(selection.take) for selection in selections)
         with atomic_path(out) as temporary, temporary.open("wb") as stream:
-            primary = fits.PrimaryHDU(header=_primary(pix16, selections, fibermap, csv | dict(attributes or {})))
+            header = _primary(pix16, selections, fibermap, csv | dict(attributes or {}))
+            primary = fits.PrimaryHDU(header=header)
             fits.HDUList([primary, _table_hdu("FIBERMAP", fibermap, _units(files))]).writeto(stream, checksum=True)
             for arm in ARMS:
                 _write_arm(stream, arm, files, selections)
@@ -137,7 +139,9 @@ def export_fits(
         if redrock is not None:
             with atomic_path(redrock) as temporary, temporary.open("wb") as stream:
                 hdu = _table_hdu("REDSHIFTS", redshifts, {})
-                fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream, checksum=True)
+                origin = {key: value for key, value in header.items() if key in CARDS}
+                primary = fits.PrimaryHDU(header=fits.Header(origin))
+                fits.HDUList([primary, hdu]).writeto(stream, checksum=True)
     return n
 
 

@@ -28,6 +28,7 @@ The list appears when all files of the job are there, and tells without opening 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import h5py
@@ -40,10 +41,11 @@ from skyharvest.formats import hdf5
 from skyharvest.harvest.journal import Line
 from skyharvest.harvest.plan import Kind, Unit
 
-COLUMNS = ("unit", "n_spectra", "n_read", "n_absent", "n_unreadable", "n_beside_absent", "n_beside_unreadable")
+COUNTS = ("n_spectra", "n_read", "n_absent", "n_unreadable", "n_beside_absent", "n_beside_unreadable")
+COLUMNS = ("unit", *COUNTS, "request", "digest")
 
-Listed = tuple[Unit, int, int, int, int, int, int]
-"""`COLUMNS`."""
+Listed = tuple[Unit, int, int, int, int, int, int, str]
+"""`COLUMNS`, but for the digest."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +156,12 @@ def listed(unit: Unit, path: Path) -> Listed:
     """Return the line of the list for an extracted file."""
     with hdf5.reading(path) as file:
         files = read_files(file)
-        n_spectra = int(file["targets/n_spectra"][:].sum())
+        n_spectra, request = int(file["targets/n_spectra"][:].sum()), str(file.attrs["request"])
     read, absent, unreadable = (files.status.count(status) for status in ("read", "absent", "unreadable"))
     beside_absent, beside_unreadable = (files.beside.count(status) for status in ("absent", "unreadable"))
-    return unit, n_spectra, read, absent, unreadable, beside_absent, beside_unreadable
+    return unit, n_spectra, read, absent, unreadable, beside_absent, beside_unreadable, request
 
 
-def write_list(path: Path, lines: Sequence[Listed]) -> None:
-    """Write the list of a job."""
-    write_rows(path, COLUMNS, lines)
+def write_list(path: Path, lines: Sequence[Listed], digests: Sequence[str] = ()) -> None:
+    """Write the list of a job; ``digests`` are of what its units were extracted for, as the rules know it."""
+    write_rows(path, COLUMNS, [(*line, digest) for line, digest in zip_longest(lines, digests, fillvalue="")])

@@ -23,7 +23,7 @@ U = TypeVar("U", int, str)
 def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
     """Add the options that all surveys have; those that name the units are the survey's own."""
     add_shared(parser, "--archive", "--connections", "--server-notes", "--release")
-    add_shared(parser, "--list", "--journal", "--plan", "--again", "--known", "--forbidden-is-absent")
+    add_shared(parser, "--list", "--digest", "--journal", "--plan", "--again", "--known", "--forbidden-is-absent")
     add_shared(parser, "--targets", metavar="PLAN_TARGETS.npy", help="from the plan")
     where = f"where to write {{group}}/{{{survey.unit}}}.hdf5"
     add_shared(parser, "--extracted", nargs=None, metavar="DIR", help=where)
@@ -52,7 +52,7 @@ def extract_all(
         progress=Progress(survey, options.journal, options.plan),
     )
     if options.list:
-        write_list(options.list, lines)
+        write_list(options.list, lines, options.digest)
     n_found = sum(line[1] for line in lines)
     cli.log.info("%d %s of %d %ss", n_found, survey.product, len(lines), survey.unit)
 

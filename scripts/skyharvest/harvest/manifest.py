@@ -82,15 +82,20 @@ def read_manifests(results: Path, surveys: Iterable[str]) -> dict[str, Manifest]
     return {survey: manifest for survey, manifest in read.items() if manifest is not None}
 
 
-def read_manifest(results: Path, survey: str) -> Manifest | None:
+def read_manifest(results: Path, survey: str, name: str = NAME) -> Manifest | None:
     """Return the manifest of a survey's last finished run in a results directory; None if there is none.
+
+    Parameters
+    ----------
+    name
+        Of the file, where it has been set aside.
 
     Raises
     ------
     MalformedFile
         If it is torn.
     """
-    path = results / survey / NAME
+    path = results / survey / name
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
         return Manifest(**(read | {"pixels": {int(pixel): rows for pixel, rows in read["pixels"].items()}}))

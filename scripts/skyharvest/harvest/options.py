@@ -19,6 +19,12 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--server-notes": {"type": Path, "help": "a file to remember in what the archive's server can do"},
     "--download": {"type": Path, "metavar": "DIR", "help": "download whole files to here, verify and remove them"},
     "--list": {"type": Path, "metavar": "CSV", "help": "what became of the units; written when all are there"},
+    "--digest": {
+        "nargs": "*",
+        "default": [],
+        "metavar": "HEX",
+        "help": "of what each unit is extracted for, in their order; stands in the list",
+    },
     "--journal": {"type": Path, "metavar": "CSV", "help": "append a line to it for every file"},
     "--plan": {"type": Path, "metavar": "PLAN.csv", "help": "say now and then how far the journal has come with it"},
     "--again": {

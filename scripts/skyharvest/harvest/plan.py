@@ -8,8 +8,9 @@ import csv
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from functools import cache, lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skyharvest.harvest.survey import Survey
@@ -92,23 +93,44 @@ def _read(survey: "Survey", path: str, _modified_ns: int) -> Plan:
     return Plan(survey, Path(path))
 
 
+def recorded() -> Any:
+    """Return `skyharvest.harvest.recorded`, whose libraries parse time hardly ever needs."""
+    return import_module("skyharvest.harvest.recorded")
+
+
 @cache
-def to_read_again(listed: str, again: tuple[str, ...]) -> bool:
-    """Tell whether the list of an extract job, as an earlier run left it, counts a file that is to be tried again.
+def is_stale(
+    survey: "Survey", extracted: str, batch: str, digests: tuple[tuple[Unit, str], ...], again: tuple[str, ...]
+) -> bool:
+    """Tell whether a batch is to be extracted again, whatever Snakemake knows of it.
+
+    So it is if its list counts a file that is to be tried again, or is of other targets or settings; or if another
+    batch has extracted one of its units since: the plan between had other batches. Answered once: what this run finds
+    is left to the next.
 
     Parameters
     ----------
-    listed
-        See `skyharvest.harvest.extracted`. One that is not there counts none. Read once: what this run finds is left
-        to the next.
+    digests
+        Unit of the batch, and digest of what it is to be extracted for.
+    again
+        Columns of the list, ``n_{again}`` and ``n_beside_{again}``, that are to be zero: `unreadable`, `absent`.
     """
+    path = survey.listed(Path(extracted), batch)
     try:
-        with Path(listed).open(newline="", encoding="utf-8") as stream:
-            return any(
-                value not in ("", "0")
-                for line in csv.DictReader(stream)
-                for name, value in line.items()
-                if name and name.endswith(again)
-            )
+        lines = {line["unit"]: line for line in _lines(path)}
     except FileNotFoundError:
         return False
+    if {str(unit): digest for unit, digest in digests} != {unit: line.get("digest") for unit, line in lines.items()}:
+        return True
+    if any(line[name] not in ("", "0") for line in lines.values() for name in line if name.endswith(again)):
+        return True
+    written = path.stat().st_mtime_ns
+    for unit, _ in digests:
+        file = survey.path(Path(extracted), unit)
+        try:
+            is_newer = file.stat().st_mtime_ns > written
+        except FileNotFoundError:
+            continue  # it is made when it is needed
+        if is_newer and recorded().request_of(file) != lines[str(unit)]["request"]:
+            return True
+    return False

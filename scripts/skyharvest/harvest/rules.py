@@ -4,6 +4,7 @@ Without Snakemake, and light: it is imported whenever the workflow is parsed. A 
 ``rules``, as a subclass of `Harvest`.
 """
 
+import hashlib
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ from skyharvest.core.errors import InputError
 from skyharvest.harvest import not_selected
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.manifest import NAME as MANIFEST
-from skyharvest.harvest.plan import Plan, Unit, to_read_again
+from skyharvest.harvest.manifest import read_manifest
+from skyharvest.harvest.plan import Plan, Unit, is_stale, recorded
 from skyharvest.harvest.releases import ArchivedRelease
 from skyharvest.harvest.survey import Survey
 
@@ -56,6 +58,8 @@ class Harvest(Generic[R]):
         Returns the path of ``plan.csv``, once it is there.
     force
         Makes this run do the jobs of these outputs again.
+    meaning
+        Attributes `skyharvest.harvest.manifest.MEANING` that the assembled files are to have.
 
     Attributes
     ----------
@@ -91,6 +95,8 @@ class Harvest(Generic[R]):
         config: Mapping[str, Any],
         find_plan: Callable[[], str],
         force: Callable[[Iterable[str]], None],
+        *,
+        meaning: Mapping[str, str],
     ) -> None:
         self.survey, self.name, self.release = survey, survey.name, release
         self.config, self.section = config, config[survey.name]
@@ -105,10 +111,17 @@ class Harvest(Generic[R]):
         self.downloads = f"{self.root}/downloads" if whole else None
         self.archive = self._archive()
         self.not_selected = [f"{self.root}/{not_selected.NAME}"] if survey.choices else []
-        self._find_plan, self._force = find_plan, force
+        self._find_plan, self._force, self._meaning = find_plan, force, meaning
+        self._last: bool | None = None
+        self._digested: tuple[Plan | None, dict[Unit, str]] = (None, {})
 
     def _archive(self) -> str:
         return self.release.root(self.section["archive"])
+
+    @property
+    def settings(self) -> str:
+        """Options of its extract program that change what is extracted."""
+        raise NotImplementedError
 
     @property
     def known(self) -> str | None:
@@ -192,9 +205,22 @@ class Harvest(Generic[R]):
         return [n_targets[unit] for unit in self.units(wildcards)]
 
     def digests(self, wildcards: Any) -> list[str]:
-        """Return the digest of the targets of each unit of a job, and `LAYOUT`: where that differs, it is done anew."""
-        digest = self.plan.digest
-        return [f"{digest[unit]}/{LAYOUT}" for unit in self.units(wildcards)]
+        """Return a digest of what each unit of a job is extracted for: where that differs, it is done anew.
+
+        It is of the unit's targets and files, the settings, and `LAYOUT`.
+        """
+        digests = self._digests()
+        return [digests[unit] for unit in self.units(wildcards)]
+
+    def _digests(self) -> dict[Unit, str]:
+        """Return those of all units of the plan, worked out once for each plan."""
+        plan = self.plan
+        if self._digested[0] is not plan:
+            how = f"{LAYOUT} {self.release.name} {self.settings}"
+            texts = {unit: f"{plan.digest[unit]} {files} {how}" for unit, files in plan.files.items()}
+            made = {unit: hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for unit, text in texts.items()}
+            self._digested = (plan, made)
+        return self._digested[1]
 
     def minutes(self, wildcards: Any, targets: int, whole: int, rows: int) -> int:
         """Return how long an extract job may take at a slow hour of the archive.
@@ -223,35 +249,58 @@ class Harvest(Generic[R]):
         return {Path(self.assembled_file(0)).name}
 
     def assembled_files(self, _wildcards: Any = None) -> list[str]:
-        """Return the assembled files of the whole plan."""
+        """Return the assembled files of the whole plan. Where results are of another run, its plan is made again."""
+        if not self._is_current():
+            self._force([f"{self.root}/plan.csv"])
+            targets = Path(f"{self.config['results']}/targets/targets.parquet")
+            if targets.exists() and self._meaning["csv_sha256"] not in ("", recorded().csv_of(targets)):
+                self._force([str(targets)])
         return [self.assembled_file(pix16) for pix16 in self.plan.searched]
 
     def extraction(self, wildcards: Any, product: str | None = None) -> list[str]:
         """Return the files that tell that a job's units have been extracted: the lists of their batches.
 
         An extracted file that was removed from a finished batch is made by itself, if it is needed once more. Batches
-        with a file that is to be read again are forced: that leaves no trace, so that nothing is to be done once they
-        are well.
+        that are stale are forced: that leaves no trace, so that nothing is to be done once they are well.
 
         Parameters
         ----------
         product
             What the job makes; unless given, the assembled file of its pixel, or without a pixel the ledger.
         """
+        of_pixel = product is None and hasattr(wildcards, "pix16")
         if product is None:
             product = self.assembled_file(wildcards.pix16) if hasattr(wildcards, "pix16") else self.account[0]
         plan, extracted = self.plan, Path(self.extracted)
-        lists: dict[str, None] = {}
+        lists: dict[str, str] = {}
         removed = []
         is_there = Path(product).exists()
         for unit in self.units(wildcards):
             listed = self.survey.listed(extracted, plan.batch[unit])
-            lists[str(listed)] = None
+            lists[str(listed)] = plan.batch[unit]
             if not is_there and listed.exists() and not (file := self.survey.path(extracted, unit)).exists():
                 removed.append(str(file))
-        again = tuple(self.section["read_again"])
-        self._force(listed for listed in lists if to_read_again(listed, again))
+        self._force(listed for listed, batch in lists.items() if self._is_stale(batch))
+        if of_pixel and is_there and not self._is_current() and recorded().meaning_of(product) != self._meaning:
+            self._force([product])
         return [*lists, *removed]
+
+    def _is_current(self) -> bool:
+        """Tell whether what the last run has left is of this CSV and these settings; also true if it left nothing.
+
+        Snakemake knows that as well, unless its notes are gone, or in another working directory.
+        """
+        if self._last is None:
+            results = Path(self.config["results"])
+            names = (MANIFEST, str(Path(MANIFEST).with_suffix(".previous.json")))
+            read = (read_manifest(results, self.name, name) for name in names)
+            last = next((manifest for manifest in read if manifest is not None), None)
+            self._last = last is None or all(getattr(last, key) == value for key, value in self._meaning.items())
+        return self._last
+
+    def _is_stale(self, batch: str) -> bool:
+        digests = tuple((unit, self._digests()[unit]) for unit in self.plan.batches[batch])
+        return is_stale(self.survey, self.extracted, batch, digests, tuple(self.section["read_again"]))
 
     def products(self, _wildcards: Any = None) -> list[str]:
         """Return what the configuration asks for of the survey beside its ledger: files that need no plan."""

@@ -76,11 +76,13 @@ def pixels(root: str | os.PathLike[str], survey: str = FIRST) -> list[int]:
         If it has no directory ``{survey}_crossmatches``. The message says what there is instead.
     """
     directory = _directory(Path(root), survey)
+    manifest = read_manifest(Path(root), survey)
+    if manifest is not None and not manifest.pixels:
+        return []
     if not directory.is_dir():
         raise InputError(f"{root} is no results directory with {directory.name}; {near_by(Path(root))}")
     numbers = (re.fullmatch(r"healpix=(\d+)", path.name) for path in directory.iterdir())
     known = {int(number[1]) for number in numbers if number}
-    manifest = read_manifest(Path(root), survey)
     if manifest is not None:
         known &= set(manifest.pixels)
     return sorted(pix16 for pix16 in known if _path(Path(root), pix16, survey).is_file())

@@ -128,6 +128,10 @@ def write(page: Page, out: Path, figures: Path) -> None:
         for picture in section.pictures:
             with atomic_path(figures / f"{picture.name}.{picture.suffix}") as temporary:
                 temporary.write_bytes(picture.content)
+    made = {f"{picture.name}.{picture.suffix}" for section in page.sections for picture in section.pictures}
+    for stale in figures.glob("*.*") if figures.is_dir() else ():
+        if stale.name not in made and not stale.name.startswith("."):
+            stale.unlink(missing_ok=True)  # of a report with other surveys
     html = render(page)
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -8,20 +8,21 @@ asked for by what it was made from, and spares reading the archive again.
 
 import csv
 import re
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skyharvest.harvest.manifest import Manifest, read_manifests
+from skyharvest.harvest.manifest import Manifest, read_manifest, read_manifests
 from skyharvest.harvest.origin import origin_of
 from skyharvest.harvest.rules import Harvest
 
 SUPERSEDED = "superseded"
-EXPORTS = {"export_fits": "coadd-{}.fits", "export_mmu": "001-of-001.hdf5"}
-"""Directory of an export → name of a file that says what it is of, of each NSIDE=16 pixel."""
+EXPORTS = {"export_fits": "*.fits", "export_mmu": "*.hdf5"}
+"""Directory of an export → its files of an NSIDE=16 pixel, each of which says what it is of."""
 
 _PIXEL = re.compile(r"healpix=(\d+)")
 
@@ -34,15 +35,17 @@ class Moved:
     why: str
 
 
-def supersede(results: Path, harvests: Mapping[str, Harvest[Any]], csv_sha256: str) -> list[Moved]:
-    """Move what does not belong to the runs that have ended, if one of them is of this CSV.
+def supersede(
+    results: Path, harvests: Mapping[str, Harvest[Any]], csv_sha256: str, config_hashes: Mapping[str, str]
+) -> list[Moved]:
+    """Move what does not belong to the runs that have ended, if one of them is of this CSV and these settings.
 
     Parameters
     ----------
     harvests
         By survey, also those that are not asked for: what is there of the same CSV stays.
-    csv_sha256
-        Of the configuration's CSV.
+    csv_sha256, config_hashes
+        Of the configuration's CSV, and of each survey's settings.
 
     Raises
     ------
@@ -50,27 +53,43 @@ def supersede(results: Path, harvests: Mapping[str, Harvest[Any]], csv_sha256: s
         If something cannot be moved.
     """
     manifests = read_manifests(results, harvests)
-    current = {name: manifest for name, manifest in manifests.items() if manifest.csv_sha256 == csv_sha256}
+    current = {
+        name: manifest
+        for name, manifest in manifests.items()
+        if manifest.csv_sha256 == csv_sha256
+        and (not harvests[name].enabled or manifest.config_hash == config_hashes[name])
+    }
     if not current:
         return []
+    # Of these settings, but not run to an end yet: what was made of it this time is not judged.
+    under_way = {name for name in manifests if name not in current and manifests[name].csv_sha256 == csv_sha256}
     found = [
-        *_of_another_csv(results, {name: harvests[name] for name in manifests if name not in current}),
+        *_of_another_csv(results, {name: harvests[name] for name in harvests if name not in current}, csv_sha256),
         *(moved for name, manifest in current.items() for moved in _assembled(results, harvests[name], manifest)),
-        *_products(results, harvests, current),
-        *_exports(results, current),
-        *_pages(results, current),
+        *_products(results, harvests, csv_sha256),
+        *(_exports(results, current) if "desi" not in under_way else ()),
+        *_pages(results, current, under_way),
     ]
     if found:
         _move(results, found)
     return found
 
 
-def _of_another_csv(results: Path, harvests: Mapping[str, Harvest[Any]]) -> Iterator[Moved]:
-    """Yield all results of surveys whose last run was of another CSV."""
-    for harvest in harvests.values():
-        for path in (Path(harvest.assembled), *map(Path, harvest.account)):
-            if path.exists():
-                yield Moved(path.relative_to(results), "its rows are those of another CSV")
+def _of_another_csv(results: Path, harvests: Mapping[str, Harvest[Any]], csv_sha256: str) -> Iterator[Moved]:
+    """Yield results of surveys whose last run was of another CSV; if it did not end, its files tell."""
+    why = "its rows are those of another CSV"
+    for name, harvest in harvests.items():
+        manifest = read_manifest(results, name)
+        if manifest is not None and manifest.csv_sha256 != csv_sha256:
+            for path in (Path(harvest.assembled), *map(Path, harvest.account)):
+                if path.exists():
+                    yield Moved(path.relative_to(results), why)
+        elif manifest is None:
+            for pixel, directory in _pixels(Path(harvest.assembled)):
+                path = Path(harvest.assembled_file(pixel))
+                origin = origin_of(path, name) if path.exists() else None
+                if origin is None or origin.csv_sha256 != csv_sha256:
+                    yield Moved(directory.relative_to(results), why)
 
 
 def _assembled(results: Path, harvest: Harvest[Any], manifest: Manifest) -> Iterator[Moved]:
@@ -85,11 +104,8 @@ def _assembled(results: Path, harvest: Harvest[Any], manifest: Manifest) -> Iter
                 yield Moved(path.relative_to(results), "the settings do not ask for it any more")
 
 
-def _products(
-    results: Path, harvests: Mapping[str, Harvest[Any]], manifests: Mapping[str, Manifest]
-) -> Iterator[Moved]:
+def _products(results: Path, harvests: Mapping[str, Harvest[Any]], csv_sha256: str) -> Iterator[Moved]:
     """Yield products that name rows of another CSV."""
-    csv_sha256 = next(iter(manifests.values())).csv_sha256
     for harvest in harvests.values():
         for path in (Path(harvest.root, name) for name in harvest.products_by_row):
             if path.exists():
@@ -106,27 +122,24 @@ def _exports(results: Path, manifests: Mapping[str, Manifest]) -> Iterator[Moved
         origin = origin_of(path, "desi")
         return origin is not None and origin.belongs(manifests)
 
-    yield from _stale(results, EXPORTS, belongs, why)
+    for kind, pattern in EXPORTS.items():
+        for _, directory in _pixels(results / kind):
+            files = sorted(directory.glob(pattern))
+            stale = [path for path in files if not belongs(path)]
+            for path in [directory] if len(stale) == len(files) else stale:
+                yield Moved(path.relative_to(results), why)
     hats = results / "export_hats"
     if hats.exists() and not belongs(hats):
         yield Moved(hats.relative_to(results), why)
 
 
-def _stale(results: Path, kinds: Mapping[str, str], belongs: Callable[[Path], bool], why: str) -> Iterator[Moved]:
-    for kind, name in kinds.items():
-        for pixel, directory in _pixels(results / kind):
-            path = directory / name.format(pixel)
-            if not path.exists() or not belongs(path):
-                yield Moved(directory.relative_to(results), why)
-
-
-def _pages(results: Path, manifests: Mapping[str, Manifest]) -> Iterator[Moved]:
+def _pages(results: Path, manifests: Mapping[str, Manifest], under_way: Collection[str]) -> Iterator[Moved]:
     """Yield pages of pixels that were not made from what is there, with their spectra, and such a report."""
     report = results / "report"
     why = "it shows results of another CSV or other settings"
     for page in sorted(report.glob("*.html")):
         origin = origin_of(page)
-        if origin is not None and origin.belongs(manifests):
+        if origin is not None and (origin.belongs(manifests) or set(under_way) & set(origin.config_hashes)):
             continue
         beside = report / "figures" if page.name == "index.html" else page.with_suffix("")
         for path in (page, beside):
@@ -154,7 +167,7 @@ def _move(results: Path, found: list[Moved]) -> None:
         for moved in found:
             to = place / moved.path
             to.parent.mkdir(parents=True, exist_ok=True)
-            (results / moved.path).rename(to)
+            shutil.move(results / moved.path, to)  # a survey's directory may be a link to another disk
             lines.writerow((now.isoformat(timespec="seconds"), to.relative_to(results), moved.why))
 
 

@@ -23,7 +23,10 @@ def releases(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def load_harvests(
-    config: Mapping[str, Any], find_plan: Callable[[str], str], force: Callable[[Iterable[str]], None]
+    config: Mapping[str, Any],
+    find_plan: Callable[[str], str],
+    force: Callable[[Iterable[str]], None],
+    meaning: Callable[[str], Mapping[str, str]],
 ) -> dict[str, Harvest[Any]]:
     """Return what the rules of each survey ask, by its name.
 
@@ -31,8 +34,8 @@ def load_harvests(
     ----------
     config
         As `skyharvest.config.load.validate` returns it.
-    find_plan, force
-        See `skyharvest.harvest.rules.Harvest`; ``find_plan`` is given the name of the survey.
+    find_plan, force, meaning
+        See `skyharvest.harvest.rules.Harvest`; ``find_plan`` and ``meaning`` are given the name of the survey.
 
     Raises
     ------
@@ -43,5 +46,5 @@ def load_harvests(
     for name, survey in SURVEYS.items():
         of_survey = import_module(f"{__name__}.{name}.rules").Harvest
         release = of_survey.load_release(config[name]["release"])
-        harvests[name] = of_survey(survey, release, config, partial(find_plan, name), force)
+        harvests[name] = of_survey(survey, release, config, partial(find_plan, name), force, meaning=meaning(name))
     return harvests

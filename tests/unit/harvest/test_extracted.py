@@ -57,7 +57,7 @@ def test_a_kind_has_the_best_status_of_its_own_files_alone(path):
 
 
 def test_the_list_counts_every_file_and_what_is_beside_it(path):
-    assert listed("u", path) == ("u", 3, 1, 2, 1, 1, 1)
+    assert listed("u", path) == ("u", 3, 1, 2, 1, 1, 1, "abc")
 
 
 def test_a_file_is_kept_if_it_is_of_the_request_and_nothing_of_it_is_to_be_read_again(path):

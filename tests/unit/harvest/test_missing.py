@@ -1,12 +1,14 @@
 """What a failed run has not brought."""
 
 import csv
+import os
 
+import h5py
 import pytest
 
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.missing import COLUMNS, find_missing, set_aside, show, write_missing
-from skyharvest.harvest.plan import to_read_again
+from skyharvest.harvest.plan import is_stale
 from skyharvest.surveys.desi.about import SURVEY as DESI
 
 PLAN = """survey,program,pix64,pix16,n_targets
@@ -81,10 +83,45 @@ def test_what_is_set_aside_keeps_its_kind(tmp_path):
     ],
 )
 def test_batches_to_read_again(tmp_path, counts, again, expected):
-    path = tmp_path / "6.csv"
-    path.write_text(f"pix64,n_spectra,n_read,n_absent,n_unreadable,n_beside_absent\n7,3,1,0,0,0\n8,3,1,{counts}\n")
-    assert to_read_again(str(path), again) is expected
+    listed = DESI.listed(tmp_path, "6")
+    listed.parent.mkdir()
+    header = "unit,n_spectra,n_read,n_absent,n_unreadable,n_beside_absent,request,digest"
+    listed.write_text(f"{header}\n7,3,1,0,0,0,r,d7\n8,3,1,{counts},r,d8\n")
+    assert is_stale(DESI, str(tmp_path), "6", ((7, "d7"), (8, "d8")), again) is expected
 
 
 def test_a_batch_that_was_never_read_is_not_read_again(tmp_path):
-    assert not to_read_again(str(tmp_path / "6.csv"), ("unreadable", "absent"))
+    assert not is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ("unreadable", "absent"))
+
+
+@pytest.mark.parametrize(
+    ("digests", "expected"),
+    [(((7, "d7"), (8, "d8")), False), (((7, "d7"), (8, "other")), True), (((7, "d7"),), True)],
+)
+def test_a_batch_of_other_targets_or_settings_is_extracted_again(tmp_path, digests, expected):
+    listed = DESI.listed(tmp_path, "6")
+    listed.parent.mkdir()
+    listed.write_text("unit,n_spectra,request,digest\n7,3,r,d7\n8,3,r,d8\n")
+    assert is_stale(DESI, str(tmp_path), "6", digests, ()) is expected
+
+
+def test_a_batch_of_an_earlier_version_is_extracted_again(tmp_path):
+    listed = DESI.listed(tmp_path, "6")
+    listed.parent.mkdir()
+    listed.write_text("unit,n_spectra\n7,3\n")
+    assert is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ())
+
+
+@pytest.mark.parametrize(("request_now", "expected"), [("r", False), ("another", True), (None, True)])
+def test_a_batch_with_a_unit_that_another_batch_has_extracted_since_is_extracted_again(tmp_path, request_now, expected):
+    listed, file = DESI.listed(tmp_path, "6"), DESI.path(tmp_path, 7)
+    for path in (listed, file):
+        path.parent.mkdir(parents=True)
+    listed.write_text("unit,n_spectra,request,digest\n7,3,r,d7\n")
+    with h5py.File(file, "w") as made:
+        if request_now is not None:
+            made.attrs["request"] = request_now
+    os.utime(listed, (1e9, 1e9))
+    assert is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ()) is expected
+    file.unlink()
+    assert not is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ("absent",)), "it is made when it is needed"

@@ -6,10 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import pytest
 
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError
+from skyharvest.harvest import rules
+from skyharvest.harvest.manifest import Manifest, write_manifest
 from skyharvest.harvest.rules import LAYOUT, Harvest, options, pixels_of_spectra
 from skyharvest.surveys import NAMES, load_harvests
 
@@ -34,6 +37,9 @@ def job(**wildcards: str) -> Any:
     return SimpleNamespace(**wildcards)
 
 
+MEANING = {"csv_sha256": "a1", "config_hash": "c1"}
+
+
 @pytest.fixture
 def harvests(tmp_path):
     """Return a function: settings of the configuration → harvests by survey, and the outputs that they force."""
@@ -54,7 +60,10 @@ def harvests(tmp_path):
             (directory / "plan.csv").write_text(plan)
             (directory / "plan_pixels.csv").write_text(pixels)
         forced: list[str] = []
-        return load_harvests(config, lambda name: f"{config['results']}/{name}/plan.csv", forced.extend), forced
+        loaded = load_harvests(
+            config, lambda name: f"{config['results']}/{name}/plan.csv", forced.extend, lambda _name: MEANING
+        )
+        return loaded, forced
 
     return load
 
@@ -84,7 +93,20 @@ def test_the_units_of_a_job_follow_from_its_wildcards(harvests):
     assert desi.units(job(unit="27250", folder="272")) == [27250]
     assert desi.units() == [27247, 27250, 27260]
     assert desi.n_targets(job(pix16="1703")) == [3, 1, 20]
-    assert desi.digests(job(batch="1703")) == [f"bb/{LAYOUT}", f"cc/{LAYOUT}"]
+    assert desi.digests(job(batch="1703")) == desi.digests(job(pix16="1703"))[1:]
+
+
+def test_what_a_unit_is_extracted_for_is_its_targets_files_settings_and_layout(harvests, monkeypatch):
+    def digests(**settings):
+        return harvests(**settings)[0]["desi"].digests(job(pix16="1703"))
+
+    first = digests()
+    assert len(set(first)) == 3
+    assert digests(desi={"archive": "https", "read_again": [], "transfer": "files"}) == first
+    for changed in ({"match": {"radius_arcsec": 2}}, {"desi": {"spectra": {"lsf": False}}}):
+        assert not set(digests(**changed)) & set(first)
+    monkeypatch.setattr(rules, "LAYOUT", LAYOUT + 1)
+    assert not set(digests()) & set(first)
     others = harvests()[0]
     assert others["hetdex"].units(job(unit="20190102009_035")) == ["20190102009_035"]
     assert others["legacysurvey"].units(job(pix16="5")) == ["south_1234p567", "north_1234p570"]
@@ -117,16 +139,37 @@ def test_a_product_needs_the_lists_of_its_batches_and_files_that_were_removed(ha
 
 
 def test_batches_with_a_file_to_read_again_are_forced(harvests):
-    header = "unit,n_spectra,n_absent,n_unreadable\n"
+    header = "unit,n_spectra,n_absent,n_unreadable,request,digest\n"
     for again, expected in ((["unreadable"], ["1703"]), (["unreadable", "absent"], ["1702+1703", "1703"]), ([], [])):
         loaded, forced = harvests(desi={"read_again": again})
         desi = loaded["desi"]
         directory = Path(desi.extracted, "batches")
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "1702+1703.csv").write_text(f"{header}27247,3,1,0\n")
-        (directory / "1703.csv").write_text(f"{header}27250,1,0,0\n27260,1,0,1\n")
+        [first], [second, third] = (desi.digests(job(batch=batch)) for batch in ("1702+1703", "1703"))
+        (directory / "1702+1703.csv").write_text(f"{header}27247,3,1,0,r,{first}\n")
+        (directory / "1703.csv").write_text(f"{header}27250,1,0,0,r,{second}\n27260,1,0,1,r,{third}\n")
         desi.extraction(job(pix16="1703"))
         assert forced == [str(directory / f"{batch}.csv") for batch in expected]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.previous.json"])
+def test_results_of_another_run_are_made_again_also_where_snakemake_does_not_know(harvests, name):
+    for csv_sha256, expected in (("a1", []), ("a0", ["plan.csv", "crossmatch_desi.hdf5"])):
+        loaded, forced = harvests()
+        desi = loaded["desi"]
+        write_manifest(Manifest("desi", "dr1", csv_sha256, "c1", 3, {1703: 2}), Path(desi.root, name))
+        product = Path(desi.assembled_file(1703))
+        product.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(product, "w") as file:
+            file.attrs.update(MEANING | {"csv_sha256": csv_sha256})
+        desi.assembled_files()
+        desi.extraction(job(pix16="1703"))
+        assert [Path(path).name for path in forced] == expected
+    with h5py.File(product, "w") as file:
+        file.attrs.update(MEANING)
+    loaded, forced = harvests()
+    loaded["desi"].extraction(job(pix16="1703"))
+    assert forced == [], "the run that was interrupted has made this one"
 
 
 def test_time_and_memory_grow_with_a_job(harvests):

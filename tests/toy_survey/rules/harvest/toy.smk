@@ -53,7 +53,7 @@ rule extract_toy:
         list=lambda wildcards, output: options(list=output.list),
     shell:
         f"{RUN}/toy/extract_toy.py {TOY.source_options} --release {{params.release:q}} --table {{params.tables}} "
-        f"--targets {{input.targets:q}} {{params.options}} {TOY.extract_options} {{params.list}} 2> {{log:q}}"
+        f"--targets {{input.targets:q}} {{params.options}} {TOY.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
 
 
 # One table alone: when a person asks for its file, or has removed it.

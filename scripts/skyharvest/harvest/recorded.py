@@ -1,0 +1,33 @@
+"""What files say that they were made from. Parse time asks only where something has changed: it takes libraries."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from skyharvest.core.errors import MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.harvest.manifest import MEANING
+
+
+def request_of(extracted: Path) -> str:
+    """Return what an extracted file was made for; "" if it cannot be read."""
+    with suppress(MalformedFile, FileNotFoundError), hdf5.reading(extracted) as file:
+        return str(file.attrs.get("request", ""))
+    return ""
+
+
+def meaning_of(assembled: str | Path) -> dict[str, str]:
+    """Return what an assembled file says of its rows, the attributes `MEANING`; {} if it cannot be read."""
+    with suppress(MalformedFile, FileNotFoundError), hdf5.reading(assembled) as file:
+        return {key: str(file.attrs.get(key, "")) for key in MEANING}
+    return {}
+
+
+def csv_of(targets: Path) -> str:
+    """Return the SHA-256 of the CSV that ``targets.parquet`` was made from; "" if it does not say."""
+    with suppress(pa.ArrowInvalid, OSError), targets.open("rb") as stream:
+        metadata: dict[bytes, bytes] = pq.read_schema(stream).metadata or {}
+        return metadata.get(b"csv_sha256", b"").decode()
+    return ""
