@@ -58,7 +58,7 @@ def load_positions(options: argparse.Namespace) -> Positions:
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq  # noqa: PLC0415 (a CSV is read without it)
 
-        table = pq.read_table(path, columns=["row", "ra", "dec"])
+        table = pq.read_table(path.absolute(), columns=["row", "ra", "dec"])
         return Positions(*(np.asarray(table.column(name).to_numpy()) for name in ("row", "ra", "dec")))
     return Positions(*read_positions(path, Names(options.ra, options.dec)))
 

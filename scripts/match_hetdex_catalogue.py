@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> None:
     if not 0 < options.radius <= 60:
         raise InputError(f"--radius {options.radius}: expected arcseconds, more than 0 and at most 60")
     release = load_release(options.release)
-    with pq.ParquetFile(options.targets) as file:
+    with pq.ParquetFile(options.targets.absolute()) as file:
         table = file.read(columns=["row", "ra", "dec"])
     targets = {name: arrow.to_numpy(table.column(name))[0] for name in table.column_names}
     with open_archive(options) as archive:

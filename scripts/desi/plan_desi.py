@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> None:
     release = load_release(options.release)
     with Archive(release.root(options.archive)) as archive:
         listed = cached_tilepix(archive, release, options.tilepix)
-    table = pq.read_table(options.targets)
+    table = pq.read_table(options.targets.absolute())
     targets = {name: table.column(name).to_numpy() for name in ("row", "ra", "dec", "pix16")}
     if options.targetid:
         targets["targetid"] = table.column(stored_name(table, options.targetid)).to_numpy()

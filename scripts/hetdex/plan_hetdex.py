@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> None:
     root = release.root(options.archive)
     with Archive(root) as archive:
         index = cached_index(archive, release, options.index)
-    table = pq.read_table(options.targets)
+    table = pq.read_table(options.targets.absolute())
     targets = {name: table.column(name).to_numpy() for name in ("row", "ra", "dec", "pix16")}
     if options.wavelength is not None:
         targets["wave"] = number_column(table, options.wavelength)

@@ -57,7 +57,7 @@ def main(options: argparse.Namespace) -> None:
         bands=options.bands,
         subimage=options.subimage,
     )
-    table = pq.read_table(options.targets, columns=["row", "ra", "dec", "pix16"])
+    table = pq.read_table(options.targets.absolute(), columns=["row", "ra", "dec", "pix16"])
     targets = {name: table.column(name).to_numpy() for name in table.column_names}
     queue = make_queue(targets, request, rows_with_spectra(options.ledgers))
     write_urls(options.out_dir / URLS, options.viewer, queue)

@@ -46,7 +46,7 @@ def main(options: argparse.Namespace) -> None:
     root = release.root(options.archive)
     with Archive(root) as archive:
         bricks = cached_bricks(archive, release, options.bricks)
-    table = pq.read_table(options.targets, columns=["row", "ra", "dec", "pix16"])
+    table = pq.read_table(options.targets.absolute(), columns=["row", "ra", "dec", "pix16"])
     targets = {name: table.column(name).to_numpy() for name in table.column_names}
     plan = make_plan(bricks, targets, size=options.size, bands=bands, products=options.products)
     write_plan(plan, options.out_dir, release, root, transfer=options.transfer)

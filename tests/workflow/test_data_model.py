@@ -94,7 +94,7 @@ def everything(demo: Path, run: Callable[..., Run], tmp_path_factory: pytest.Tem
     release = directory / f"mirror {AWKWARD} {{x}} <y>"
     directory.mkdir()
     release.symlink_to(demo / "resources/demo")
-    csv, results = directory / f"my {AWKWARD}.csv", f"my results {AWKWARD}"
+    csv, results = directory / f"my {AWKWARD}.csv", f"my: results {AWKWARD}"
     csv.symlink_to(release / "targets.csv")
     for name in ("ifu-index.fits", "datacubes"):
         (cubes / name).symlink_to(release / "hetdex" / name)

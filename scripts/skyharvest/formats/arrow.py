@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 
 def rows_where(parquet: Path, column: str, value: int) -> pa.Table:
     """Return the rows of a Parquet file that have this number in a column, holding one row group at a time."""
-    with pq.ParquetFile(parquet) as file:
+    with pq.ParquetFile(parquet.absolute()) as file:  # pyarrow takes run:2/a.parquet for an address
         parts = [pa.Table.from_batches([], file.schema_arrow)]
         for group in range(file.num_row_groups):
             index = np.flatnonzero(to_numpy(file.read_row_group(group, [column]).column(column))[0] == value)

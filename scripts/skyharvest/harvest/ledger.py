@@ -124,7 +124,7 @@ def account(
         other numbers of spectra in the assembled files than in the extracted ones, an assembled file of another CSV or
         other settings.
     """
-    accepted = pq.read_table(targets, columns=["row", "pix16", "pix64"])
+    accepted = pq.read_table(targets.absolute(), columns=["row", "pix16", "pix64"])
     row = accepted.column("row").to_numpy()
     refused = _rejected_rows(rejected)
     n = int((accepted.schema.metadata or {})[b"n_rows"])

@@ -153,8 +153,8 @@ def write_targets(targets: TargetTable, directory: str | os.PathLike[str]) -> No
     The two lists of pixels are ordered by falling count, then pixel.
     """
     directory = Path(directory)
-    with atomic_path(directory / "targets.parquet") as temporary:
-        pq.write_table(targets.table, temporary, row_group_size=GROUP_ROWS)
+    with atomic_path(directory / "targets.parquet") as temporary:  # pyarrow takes run:2/a.parquet for an address
+        pq.write_table(targets.table, temporary.absolute(), row_group_size=GROUP_ROWS)
     n = len(targets.columns)
     header = [*REJECTED_COLUMNS, *distinct_names(targets.columns, REJECTED_COLUMNS)]
     refused = ([str(bad.row), bad.reason, *(bad.cells + [""] * n)[:n]] for bad in targets.rejected)
