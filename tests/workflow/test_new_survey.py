@@ -19,6 +19,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from running import ROOT, environment
+from skyharvest.harvest.extracted import COUNTS
 
 TOY = ROOT / "tests" / "toy_survey"
 REGISTRY, RELEASES = "scripts/skyharvest/surveys/__init__.py", "config/releases.yaml"
@@ -145,7 +146,7 @@ def test_plan_and_extracted_files(copy):
         (str(pixel), str(sum(row[0] == pixel for row in ROWS))) for pixel in (READ, ABSENT, BAD)
     ]
     listed = [line for path in (copy / "results/toy/extracted/batches").glob("*.csv") for line in rows(path)]
-    assert {line["unit"]: [int(value) for name, value in line.items() if name != "unit"] for line in listed} == {
+    assert {line["unit"]: [int(line[name]) for name in COUNTS] for line in listed} == {
         str(READ): [3, 1, 0, 0, 0, 0],
         str(ABSENT): [0, 0, 1, 0, 0, 0],
         str(BAD): [0, 0, 0, 1, 0, 0],

@@ -85,7 +85,7 @@ def test_rows_with_light_have_spectra_and_the_others_are_counted(release, tmp_pa
         assert np.nanmedian(file["optimal_flux"][0]) == pytest.approx(5.0, rel=0.1)
         assert (file["x"][0], file["y"][0]) == pytest.approx((51.0, 51.0), abs=1e-6)
         assert file["aperture_on_cube"][0] == 1 and 0.3 < file["aperture_on_cube"][1] < 0.9
-    assert listed("20190102009_034", tmp_path / "a.hdf5") == ("20190102009_034", 2, 1, 0, 0, 0, 0)
+    assert listed("20190102009_034", tmp_path / "a.hdf5")[:-1] == ("20190102009_034", 2, 1, 0, 0, 0, 0)
 
 
 def test_the_same_file_comes_out_of_every_transport_and_nothing_stays(release, tmp_path):
@@ -109,7 +109,7 @@ def test_an_absent_cube_is_recorded_if_the_archive_has_the_others(release, tmp_p
         assert hdf5.text(file["files/status"][:]) == ["absent"]
         assert file["targets/n_spectra"][:].tolist() == [0, 0, 0]
         assert len(file["row"]) == 0
-    assert listed("c", tmp_path / "a.hdf5") == ("c", 0, 0, 1, 0, 0, 0)
+    assert listed("c", tmp_path / "a.hdf5")[:-1] == ("c", 0, 0, 1, 0, 0, 0)
     with Archive(str(tmp_path / "moved")) as archive, pytest.raises(ArchiveUnavailable, match="moved, unmounted"):
         wanted = WantedSpectra(check_absence=archive.absence_check("ifu-index.fits"))
         run(archive, tmp_path / "b.hdf5", tmp_path, wanted)
@@ -139,7 +139,7 @@ def test_a_malformed_cube_is_recorded_with_its_reason(release, tmp_path, wrong, 
     assert made.status == "unreadable"
     assert re.search(r"truncated|its headers imply" if wrong == "truncated" else "an HTML page", made.reason)
     assert str(tmp_path) not in made.reason and "127.0.0.1" not in made.reason
-    assert listed("c", tmp_path / "a.hdf5") == ("c", 0, 0, 0, 1, 0, 0)
+    assert listed("c", tmp_path / "a.hdf5")[:-1] == ("c", 0, 0, 0, 1, 0, 0)
 
 
 def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(release, tmp_path, monkeypatch):
@@ -202,7 +202,7 @@ def test_a_cube_that_a_bucket_refuses_is_absent_only_if_asked_for_and_if_the_lis
         assert "--forbidden-is-absent needs --known" in capsys.readouterr().err
         assert not out.exists()
         assert program(server.url, *known, absent) == 0
-    assert listed("c", out) == ("c", 0, 0, 1, 0, 0, 0)
+    assert listed("c", out)[:-1] == ("c", 0, 0, 1, 0, 0, 0)
 
 
 def test_maps_are_made_of_those_with_a_spectrum_as_from_the_whole_cube(release, tmp_path):

@@ -336,7 +336,7 @@ def test_the_same_bytes_come_out_of_every_transport_and_nothing_stays(pair, tmp_
     assert (tmp_path / "local.hdf5").read_bytes() == (tmp_path / "rows.hdf5").read_bytes()
     assert (tmp_path / "local.hdf5").read_bytes() == (tmp_path / "files.hdf5").read_bytes()
     assert not (tmp_path / "scratch").exists()
-    assert listed("b", tmp_path / "rows.hdf5") == ("b", 3, 10, 0, 0, 0, 0)
+    assert listed("b", tmp_path / "rows.hdf5")[:-1] == ("b", 3, 10, 0, 0, 0, 0)
 
 
 def test_a_whole_file_is_compared_with_its_checksum(copy, pair, tmp_path):
@@ -546,7 +546,7 @@ def test_an_absent_brick_is_recorded_if_the_archive_has_others(pair, copy, tmp_p
         made = run(archive, rows, targets, tmp_path / "a.hdf5", known=True, whole_files=http)
         assert (made.status, made.rows) == ("absent", ())
         assert set(states(tmp_path / "a.hdf5").values()) == {"absent: not in the archive"}
-        assert listed("b", tmp_path / "a.hdf5") == ("b", 0, 0, 5, 0, 0, 0)
+        assert listed("b", tmp_path / "a.hdf5")[:-1] == ("b", 0, 0, 5, 0, 0, 0)
         with h5py.File(tmp_path / "a.hdf5") as file:
             assert file["targets/row"][:].tolist() == [3, 13, 23]
             assert file["targets/n_spectra"][:].tolist() == file["targets/n_bands"][:].tolist() == [0, 0, 0]
@@ -605,7 +605,7 @@ def test_a_target_without_data_has_no_cutout(tmp_path):
     assert bits.rows == (3, 13, 23, 33), "bits are there all the same"
     with h5py.File(tmp_path / "b.hdf5") as file:
         assert file["image"].shape == (0, 2, 60, 60)
-    assert listed("b", tmp_path / "b.hdf5") == ("b", 0, 5, 0, 0, 0, 0)
+    assert listed("b", tmp_path / "b.hdf5")[:-1] == ("b", 0, 5, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("size", [0, 10_000])
@@ -678,7 +678,7 @@ def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(pair, pr
     assert program(str(root), brick, "--size", "0") not in (0, cli.EXIT_TRY_AGAIN)
     with Path("out.csv").open(newline="") as stream:
         (line_of_list,) = csv.DictReader(stream)
-    assert list(line_of_list.values()) == [brick, "3", "10", "0", "0", "0", "0"]
+    assert list(line_of_list.values())[:7] == [brick, "3", "10", "0", "0", "0", "0"]
 
 
 def test_jobs_of_neighbours_that_download_to_one_place_leave_each_others_files(pair, program):
