@@ -52,7 +52,7 @@ from skyharvest.formats.fits_header import BLOCK
 from skyharvest.harvest.extracted import kept_rows
 from skyharvest.harvest.origin import CARDS
 from skyharvest.surveys.desi.shown import ARMS
-from skyharvest.surveys.desi.spectra import NODATA, arms_of_files, stack_columns
+from skyharvest.surveys.desi.spectra import NODATA, arms_of_files, is_same_grid, stack_columns
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -262,7 +262,7 @@ def _write_arm(stream: BinaryIO, arm: str, files: Sequence[h5py.File], selection
         return
     wave = models[0][arm]["wavelength"][:]
     for file in models:
-        if not np.array_equal(file[arm]["wavelength"][:], wave):
+        if not is_same_grid(file[arm]["wavelength"][:], wave):
             raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {models[0].filename}")
         if ("resolution" in file[arm]) != ("resolution" in models[0][arm]):
             raise MalformedFile(

@@ -146,7 +146,9 @@ def _of_astropy(table: Any, remarks: list[str]) -> TableFile:
             left_out[name] = made
         else:
             arrays[name] = pa.chunked_array([made])
-    return TableFile(pa.table(arrays), left_out, _not_degrees({name: table[name].unit for name in arrays}), remarks)
+    return TableFile(
+        pa.table(arrays), left_out, _not_degrees({name: getattr(table[name], "unit", None) for name in arrays}), remarks
+    )
 
 
 def _not_degrees(units: dict[str, Any]) -> dict[str, str]:
@@ -182,12 +184,16 @@ def _of_column(column: Any) -> pa.Array | str:
 
 
 def _decoded(text: str | bytes | None) -> str:
-    return text.decode("utf-8", "backslashreplace").rstrip() if isinstance(text, bytes) else text or ""
+    """Return a text; in FITS a NUL ends it."""
+    if isinstance(text, bytes):
+        return text.partition(b"\0")[0].decode("utf-8", "backslashreplace").rstrip()
+    return (text or "").partition("\0")[0]
 
 
 def _of_parquet(stream: io.BytesIO) -> TableFile:
     with pq.ParquetFile(stream) as file:
         table = file.read()
+    table.validate(full=True)  # text that is not UTF-8
     about = (table.schema.metadata or {}).get(b"table_meta_yaml")  # astropy wrote it
     units: dict[str, Any] = {}
     if about is not None:
@@ -223,12 +229,13 @@ def _of_parquets_column(column: pa.ChunkedArray) -> pa.ChunkedArray | str:
     kind = column.type
     if pa.types.is_nested(kind):
         return f"it holds {kind}"
-    if pa.types.is_decimal(kind):
-        return typed(as_text(column))
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return pa.chunked_array([[_decoded(value) for value in column.to_pylist()]], pa.string())
     if pa.types.is_integer(kind) and (not pa.types.is_uint64(kind) or (pc.max(column).as_py() or 0) <= LARGEST):
         return pc.cast(column, pa.int64())
-    if pa.types.is_float16(kind):
-        return pc.cast(column, pa.float32())
-    return column if pa.types.is_boolean(kind) or pa.types.is_floating(kind) else as_text(column)
+    if pa.types.is_boolean(kind) or pa.types.is_floating(kind):
+        return pc.cast(column, pa.float32()) if pa.types.is_float16(kind) else column
+    text = as_text(column)
+    if pc.any(pc.match_substring(text, "\0")).as_py():
+        return "it holds a NUL character"
+    return typed(text) if pa.types.is_decimal(kind) else text

@@ -241,3 +241,24 @@ def test_an_error_document_of_a_service_is_no_table(tmp_path):
     )
     with pytest.raises(InputError, match="is a VOTable without a table"):
         read_targets(tmp_path / "t.vot")
+
+
+def test_a_nul_ends_a_text_of_fits(tmp_path):
+    names = np.array([b"ab\0zz", b"abcde"], "S5")
+    columns = [fits.Column("ra", "D", array=[1.0, 2.0]), fits.Column("dec", "D", array=[1.0, 2.0])]
+    fits.BinTableHDU.from_columns([*columns, fits.Column("name", "5A", array=names)]).writeto(tmp_path / "t.fits")
+    assert read_targets(tmp_path / "t.fits", ra="ra", dec="dec").table["name"].to_pylist() == ["ab", "abcde"]
+
+
+def test_text_of_parquet_that_no_file_can_hold(tmp_path):
+    positions = {"ra": [1.0, 2.0], "dec": [1.0, 2.0]}
+    pq.write_table(pa.table(positions | {"name": ["a\0b", "c"]}), tmp_path / "t.parquet")
+    read = read_targets(tmp_path / "t.parquet", ra="ra", dec="dec")
+    assert read.columns == ["ra", "dec"]
+    assert "name" in summary(read, tmp_path)
+    assert "NUL" in summary(read, tmp_path)
+    buffers = [*pa.array(["é", "c"]).buffers()[:2], pa.py_buffer(b"\xe9\xe9c")]
+    broken = pa.Array.from_buffers(pa.string(), 2, buffers)
+    pq.write_table(pa.table(positions | {"name": broken}), tmp_path / "u.parquet")
+    with pytest.raises(InputError, match=r"is a Parquet file, but cannot be read .*UTF8"):
+        read_targets(tmp_path / "u.parquet", ra="ra", dec="dec")

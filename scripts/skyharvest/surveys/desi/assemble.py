@@ -44,6 +44,7 @@ from skyharvest.surveys.desi.spectra import (
     combine_cameras,
     has_no_data,
     is_farther,
+    is_same_grid,
     is_sky,
     lsf_sigma,
     primary,
@@ -313,7 +314,7 @@ def _check_grids(pieces: Sequence[PixelRows]) -> None:
     for arm in ARMS:
         files = [piece.file for piece in pieces if len(piece.take) and any(arm in arms for arms in piece.arms)]
         for file in files:
-            if not np.array_equal(file[arm]["wavelength"][:], files[0][arm]["wavelength"][:]):
+            if not is_same_grid(file[arm]["wavelength"][:], files[0][arm]["wavelength"][:]):
                 raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {files[0].filename}")
 
 

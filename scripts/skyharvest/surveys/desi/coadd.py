@@ -187,12 +187,13 @@ class Coadd:
             wanted.append((scores_hdu, None))
         fibermap_bytes, *grid_bytes = self.fits.read(wanted)
         self.fits.source.forget()
-        fibermap = self.fibermap_hdu.table(fibermap_bytes)
+        fibermap = _with_signed_ids(self.fibermap_hdu.table(fibermap_bytes))
         scores = {"TARGETID": fibermap["TARGETID"]}
         if scores_hdu is not None:
             try:
                 scores = scores_hdu.table(grid_bytes.pop())
                 scores_hdu.check_scalars({"TARGETID": "iu"})
+                scores = _with_signed_ids(scores)
             except MalformedFile as error:
                 self.lacks["scores"] = str(error)
                 scores = {"TARGETID": fibermap["TARGETID"]}
@@ -243,6 +244,11 @@ class Coadd:
         return arms
 
 
+def _with_signed_ids(table: dict[str, Array]) -> dict[str, Array]:
+    """Return a table with its TARGETIDs as int64: with unsigned ones of other tables they would become float64."""
+    return table | {"TARGETID": table["TARGETID"].astype(np.int64)}
+
+
 def _check_axes(hdu: HDU, n_axes: int) -> None:
     if hdu.is_table:
         hdu.image(b"")  # raises: a table is no image
@@ -285,7 +291,7 @@ def read_redshifts(source: Source, targetid: Ints) -> tuple[ByTargetid, str]:
     hdu = fits["REDSHIFTS"]
     there = hdu.columns if hdu.is_table else {}
     hdu.check_scalars({name: kinds for name, kinds in REDSHIFTS.items() if name in there or name == "TARGETID"})
-    table = hdu.table(fits.read([(hdu, None)])[0])
+    table = _with_signed_ids(hdu.table(fits.read([(hdu, None)])[0]))
     missing = [name for name in REDSHIFTS if name not in table]
     for name in missing:
         table[name] = blank(name, hdu.n_rows)

@@ -51,7 +51,7 @@ from skyharvest.surveys.desi.coadd import N_DIAGONALS, arm_grid
 from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.surveys.desi.selection import Selection, go_without, select
 from skyharvest.surveys.desi.shown import ARMS
-from skyharvest.surveys.desi.spectra import has_data, is_sky, stack_what_fits
+from skyharvest.surveys.desi.spectra import has_data, is_same_grid, is_sky, stack_what_fits
 from skyharvest.surveys.desi.wanted import FORMAT, Positions, Wanted
 from skyharvest.targets import targetids
 
@@ -133,6 +133,8 @@ def _write(file: h5py.File, selections: Sequence[Selection], wanted: Wanted, arc
         file.attrs["radius_arcsec"] = wanted.radius_arcsec
         file.attrs["report_radius_arcsec"] = wanted.report_radius_arcsec
     read = [chosen for chosen in selections if chosen.coadd is not None]
+    # What nothing is wanted of sets no grid and no column; without any match, the first one's are the file's.
+    read = [chosen for chosen in read if len(chosen.fiber)] or read
     n_of_read = [len(chosen.fiber) for chosen in read]
     fibermap = _stack(read, [chosen.fibermap for chosen in read], n_of_read)
     if fibermap:
@@ -271,7 +273,7 @@ def _arm_datasets(group: h5py.Group, arm: str, read: Sequence[Selection], n: int
     having = [chosen for chosen in read if arm in chosen.wavelength]
     wave = having[0].wavelength[arm] if having else arm_grid(arm)
     for chosen in having:
-        if not np.array_equal(chosen.wavelength[arm], wave):
+        if not is_same_grid(chosen.wavelength[arm], wave):
             error = MalformedFile(f"{chosen.path}: its {arm} wavelengths differ from those of {having[0].path}")
             raise _Misfit(chosen.path, error)
     hdf5.write_column(group, "wavelength", wave, unit="Angstrom")

@@ -281,6 +281,11 @@ def is_farther(
     return np.asarray(~((apart <= SAME_OBJECT_ARCSEC) | (targetid == targetid[nearest])))
 
 
+def is_same_grid(wave: Floats, other: Floats) -> bool:
+    """Tell whether two wavelength grids of an arm are the same, but for the rounding of their numbers."""
+    return len(wave) == len(other) and bool((np.abs(wave - other) <= WAVE_TOLERANCE).all())
+
+
 def stack_columns(tables: Sequence[Mapping[str, Array]], lengths: Iterable[int]) -> dict[str, Array]:
     """Concatenate the rows of tables whose columns may differ.
 
@@ -305,11 +310,20 @@ def stack_columns(tables: Sequence[Mapping[str, Array]], lengths: Iterable[int])
             for table, n in zip(tables, lengths, strict=True)
         ]
         try:
-            stacked[name] = np.concatenate(parts)
+            stacked[name] = np.concatenate(parts, dtype=_widest([part.dtype for part in parts]))
         except (TypeError, ValueError) as error:
             shapes = ", ".join(sorted({f"{part.dtype}{part.shape[1:]}" for part in parts}))
             raise MalformedFile(f"column {name} differs between the coadds of a pixel: {shapes}") from error
     return stacked
+
+
+def _widest(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
+    """Return the dtype that holds all values of these; `TypeError` if none does: NumPy takes float64, or text."""
+    widest = np.result_type(*dtypes)
+    kinds = {dtype.kind for dtype in dtypes}
+    if (widest.kind == "f" and kinds <= {"i", "u"}) or (len(kinds) > 1 and kinds & {"S", "U"}):
+        raise TypeError(f"{dtypes} have no dtype in common")
+    return widest
 
 
 def stack_what_fits(

@@ -368,7 +368,7 @@ def change(path, out, spoil):
     [
         (lambda file: [file[arm].pop("resolution") for arm in ARMS], "no b/resolution.*`lsf: false`; remove it"),
         (lambda file: file.pop("redshifts"), "has no redshifts.*`redshifts: false`; remove it"),
-        (lambda file: file["r/wavelength"].write_direct(file["r/wavelength"][:] + 1e-5), "its r wavelengths differ"),
+        (lambda file: file["r/wavelength"].write_direct(file["r/wavelength"][:] + 1e-3), "its r wavelengths differ"),
     ],
 )
 def test_extracted_files_that_do_not_fit_are_named(results, tmp_path, spoil, message):

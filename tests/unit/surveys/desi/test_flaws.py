@@ -250,3 +250,56 @@ def test_an_archive_that_does_not_answer_is_no_flaw(own, tmp_path, kind, answer)
         with pytest.raises(ArchiveUnavailable):
             extracted(Archive(server.url, patience=QUICK), tmp_path / "x.hdf5")
     assert not (tmp_path / "x.hdf5").exists()
+
+
+# --- Coadds that do not go together ----------------------------------------------------------------------------------
+
+
+def shift_grid(hdus):
+    hdus["Z_WAVELENGTH"].data = hdus["Z_WAVELENGTH"].data.astype(float) + 1e-10
+
+
+def shorten(hdus):
+    for kind in ("WAVELENGTH", "FLUX", "IVAR", "MASK", "RESOLUTION"):
+        hdus[f"Z_{kind}"].data = hdus[f"Z_{kind}"].data[..., :-10]
+
+
+def unsign(hdus):
+    table = hdus["FIBERMAP"]
+    at = table.columns.names.index("TARGETID")
+    columns = [fits.Column(c.name, c.format, bzero=c.bzero, array=table.data[c.name]) for c in table.columns]
+    columns[at] = fits.Column("TARGETID", "K", bzero=2**63, array=table.data["TARGETID"].astype("u8"))
+    hdus["FIBERMAP"] = fits.BinTableHDU.from_columns(columns, name="FIBERMAP")
+
+
+@pytest.mark.parametrize("change", [shift_grid, shorten, unsign])
+def test_a_coadd_that_nothing_is_wanted_of_spoils_no_other(own, tmp_path, change):
+    ra, dec = np.transpose([near(DARK, 6, 0.3)])  # the bright coadd has no fiber there
+    wanted = Wanted(Positions(np.arange(1), ra, dec), record_missing=True)
+    found = []
+    for spoilt in (False, True):
+        if spoilt:
+            edit(own / PATHS[1], change)
+        with Archive(str(own)) as archive:
+            extract.extract(archive, coadd_files(PATHS[::-1]), tmp_path / "x.hdf5", wanted)
+        with h5py.File(tmp_path / "x.hdf5") as file:
+            names = ("targetid", "z/wavelength", "z/flux", "r/ivar", "files/status")
+            found.append({name: file[name][:] for name in names})
+    for name, values in found[0].items():
+        np.testing.assert_array_equal(found[1][name], values)
+        assert found[1][name].dtype == values.dtype
+
+
+def test_the_rounding_of_wavelengths_is_no_difference(own, whole, tmp_path):
+    edit(own / PATHS[1], shift_grid)
+    found = extracted(Archive(str(own)), tmp_path / "x.hdf5")
+    assert found["files/status"].tolist() == [b"read", b"read"]
+    np.testing.assert_array_equal(found["z/flux"], whole["z/flux"])
+
+
+def test_unsigned_targetids_are_the_same_numbers(own, whole, tmp_path):
+    edit(own / PATHS[1], unsign)
+    found = extracted(Archive(str(own)), tmp_path / "x.hdf5")
+    assert found["targetid"].dtype == np.int64
+    np.testing.assert_array_equal(found["targetid"], whole["targetid"])
+    np.testing.assert_array_equal(found["redshifts/Z"], whole["redshifts/Z"])

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from skyharvest.core.errors import MalformedFile
-from skyharvest.surveys.desi.spectra import COMBINED_WAVE, Arm, combine_cameras, lsf_sigma, primary, stack_columns
+from skyharvest.surveys.desi.spectra import (
+    COMBINED_WAVE,
+    Arm,
+    combine_cameras,
+    lsf_sigma,
+    primary,
+    stack_columns,
+    stack_what_fits,
+)
 from small_release import ARMS, PIXELS, START, arms_of, simulated
 
 N = 6
@@ -267,3 +275,22 @@ def test_tables_with_differing_columns_are_stacked():
         MalformedFile, match=r"column V differs between the coadds of a pixel: float64\(2,\), float64\(3,\)"
     ):
         stack_columns([one, {"V": np.ones((1, 2))}], [2, 1])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(np.int64, np.uint64), (np.int64, "S3"), (np.float64, "U2")],
+)
+def test_columns_without_a_common_type_are_not_stacked(one, other):
+    tables = [{"A": np.ones(2, one), "B": np.arange(2)}, {"A": np.ones(3, np.int8).astype(other), "B": np.arange(3)}]
+    with pytest.raises(MalformedFile, match="column A differs"):
+        stack_columns(tables, [2, 3])
+    stacked, misfits = stack_what_fits(tables, [2, 3])
+    assert misfits == [(1, "A")]
+    assert stacked["A"].dtype == one
+    assert stacked["B"].tolist() == [0, 1, 0, 1, 2]
+
+
+def test_columns_with_a_common_type_are_widened():
+    tables = [{"A": np.ones(1, "i2")}, {"A": np.ones(1, "u2")}, {"A": np.ones(1, "i4")}]
+    assert stack_columns(tables, [1, 1, 1])["A"].dtype == np.int32
