@@ -384,7 +384,8 @@ def run_stage(work: Path, name: str, cores: int, *arguments: str) -> Stage:
         raise SystemExit(f"{name} failed with status {process.returncode}:\n{tail(log)}")
     with record.open() as stream:
         said_at_end = [Process(name, *map(float, rest)) for name, *rest in csv.reader(stream)]
-    jobs = [one for one in said_at_end if (ROOT / "scripts" / one.program).is_file()]
+    programs = {path.name for folder in ("", "*/") for path in (ROOT / "scripts").glob(f"{folder}*.py")}
+    jobs = [one for one in said_at_end if one.program in programs]
     peak = max((one.peak for one in said_at_end if one not in jobs), default=0) / 1000
     own, others = own_user + own_system, jobs_user + jobs_system
     return Stage(name, wall, own, others, busy - own - others, waited, dag, jobs, peak)
