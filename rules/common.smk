@@ -11,7 +11,7 @@ from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.rules import literal, options, pixels_of_spectra
 from skyharvest.run import snakemake_state
-from skyharvest.surveys import load_harvests
+from skyharvest.surveys import NAMES, load_harvests
 from skyharvest.targets.csv_path import check_csv_exists, content_digest
 
 try:
@@ -20,11 +20,12 @@ try:
     if not IN_DEMO:
         check_csv_exists(config["targets"]["csv"])
     CSV_SHA256 = content_digest(config["targets"]["csv"])
+    CONFIG_HASH = {name: digest(config, name) for name in NAMES}
     HARVESTS = load_harvests(
         config,
         find_plan=lambda survey: getattr(checkpoints, f"plan_{survey}").get().output.plan,
         force=lambda files: snakemake_state.force(workflow, files),
-        meaning=lambda survey: {"csv_sha256": CSV_SHA256, "config_hash": digest(config, survey)},
+        meaning=lambda survey: {"csv_sha256": CSV_SHA256, "config_hash": CONFIG_HASH[survey]},
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -38,7 +39,6 @@ wildcard_constraints:
 
 
 ENABLED = [harvest for harvest in HARVESTS.values() if harvest.enabled]
-CONFIG_HASH = {name: digest(config, name) for name in HARVESTS}
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"

@@ -10,6 +10,7 @@ from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.core.settings import add_options
 from skyharvest.formats import arrow
+from skyharvest.harvest.manifest import csv_of
 from skyharvest.harvest.options import add_shared, open_archive
 from skyharvest.surveys.hetdex.catalogue import find_version, match_catalogue, read_spectra, write_catalogue
 from skyharvest.surveys.hetdex.release import load_release
@@ -42,7 +43,7 @@ def main(options: argparse.Namespace) -> None:
             "release": release.name,
             "catalogue": archive.location(path),
             "radius_arcsec": options.radius,
-            "csv_sha256": (table.schema.metadata or {}).get(b"csv_sha256", b"").decode(),
+            "csv_sha256": csv_of(table.schema),
             "config_hash": options.config_hash,
         }
     write_catalogue(options.out, matched, spectra, attributes)

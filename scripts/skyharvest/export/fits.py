@@ -50,6 +50,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.formats.fits_header import BLOCK
 from skyharvest.harvest.extracted import kept_rows
+from skyharvest.harvest.manifest import csv_of
 from skyharvest.harvest.origin import CARDS
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import NODATA, arms_of_files, is_same_grid, stack_columns
@@ -119,7 +120,7 @@ def export_fits(
     """
     table = arrow.rows_where(targets, "pix16", pix16)
     rows = arrow.to_numpy(table.column("row"))[0]
-    csv = {"CSVSHA": (table.schema.metadata or {}).get(b"csv_sha256", b"").decode()}
+    csv = {"CSVSHA": csv_of(table.schema)}
     with ExitStack() as opened:
         files = [opened.enter_context(hdf5.reading(path, check=True)) for path in extracted]
         selections = [_select(file, rows) for file in files]
@@ -287,10 +288,11 @@ def _batches(
     selections: Sequence[ExportedRows], arm: str, kind: str, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> Iterator[Array]:
     for selection in selections:
+        has = selection.has(arm)
         for start in range(0, len(selection.take), BATCH_ROWS):
             take = selection.take[start : start + BATCH_ROWS]
             values = np.full((len(take), *shape), NODATA if kind == "mask" else 0, dtype)
-            there = selection.has(arm)[start : start + BATCH_ROWS]
+            there = has[start : start + BATCH_ROWS]
             if there.any():
                 dataset = selection.file[arm][kind]
                 pad = (shape[0] - dataset.shape[1]) // 2  # the number of diagonals may differ

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skyharvest.core import provenance
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.harvest.manifest import csv_of
 
 if TYPE_CHECKING:
     import h5py
@@ -23,7 +24,7 @@ def describe(
         Rows of ``targets.parquet``, whose metadata say which CSV the file's rows are of.
     """
     file.attrs.update({"survey": survey, "csv_group": csv_group, "healpix": pix16, "nside": 16, "ordering": "NESTED"})
-    file.attrs["csv_sha256"] = (targets.schema.metadata or {}).get(b"csv_sha256", b"").decode()
+    file.attrs["csv_sha256"] = csv_of(targets.schema)
     file.attrs.update(attributes)
     file.attrs.update(provenance.attributes())
 

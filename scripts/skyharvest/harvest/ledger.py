@@ -36,7 +36,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.core.words import counted
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import read_files
-from skyharvest.harvest.manifest import Manifest
+from skyharvest.harvest.manifest import Manifest, csv_of, meaning_of
 from skyharvest.harvest.not_selected import NotSelected, read_not_selected
 from skyharvest.harvest.plan import Unit
 from skyharvest.harvest.remarks import remarks
@@ -143,7 +143,7 @@ def account(
         missing=np.zeros(n, np.int64),
         left_out=read_not_selected(not_selected) if not_selected else NotSelected(),
         more={name: np.zeros(n, np.int64) for name in survey.more_columns},
-        csv_sha256=(accepted.schema.metadata or {}).get(b"csv_sha256", b"").decode(),
+        csv_sha256=csv_of(accepted.schema),
         config_hash=config_hash,
     )
     ledger.pix64[row] = accepted.column("pix64").to_numpy()
@@ -231,7 +231,7 @@ def _check_assembled(ledger: Ledger, row: Ints, pix16: Ints, *, planned: Bools, 
     for pixel in np.unique(pix16[planned[row]]).tolist():
         path = ledger.survey.crossmatch(crossmatches, pixel)
         with hdf5.reading(path) as file:
-            found = {key: str(file.attrs.get(key, "")) for key in meaning}
+            found = meaning_of(file.attrs)
             if found != meaning:
                 raise MalformedFile(f"{path} is of another run ({found}): remove it, the next run makes it anew")
             rows = file[f"{name}/row"][:]

@@ -7,10 +7,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NAME = "manifest.json"
 MEANING = {"csv_sha256": "another CSV", "config_hash": "other settings"}
@@ -51,6 +54,17 @@ class Manifest:
             If it is of another CSV or other settings.
         """
         check_alike(attributes, asdict(self), path, f"the run's {self.survey}/{NAME}")
+
+
+def csv_of(schema: "pa.Schema") -> str:
+    """Return the SHA-256 of the CSV that ``targets.parquet`` was made from, by its schema; "" if it does not say."""
+    metadata: dict[bytes, bytes] = schema.metadata or {}
+    return metadata.get(b"csv_sha256", b"").decode()
+
+
+def meaning_of(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return what root attributes say of a file's rows, `MEANING`; "" for what they do not say."""
+    return {key: str(attributes.get(key, "")) for key in MEANING}
 
 
 def check_alike(attributes: Mapping[str, Any], others: Mapping[str, Any], path: Path, other: str | Path) -> None:

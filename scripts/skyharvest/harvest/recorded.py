@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
-from skyharvest.harvest.manifest import MEANING
+from skyharvest.harvest import manifest
 
 
 def request_of(extracted: Path) -> str:
@@ -19,15 +19,14 @@ def request_of(extracted: Path) -> str:
 
 
 def meaning_of(assembled: str | Path) -> dict[str, str]:
-    """Return what an assembled file says of its rows, the attributes `MEANING`; {} if it cannot be read."""
+    """Return what an assembled file says of its rows: `skyharvest.harvest.manifest.MEANING`; {} if it is unreadable."""
     with suppress(MalformedFile, FileNotFoundError), hdf5.reading(assembled) as file:
-        return {key: str(file.attrs.get(key, "")) for key in MEANING}
+        return manifest.meaning_of(file.attrs)
     return {}
 
 
 def csv_of(targets: Path) -> str:
     """Return the SHA-256 of the CSV that ``targets.parquet`` was made from; "" if it does not say."""
     with suppress(pa.ArrowInvalid, OSError), targets.open("rb") as stream:
-        metadata: dict[bytes, bytes] = pq.read_schema(stream).metadata or {}
-        return metadata.get(b"csv_sha256", b"").decode()
+        return manifest.csv_of(pq.read_schema(stream))
     return ""

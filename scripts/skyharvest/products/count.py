@@ -20,7 +20,7 @@ from skyharvest.core.arrays import Array, Floats, Ints
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
-from skyharvest.harvest.manifest import MEANING, check_alike, read_manifest
+from skyharvest.harvest.manifest import check_alike, meaning_of, read_manifest
 
 OLDER = ("desi", "edr_sv3_ra", "edr_sv3_dec")
 """Group and names of the fibers' positions in the older layout, whose files do not say of which survey they are."""
@@ -113,7 +113,7 @@ def count_files(files: Mapping[int, Sequence[Path]], max_arcsec: float) -> dict[
         rows, near, spectra = [], [], 0
         for path in paths:
             with _reading(path) as file:
-                meaning = {key: str(file.attrs.get(key, "")) for key in MEANING}
+                meaning = meaning_of(file.attrs)
                 other, expected = first.setdefault(path.name, (path, meaning))
                 check_alike(meaning, expected, path, other)
                 name, ra, dec = positions(file, path)

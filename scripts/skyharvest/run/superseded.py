@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skyharvest.harvest.manifest import Manifest, read_manifest, read_manifests
+from skyharvest.harvest.manifest import Manifest, read_manifests
 from skyharvest.harvest.origin import origin_of
 from skyharvest.harvest.rules import Harvest
 
@@ -64,7 +64,9 @@ def supersede(
     # Of these settings, but not run to an end yet: what was made of it this time is not judged.
     under_way = {name for name in manifests if name not in current and manifests[name].csv_sha256 == csv_sha256}
     found = [
-        *_of_another_csv(results, {name: harvests[name] for name in harvests if name not in current}, csv_sha256),
+        *_of_another_csv(
+            results, {name: harvests[name] for name in harvests if name not in current}, manifests, csv_sha256
+        ),
         *(moved for name, manifest in current.items() for moved in _assembled(results, harvests[name], manifest)),
         *_products(results, harvests, csv_sha256),
         *(_exports(results, current) if "desi" not in under_way else ()),
@@ -75,11 +77,13 @@ def supersede(
     return found
 
 
-def _of_another_csv(results: Path, harvests: Mapping[str, Harvest[Any]], csv_sha256: str) -> Iterator[Moved]:
+def _of_another_csv(
+    results: Path, harvests: Mapping[str, Harvest[Any]], manifests: Mapping[str, Manifest], csv_sha256: str
+) -> Iterator[Moved]:
     """Yield results of surveys whose last run was of another CSV; if it did not end, its files tell."""
     why = "its rows are those of another CSV"
     for name, harvest in harvests.items():
-        manifest = read_manifest(results, name)
+        manifest = manifests.get(name)
         if manifest is not None and manifest.csv_sha256 != csv_sha256:
             for path in (Path(harvest.assembled), *map(Path, harvest.account)):
                 if path.exists():
