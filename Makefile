@@ -23,6 +23,7 @@ define HELP
 Skyharvest: what public sky surveys hold at your list of positions.
 
   make demo                  run the whole workflow on a small simulated release; no network, under a minute
+  make check CONFIG=my.yaml  ask the archives, in a minute, what would make that run fail; harvests nothing
   make run CONFIG=my.yaml    run your own configuration (default: config/config.yaml, DESI DR1 x Chandra)
   make status CONFIG=my.yaml show how that run stands, or stood when it broke off (default: what ran last)
   make test                  lint, check types, run the tests
@@ -42,7 +43,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo run status test test-slurm lint bench docs hats lock clean
+.PHONY: help demo check run status test test-slurm lint bench docs hats lock clean
 
 help:
 	$(info $(HELP))
@@ -51,6 +52,9 @@ help:
 demo: $(RUNTIME)
 	snakemake --quiet rules host --cores $(CORES) || { python scripts/status.py --configfile config/demo.yaml; exit 1; }
 	python scripts/show_summary.py results/demo
+
+check: $(RUNTIME)
+	@python scripts/run/check.py --configfile $(CONFIG) $(ARGS)
 
 run: $(RUNTIME)
 	snakemake --configfile $(CONFIG) --cores $(CORES) $(ARGS)

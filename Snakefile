@@ -8,6 +8,7 @@ min_version("9.27")
 include: "rules/home.smk"
 include: "rules/common.smk"
 include: "rules/status.smk"
+include: "rules/check.smk"
 include: "rules/demo.smk"
 include: "rules/targets.smk"
 

@@ -1,5 +1,6 @@
 # What a run leaves for `make status`: who runs it. And that a run which fails says what is missing, and leaves no ledger
-# that says otherwise. A workflow that imports this one has to call these three from its own: docs/module.md.
+# that says otherwise. A check is no run. A workflow that imports this one has to call these three from its own:
+# docs/module.md.
 from snakemake.logging import logger
 
 from skyharvest.harvest import missing, run_record
@@ -7,6 +8,8 @@ from skyharvest.run import superseded
 
 
 onstart:
+    if snakemake_state.is_only(workflow, rules.check.rule):
+        return
     # Snakemake locks its working directory, and not the results, which two directories may share.
     other = run_record.load(Path(LOGS))
     if other is not None and other.directory != str(Path.cwd()) and run_record.is_alive(other):
@@ -40,6 +43,8 @@ def set_earlier_runs_aside():
 
 
 onsuccess:
+    if snakemake_state.is_only(workflow, rules.check.rule):
+        return
     run_record.end(Path(LOGS), run_record.FINISHED)
     set_earlier_runs_aside()
     for harvest in HARVESTS.values():
@@ -48,6 +53,8 @@ onsuccess:
 
 
 onerror:
+    if snakemake_state.is_only(workflow, rules.check.rule):
+        return
     run_record.end(Path(LOGS), run_record.FAILED)
     set_earlier_runs_aside()
     for harvest in ENABLED:

@@ -362,7 +362,7 @@ def test_headers_of_answers_are_numbers_or_nothing(text):
         status = 200
         headers = {"Content-Length": text}  # noqa: RUF012 (nobody changes it)
 
-    length = Response(Raw(), OSError, 1.0, lambda _n_bytes, _seconds: None).content_length()
+    length = Response(Raw(), OSError, 1.0, lambda _n_bytes: None, lambda _n_bytes, _seconds: None).content_length()
     assert length is None or length >= 0
 
 

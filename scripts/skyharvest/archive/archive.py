@@ -55,6 +55,8 @@ class Archive(Closable):
         File in which the jobs of a run remember what the server can do.
     forbidden_is_absent
         Whether a file that the server refuses (403) counts as absent.
+    budget
+        Bytes that may be read over the network; what would take more raises `BudgetSpent`.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Archive(Closable):
         patience: "Patience | None" = None,
         notes: Path | None = None,
         forbidden_is_absent: bool = False,
+        budget: int | None = None,
     ) -> None:
         self.root = root.rstrip("/") or "/"
         self.connections = connections
         self._patience = patience
         self._notes = notes
         self._forbidden_is_absent = forbidden_is_absent
+        self._budget = budget
         self._client: HttpClient | None = None
 
     @property
@@ -86,6 +90,7 @@ class Archive(Closable):
                 self._patience or Patience.from_environment(),
                 Servers(self._notes),
                 self._forbidden_is_absent,
+                self._budget,
             )
         return self._client
 

@@ -23,3 +23,7 @@ class ArchiveRefused(HarvestError):
 
 class ArchiveUnavailable(HarvestError):
     """The archive could not be read for now (timeouts, resets, 429, 5xx) although it was tried again and again."""
+
+
+class BudgetSpent(HarvestError):
+    """As many bytes have been read as may be: of a check, which answers its other questions without this file."""

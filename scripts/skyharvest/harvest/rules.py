@@ -73,8 +73,8 @@ class Harvest(Generic[R]):
         Whether its files can only be read whole, so that they are downloaded first.
     root, extracted, assembled, resources
         Directories: of its results, and in it of extracted files; of assembled files; of the release's list of files.
-    archive
-        Directory or URL that its files are read from.
+    archive, list_archive
+        Directory or URL that its files are read from, and that the release's list of them is.
     copied
         The list of what was copied before it is read, if that is done.
     not_selected
@@ -109,7 +109,7 @@ class Harvest(Generic[R]):
         self.account = [f"{self.root}/{name}" for name in ("ledger.csv", "summary.json", MANIFEST)]
         whole = self.whole_files or self.section.get("transfer") == "files"
         self.downloads = f"{self.root}/downloads" if whole else None
-        self.archive = self._archive()
+        self.archive = self.list_archive = self._archive()
         self.not_selected = [f"{self.root}/{not_selected.NAME}"] if survey.choices else []
         self._find_plan, self._force, self._meaning = find_plan, force, meaning
         self._last: bool | None = None

@@ -4,6 +4,7 @@
 ``workflow.dag.forcefiles``       Run a job again though its files are there. The public way, ``--forcerun``, must be
                                   said before the plan is read. A newer input or another parameter would be recorded,
                                   and the next run would do the job once more.
+``workflow.dag.jobs``             Which jobs a run has asked for, directly or not.
 ``workflow.dag.needrun_jobs()``   Which jobs a run is going to do, before it does them. Snakemake's log has only their
                                   number by rule.
 ``.snakemake/incomplete``         Which jobs have begun and not ended, also after a crash. A logger plugin would be told
@@ -35,6 +36,11 @@ def force(workflow: Any, files: Iterable[str]) -> None:
 def is_to_run(workflow: Any, output: str) -> bool:
     """Tell whether the run that begins will do the job of an output."""
     return any(output in job.output for job in workflow.dag.needrun_jobs())
+
+
+def is_only(workflow: Any, rule: Any) -> bool:
+    """Tell whether nothing but one rule is in what has been asked for."""
+    return {job.rule for job in workflow.dag.jobs} == {rule}
 
 
 @dataclass(frozen=True)

@@ -129,14 +129,14 @@ def read_targets(
     }
     table = _table(own, columns, values, names, metadata, guess=given is None)
     remarks = [*of_file, *rows_read.remarks(names)]
-    if targetid is not None and (said := targetids.warning(_column(table, targetid).to_numpy())):
+    if targetid is not None and (said := targetids.warning(column_of(table, targetid).to_numpy())):
         remarks.append(f"column {targetid}: {said}")
     for remark in remarks:
         log.warning("%s: %s", path, remark)
     return TargetTable(table, rows_read.rejected, columns, rows_read.n_rows, disagree, remarks)
 
 
-def _column(table: Any, name: str) -> Any:
+def column_of(table: Any, name: str) -> Any:
     """Return a column by its name in the CSV."""
     return next(
         table.column(k)

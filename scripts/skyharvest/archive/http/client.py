@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ from skyharvest.archive.http.response import (
     total_length,
 )
 from skyharvest.archive.http.servers import SERIAL, SINGLE, Servers
-from skyharvest.core.errors import Absent, ArchiveRefused, ArchiveUnavailable, InputError
+from skyharvest.core.errors import Absent, ArchiveRefused, ArchiveUnavailable, BudgetSpent, InputError
 from skyharvest.formats.byte_source import CHUNK, Range
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class HttpClient:
         What each server can do.
     forbidden_is_absent
         Take 403 for 404: what a bucket answers for a missing key where nobody may list its keys.
+    budget
+        Body bytes that may be read in all; what would take more raises `BudgetSpent`.
     traffic
         Counts requests and body bytes.
     round_trip_s
@@ -68,6 +71,7 @@ class HttpClient:
     patience: Patience = field(default_factory=Patience)
     servers: Servers = field(default_factory=Servers)
     forbidden_is_absent: bool = False
+    budget: int | None = None
     traffic: Cost = field(default_factory=Cost)
     round_trip_s: float = 0.05
 
@@ -105,6 +109,14 @@ class HttpClient:
         with self._counting:
             self._ranges_ignored += 1
         return self._ranges_ignored >= MAX_FAILURES
+
+    def allow(self, url: str, n_bytes: int) -> None:
+        """Raise `BudgetSpent` if so many bytes more would be too many."""
+        if self.budget is not None and self.traffic.bytes + n_bytes > self.budget:
+            raise BudgetSpent(
+                f"{url}: {n_bytes:,} bytes more, after {self.traffic.bytes:,}, are more than the {self.budget:,} that "
+                "may be read here"
+            )
 
     def count(self, n_bytes: int, seconds: float) -> None:
         """Add to the traffic; large reads measure the transfer rate."""
@@ -230,6 +242,7 @@ class HttpClient:
         list of (headers, bytes)
             Of the first ranges; fewer than were asked for, or none, if anything went wrong.
         """
+        self.allow(url, sum(stop - start for start, stop in ranges))
         errors = self._urllib3.exceptions
         address = self._urllib3.util.parse_url(url)
         request = f"GET {address.request_uri} HTTP/1.1\r\nHost: {address.netloc}\r\n"
@@ -284,7 +297,7 @@ class HttpClient:
             self._ranges_ignored = 0 if raw.status == 206 else self._ranges_ignored
             self._fastest_s = min(answered_s, self._fastest_s or answered_s)
             self.round_trip_s = self._fastest_s
-        response = Response(raw, errors.HTTPError, self.patience.read_s, self.count)
+        response = Response(raw, errors.HTTPError, self.patience.read_s, partial(self.allow, url), self.count)
         log.debug("GET %s %s: %d", url, headers.get("Range", ""), raw.status)
         try:
             if raw.status in (404, 410) or (raw.status == 403 and self.forbidden_is_absent):

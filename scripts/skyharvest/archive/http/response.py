@@ -77,14 +77,24 @@ class Response:
         Base class of urllib3's errors.
     read_s
         Seconds over which the transfer rate is checked.
+    allow
+        Called before each read with its bytes, at most; may raise what shall end it.
     count
         Called with the bytes of each read and its seconds.
     """
 
-    def __init__(self, raw: Any, error: type[Exception], read_s: float, count: Callable[[int, float], None]) -> None:
+    def __init__(
+        self,
+        raw: Any,
+        error: type[Exception],
+        read_s: float,
+        allow: Callable[[int], None],
+        count: Callable[[int, float], None],
+    ) -> None:
         self._raw = raw
         self._error = error
         self._read_s = read_s
+        self._allow = allow
         self._count = count
         self.status: int = raw.status
         self.headers: dict[str, str] = raw.headers
@@ -94,6 +104,7 @@ class Response:
         """Return ``amount`` bytes of the body; fewer only at its end. A broken transfer is worth another try."""
         pieces = []
         missing = amount
+        self._allow(amount)
         began = time.monotonic()
         rate = TransferRate(self._read_s)
         while missing:

@@ -26,8 +26,6 @@ class Harvest(rules.Harvest[Release]):
 
     Attributes
     ----------
-    list_archive
-        Directory or URL that the release's list is read from: what Globus copies is planned before it is there.
     copied
         The list of what Globus has copied, if it copies.
     """
@@ -35,12 +33,15 @@ class Harvest(rules.Harvest[Release]):
     resource = "archive"
     load_release = staticmethod(load_release)
 
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        if self.section["archive"] == GLOBUS:  # what it copies is planned before it is there
+            self.copied = [f"{self.root}/globus_transfer.csv"]
+            self.list_archive = self.release.list_root(self.archive)
+
     def _archive(self) -> str:
         copies = self.section["archive"] == GLOBUS
-        self.copied = [f"{self.root}/globus_transfer.csv"] if copies else []
-        archive: str = self.section["globus"]["local"] if copies else self.release.root(self.section["archive"])
-        self.list_archive = self.release.list_root(archive) if copies else archive
-        return archive
+        return str(self.section["globus"]["local"]) if copies else self.release.root(self.section["archive"])
 
     @property
     def is_simulated(self) -> bool:
