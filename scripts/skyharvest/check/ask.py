@@ -72,7 +72,7 @@ def ask(harvest: Harvest[Any], targets: Callable[[], Mapping[str, Any]]) -> list
             survey=harvest.name,
             config=harvest.config,
             release=harvest.release,
-            known=harvest.known or "",
+            known=harvest.listed,
             archive=archive,
             read_targets=targets,
         )

@@ -110,7 +110,7 @@ class Asking:
     release
         The survey's.
     known
-        Path of a file that the archive has for certain: the release's list of files. Empty if there is none.
+        Path of a file that the archive has for certain: the release's list of files.
     archive
         Where the release's list of files is read from; open, with little patience, and at most `BUDGET` bytes.
     read_targets

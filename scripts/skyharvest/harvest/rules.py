@@ -129,6 +129,11 @@ class Harvest(Generic[R]):
         raise NotImplementedError
 
     @property
+    def listed(self) -> str:
+        """Path, below `list_archive`, of the release's list of its files."""
+        return self.known or ""
+
+    @property
     def is_simulated(self) -> bool:
         """Whether its archive is the demo's, which a rule writes first."""
         return self.archive == f"{DEMO}/{self.name}"

@@ -4,7 +4,6 @@ Source: RFC 9110 §14 (range requests), §15.5 (4xx); RFC 9112 §9.3 (persistent
 """
 
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +14,10 @@ from typing import Any, TypeVar
 
 from skyharvest import __version__
 from skyharvest.archive.archive import Cost
+from skyharvest.archive.http.connections import Connections, network_error, proxy_refusal
 from skyharvest.archive.http.patience import Patience
 from skyharvest.archive.http.pipelining import Pipelined, ask_pipelined
+from skyharvest.archive.http.proxies import proxy_of
 from skyharvest.archive.http.response import (
     Headers,
     NotThere,
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 USER_AGENT = f"skyharvest/{__version__}"
+MANY_RANGES_STATUSES = frozenset({400, 413, 414, 431})  # of a server that takes one range, or short requests
 TRY_AGAIN_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 MAX_FAILURES = 2  # of pipelining or of ranges, until the server is taken to be unable
 GAP_LIMITS = (4096, 1 << 20)
@@ -65,6 +67,8 @@ class HttpClient:
         Counts requests and body bytes.
     round_trip_s
         Smallest time to an answer seen, seconds.
+    pools, headers
+        The connections, and what every request says.
     """
 
     connections: int = 1
@@ -84,19 +88,12 @@ class HttpClient:
         self._pipelines, self._pipelining_failures = False, 0
         self._ranges_ignored = 0
         self._large_reads = FIRST_RATE
-        self._pool = urllib3.PoolManager(
-            maxsize=self.connections,
-            block=True,
-            cert_reqs="CERT_REQUIRED",
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            timeout=urllib3.Timeout(connect=self.patience.connect_s, read=self.patience.read_s),
-            # Retries are ours (they must know ranges and Retry-After); redirects are urllib3's.
-            retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5),
-        )
+        self.headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        self.pools = Connections(self.connections, self.patience, self.headers)
 
     def close(self) -> None:
         """Close all idle connections."""
-        self._pool.clear()
+        self.pools.close()
 
     def single_gap(self) -> int:
         """Return the bytes that arrive in the time of one more request, at the rate measured: a connection's share."""
@@ -162,6 +159,8 @@ class HttpClient:
             except TryAgain as failure:
                 if failure.progress:
                     attempt = 1
+                if failure.hung_up and attempt > 1 and _asks_for_many(headers):
+                    raise Unable(SINGLE) from None  # some close the connection where a request is too long for them
                 if attempt >= self.patience.tries:
                     raise ArchiveUnavailable(
                         f"{url}: {failure.why}; gave up after {attempt} attempts. Nothing is recorded about this "
@@ -234,6 +233,10 @@ class HttpClient:
             note.unlink(missing_ok=True)
         return length
 
+    def pipelines(self, url: str) -> bool:
+        """Tell whether requests to an address may be pipelined: not through a proxy, which seldom knows how to."""
+        return proxy_of(url) is None
+
     def get_pipelined(self, url: str, ranges: Sequence[Range]) -> list[tuple[Headers, bytes]]:
         """Ask for ranges with a request each, all sent at once on one connection (`pipelining`).
 
@@ -246,8 +249,8 @@ class HttpClient:
         errors = self._urllib3.exceptions
         address = self._urllib3.util.parse_url(url)
         request = f"GET {address.request_uri} HTTP/1.1\r\nHost: {address.netloc}\r\n"
-        request += "".join(f"{name}: {value}\r\n" for name, value in self._pool.headers.items())
-        pool = self._pool.connection_from_url(url)
+        request += "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
+        pool = self.pools.to(url).connection_from_url(url)
         connection: Any = pool._get_conn()  # urllib3 has no public way to borrow a connection
         pipelined = Pipelined()
         try:
@@ -284,13 +287,13 @@ class HttpClient:
         began = time.monotonic()
         try:
             # Not decoded: a .gz is often served with Content-Encoding, and lengths and ranges are of the bytes stored.
-            raw = self._pool.request(
-                "GET", url, headers={**self._pool.headers, **headers}, preload_content=False, decode_content=False
+            raw = self.pools.to(url).request(
+                "GET", url, headers={**self.headers, **headers}, preload_content=False, decode_content=False
             )
         except errors.LocationValueError as error:
             raise InputError(f"{url} is not a URL that can be asked: {error}") from error
         except errors.HTTPError as error:
-            raise _network_error(url, error) from error
+            raise network_error(url, error) from error
         with self._counting:
             self.traffic.requests += 1
             answered_s = time.monotonic() - began
@@ -305,8 +308,10 @@ class HttpClient:
             if raw.status in TRY_AGAIN_STATUSES or raw.status >= 500:
                 raise TryAgain(f"HTTP {raw.status}", retry_after_s(raw.headers.get("Retry-After")), raw.status)
             if raw.status not in (200, 206, 416):
-                if raw.status == 400 and "," in headers.get("Range", ""):
+                if raw.status in MANY_RANGES_STATUSES and _asks_for_many(headers):
                     raise Unable(SINGLE)
+                if raw.status == 407 and proxy_of(url):
+                    raise proxy_refusal(url, raw.status)
                 why = f"{url}: HTTP {raw.status} {raw.reason or ''}: the server refuses; "
                 raise ArchiveRefused(why + (_forbidden(response) if raw.status == 403 else CHECK))
             if raw.headers.get("Content-Type", "").startswith("text/html"):
@@ -316,6 +321,11 @@ class HttpClient:
             if not response.at_end:
                 raw.close()  # the rest of the body must not reach the next request
             raw.release_conn()
+
+
+def _asks_for_many(headers: Headers) -> bool:
+    """Tell whether a request asks for more than one range."""
+    return "," in (headers.get("Range") or "")
 
 
 def _forbidden(response: Response) -> str:
@@ -330,11 +340,3 @@ def _forbidden(response: Response) -> str:
             f"true {then}. If it gives none of its files, it is not public"
         )
     return f"{CHECK}. If it refuses only files that may be missing, set forbidden_is_absent: true {then}"
-
-
-def _network_error(url: str, error: Exception) -> TryAgain | ArchiveRefused:
-    reason = getattr(error, "reason", None) or error
-    cause = reason.args[0] if getattr(reason, "args", None) else reason
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return ArchiveRefused(f"{url}: the server's certificate does not verify: {cause.verify_message}")
-    return TryAgain(f"{type(reason).__name__}: {str(reason).rsplit(': ', 1)[-1]}")

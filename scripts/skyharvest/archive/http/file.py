@@ -82,7 +82,7 @@ class HttpFile(Source):
         """Read ranges with a request each, in parallel over the connections."""
         if self._copy is not None or self._way() == WHOLE:
             return self._whole().read(ranges)
-        if self._way() != SINGLE:
+        if self._way() != SINGLE or not self._client.pipelines(self.name):
             return self._in_parallel(lambda span: self._read_one(*span)[0], ranges)
         share = -(-len(ranges) // self._client.connections)
         shares = [ranges[k : k + share] for k in range(0, len(ranges), share)]

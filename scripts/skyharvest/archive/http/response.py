@@ -15,7 +15,10 @@ SLOWEST = 1000.0  # bytes per second; a slower body is given up
 
 
 class TryAgain(Exception):
-    """A failed attempt that is worth another one; after ``progress`` attempts are counted from 1 again."""
+    """A failed attempt that is worth another one; after ``progress`` attempts are counted from 1 again.
+
+    ``hung_up`` says that the server closed the connection instead of answering.
+    """
 
     def __init__(self, why: str, retry_after_s: float | None = None, status: int | None = None) -> None:
         super().__init__(why)
@@ -23,6 +26,7 @@ class TryAgain(Exception):
         self.retry_after_s = retry_after_s
         self.status = status
         self.progress = False
+        self.hung_up = False
 
 
 class NotThere(Exception):

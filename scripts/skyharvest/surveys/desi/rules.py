@@ -54,6 +54,11 @@ class Harvest(rules.Harvest[Release]):
         return None if self.copied else self.release.tilepix()
 
     @property
+    def listed(self) -> str:
+        """``tilepix.fits``, in every case."""
+        return self.release.tilepix()
+
+    @property
     def settings(self) -> str:
         """Options of the extract program that change what is extracted."""
         spectra, match = self.section["spectra"], self.config["match"]
