@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from skyharvest.formats.byte_source import LocalFile, Source
 from skyharvest.formats.fits_file import FitsFile
 
 log = logging.getLogger(__name__)
+
+TAGGED = re.compile(r"SHA256 \((.+)\) = ([0-9a-fA-F]+)")
 
 
 @contextmanager
@@ -166,8 +169,18 @@ def _read_checksums(archive: Archive, path: str) -> dict[str, str]:
     """Return file name → SHA-256 in hex of a ``sha256sum`` file; empty if the archive has none."""
     try:
         with archive.open(path) as source:
-            lines = source.read([(0, source.size())])[0].decode("utf-8", "replace").splitlines()
+            text = source.read([(0, source.size())])[0].decode("utf-8", "replace")
     except Absent:
         return {}
-    pairs = (line.split(maxsplit=1) for line in lines if line.strip())
-    return {PurePosixPath(pair[1].lstrip("*")).name: pair[0].lower() for pair in pairs if len(pair) == 2}
+    return parse_checksums(text)
+
+
+def parse_checksums(text: str) -> dict[str, str]:
+    """Return file name → digest in hex of lines as ``sha256sum`` writes them, or with ``--tag``."""
+    sums = {}
+    for line in text.splitlines():
+        tagged = TAGGED.fullmatch(line.strip())
+        pair = (tagged[2], tagged[1]) if tagged else line.split(maxsplit=1)
+        if len(pair) == 2:
+            sums[PurePosixPath(pair[1].strip().lstrip("*")).name] = pair[0].lower()
+    return sums

@@ -25,7 +25,8 @@ def show(checked: Checked) -> str:
 
 
 def _lines(finding: Finding) -> list[str]:
-    lines = _cells((finding.question, finding.assumed, finding.seen, finding.verdict))
+    seen = "the same" if finding.seen == finding.assumed else finding.seen
+    lines = _cells((finding.question, finding.assumed, seen, finding.verdict))
     if finding.verdict != AS_ASSUMED:
         told = {"asked": finding.about, "means": finding.means, "change": finding.change}
         for name, text in told.items():

@@ -9,8 +9,8 @@ The questions to every archive are in `skyharvest.check`, a survey's own in its 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +33,10 @@ ADAPTED = "adapted to"  # it contradicts an assumption, and the run deals with i
 NOTE = "note"  # worth knowing; the run needs nothing
 NOT_ASKED = "not asked"  # as where it would take too many bytes; `means` says why
 NO_ANSWER = "no answer now"  # another time there may be one: the run would wait, and then fail
-FAILS = "run would fail"
+FAILS = "run would fail"  # or find nothing where there is something, or be wrong
 VERDICTS = (AS_ASSUMED, ADAPTED, NOTE, NOT_ASKED, NO_ANSWER, FAILS)
+
+REPORT = "open an issue of Skyharvest with check.json, which names the file, HDU and card"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,18 @@ class Asking:
 
 Question = Callable[[Asking], Iterator[Finding]]
 """Asks, and yields what it found. An exception is a finding as well: see `skyharvest.check.ask`."""
+
+
+def merged(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings with those that are alike, of several files, as one: about the first, ``and 2 more``."""
+    alike: dict[Finding, list[str]] = {}
+    for finding in findings:
+        alike.setdefault(replace(finding, about=""), []).append(finding.about)
+    found = []
+    for finding, abouts in alike.items():
+        more = len(set(abouts)) - 1
+        found.append(replace(finding, about=f"{abouts[0]} and {more} more" if more else abouts[0]))
+    return found
 
 
 @dataclass(frozen=True)
