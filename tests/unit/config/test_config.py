@@ -309,7 +309,7 @@ def test_paths_are_tidied(monkeypatch):
         ("hetdex.exclude_bits", ["MAIN", "METEORS"], "'METEORS' is no bit of a mask; did you mean 'METEOR'?"),
         ("hetdex.exclude_bits", None, "found null; expected a list, like [main] or text"),
         ("hetdex.keep_bits", "BADCAL", "found 'BADCAL'; expected a list"),
-        ("hetdex.keep_bits", [16384], "'16384' is no bit of a mask"),
+        ("hetdex.keep_bits", [16385], "'16385' is no bit of a mask"),
         ("hetdex.include_only_bits", [0], "'0' is no bit of a mask"),
         ("hetdex.optimal", "gauss", "found 'gauss'; did you mean 'gaussian'?"),
         ("hetdex.optimal", "yes", "found 'yes'; expected one of: gaussian, moffat, null"),
@@ -334,7 +334,8 @@ def test_bits_of_masks():
     assert mask_bits(["main", "FTF", "4", 8, 16]) == mask_bits(31) == mask_bits("31") == 31
     assert mask_bits("any") == mask_bits("ALL") == mask_bits(["MAIN", "any"]) == -1
     assert mask_bits([]) == 0
-    for wrong in (-1, 16384, True, "", "METEO", "1.0", "١"):
+    assert mask_bits(["MAIN", 16384, "1073741824"]) == 1 + 2**14 + 2**30  # bits that have no name yet
+    for wrong in (-1, 16385, 2**31, True, "", "METEO", "1.0", "١"):
         with pytest.raises(InputError, match=r"is no bit of a mask; (did you mean 'METEOR'|expected any, MAIN)"):
             mask_bits(wrong)
 

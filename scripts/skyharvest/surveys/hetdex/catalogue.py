@@ -23,6 +23,7 @@ Layout of the file written here (n rows, a row per (CSV row, source) pair; by CS
 
 import logging
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ from typing import Any
 import numpy as np
 
 from skyharvest.archive.archive import Archive, is_url
+from skyharvest.archive.http.response import NotThere, TryAgain
 from skyharvest.core import provenance
 from skyharvest.core.arrays import Array, Float32s, Floats, Ints
-from skyharvest.core.errors import Absent, InputError, MalformedFile
+from skyharvest.core.errors import Absent, ArchiveRefused, InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU, IMAGE_TYPES
@@ -46,7 +48,7 @@ from skyharvest.surveys.hetdex.release import Release
 log = logging.getLogger(__name__)
 
 
-VERSION = "v1.5"  # the newest in 2026, for servers, whose directories cannot be listed
+VERSION = "v1.5"  # the newest in 2026; servers, whose directories cannot be listed, are asked for later ones
 FORMAT = "skyharvest HETDEX source catalogue 1"
 
 NEEDED = {"RA": "f", "DEC": "f", "source_id": "iu"}
@@ -99,29 +101,83 @@ class SourceSpectra:
     wave: Floats
 
 
-def find_version(archive: Archive, release: Release, default: str = VERSION) -> str:
-    """Return the newest version of the catalogue in a directory; ``default`` for a server, which is not listed.
+def find_version(archive: Archive, release: Release, known: str = VERSION) -> str:
+    """Return the newest version of the catalogue: a directory is listed, a server asked for names from ``known`` on.
 
     Raises
     ------
     InputError
-        If the directory has no catalogue.
+        If there is no catalogue, of a name that is looked for.
+    ArchiveUnavailable, ArchiveRefused
+        If that cannot be known now.
     """
     location = archive.location(release.catalogue("{version}"))
-    if is_url(location):
-        return default
     before, after = Path(location).name.split("{version}", 1)
-    directory = Path(location).parent
-    names = [path.name for path in directory.glob("*")] if directory.is_dir() else []
-    versions = [
-        name[len(before) : len(name) - len(after)]
-        for name in names
-        if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
-    ]
+    if is_url(location):
+        versions = probe_versions(archive, release, known)
+        where = location.rpartition("/")[0]
+        asked = f", of the names asked for: {', '.join(_names_from(known))}; say which one is there with "
+        asked += "hetdex.catalogue.version"
+    else:
+        directory = Path(location).parent
+        names = [path.name for path in directory.glob("*")] if directory.is_dir() else []
+        versions = [
+            name[len(before) : len(name) - len(after)]
+            for name in names
+            if name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after)
+        ]
+        where, asked = str(directory), ": correct the archive's root"
     numbered = [version for version in versions if _VERSION.fullmatch(version)]
     if not numbered:
-        raise InputError(f"{directory} has no {before}v*{after}, HETDEX's source catalogue: correct the archive's root")
-    return max(numbered, key=lambda version: [int(number) for number in version[1:].split(".")])
+        raise InputError(f"{where} has no {before}v*{after}, HETDEX's source catalogue{asked}")
+    return max(numbered, key=_numbers)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version[1:].split(".")]
+
+
+def _names_from(known: str) -> list[str]:
+    """Return the version, and names that a later one may have: v1.5, v1.6, v1.7, v2.0, v2, v2.1, v3.0, …."""
+    major, minor = (*_numbers(known), 0)[:2]
+    return [known, *(f"v{major}.{minor + k}" for k in (1, 2)), f"v{major + 1}.0", f"v{major + 1}", f"v{major + 1}.1"]
+
+
+def probe_versions(archive: Archive, release: Release, known: str = VERSION) -> list[str]:
+    """Return which versions a server has, of ``known`` and the names that a later one may have.
+
+    A later one is asked for once, by its first byte: what the server does not give counts as not there.
+    """
+    found = []
+    names = deque(_names_from(known))
+    while names:
+        version = names.popleft()
+        if not (_is_there if version == known else _answers)(archive, release.catalogue(version)):
+            continue
+        found.append(version)
+        later = [name for name in _names_from(version) if _numbers(name) > _numbers(version)]
+        names.extend(name for name in later if name not in names)
+    return found
+
+
+def _is_there(archive: Archive, path: str) -> bool:
+    try:
+        with archive.open(path) as source:
+            source.head(1)
+    except Absent:
+        return False
+    return True
+
+
+def _answers(archive: Archive, path: str) -> bool:
+    url = archive.location(path)
+    try:
+        return archive.client.attempt(url, {"Range": "bytes=0-0"}, lambda _: True)
+    except NotThere:
+        return False
+    except (TryAgain, ArchiveRefused) as error:
+        log.warning("%s: %s; taken for a version that there is not", url, error)
+        return False
 
 
 def match_catalogue(archive: Archive, path: str, targets: Mapping[str, Array], radius_arcsec: float) -> Matched:

@@ -7,8 +7,8 @@ good). Where no fiber was, DATA is NaN or 0 and ERROR is 0. Spaxels of 0.5″ ar
 Mentuch Cooper et al. 2026, HETDEX Public Data Release 1, Tables 2 and 3.
 
 Wavelengths are in air. The header's spectral axis cannot be trusted with its unit (``CUNIT3 = 'm'`` beside
-``CRVAL3 = 3470`` occurs) and calls air ``WAVE``, the FITS code for vacuum: it is checked by its numbers alone and never
-becomes part of a WCS.
+``CRVAL3 = 3470`` occurs) and calls air ``WAVE``, the FITS code for vacuum: it is checked by its numbers alone, in Å,
+nm, µm or m, and never becomes part of a WCS.
 """
 
 import math
@@ -36,6 +36,9 @@ SHAPE = (N_WAVE, N_SPAXELS, N_SPAXELS)
 FIRST_WAVE, BIN_WIDTH = 3470.0, 2.0  # Å, air
 WAVE_AIR: Floats = FIRST_WAVE + BIN_WIDTH * np.arange(N_WAVE, dtype=np.float64)
 """(1036,) float64 Å, in air: every cube's grid."""
+
+LENGTHS = {"Å": 1.0, "nm": 10.0, "µm": 1e4, "m": 1e10}
+"""In Å: units that the numbers of a spectral axis are looked for in."""
 
 IMAGES = {"DATA": "f", "ERROR": "f", "MASK": "iu"}  # and what they hold: NumPy's kinds
 UNFILLED = 1e-8  # |flux| below it: a spaxel at the rim that nothing was measured in
@@ -187,9 +190,9 @@ def read_cube(
             source.name = name
         fits = FitsFile(source)
         for image in IMAGES:
-            _check_image(fits[image], source.size())
+            check_image(fits[image], source.size())
         data = fits["DATA"]
-        _check_wavelengths(data)
+        wavelength_unit(data)
         try:
             sky = Sky(data.header, SHAPE[1:])
         except ValueError as error:  # wcslib's, too
@@ -219,7 +222,14 @@ def spaxel_box(x: float, y: float, radius: float) -> Box:
     return rows, columns
 
 
-def _check_image(hdu: HDU, size: int) -> None:
+def check_image(hdu: HDU, size: int) -> None:
+    """Check that an HDU is an image of `SHAPE`, compressed or not, that ends before the file does.
+
+    Raises
+    ------
+    MalformedFile
+        If it is not.
+    """
     z = "Z" if hdu.header.get("ZIMAGE") is True else ""
     if hdu.is_table and not z:
         raise MalformedFile(f"{hdu}: expected an image of shape {SHAPE}, found a binary table")
@@ -235,17 +245,27 @@ def _check_image(hdu: HDU, size: int) -> None:
         )
 
 
-def _check_wavelengths(hdu: HDU) -> None:
-    """Check that the third axis is `WAVE_AIR` by its numbers alone: its unit and its type are known to be wrong."""
+def wavelength_unit(hdu: HDU) -> str:
+    """Return the unit, of `LENGTHS`, in which the third axis is `WAVE_AIR`.
+
+    By its numbers alone: what the header says of its unit and its type is known to be wrong.
+
+    Raises
+    ------
+    MalformedFile
+        If the numbers are other wavelengths.
+    """
     keywords = ("CRVAL3", "CDELT3", "CRPIX3")
     value, step, pixel = (hdu.header.get(keyword) for keyword in keywords)
     step = hdu.header.get("CD3_3") if step is None else step
     numbers = [as_number(number) for number in (value, step, pixel)]
     first = numbers[0] + (1 - numbers[2]) * numbers[1]
     last = first + (N_WAVE - 1) * numbers[1]
-    if not (abs(first - WAVE_AIR[0]) < 1e-3 and abs(last - WAVE_AIR[-1]) < 1e-3):
-        cards = ", ".join(f"{keyword} {card!r}" for keyword, card in zip(keywords, (value, step, pixel), strict=True))
-        raise MalformedFile(f"{hdu}: the wavelengths are not {FIRST_WAVE:g} + {BIN_WIDTH:g} i Å; found {cards}")
+    for unit, length in LENGTHS.items():
+        if abs(first * length - WAVE_AIR[0]) < 1e-3 and abs(last * length - WAVE_AIR[-1]) < 1e-3:
+            return unit
+    cards = ", ".join(f"{keyword} {card!r}" for keyword, card in zip(keywords, (value, step, pixel), strict=True))
+    raise MalformedFile(f"{hdu}: the wavelengths are not {FIRST_WAVE:g} + {BIN_WIDTH:g} i Å; found {cards}")
 
 
 def _bin_width(hdu: HDU) -> float:

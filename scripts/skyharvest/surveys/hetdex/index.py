@@ -5,6 +5,7 @@ Source of the format: HETDEX Public Data Release 1, the table of the IFU index's
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,8 @@ def read_index(path: Path, origin: str = "") -> Index:
     Parameters
     ----------
     path
-        ``ifu-index.fits``: a binary table with the columns `NEEDED`; ifuslot is text or a whole number.
+        ``ifu-index.fits``: a binary table with the columns `NEEDED`, in lower or upper case; ifuslot is text or a
+        whole number.
     origin
         What messages call it: where it was fetched from.
 
@@ -68,19 +70,49 @@ def read_index(path: Path, origin: str = "") -> Index:
     with LocalFile(path, origin) as source:
         fits = FitsFile(source)
         hdu = fits.table_with(NEEDED)
-        slot = "S" if _holds(hdu, "ifuslot", "S") else "iu"
-        hdu.check_scalars({"shotid": "iu", "ifuslot": slot, "ra_cen": "f", "dec_cen": "f", "flag": "f"})
-        names = CUBE_DTYPE.names or ()
-        stored = [name for name in names if name in NEEDED or _holds(hdu, name, "S" if name == "field" else "fiu")]
-        table = hdu.table(fits.read([(hdu, None)])[0], stored)
-    if len(stored) < len(names):
-        lacking = ", ".join(name for name in names if name not in stored)
-        log.warning("%s: no usable column %s: left empty in the results", hdu, lacking)
-    cubes = np.empty(len(table["shotid"]), CUBE_DTYPE)
-    for name in names:
+        stored = stored_columns(hdu)
+        data = fits.read([(hdu, None)])[0]
+    lacking = [name for name in CUBE_DTYPE.names or () if name not in stored]
+    if lacking:
+        log.warning("%s: no usable column %s: left empty in the results", hdu, ", ".join(lacking))
+    return cubes_of(hdu, data, stored)
+
+
+def stored_columns(hdu: HDU) -> dict[str, str]:
+    """Return which columns a table of cubes has: name in `CUBE_DTYPE` → name in the table, in its own case.
+
+    Raises
+    ------
+    MalformedFile
+        If one of the `NEEDED` is missing, or not one value of its kind in a row.
+    """
+    own = {name.lower(): name for name in hdu.columns} | {name: name for name in hdu.columns}
+    needed = {name: own.get(name, name) for name in NEEDED}
+    slot = "S" if _holds(hdu, needed["ifuslot"], "S") else "iu"
+    kinds = {"shotid": "iu", "ifuslot": slot, "ra_cen": "f", "dec_cen": "f", "flag": "f"}
+    hdu.check_scalars({needed[name]: kind for name, kind in kinds.items()})
+    others = {name: own.get(name, name) for name in CUBE_DTYPE.names or () if name not in NEEDED}
+    usable = {name: its for name, its in others.items() if _holds(hdu, its, "S" if name == "field" else "fiu")}
+    return {name: (needed | usable)[name] for name in CUBE_DTYPE.names or () if name in needed or name in usable}
+
+
+def cubes_of(hdu: HDU, data: bytes, stored: Mapping[str, str]) -> Index:
+    """Return the cubes that rows of a table list, as `read_index` does.
+
+    Parameters
+    ----------
+    data
+        Whole rows, all or some.
+    stored
+        From `stored_columns`.
+    """
+    table = hdu.table(data, stored.values())
+    cubes = np.empty(len(table[stored["shotid"]]), CUBE_DTYPE)
+    slots = table[stored["ifuslot"]]
+    for name in CUBE_DTYPE.names or ():
         null = b"" if name == "field" else np.nan
-        cubes[name] = null if name not in stored else _slots(table[name]) if name == "ifuslot" else table[name]
-    return keep_first(hdu, _usable(hdu, cubes, table["ifuslot"]), ("shotid", "ifuslot"), "cube")
+        cubes[name] = null if name not in stored else _slots(slots) if name == "ifuslot" else table[stored[name]]
+    return keep_first(hdu, _usable(hdu, cubes, slots), ("shotid", "ifuslot"), "cube")
 
 
 def _holds(hdu: HDU, name: str, kinds: str) -> bool:

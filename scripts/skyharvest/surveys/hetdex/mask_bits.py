@@ -15,6 +15,8 @@ _NAMES = (
 MASK_BITS = {name: 1 << number for number, name in enumerate(_NAMES)}
 
 KNOWN = sum(MASK_BITS.values())
+LARGEST = 1 << 30
+"""Of the numbers of bits: a release may have bits that have no name yet."""
 ANY = -1
 """Every bit, known or not."""
 
@@ -25,7 +27,8 @@ def mask_bits(names: str | int | Sequence[str | int]) -> int:
     Parameters
     ----------
     names
-        A name of `MASK_BITS` in any case, a number (also as text), which may be a sum of bits, or a list of these.
+        A name of `MASK_BITS` in any case, a number (also as text), or a list of these. A number is a sum of named bits,
+        or one bit that has no name: 16384, 32768, ….
         ``any`` and ``all`` are every bit.
 
     Returns
@@ -48,8 +51,11 @@ def mask_bits(names: str | int | Sequence[str | int]) -> int:
         return ANY
     if word in MASK_BITS:
         return MASK_BITS[word]
-    if word.isascii() and word.isdigit() and len(word) <= len(str(KNOWN)) and 0 < int(word) <= KNOWN:
-        return int(word)
+    if word.isascii() and word.isdigit() and len(word) <= len(str(LARGEST)) and 0 < int(word) <= LARGEST:
+        number = int(word)
+        if number <= KNOWN or number.bit_count() == 1:
+            return number
     nearest = difflib.get_close_matches(word, MASK_BITS, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected any, {', '.join(MASK_BITS)}, or 1 to {KNOWN}"
+    numbers = f"1 to {KNOWN}, or one bit above, such as {KNOWN + 1}"
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"expected any, {', '.join(MASK_BITS)}, or {numbers}"
     raise InputError(f"{names!r} is no bit of a mask; {hint}")

@@ -54,7 +54,7 @@ class Catalogue:
     radius_arcsec: Number = setting(1.5, "Radius of the match, in arcseconds.", gt=0, le=60)
     version: str | None = setting(
         None,
-        "Version of the catalogue, such as v1.5; null for the newest that is known.",
+        "Version of the catalogue, such as v1.5; null for the newest that the archive has.",
         pattern="^v[0-9]+([.][0-9]+)*$",
     )
 

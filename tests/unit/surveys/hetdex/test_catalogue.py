@@ -190,9 +190,48 @@ def test_a_directory_is_asked_for_the_newest_version(tmp_path):
         (directory / f"hetdex_sc2_{name}.fits").touch()
     (directory / "hetdex_sc2_v3.0.dat").touch()
     assert find_version(Archive(str(tmp_path)), RELEASE) == "v1.10"
-    assert find_version(Archive("http://127.0.0.1:9/pdr1"), RELEASE) == "v1.5"
     with pytest.raises(InputError, match=r"has no hetdex_sc2_v\*\.fits"):
         find_version(Archive(str(directory)), RELEASE)
+
+
+@pytest.mark.parametrize(
+    ("there", "newest"),
+    [
+        (["v1.5"], "v1.5"),
+        (["v1.5", "v1.6", "v1.8", "v1.9"], "v1.9"),
+        (["v1.6"], "v1.6"),
+        (["v1.5", "v2", "v2.1", "v3.0"], "v3.0"),
+        (["v1.4", "v1.10"], None),
+    ],
+)
+def test_a_server_is_asked_for_later_versions_by_their_names(tmp_path, there, newest):
+    (tmp_path / DIRECTORY).mkdir()
+    for version in there:
+        (tmp_path / RELEASE.catalogue(version)).write_bytes(b"SIMPLE")
+    with serve(tmp_path) as server, Archive(server.url, patience=QUICK) as archive:
+        if newest is None:
+            with pytest.raises(InputError, match=r"asked for: v1\.5, v1\.6, .*hetdex\.catalogue\.version"):
+                find_version(archive, RELEASE)
+        else:
+            assert find_version(archive, RELEASE) == newest
+            assert server.sent < 1000
+
+
+def test_a_server_that_answers_oddly_for_later_versions_still_has_the_known_one(tmp_path, caplog):
+    (tmp_path / DIRECTORY).mkdir()
+    (tmp_path / RELEASE.catalogue("v1.5")).write_bytes(b"SIMPLE")
+
+    def misbehave(handler, _):
+        if handler.path.endswith("v1.5.fits"):
+            return False
+        handler.answer(*((503, b"") if "v1" in handler.path else (200, b"<html>", {"Content-Type": "text/html"})))
+        return True
+
+    with serve(tmp_path) as server, Archive(server.url, patience=QUICK) as archive:
+        server.misbehave = misbehave
+        assert find_version(archive, RELEASE) == "v1.5"
+        assert max(server.count(path) for path, _ in server.requests) == 1
+    assert "HTTP 503; taken for a version that there is not" in caplog.text
 
 
 def test_a_version_that_is_not_there_is_named(root):

@@ -11,6 +11,8 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from skyharvest.core.errors import Absent, MalformedFile
+from skyharvest.formats.byte_source import LocalFile
+from skyharvest.formats.fits_file import FitsFile
 from skyharvest.surveys.hetdex.cube import (
     IMAGES,
     N_WAVE,
@@ -18,6 +20,7 @@ from skyharvest.surveys.hetdex.cube import (
     WAVE_AIR,
     air_to_vacuum,
     read_cube,
+    wavelength_unit,
 )
 from small_cubes import (
     NAME,
@@ -172,7 +175,7 @@ BROKEN = {
     "another start": (card("DATA", CRVAL3=3600.0), WAVE + r"CRVAL3 3600"),
     "another step": (card("DATA", CDELT3=0.8), WAVE + r".*CDELT3 0.8"),
     "another pixel": (card("DATA", CRPIX3=0.0), WAVE),
-    "metres": (card("DATA", CRVAL3=3.47e-7, CDELT3=2e-10), WAVE),
+    "feet": (card("DATA", CRVAL3=1.138e-6, CDELT3=6.56e-10), WAVE),
     "no wavelengths": (no_card("DATA", "CRVAL3"), WAVE + "CRVAL3 None"),
     "text": (card("DATA", CDELT3="two"), WAVE + r".*CDELT3 'two'"),
     "galactic": (card("DATA", CTYPE1="GLON-TAN", CTYPE2="GLAT-TAN"), SKY + "CTYPE1 and CTYPE2 are 'GLON-TAN'"),
@@ -197,6 +200,16 @@ def test_a_cube_that_is_not_one_is_named_with_its_hdu(tmp_path, case):
     assert str(path) in str(raised.value)
     with pytest.raises(MalformedFile, match="http://archive/cube"):
         read_cube(path, "http://archive/cube")
+
+
+@pytest.mark.parametrize(("unit", "length"), [("Å", 1), ("nm", 10), ("µm", 1e4), ("m", 1e10)])
+def test_wavelengths_are_known_by_their_numbers_whatever_unit_the_header_names(tmp_path, unit, length):
+    made = headers()
+    made["DATA"].update({"CRVAL3": 3470 / length, "CDELT3": 2 / length, "CUNIT3": "furlong"})
+    path = write_zeros(tmp_path / NAME, made)
+    with LocalFile(path) as source:
+        assert wavelength_unit(FitsFile(source)["DATA"]) == unit
+    assert read_cube(path, near=(np.zeros(0), np.zeros(0))).bin_width == 2.0
 
 
 def test_a_compressed_cube_of_another_shape_is_named(tmp_path):

@@ -67,6 +67,12 @@ def test_columns_that_are_not_needed_may_be_missing_or_something_else(tmp_path, 
     ]
 
 
+def test_columns_may_be_in_upper_case(tmp_path):
+    path = write_index(tmp_path / "i.fits", ROWS)
+    upper = recfunctions.rename_fields(ROWS, {name: name.upper() for name in ROWS.dtype.names})
+    np.testing.assert_array_equal(read_index(write_index(tmp_path / "I.fits", upper)), read_index(path))
+
+
 BAD_ROWS = {
     "shotid": [-999, 0, 2019040502, 201904050200, -(2**63)],
     "ifuslot": ["", "x34", "3.4", "-34", "../"],
