@@ -9,7 +9,6 @@ Source: FITS Standard 4.0 (2018), §7.3.5 (heaps), §10.1 (tiled images).
 
 import math
 import os
-import re
 import struct
 import tempfile
 import zlib
@@ -22,32 +21,20 @@ import numpy as np
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Range, Source, merge
 from skyharvest.formats.fits_file import FitsFile
-from skyharvest.formats.fits_hdu import COLUMN_TYPES, HDU, IMAGE_TYPES, Array
+from skyharvest.formats.fits_hdu import HDU, Array
 from skyharvest.formats.fits_header import BLOCK, Value
 from skyharvest.formats.tangent_plane import Sky
+from skyharvest.formats.tile_table import GZIP, check_compression, heap_columns, heap_of, image_shape, tile_shape
 
 Box = tuple[int, int, int, int]
 """Half-open ``(y0, y1, x0, x1)``, inside the image."""
 
 FIRST_READ = 24 * BLOCK  # 69 kB: a table of 36 x 36 rows of 32 bytes and 27 kB of headers
 MAX_TILE = 1 << 27  # pixels: an image may be one tile, and cfitsio allocates the header's size
-GZIP = ("GZIP_1", "GZIP_2")
-ALGORITHMS = ("RICE_1", "RICE_ONE", *GZIP, "HCOMPRESS_1")
 HCOMPRESS_HEAD = struct.Struct(">2sII")  # magic number, sides
 HCOMPRESS_MAGIC = b"\xdd\x99"
 
-_DESCRIPTOR = re.compile(r"\s*1?([PQ])([A-Z])")
 _PRIMARY = "".join(f"{key:8}= {value:>20}".ljust(80) for key, value in (("SIMPLE", "T"), ("BITPIX", 8), ("NAXIS", 0)))
-
-
-@dataclass(frozen=True)
-class _HeapColumn:
-    """A column whose values are in the heap: the offset and dtype of its descriptors, and the bytes of a value."""
-
-    name: str
-    offset: int
-    dtype: str
-    item_bytes: int
 
 
 @dataclass(frozen=True)
@@ -105,8 +92,8 @@ class TiledImage:
                 f"{hdu}: its tile table has {hdu.n_rows:,} rows, expected {math.prod(self._tiles):,}: "
                 f"{self._tiles[0]:,} x {self._tiles[1]:,} tiles of {self.tile} pixels (y, x) make {self.shape}"
             )
-        self._heap = _heap(hdu, source.size())
-        self._columns = _heap_columns(hdu)
+        self._heap = heap_of(hdu, source.size())
+        self._columns = heap_columns(hdu)
         try:
             self.sky = Sky(hdu.header, self.shape)
         except ValueError as error:  # wcslib's, too
@@ -254,73 +241,11 @@ class _FirstCompressed(FitsFile):
 
 def _shapes(hdu: HDU) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the shapes (y, x) of the image and of its tiles, after the checks that cfitsio leaves out."""
-    if not hdu.is_table:
-        raise MalformedFile(f"{hdu}: ZIMAGE is set, expected a binary table")
-    if hdu.header.get("ZNAXIS") != 2:
-        raise MalformedFile(f"{hdu}: ZNAXIS is {hdu.header.get('ZNAXIS')!r}, expected 2")
-    if hdu.header.get("ZBITPIX") not in IMAGE_TYPES:
-        raise MalformedFile(f"{hdu}: ZBITPIX is {hdu.header.get('ZBITPIX')!r}, expected one of {sorted(IMAGE_TYPES)}")
-    if hdu.header.get("ZCMPTYPE") not in ALGORITHMS:
-        raise MalformedFile(
-            f"{hdu}: ZCMPTYPE is {hdu.header.get('ZCMPTYPE')!r}, expected one of {', '.join(ALGORITHMS)}"
-        )
-    dither = str(hdu.header.get("ZQUANTIZ")).startswith("SUBTRACTIVE_DITHER")
-    if dither and hdu.header.get("ZDITHER0") not in range(1, 10001):
-        raise MalformedFile(f"{hdu}: ZDITHER0 is {hdu.header.get('ZDITHER0')!r}, expected an integer from 1 to 10000")
-    if hdu.header["ZBITPIX"] in (-32, -64) and hdu.header["ZCMPTYPE"] not in GZIP:
-        for name in ("ZSCALE", "ZZERO"):  # without them cfitsio returns the integers
-            if name not in hdu.columns and name not in hdu.header:
-                raise MalformedFile(f"{hdu}: floating-point numbers in {hdu.header['ZCMPTYPE']} without {name}")
-    shape = _positive(hdu, "ZNAXIS2"), _positive(hdu, "ZNAXIS1")
-    tile = _positive(hdu, "ZTILE2", 1), _positive(hdu, "ZTILE1", shape[1])
+    shape, tile = image_shape(hdu, 2), tile_shape(hdu, 2)
+    check_compression(hdu)
     if math.prod(tile) > MAX_TILE:
         raise MalformedFile(f"{hdu}: a tile has {tile} pixels (y, x), expected {MAX_TILE:,} in all at most")
-    return shape, tile
-
-
-def _positive(hdu: HDU, keyword: str, default: int | None = None) -> int:
-    value = hdu.header.get(keyword, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-        raise MalformedFile(f"{hdu}: {keyword} is {value!r}, expected a number of pixels")
-    return value
-
-
-def _heap(hdu: HDU, size: int) -> Range:
-    """Return the byte range of the heap in the file."""
-    table = hdu.n_rows * hdu.row_bytes
-    offset, gap_and_heap = hdu.header.get("THEAP", table), hdu.header.get("PCOUNT", 0)
-    if not isinstance(offset, int) or not isinstance(gap_and_heap, int) or not table <= offset <= table + gap_and_heap:
-        raise MalformedFile(
-            f"{hdu}: the heap begins at byte THEAP {offset!r}, expected one between the table's end at {table:,} and "
-            f"PCOUNT {gap_and_heap!r} bytes after it"
-        )
-    stop = hdu.data_start + table + gap_and_heap
-    if stop > size:
-        raise MalformedFile(
-            f"{hdu}: its header claims a heap up to byte {stop:,}, the file has {size:,}: it is truncated"
-        )
-    return hdu.data_start + offset, stop
-
-
-def _heap_columns(hdu: HDU) -> list[_HeapColumn]:
-    """Return the columns of variable length: COMPRESSED_DATA, GZIP_COMPRESSED_DATA, UNCOMPRESSED_DATA."""
-    heap_columns = []
-    for k, column in enumerate(hdu.columns.values(), 1):
-        match = _DESCRIPTOR.match(column.form)
-        if match is None:
-            continue
-        if match[2] not in COLUMN_TYPES:
-            raise MalformedFile(
-                f"{hdu}: TFORM{k} is {column.form!r}, expected elements of numbers or bytes such as '1PB'"
-            )
-        dtype = ">u4" if match[1] == "P" else ">i8"
-        heap_columns.append(_HeapColumn(column.name, column.offset, dtype, np.dtype(COLUMN_TYPES[match[2]]).itemsize))
-    if "COMPRESSED_DATA" not in [column.name for column in heap_columns]:
-        forms = ", ".join(f"{column.name} {column.form}" for column in hdu.columns.values())
-        raise MalformedFile(
-            f"{hdu}: expected a column COMPRESSED_DATA of variable length, found {forms or 'no columns'}"
-        )
-    return heap_columns
+    return (shape[0], shape[1]), (tile[0], tile[1])
 
 
 def _gzip_problem(data: bytes, most: int) -> str | None:
