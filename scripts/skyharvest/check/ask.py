@@ -82,7 +82,7 @@ def ask(harvest: Harvest[Any], targets: Callable[[], Mapping[str, Any]]) -> list
             question = "root of the archive"
             told = {"assumed": "a directory", "seen": "nothing", "means": means, "change": change}
             return [asking.found(NOT_ASKED, question, root, **told)]
-        return [*_answers(asking, _questions(harvest.name, root))]
+        return [*answers(asking, _questions(harvest.name, root))]
 
 
 def _questions(survey: str, root: str) -> dict[str, Question]:
@@ -98,7 +98,8 @@ def _questions(survey: str, root: str) -> dict[str, Question]:
     return questions
 
 
-def _answers(asking: Asking, questions: Mapping[str, Question]) -> Iterator[Finding]:
+def answers(asking: Asking, questions: Mapping[str, Question]) -> Iterator[Finding]:
+    """Ask questions, in their order; what goes wrong is a finding as well."""
     left = list(questions)
     for name, question in questions.items():
         left.remove(name)

@@ -63,7 +63,7 @@ def test_what_cannot_be_decoded_is_named(tmp_path):
     with LocalFile(path) as source, pytest.raises(MalformedFile, match=r"\[MASK\]: has 40 planes, asked for 40"):
         read_planes(FitsFile(source), {"MASK": [40]})
     data = bytearray(path.read_bytes())
-    at = data.index(b"ZCMPTYPE", data.index(b"'MASK"))
+    at = data.rindex(b"ZCMPTYPE")
     data[at : at + 80] = b"ZCMPTYPE= 'PLIO_1  '".ljust(80)
     path.write_bytes(data)
     with LocalFile(path) as source, pytest.raises(MalformedFile, match=r"\[MASK\]: ZCMPTYPE is 'PLIO_1', expected one"):

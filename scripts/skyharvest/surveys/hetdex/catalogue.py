@@ -203,7 +203,7 @@ def match_catalogue(archive: Archive, path: str, targets: Mapping[str, Array], r
     separation: list[Floats] = []
     matched: dict[int, bytes] = {}  # rows of the table, as they are stored
     with _opened(archive, path) as fits:
-        hdu = _table_of(fits)
+        hdu = table_of(fits)
         n_bytes = hdu.row_bytes
         n_at_once = max(1, PIECE // n_bytes)
         for first in range(0, hdu.n_rows, n_at_once):
@@ -241,7 +241,7 @@ def _opened(archive: Archive, path: str) -> Iterator[FitsFile]:
         ) from error
 
 
-def _table_of(fits: FitsFile) -> HDU:
+def table_of(fits: FitsFile) -> HDU:
     """Return the first table with a source's position."""
     hdu = fits.table_with(list(NEEDED))
     hdu.check_scalars(NEEDED)
@@ -285,7 +285,7 @@ def read_spectra(archive: Archive, path: str, matched: Matched) -> SourceSpectra
     sources, first, at = np.unique(matched.source, return_index=True, return_inverse=True)
     with _opened(archive, path) as fits:
         _check_rows(fits, sources, matched.columns["source_id"][first], matched.n_sources)
-        flux, error = (_read_image(fits, fits[name], sources, matched.n_sources)[at] for name in ("SPEC", "SPEC_ERR"))
+        flux, error = (_read_image(fits, hdu, sources)[at] for hdu in spectra_images(fits, matched.n_sources))
         wavelength = fits["WAVELENGTH"]
         if wavelength.shape != (N_WAVE,):
             raise MalformedFile(f"{wavelength}: its shape is {wavelength.shape}, expected ({N_WAVE},)")
@@ -295,7 +295,7 @@ def read_spectra(archive: Archive, path: str, matched: Matched) -> SourceSpectra
 
 def _check_rows(fits: FitsFile, sources: Ints, source_id: Array, n_sources: int) -> None:
     """Check that the rows of the file with spectra are those of the catalogue."""
-    hdu = _table_of(fits)
+    hdu = table_of(fits)
     if hdu.n_rows != n_sources:
         raise MalformedFile(
             f"{hdu} has {hdu.n_rows:,} rows, the catalogue {n_sources:,}: they are not of the same version"
@@ -309,15 +309,27 @@ def _check_rows(fits: FitsFile, sources: Ints, source_id: Array, n_sources: int)
         )
 
 
-def _read_image(fits: FitsFile, hdu: HDU, sources: Ints, n_sources: int) -> Float32s:
+def spectra_images(fits: FitsFile, n_sources: int) -> tuple[HDU, HDU]:
+    """Return the images ``SPEC`` and ``SPEC_ERR``.
+
+    Raises
+    ------
+    MalformedFile
+        If they are missing, or no floats of shape (1036, n_sources), which may be turned.
+    """
+    for hdu in (fits[name] for name in ("SPEC", "SPEC_ERR")):
+        floating = not hdu.is_table and hdu.header.get("BITPIX") in (-32, -64)
+        if not floating or hdu.shape not in ((N_WAVE, n_sources), (n_sources, N_WAVE)):
+            actual = "a table" if hdu.is_table else f"BITPIX {hdu.header.get('BITPIX')} of shape {hdu.shape}"
+            raise MalformedFile(f"{hdu}: found {actual}, expected floats of shape ({N_WAVE}, {n_sources})")
+    return fits["SPEC"], fits["SPEC_ERR"]
+
+
+def _read_image(fits: FitsFile, hdu: HDU, sources: Ints) -> Float32s:
     """Return the spectra, (len(sources), 1036), of sorted rows of the catalogue."""
-    floating = not hdu.is_table and hdu.header.get("BITPIX") in (-32, -64)
-    if not floating or hdu.shape not in ((N_WAVE, n_sources), (n_sources, N_WAVE)):
-        actual = "a table" if hdu.is_table else f"BITPIX {hdu.header.get('BITPIX')} of shape {hdu.shape}"
-        raise MalformedFile(f"{hdu}: found {actual}, expected floats of shape ({N_WAVE}, {n_sources})")
     if hdu.shape[0] != N_WAVE:
         return hdu.image(fits.read([(hdu, sources)])[0]).astype(np.float32)
-    item = hdu.row_bytes // n_sources
+    item = hdu.row_bytes // hdu.shape[1]
     values = np.empty((N_WAVE, len(sources)), np.float32)
     n_at_once = max(1, RANGES_AT_ONCE // len(sources))
     begins = hdu.data_start + item * sources

@@ -26,6 +26,7 @@ from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.tangent_plane import Sky, as_number
+from skyharvest.formats.tile_table import check_compression
 from skyharvest.surveys.hetdex.mask_bits import mask_bits
 from skyharvest.surveys.hetdex.settings import Settings
 
@@ -233,6 +234,8 @@ def check_image(hdu: HDU, size: int) -> None:
     z = "Z" if hdu.header.get("ZIMAGE") is True else ""
     if hdu.is_table and not z:
         raise MalformedFile(f"{hdu}: expected an image of shape {SHAPE}, found a binary table")
+    if z:
+        check_compression(hdu)
     n_axes = hdu.header.get(f"{z}NAXIS")
     if n_axes != len(SHAPE):
         raise MalformedFile(f"{hdu}: has {n_axes} axes, expected {len(SHAPE)}: {SHAPE}")

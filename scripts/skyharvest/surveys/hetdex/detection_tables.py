@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -103,6 +104,25 @@ def open_hdf5(archive: Archive, path: str) -> Iterator[h5py.File]:
             raise MalformedFile(f"{source.name}: not a readable HDF5 file ({error})") from error
 
 
+@dataclass(frozen=True)
+class Storage:
+    """How a table is stored.
+
+    Attributes
+    ----------
+    chunk_bytes
+        Of a chunk before compression; 0 if the table is in one piece.
+    filters
+        Code → name of the filters that its chunks went through.
+    n_bytes
+        Of all rows.
+    """
+
+    chunk_bytes: int
+    filters: Mapping[int, str]
+    n_bytes: int
+
+
 class DetectionTable:
     """A table of a database, whose rows are found by detectid.
 
@@ -138,6 +158,28 @@ class DetectionTable:
         self._n_rows: int = len(dataset)
         self._n_bytes: int = dataset.dtype.itemsize  # of a row
         self.dtype: np.dtype[Any] = dataset.dtype
+
+    @property
+    def storage(self) -> Storage:
+        """How it is stored."""
+        plist = self._dataset.id.get_create_plist()
+        filters = {}
+        for k in range(plist.get_nfilters()):
+            code, _, _, name = plist.get_filter(k)
+            filters[code] = name.decode("latin-1") or f"filter {code}"
+        chunk = self._dataset.chunks[0] * self._n_bytes if self._dataset.chunks else 0
+        return Storage(chunk, filters, self._n_rows * self._n_bytes)
+
+    def is_sorted(self, n_rows: int) -> bool:
+        """Tell whether so many rows, from all over the table, are in the order of their detectids."""
+        rows = np.unique(np.linspace(0, max(self._n_rows - 1, 0), n_rows).astype(np.int64))[: self._n_rows]
+        ids = [int(self._ids(row, row + 1)[0]) for row in rows]
+        return ids == sorted(ids)
+
+    def entry(self, row: int) -> np.void:
+        """Return one row, with all columns."""
+        entry: np.void = self._dataset[row]
+        return entry
 
     def _ids(self, first: int, stop: int) -> Array:
         return np.asarray(self._dataset.fields("detectid")[first:stop], np.int64)
