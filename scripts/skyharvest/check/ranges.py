@@ -77,22 +77,21 @@ def many_ranges(asking: Asking) -> Iterator[Finding]:
         return
     length = asking.shared.get("length", 0)
     if length < 2 * RANGES_PER_REQUEST or asking.shared.get("whole"):
+        return  # too short for so many; or not by ranges at all
+
+    def refusal(n: int) -> str:
+        return _refusal(asking, url, [(k * (length // n), k * (length // n) + 1) for k in range(n)])
+
+    if why := refusal(FEW):
+        seen = f"one: {why}"
+    elif not (why := refusal(RANGES_PER_REQUEST)):
+        yield asking.found(AS_ASSUMED, question, url, assumed=f"{RANGES_PER_REQUEST}", seen=f"{RANGES_PER_REQUEST}")
+        yield _long_header(asking, url)
         return
-    taken, why = 0, ""
-    for n in (FEW, RANGES_PER_REQUEST, SOME):
-        why_not = _refusal(asking, url, [(k * (length // n), k * (length // n) + 1) for k in range(n)])
-        taken, why = (n, why) if not why_not else (taken, why_not)
-        if bool(why_not) == (n == FEW) or n == SOME or (n == RANGES_PER_REQUEST and not why_not):
-            break
-    told = {"assumed": f"{RANGES_PER_REQUEST}", "seen": f"{RANGES_PER_REQUEST}"}
-    if taken == RANGES_PER_REQUEST:
-        yield asking.found(AS_ASSUMED, question, url, **told)
     else:
-        told["seen"] = f"{taken} taken, more not: {why}" if taken else f"one: {why}"
-        told["means"] = "the run asks for one range a request, and sends many requests at once: somewhat slower"
-        yield asking.found(ADAPTED, question, url, **told)
-        return
-    yield _long_header(asking, url)
+        seen = f"{FEW if refusal(SOME) else SOME} are taken; {RANGES_PER_REQUEST}: {why}"
+    means = "the run asks for one range a request, and sends many requests at once: somewhat slower"
+    yield asking.found(ADAPTED, question, url, assumed=f"{RANGES_PER_REQUEST}", seen=seen, means=means)
 
 
 def _refusal(asking: Asking, url: str, spans: Sequence[tuple[int, int]]) -> str:

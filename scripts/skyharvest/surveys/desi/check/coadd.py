@@ -43,7 +43,7 @@ def ask_coadd(asking: Asking, file: CoaddFile) -> Iterator[Finding]:
         yield from _spectra(asking, coadd)
         yield from _fibermap(asking, coadd, fibermap, scores.table)
         yield from _place(asking, file, coadd, fibermap)
-        yield from sums
+        yield next((one for one in sums if one.verdict != AS_ASSUMED), sums[0])
 
 
 def _measure(asking: Asking, coadd: Coadd, length: int, cost: Cost) -> None:
