@@ -1,6 +1,7 @@
 """An HTTP server on loopback that serves a directory by ranges, and misbehaves when told to."""
 
 import hashlib
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -64,8 +65,8 @@ def tag(data: bytes) -> str:
 
 
 @contextmanager
-def serve(root: Path) -> Iterator[Served]:
-    """Serve ``root`` on a free loopback port until the block ends."""
+def serve(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
+    """Serve ``root`` on a free loopback port until the block ends; with ``tls`` as ``https://localhost``."""
     served = Served("", root)
 
     class Handler(BaseHTTPRequestHandler):
@@ -160,7 +161,9 @@ def serve(root: Path) -> Iterator[Served]:
                 super().handle_error(request, client_address)
 
     server = Server(("127.0.0.1", 0), Handler)
-    served.url = f"http://127.0.0.1:{server.server_port}"
+    served.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{server.server_port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -11,6 +11,7 @@ from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NO_ANSWER, NOTE, Asking, EnoughAsked, Finding, Question
 
 NO_SUCH = "skyharvest-asks-for-what-is-not-there"
+ANSWER = "a file (HTTP 200 or 206)"
 NAME, CERTIFICATE, REDIRECTS, VERSION, FIRST = (
     *("name of the host", "certificate", "redirects", "HTTP version", "first answer"),
 )
@@ -48,6 +49,10 @@ def first_answer(asking: Asking) -> Iterator[Finding]:
     url = asking.archive.location(asking.known)
     try:
         answer = probe_patiently(asking.archive.client, url)
+    except ArchiveUnavailable as error:
+        told = {"assumed": ANSWER, "seen": f"{error}", "change": "check later; or correct the address, or the proxy"}
+        yield asking.found(NO_ANSWER, FIRST, url, means="the run would try for up to an hour, and then fail", **told)
+        raise EnoughAsked from None
     except ArchiveRefused as error:
         question = CERTIFICATE if "certificate" in str(error) else REDIRECTS if "one address" in str(error) else FIRST
         what, _, do = str(error).removeprefix(f"{url}: ").rpartition(": ")
@@ -88,8 +93,7 @@ def _version(asking: Asking, url: str, answer: Answer) -> Finding:
 
 def _status(asking: Asking, url: str, answer: Answer) -> Iterator[Finding]:
     """Judge the first answer; without a file, nothing else can be asked."""
-    assumed, survey = "a file (HTTP 200 or 206)", asking.survey
-    seen = f"HTTP {answer.status}"
+    assumed, survey, seen = ANSWER, asking.survey, f"HTTP {answer.status}"
     if answer.status in (200, 206) and not answer.is_page:
         yield asking.found(AS_ASSUMED, FIRST, url, assumed=assumed, seen=seen)
         return

@@ -71,6 +71,7 @@ def probe(client: HttpClient, url: str, headers: Mapping[str, str] | None = None
             "GET", url, headers={**client.headers, **(headers or {})}, preload_content=False, decode_content=False
         )
         seconds = time.monotonic() - began
+        certificate_ends = _certificate_ends(raw)  # urllib3 takes the connection back with the last byte
         try:
             client.allow(url, most)
             body = raw.read(most) or b""
@@ -79,11 +80,11 @@ def probe(client: HttpClient, url: str, headers: Mapping[str, str] | None = None
             return Answer(
                 raw.status,
                 raw.headers,
-                f"HTTP/{raw.version / 10:g}",
+                f"HTTP/{raw.version / 10:.1f}",
                 body,
                 tuple(hop.redirect_location for hop in (raw.retries.history if raw.retries else ())),
                 seconds,
-                _certificate_ends(raw),
+                certificate_ends,
             )
         finally:
             if not raw.closed or raw.length_remaining:
