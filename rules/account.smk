@@ -9,8 +9,7 @@ for harvest in HARVESTS.values():
             rejected=rules.prepare_targets.output.rejected,
             plan_targets=f"{harvest.root}/plan_targets.npy",
             not_selected=harvest.not_selected,
-            extraction=harvest.extraction,
-            crossmatches=harvest.assembled_files,
+            batches=lambda wildcards, harvest=harvest: harvest.harvested(),
         output:
             ledger=harvest.account[0],
             summary=harvest.account[1],
@@ -23,7 +22,7 @@ for harvest in HARVESTS.values():
             "../envs/account.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: attempt * 1000,
-            runtime=lambda wildcards, input, attempt: attempt * (10 + len(input.crossmatches) // 100),
+            runtime=lambda wildcards, input, attempt: attempt * (10 + len(input.batches)),
         params:
             survey=harvest.name,
             name=config["targets"]["name"],
@@ -31,6 +30,7 @@ for harvest in HARVESTS.values():
             release=harvest.release.name,
             extracted=harvest.extracted,
             assembled=harvest.assembled,
+            keep=options(remove_extracted=not config["keep_extracted"]),
             not_selected=as_it_is(options(not_selected=harvest.not_selected or None)),
         shell:
             f"{RUN}/run/account.py "
@@ -38,7 +38,7 @@ for harvest in HARVESTS.values():
             "--targets {input.targets:q} --rejected {input.rejected:q} "
             "--plan-targets {input.plan_targets:q} {params.not_selected} --name {params.name:q} --release {params.release:q} "
             "--config-hash {params.config_hash} --ledger {output.ledger:q} --summary {output.summary:q} "
-            "--manifest {output.manifest:q} 2> {log:q}"
+            "--manifest {output.manifest:q} {params.keep} 2> {log:q}"
 
     rule:
         name:

@@ -1,16 +1,11 @@
 # Pages to look at the spectra of each NSIDE=16 pixel with. They open from disk.
 
+BROWSED = [harvest for harvest in ENABLED if harvest.survey.browser]
+
 
 rule browse_pixel:
     input:
-        # The pixel's file of each survey that has one, by the name of the survey.
-        unpack(
-            lambda wildcards: {
-                harvest.name: harvest.assembled_file(wildcards.pix16)
-                for harvest in ENABLED
-                if harvest.survey.browser and int(wildcards.pix16) in harvest.plan.searched
-            }
-        ),
+        batches=lambda wildcards: [file for harvest in BROWSED for file in harvest.harvested([int(wildcards.pix16)])],
     output:
         spectra=directory(f"{REPORT}/healpix={{pix16}}"),
         page=f"{REPORT}/healpix={{pix16}}.html",
@@ -22,9 +17,12 @@ rule browse_pixel:
         "../envs/report.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 700,
-        runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
+        runtime=lambda wildcards, attempt: attempt * 30,
     params:
-        files=lambda wildcards, input: options(**dict(input.items())),
+        # The pixel's file of each survey that has one, by the name of the survey.
+        files=lambda wildcards: options(
+            **{harvest.name: harvest.assembled_files([int(wildcards.pix16)]) or None for harvest in BROWSED}
+        ),
     shell:
         f"{RUN}/run/browse.py " "{params.files} --out {output.page:q} 2> {log:q}"
 

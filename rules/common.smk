@@ -8,6 +8,7 @@ from skyharvest.config.load import digest, validate
 from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
 from skyharvest.core.yaml_file import read_yaml
+from skyharvest.harvest.batches import PATTERN as BATCH
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.rules import literal, options, pixels_of_spectra
 from skyharvest.run import snakemake_state
@@ -32,10 +33,8 @@ except InputError as error:
 
 
 wildcard_constraints:
-    batch=r"\d+(\+\d+)*",
+    batch=BATCH,
     pix16=r"\d+",
-    folder=r"[^/]+",
-    unit=r"[^/]+",
 
 
 ENABLED = [harvest for harvest in HARVESTS.values() if harvest.enabled]

@@ -1,6 +1,4 @@
 # What the tools of others read: DESI's coadd format, the Multimodal Universe's, and HATS. Made when they are asked for.
-from skyharvest.surveys.desi.rules import by_fibers
-
 EXPORTED = {kind: f"{RESULTS}/export_{kind}" for kind in ("fits", "mmu", "hats")}
 COADD_FITS = f"{EXPORTED['fits']}/healpix={{pix16}}/coadd-{{pix16}}.fits"
 REDROCK_FITS = (
@@ -17,8 +15,9 @@ RUN_HATS = RUN.replace(shown(sys.executable), shown(HATS_PYTHON), 1) if HATS_PYT
 
 rule export_fits_pixel:
     input:
+        plan=ancient(f"{DESI.root}/plan.csv"),
         targets=rules.prepare_targets.output.table,
-        extraction=lambda wildcards: DESI.extraction(wildcards, COADD_FITS.format(pix16=wildcards.pix16)),
+        batches=lambda wildcards: DESI.harvested([int(wildcards.pix16)]),
     output:
         **REDROCK_FITS,
         coadd=COADD_FITS,
@@ -29,17 +28,19 @@ rule export_fits_pixel:
     conda:
         "../envs/exports.yaml"
     resources:
+        archive=DESI.connections_per_job(PARALLEL_JOBS),
         mem_mb=lambda wildcards, attempt: attempt * (800 + sum(DESI.n_targets(wildcards)) // 10),
-        runtime=lambda wildcards, attempt: attempt * (10 + sum(DESI.n_targets(wildcards)) // 50),
+        runtime=lambda wildcards, attempt: attempt * DESI.minutes(wildcards, targets=10, whole=2, rows=2),
     params:
         config_hash=CONFIG_HASH["desi"],
-        extracted=DESI.extracted_files,
+        extracted=DESI.extracted,
         release=DESI.release.name,
+        reading=DESI.reading,
         redrock=lambda wildcards, output: options(redrock=output.get("redrock")),
     shell:
-        f"{RUN}/export/export_fits.py "
+        f"{RUN}/export/export_fits.py {DESI.source_options} --connections {{resources.archive}} "
         "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
-        "--targets {input.targets:q} --extracted {params.extracted:q} "
+        "--targets {input.targets:q} --plan {input.plan:q} --extracted {params.extracted:q} {params.reading} "
         "--release {params.release:q} {params.redrock} --out {output.coadd:q} 2> {log:q}"
 
 
@@ -53,9 +54,7 @@ rule export_fits:
 rule export_mmu_pixel:
     input:
         # A pixel of fibers: those of targets in its neighbours may lie in it, too.
-        crossmatches=lambda wildcards: [
-            DESI.assembled_file(pix16) for pix16 in by_fibers(DESI.plan).get(int(wildcards.pix16), [])
-        ],
+        batches=lambda wildcards: DESI.harvested(DESI.near(wildcards.pix16)),
     output:
         spectra=MMU_FILE,
     log:
@@ -65,21 +64,22 @@ rule export_mmu_pixel:
     conda:
         "../envs/exports.yaml"
     resources:
-        mem_mb=lambda wildcards, input, attempt: attempt * (700 + int(input.size_mb) // 2),
-        runtime=lambda wildcards, input, attempt: attempt * (10 + int(input.size_mb) // 50),
+        mem_mb=lambda wildcards, attempt: attempt * 1500,
+        runtime=lambda wildcards, attempt: attempt * 30,
     params:
+        crossmatches=lambda wildcards: DESI.assembled_files(DESI.near(wildcards.pix16)),
         name=config["targets"]["name"],
         release=DESI.release.name,
     shell:
         f"{RUN}/export/export_mmu.py "
-        "--pix16 {wildcards.pix16} --crossmatches {input.crossmatches:q} "
+        "--pix16 {wildcards.pix16} --crossmatches {params.crossmatches:q} "
         "--name {params.name:q} --release {params.release:q} --out {output.spectra:q} 2> {log:q}"
 
 
 rule export_mmu:
     input:
         DESI.account,
-        lambda wildcards: expand(MMU_FILE, pix16=sorted(by_fibers(DESI.plan))),
+        lambda wildcards: expand(MMU_FILE, pix16=DESI.pixels_of_fibers()),
     localrule: True
 
 
@@ -87,7 +87,7 @@ rule export_hats:
     input:
         plan=f"{DESI.root}/plan.csv",
         account=DESI.account,
-        crossmatches=DESI.assembled_files,
+        batches=lambda wildcards: DESI.harvested(),
     output:
         catalogue=directory(EXPORTED["hats"]),
     log:
@@ -98,7 +98,7 @@ rule export_hats:
         "../envs/hats.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, input, attempt: attempt * (30 + int(input.size_mb) // 50),
+        runtime=lambda wildcards, input, attempt: attempt * (30 + len(input.batches)),
     params:
         crossmatches=DESI.assembled,
         name=config["targets"]["name"],

@@ -34,6 +34,8 @@ def set_earlier_runs_aside():
     """Move what is of earlier runs; here no job is under way that could be writing, or reading it."""
     csv = config["targets"]["csv"]
     try:
+        for harvest in ENABLED:
+            superseded.remove_old_lists(harvest)
         moved = superseded.supersede(Path(RESULTS), HARVESTS, content_digest(csv), CONFIG_HASH)
     except OSError as error:
         logger.error(f"What earlier runs have left in {RESULTS} cannot be moved aside ({error}): move it yourself.")
@@ -61,7 +63,7 @@ onerror:
         path = Path(harvest.root, "plan.csv")
         if path.exists():
             plan = harvest.survey.read_plan(str(path))
-            left = missing.find_missing(plan, Path(harvest.extracted), Path(LOGS, f"extract_{harvest.name}.csv"))
+            left = missing.find_missing(plan, harvest.batches_of(plan), Path(harvest.extracted), Path(LOGS, f"extract_{harvest.name}.csv"))
             if left:
                 missing.write_missing(path.with_name("missing.csv"), left)
                 logger.error(missing.show(left, plan, path.with_name("missing.csv")))

@@ -35,13 +35,22 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--targets", type=Path, metavar="CSV_OR_PARQUET", help="positions; without it every spectrum")
     add_options(parser, Targets, "ra", "dec")
     add_wanted_options(parser)
+    parser.add_argument(
+        "--no-resolution", action="store_true", help="leave out the resolution matrices (79 %% of the bytes)"
+    )
+    parser.add_argument(
+        "--record-missing",
+        action="store_true",
+        help="record a coadd that is absent or malformed, with the reason, and use the others",
+    )
     add_shared(parser, "--connections", "--server-notes", "--out")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Extract, and say how much was found."""
-    wanted = wanted_of(options)
+    how = {"resolution": not options.no_resolution, "record_missing": options.record_missing}
+    wanted = replace(wanted_of(options), **how)
     if options.targets:
         wanted = replace(wanted, targets=load_positions(options))
     coadds = [CoaddFile.of_path(path) for path in options.coadd]

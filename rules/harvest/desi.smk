@@ -1,4 +1,4 @@
-# DESI: which coadds to read (plan), their matched rows (extract), one file per NSIDE=16 pixel (assemble).
+# DESI: which coadds to read (plan), their matched rows, in a file per NSIDE=16 pixel (harvest).
 DESI = HARVESTS["desi"]
 
 
@@ -58,74 +58,49 @@ checkpoint plan_desi:
         "{params.options} --radius {params.radius} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
-rule extract_desi:
+rule harvest_desi:
     input:
-        # A new plan does not make a batch old: its own targets and coadds do, by params.
+        # New tables do not make a batch old: its own targets, coadds and settings do, by their digest.
         plan=ancient(f"{DESI.root}/plan.csv"),
-        targets=ancient(f"{DESI.root}/plan_targets.npy"),
+        plan_targets=ancient(f"{DESI.root}/plan_targets.npy"),
+        targets=ancient(rules.prepare_targets.output.table),
         copied=ancient(DESI.copied),
     output:
+        # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{DESI.extracted}/batches/{{batch}}.csv",
     log:
-        f"{LOGS}/extract_desi/{{batch}}.log",
+        f"{LOGS}/harvest_desi/{{batch}}.log",
     benchmark:
-        f"{BENCHMARKS}/extract_desi/{{batch}}.tsv"
+        f"{BENCHMARKS}/harvest_desi/{{batch}}.tsv"
     conda:
-        "../../envs/extract.yaml"
+        "../../envs/spectra.yaml"
     resources:
         archive=DESI.connections_per_job(PARALLEL_JOBS),
         disk_mb=lambda wildcards: DESI.disk_mb(wildcards),
-        mem_mb=lambda wildcards, attempt: attempt * (700 + max(DESI.n_targets(wildcards)) // 10),
+        mem_mb=lambda wildcards, attempt: attempt * (800 + max(DESI.n_targets_of_pixels(wildcards)) // 10),
         runtime=lambda wildcards, attempt: attempt * DESI.minutes(wildcards, targets=10, whole=30, rows=2),
     params:
+        batch=DESI.batch,
+        digest=DESI.digest,
         release=DESI.release.name,
-        pixels=DESI.pixels,
-        digest=DESI.digests,
-        options=DESI.settings,
+        settings=DESI.settings,
+        name=config["targets"]["name"],
+        config_hash=CONFIG_HASH["desi"],
         list=lambda wildcards, output: options(list=output.list),
     shell:
-        f"{RUN}/desi/extract_desi.py {DESI.source_options} --connections {{resources.archive}} "
-        "--release {params.release:q} --targets {input.targets:q} {params.pixels} {params.options} "
-        f"{DESI.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
+        f"{RUN}/desi/harvest_desi.py {DESI.source_options} --connections {{resources.archive}} "
+        "--release {params.release:q} --targets {input.targets:q} --plan {input.plan:q} --batch {params.batch} "
+        "{params.settings} --name {params.name:q} --config-hash {params.config_hash} "
+        f"{DESI.job_options} --digest {{params.digest}} {{params.list}} 2> {{log:q}}"
 
 
-# One pixel alone: when a person asks for its file, or has removed it.
-use rule extract_desi as extract_desi_pixel with:
-    output:
-        spectra=f"{DESI.extracted}/{{folder}}/{{unit}}.hdf5",
-    log:
-        f"{LOGS}/extract_desi/{{folder}}-{{unit}}.log",
-    benchmark:
-        f"{BENCHMARKS}/extract_desi/{{folder}}-{{unit}}.tsv"
-    params:
-        list="",
-
-
-rule assemble_desi:
-    input:
-        targets=rules.prepare_targets.output.table,
-        extraction=DESI.extraction,
+# One pixel alone, when a person asks for its file.
+use rule harvest_desi as harvest_desi_pixel with:
     output:
         crossmatch=f"{DESI.assembled}/healpix={{pix16}}/crossmatch_desi.hdf5",
     log:
-        f"{LOGS}/assemble_desi/{{pix16}}.log",
+        f"{LOGS}/harvest_desi/healpix={{pix16}}.log",
     benchmark:
-        f"{BENCHMARKS}/assemble_desi/{{pix16}}.tsv"
-    conda:
-        "../../envs/assemble.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * (800 + sum(DESI.n_targets(wildcards)) // 10),
-        runtime=lambda wildcards, attempt: attempt * (10 + sum(DESI.n_targets(wildcards)) // 50),
+        f"{BENCHMARKS}/harvest_desi/healpix={{pix16}}.tsv"
     params:
-        config_hash=CONFIG_HASH["desi"],
-        extracted=DESI.extracted_files,
-        name=config["targets"]["name"],
-        release=DESI.release.name,
-        radius=config["match"]["radius_arcsec"],
-        columns=DESI.columns,
-    shell:
-        f"{RUN}/desi/assemble_desi.py "
-        "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
-        "--targets {input.targets:q} --extracted {params.extracted:q} "
-        "--name {params.name:q} --release {params.release:q} --radius {params.radius} "
-        "{params.columns} --out {output.crossmatch:q} 2> {log:q}"
+        list="",

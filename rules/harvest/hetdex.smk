@@ -1,6 +1,5 @@
-# HETDEX: which cubes to read (plan), the spectra of their targets (extract), one file per NSIDE=16 pixel (assemble).
+# HETDEX: which cubes to read (plan), the spectra of their targets, in a file per NSIDE=16 pixel (harvest).
 HETDEX = HARVESTS["hetdex"]
-MAPS = {"maps": directory(f"{HETDEX.assembled}/healpix={{pix16}}/maps")} if HETDEX.has_fits_maps else {}
 
 
 include: "hetdex_products.smk"
@@ -79,77 +78,49 @@ checkpoint plan_hetdex:
         "{params.line} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
-rule extract_hetdex:
+rule harvest_hetdex:
     input:
-        # A new plan does not make a batch old: its own targets and cubes do, by params.
+        # New tables do not make a batch old: its own targets, cubes and settings do, by their digest.
         plan=ancient(f"{HETDEX.root}/plan.csv"),
-        targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
-        cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
+        plan_targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
+        plan_cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
+        targets=ancient(rules.prepare_targets.output.table),
     output:
+        # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{HETDEX.extracted}/batches/{{batch}}.csv",
     log:
-        f"{LOGS}/extract_hetdex/{{batch}}.log",
+        f"{LOGS}/harvest_hetdex/{{batch}}.log",
     benchmark:
-        f"{BENCHMARKS}/extract_hetdex/{{batch}}.tsv"
+        f"{BENCHMARKS}/harvest_hetdex/{{batch}}.tsv"
     conda:
         "../../envs/cubes.yaml"
     resources:
         cubes=int(HETDEX.over_network),
         disk_mb=40 * int(HETDEX.over_network),
-        mem_mb=lambda wildcards, attempt: attempt * (900 + max(HETDEX.n_targets(wildcards))),
+        mem_mb=lambda wildcards, attempt: attempt * HETDEX.mb(wildcards),
         runtime=lambda wildcards, attempt: attempt * HETDEX.minutes(wildcards, targets=10, whole=2, rows=2),
     params:
+        batch=HETDEX.batch,
+        digest=HETDEX.digest,
         release=HETDEX.release.name,
-        cubes=HETDEX.units,
-        digest=HETDEX.digests,
-        options=HETDEX.settings,
+        settings=HETDEX.settings,
+        name=config["targets"]["name"],
+        config_hash=CONFIG_HASH["hetdex"],
         list=lambda wildcards, output: options(list=output.list),
     shell:
-        f"{RUN}/hetdex/extract_hetdex.py {HETDEX.source_options} "
-        "--release {params.release:q} --cube {params.cubes} --targets {input.targets:q} --cubes {input.cubes:q} "
-        f"{{params.options}} {HETDEX.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
+        f"{RUN}/hetdex/harvest_hetdex.py {HETDEX.source_options} "
+        "--release {params.release:q} --targets {input.targets:q} --plan {input.plan:q} --batch {params.batch} "
+        "{params.settings} --name {params.name:q} --config-hash {params.config_hash} "
+        f"{HETDEX.job_options} --digest {{params.digest}} {{params.list}} 2> {{log:q}}"
 
 
-# One cube alone: when a person asks for its file, or has removed it.
-use rule extract_hetdex as extract_hetdex_cube with:
+# One pixel alone, when a person asks for its file.
+use rule harvest_hetdex as harvest_hetdex_pixel with:
     output:
-        spectra=f"{HETDEX.extracted}/{{folder}}/{{unit}}.hdf5",
-    log:
-        f"{LOGS}/extract_hetdex/{{folder}}-{{unit}}.log",
-    benchmark:
-        f"{BENCHMARKS}/extract_hetdex/{{folder}}-{{unit}}.tsv"
-    params:
-        list="",
-
-
-rule assemble_hetdex:
-    input:
-        targets=rules.prepare_targets.output.table,
-        plan_targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
-        plan_cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
-        extraction=HETDEX.extraction,
-    output:
-        **MAPS,
         crossmatch=f"{HETDEX.assembled}/healpix={{pix16}}/crossmatch_hetdex.hdf5",
     log:
-        f"{LOGS}/assemble_hetdex/{{pix16}}.log",
+        f"{LOGS}/harvest_hetdex/healpix={{pix16}}.log",
     benchmark:
-        f"{BENCHMARKS}/assemble_hetdex/{{pix16}}.tsv"
-    conda:
-        "../../envs/cubes.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * HETDEX.assemble_mb(wildcards),
-        runtime=lambda wildcards, attempt: attempt * (10 + len(HETDEX.units(wildcards)) // 50),
+        f"{BENCHMARKS}/harvest_hetdex/healpix={{pix16}}.tsv"
     params:
-        config_hash=CONFIG_HASH["hetdex"],
-        extracted=HETDEX.extracted_files,
-        name=config["targets"]["name"],
-        release=HETDEX.release.name,
-        radius=HETDEX.section["aperture_radius_arcsec"],
-        fits=lambda wildcards, output: options(fits=output.get("maps")),
-    shell:
-        f"{RUN}/hetdex/assemble_hetdex.py "
-        "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
-        "--targets {input.targets:q} --plan-targets {input.plan_targets:q} "
-        "--plan-cubes {input.plan_cubes:q} --extracted {params.extracted:q} --name {params.name:q} "
-        "--release {params.release:q} --radius {params.radius} {params.fits} --out {output.crossmatch:q} 2> {log:q}"
+        list="",

@@ -1,10 +1,5 @@
-# The Legacy Surveys: which bricks to read (plan), their cutouts (extract), one file per NSIDE=16 pixel (assemble).
+# The Legacy Surveys: which bricks to read (plan), their cutouts, in a file per NSIDE=16 pixel (harvest).
 LEGACYSURVEY = HARVESTS["legacysurvey"]
-CONTACT_SHEET = (
-    {"sheet": f"{LEGACYSURVEY.assembled}/healpix={{pix16}}/contact_sheet.png"}
-    if LEGACYSURVEY.section["contact_sheets"]
-    else {}
-)
 
 
 rule simulate_legacysurvey:
@@ -73,7 +68,7 @@ checkpoint plan_legacysurvey:
     params:
         out_dir=lambda wildcards, output: str(Path(output.plan).parent),
         release=LEGACYSURVEY.release.name,
-        options=LEGACYSURVEY.settings,
+        options=LEGACYSURVEY.cutting,
         transfer=LEGACYSURVEY.options("transfer"),
     shell:
         f"{RUN}/legacysurvey/plan_legacysurvey.py {literal(options(archive=LEGACYSURVEY.archive))} "
@@ -81,78 +76,52 @@ checkpoint plan_legacysurvey:
         "{params.transfer} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
-rule extract_legacysurvey:
+rule harvest_legacysurvey:
     input:
-        # A new plan does not make a batch old: its own targets and bricks do, by params.
+        # New tables do not make a batch old: its own targets, bricks and settings do, by their digest.
         plan=ancient(f"{LEGACYSURVEY.root}/plan.csv"),
-        targets=ancient(f"{LEGACYSURVEY.root}/plan_targets.npy"),
-        bricks=ancient(f"{LEGACYSURVEY.root}/plan_bricks.npy"),
+        plan_targets=ancient(f"{LEGACYSURVEY.root}/plan_targets.npy"),
+        plan_bricks=ancient(f"{LEGACYSURVEY.root}/plan_bricks.npy"),
+        targets=ancient(rules.prepare_targets.output.table),
     output:
+        # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{LEGACYSURVEY.extracted}/batches/{{batch}}.csv",
     log:
-        f"{LOGS}/extract_legacysurvey/{{batch}}.log",
+        f"{LOGS}/harvest_legacysurvey/{{batch}}.log",
     benchmark:
-        f"{BENCHMARKS}/extract_legacysurvey/{{batch}}.tsv"
-    conda:
-        "../../envs/cubes.yaml"
-    resources:
-        bricks=LEGACYSURVEY.connections_per_job(PARALLEL_JOBS),
-        disk_mb=LEGACYSURVEY.disk_mb,
-        mem_mb=lambda wildcards, attempt: attempt * LEGACYSURVEY.extract_mb(wildcards),
-        runtime=lambda wildcards, attempt: attempt * LEGACYSURVEY.minutes(wildcards, targets=20, whole=20, rows=1),
-    params:
-        release=LEGACYSURVEY.release.name,
-        bricks=LEGACYSURVEY.units,
-        digest=LEGACYSURVEY.digests,
-        options=LEGACYSURVEY.settings,
-        list=lambda wildcards, output: options(list=output.list),
-    shell:
-        f"{RUN}/legacysurvey/extract_legacysurvey.py {LEGACYSURVEY.source_options} --connections {{resources.bricks}} "
-        "--release {params.release:q} --brick {params.bricks} --targets {input.targets:q} --bricks {input.bricks:q} "
-        f"{{params.options}} {LEGACYSURVEY.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
-
-
-# One brick alone: when a person asks for its file, or has removed it.
-use rule extract_legacysurvey as extract_legacysurvey_brick with:
-    output:
-        images=f"{LEGACYSURVEY.extracted}/{{folder}}/{{unit}}.hdf5",
-    log:
-        f"{LOGS}/extract_legacysurvey/{{folder}}-{{unit}}.log",
-    benchmark:
-        f"{BENCHMARKS}/extract_legacysurvey/{{folder}}-{{unit}}.tsv"
-    params:
-        list="",
-
-
-rule assemble_legacysurvey:
-    input:
-        targets=rules.prepare_targets.output.table,
-        extraction=LEGACYSURVEY.extraction,
-    output:
-        **CONTACT_SHEET,
-        crossmatch=f"{LEGACYSURVEY.assembled}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
-    log:
-        f"{LOGS}/assemble_legacysurvey/{{pix16}}.log",
-    benchmark:
-        f"{BENCHMARKS}/assemble_legacysurvey/{{pix16}}.tsv"
+        f"{BENCHMARKS}/harvest_legacysurvey/{{batch}}.tsv"
     conda:
         "../../envs/images.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * LEGACYSURVEY.assemble_mb(wildcards),
-        runtime=lambda wildcards, attempt: attempt * (10 + sum(LEGACYSURVEY.n_targets(wildcards)) // 50),
+        bricks=LEGACYSURVEY.connections_per_job(PARALLEL_JOBS),
+        disk_mb=LEGACYSURVEY.disk_mb,
+        mem_mb=lambda wildcards, attempt: attempt * LEGACYSURVEY.mb(wildcards),
+        runtime=lambda wildcards, attempt: attempt * LEGACYSURVEY.minutes(wildcards, targets=20, whole=20, rows=1),
     params:
-        config_hash=CONFIG_HASH["legacysurvey"],
-        extracted=LEGACYSURVEY.extracted_files,
-        name=config["targets"]["name"],
+        batch=LEGACYSURVEY.batch,
+        digest=LEGACYSURVEY.digest,
         release=LEGACYSURVEY.release.name,
-        radii=LEGACYSURVEY.section["aperture_radii_arcsec"],
-        sheet=lambda wildcards, output: options(contact_sheet=output.get("sheet")),
+        settings=LEGACYSURVEY.settings,
+        name=config["targets"]["name"],
+        config_hash=CONFIG_HASH["legacysurvey"],
+        list=lambda wildcards, output: options(list=output.list),
     shell:
-        f"{RUN}/legacysurvey/assemble_legacysurvey.py "
-        "--config-hash {params.config_hash} --pix16 {wildcards.pix16} "
-        "--targets {input.targets:q} --extracted {params.extracted:q} "
-        "--radii {params.radii} --name {params.name:q} --release {params.release:q} {params.sheet} "
-        "--out {output.crossmatch:q} 2> {log:q}"
+        f"{RUN}/legacysurvey/harvest_legacysurvey.py {LEGACYSURVEY.source_options} --connections {{resources.bricks}} "
+        "--release {params.release:q} --targets {input.targets:q} --plan {input.plan:q} --batch {params.batch} "
+        "{params.settings} --name {params.name:q} --config-hash {params.config_hash} "
+        f"{LEGACYSURVEY.job_options} --digest {{params.digest}} {{params.list}} 2> {{log:q}}"
+
+
+# One pixel alone, when a person asks for its file.
+use rule harvest_legacysurvey as harvest_legacysurvey_pixel with:
+    output:
+        crossmatch=f"{LEGACYSURVEY.assembled}/healpix={{pix16}}/crossmatch_legacysurvey.hdf5",
+    log:
+        f"{LOGS}/harvest_legacysurvey/healpix={{pix16}}.log",
+    benchmark:
+        f"{BENCHMARKS}/harvest_legacysurvey/healpix={{pix16}}.tsv"
+    params:
+        list="",
 
 
 rule fetch_viewer:

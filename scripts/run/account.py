@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options
+from skyharvest.harvest.extracted import remove_data
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
 from skyharvest.harvest.manifest import write_manifest
 from skyharvest.harvest.options import add_shared
@@ -29,6 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(parser, Targets, "name")
     parser.add_argument("--ledger", type=Path, required=True, help="ledger.csv to write")
     parser.add_argument("--summary", type=Path, required=True, help="summary.json to write")
+    parser.add_argument(
+        "--remove-extracted",
+        action="store_true",
+        help="remove the spectra and images of the extracted files at the end",
+    )
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.json to write")
     return parser
 
@@ -51,6 +57,9 @@ def main(options: argparse.Namespace) -> None:
     write_summary(summary, options.summary)
     write_manifest(ledger.manifest(options.release), options.manifest)
     print(show(summary, ledger.survey))
+    if options.remove_extracted:
+        for path in sorted(options.extracted.glob("*/*.hdf5")):
+            remove_data(path)
 
 
 if __name__ == "__main__":

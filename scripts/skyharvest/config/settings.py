@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from skyharvest import surveys
-from skyharvest.core.settings import Whole, section, setting, subsection
+from skyharvest.core.settings import Number, Switch, Whole, section, setting, subsection
 from skyharvest.harvest.settings import Match
 from skyharvest.targets.settings import Targets
 
@@ -34,6 +34,26 @@ def _root(names: tuple[str, ...]) -> type:
             "Open connections to an archive, over all jobs together. DESI's public archive answers 503 when it is "
             "pushed; 8 did it. HETDEX's is never asked for more than 4.",
             ge=1,
+            outcome=False,
+        ),
+    )
+    keys["batch_seconds"] = (
+        Number,
+        setting(
+            20.0,
+            "About how long a job works, in seconds: so many neighbouring NSIDE=16 pixels are harvested together. On a "
+            "cluster, where a job waits in a queue, make it minutes. What fails and is resumed is one pixel all the same.",
+            gt=0,
+            outcome=False,
+        ),
+    )
+    keys["keep_extracted"] = (
+        Switch,
+        setting(
+            True,
+            "Whether the spectra and images stay in the extracted files once every row has been accounted for. The "
+            "per-healpix files have what was asked for of them; without them, another choice of that reads the archive "
+            "again.",
             outcome=False,
         ),
     )

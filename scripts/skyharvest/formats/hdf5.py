@@ -31,6 +31,7 @@ NULL_INTEGER = arrays.NULL_INTEGER
 _ERRNO = re.compile(r"\berrno = ([1-9][0-9]*)")  # in HDF5's messages
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (not the disk, which may be full)
 USER_BLOCK = 512  # bytes; the smallest that HDF5 has
+_SEALED = b"skyharvest blake2b "
 
 
 @contextmanager
@@ -94,6 +95,13 @@ def reading(path: str | os.PathLike[str], *, check: bool = False) -> Iterator[h5
         yield file
 
 
+def seal_of(path: str | os.PathLike[str]) -> str:
+    """Return what a sealed file says of its content: hex digits that equal content has in common; "" if not sealed."""
+    with open(path, "rb") as stream:  # noqa: PTH123 (any path)
+        seal = stream.read(USER_BLOCK)
+    return seal.removeprefix(_SEALED).rstrip(b"\x00").decode("ascii", "replace") if seal.startswith(_SEALED) else ""
+
+
 def _seal(path: str | os.PathLike[str]) -> bytes:
     """Return the content of the user block for a file."""
     digest = hashlib.blake2b(digest_size=32)
@@ -101,7 +109,7 @@ def _seal(path: str | os.PathLike[str]) -> bytes:
         stream.seek(USER_BLOCK)
         while piece := stream.read(1 << 20):
             digest.update(piece)
-    return b"skyharvest blake2b " + digest.hexdigest().encode()
+    return _SEALED + digest.hexdigest().encode()
 
 
 def safe_name(name: str, taken: Mapping[str, Any] | Sequence[str] = ()) -> str:

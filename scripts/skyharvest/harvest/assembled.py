@@ -1,11 +1,15 @@
 """What an assembled file, ``crossmatch_{survey}.hdf5``, says of itself in its root attributes."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skyharvest.core import provenance
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.harvest.extracted import content_of
 from skyharvest.harvest.manifest import csv_of
 
 if TYPE_CHECKING:
@@ -61,3 +65,26 @@ def csv_columns(group: "h5py.Group") -> dict[str, "h5py.Dataset"]:
     link, and ``row`` in the attribute ``column``.
     """
     return {str(item.attrs.get("column", link)): item for link, item in group.items() if link != "row"}
+
+
+def made_from(extracted: Iterable[Path], meaning: Mapping[str, str]) -> str:
+    """Return what decides the content of an assembled file, as its root attribute ``made_from`` says it: 16 hex digits.
+
+    Parameters
+    ----------
+    extracted
+        Extracted files of all units that are searched for its targets.
+    meaning
+        CSV and settings: `skyharvest.harvest.manifest.MEANING`.
+    """
+    digest = hashlib.blake2b(repr(sorted(meaning.items())).encode(), digest_size=8)
+    for path in extracted:
+        digest.update(content_of(path).encode())
+    return digest.hexdigest()
+
+
+def is_made_from(path: Path, origin: str) -> bool:
+    """Tell whether an assembled file is there, readable, and has this ``made_from``."""
+    with suppress(FileNotFoundError, MalformedFile), hdf5.reading(path) as file:
+        return str(file.attrs.get("made_from")) == origin
+    return False

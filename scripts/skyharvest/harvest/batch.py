@@ -1,14 +1,17 @@
-"""Extract many units in one job, which costs more than a unit. The unit stays what fails, is kept and resumed."""
+"""Harvest a batch of NSIDE=16 pixels: extract their units, assemble them. What fails, is kept and resumed is one of them."""
 
 import logging
+import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from skyharvest.archive.archive import Cost
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError
-from skyharvest.harvest.extracted import Listed, is_made, listed
+from skyharvest.harvest.assembled import is_made_from, made_from
+from skyharvest.harvest.extracted import Listed, has_data, is_made, listed
 from skyharvest.harvest.journal import FAILED, Journal, Line
 from skyharvest.harvest.progress import Progress
 from skyharvest.harvest.survey import Survey
@@ -18,70 +21,156 @@ log = logging.getLogger(__name__)
 U = TypeVar("U", int, str)
 
 
-def extract_units(
-    survey: Survey,
-    extracted: Path,
-    requests: Mapping[U, str],
-    extract: Callable[[U, Cost], list[Line]],
-    *,
-    again: Collection[str] = ("unreadable",),
-    journal: Journal | None = None,
-    progress: Progress | None = None,
-) -> list[Listed]:
-    """Extract units into a file each. What an earlier, unfinished job has made is kept.
+@dataclass(kw_only=True)
+class Batch(Generic[U]):
+    """What one job is to do, and what has become of it.
 
-    Parameters
+    Attributes
     ----------
+    extracted, assembled
+        Directories of the extracted files, and of the assembled ones.
+    searched
+        NSIDE=16 pixel → units to search for its targets.
     requests
         Unit → digest of what its file has to be made for, as `skyharvest.harvest.extracted.is_made` compares it.
     extract
-        Makes it, adds what it takes to the cost, also if it fails, and returns the journal's lines.
+        Makes the file of a unit, adds what it takes to the cost, also if it fails, and returns the journal's lines.
+    assemble
+        Makes the file of an NSIDE=16 pixel: given the pixel, the extracted files of its units, the path to write, and
+        the root attribute ``made_from``.
+    beside
+        Names of what `assemble` makes beside that file.
+    meaning
+        Of the assembled files: `skyharvest.harvest.manifest.MEANING`.
     again
         A unit with a file of this status (``absent``, ``unreadable``) is not kept: it may do better now.
+    was_done
+        Whether an earlier job has done it all. If nothing is missing, it was asked for anew, and nothing is kept.
     journal, progress
         Are told of every unit that is finished or failed.
-
-    Returns
-    -------
-    list of Listed
-        A line of the batch's list for each unit.
-
-    Raises
-    ------
-    ArchiveUnavailable, HarvestError
-        When all units have been tried, and some failed: the former if trying again may help. The message names them.
     """
-    kept = {unit for unit, request in requests.items() if is_made(survey.path(extracted, unit), request, again)}
-    if len(kept) == len(requests):
-        kept = set()  # nothing is missing, and yet the job was started: it was asked for anew
-    if kept:
-        log.info("%d of %d %ss are there already", len(kept), len(requests), survey.unit)
-    journal, progress = journal or Journal(), progress or Progress()
-    failures: dict[U, Exception] = {}
-    for unit in requests:
-        if unit in kept:
-            continue
-        cost = Cost()
+
+    survey: Survey
+    extracted: Path
+    assembled: Path
+    searched: Mapping[int, Sequence[U]]
+    requests: Mapping[U, str]
+    extract: Callable[[U, Cost], list[Line]]
+    assemble: Callable[[int, list[Path], Path, str], None]
+    beside: Collection[str] = ()
+    meaning: Mapping[str, str] = field(default_factory=dict)
+    again: Collection[str] = ("unreadable",)
+    was_done: bool = False
+    journal: Journal = field(default_factory=Journal)
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self._done: set[U] = set()  # by this job
+        self._failed: dict[U, Exception] = {}
+        self._unassembled: dict[int, Exception | None] = {}  # None: a unit of it failed
+        self._anew = False
+
+    def run(self) -> list[Listed]:
+        """Extract and assemble what is not there yet.
+
+        Returns
+        -------
+        list of Listed
+            A line of the batch's list for each unit.
+
+        Raises
+        ------
+        ArchiveUnavailable, HarvestError
+            When all has been tried, and some failed: the former if trying again may help. The message names them.
+        """
+        kept = {unit for unit in self.requests if self._is_made(unit)}
+        if self.was_done and len(kept) == len(self.requests) and all(map(self._is_current, self.searched)):
+            kept, self._anew = set(), True
+        if kept:
+            log.info("%d of %d %ss are there already", len(kept), len(self.requests), self.survey.unit)
+        for pix16, units in self.searched.items():
+            self._harvest(pix16, units, kept)
+        if self._failed or any(self._unassembled.values()):
+            raise self._error()
+        return [listed(unit, self._path(unit)) for unit in self.requests]
+
+    def _path(self, unit: U) -> Path:
+        return self.survey.path(self.extracted, unit)
+
+    def _paths(self, pix16: int) -> list[Path]:
+        return [self._path(unit) for unit in self.searched[pix16]]
+
+    def _assembled(self, pix16: int) -> tuple[Path, list[Path]]:
+        """Return the paths of a pixel's file and of what is beside it."""
+        path = self.survey.crossmatch(self.assembled, pix16)
+        return path, [path.with_name(name) for name in self.beside]
+
+    def _is_current(self, pix16: int) -> bool:
+        path, beside = self._assembled(pix16)
+        return is_made_from(path, made_from(self._paths(pix16), self.meaning)) and all(map(Path.exists, beside))
+
+    def _is_made(self, unit: U) -> bool:
+        return is_made(self._path(unit), self.requests[unit], self.again)
+
+    def _harvest(self, pix16: int, units: Sequence[U], kept: Collection[U]) -> None:
+        self._extract(unit for unit in units if unit not in kept)
+        if not self._failed.keys() & {*units}:
+            if not self._anew and self._is_current(pix16):
+                return
+            # Of some that are kept, only the tables may be there.
+            self._extract(unit for unit in units if not has_data(self._path(unit)))
+        if self._failed.keys() & {*units}:
+            self._unassembled[pix16] = None
+            return
+        out, beside = self._assembled(pix16)
         try:
-            lines = extract(unit, cost)
+            for path in beside:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            self.assemble(pix16, self._paths(pix16), out, made_from(self._paths(pix16), self.meaning))
         except Exception as error:
-            if isinstance(error, HarvestError | OSError):
-                log.error("%s %s: %s", survey.unit, unit, error)
+            self._log(f"NSIDE=16 pixel {pix16}", error)
+            self._unassembled[pix16] = error
+
+    def _extract(self, units: Iterable[U]) -> None:
+        for unit in units:
+            if unit in self._done or unit in self._failed:
+                continue
+            # Another job may have been quicker with a unit on an edge.
+            if not self._anew and self._is_made(unit) and has_data(self._path(unit)):
+                self._done.add(unit)
+                continue
+            cost = Cost()
+            try:
+                lines = self.extract(unit, cost)
+            except Exception as error:
+                self._log(f"{self.survey.unit} {unit}", error)
+                self._failed[unit] = error
+                spent = (cost.seconds, cost.requests, cost.bytes)
+                lines = [Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))]
             else:
-                log.exception("%s %s", survey.unit, unit)
-            failures[unit] = error
-            spent = (cost.seconds, cost.requests, cost.bytes)
-            journal.add([Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))])
+                self._done.add(unit)
+            self.journal.add(lines)
+            self.progress.unit_done()
+
+    def _log(self, what: str, error: Exception) -> None:
+        if isinstance(error, HarvestError | OSError):
+            log.error("%s: %s", what, error)
         else:
-            journal.add(lines)
-        progress.unit_done()
-    if failures:
-        n_kept = len(requests) - len(failures)
-        kind_of_error = (
-            ArchiveUnavailable if any(isinstance(e, ArchiveUnavailable) for e in failures.values()) else HarvestError
-        )
-        raise kind_of_error(
-            f"{len(failures)} of {len(requests)} {survey.unit}s failed, the other {n_kept} are kept for the next run: "
-            + "; ".join(f"{unit}: {error}" for unit, error in failures.items())
-        )
-    return [listed(unit, survey.path(extracted, unit)) for unit in requests]
+            log.exception("%s", what)
+
+    def _error(self) -> HarvestError:
+        unassembled = {pix16: error for pix16, error in self._unassembled.items() if error is not None}
+        said = []
+        if self._failed:
+            n_kept = len(self.requests) - len(self._failed)
+            said.append(
+                f"{len(self._failed)} of {len(self.requests)} {self.survey.unit}s failed, the other {n_kept} are kept "
+                "for the next run: " + "; ".join(f"{unit}: {error}" for unit, error in self._failed.items())
+            )
+        if unassembled:
+            said.append(
+                f"{len(unassembled)} of {len(self.searched)} NSIDE=16 pixels could not be assembled: "
+                + "; ".join(f"{pix16}: {error}" for pix16, error in unassembled.items())
+            )
+        may_help = any(isinstance(error, ArchiveUnavailable) for error in self._failed.values())
+        return (ArchiveUnavailable if may_help else HarvestError)("\n".join(said))

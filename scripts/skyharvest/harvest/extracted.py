@@ -18,6 +18,7 @@ An extracted file is of one unit. Beside what is the survey's own it has (n spec
 ``targets/nearest_arcsec``             (m,) distance to what is nearest; NaN if nothing is near
 ``targets/n_empty``                    (m,) what was found for it, but without data: only with `Survey.empty`
 attribute ``request``                  digest of the targets and options that it was made for
+attribute ``whole``                    only without its spectra or images (`keep_extracted: false`): digest of the whole
 =====================================  ====================================================================
 
 The list appears when all files of the job are there, and tells without opening them what became of the archive's files:
@@ -28,7 +29,6 @@ The list appears when all files of the job are there, and tells without opening 
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 
 import h5py
@@ -42,10 +42,16 @@ from skyharvest.harvest.journal import Line
 from skyharvest.harvest.plan import Kind, Unit
 
 COUNTS = ("n_spectra", "n_read", "n_absent", "n_unreadable", "n_beside_absent", "n_beside_unreadable")
-COLUMNS = ("unit", *COUNTS, "request", "digest")
+COLUMNS = ("unit", *COUNTS, "request")
+
+WHOLE = "whole"
+"""Attribute of an extracted file without its spectra or images: the digest of the file that it was."""
+
+KEPT = ("row", "kept", "file", "files", "targets")
+"""What such a file still has."""
 
 Listed = tuple[Unit, int, int, int, int, int, int, str]
-"""`COLUMNS`, but for the digest."""
+"""`COLUMNS`."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,31 @@ def is_made(path: Path, request: str, again: Collection[str]) -> bool:
         return False
 
 
+def content_of(path: Path) -> str:
+    """Return hex digits that equal content of extracted files has in common, also after `remove_data`."""
+    with hdf5.reading(path) as file:
+        return str(file.attrs.get(WHOLE) or hdf5.seal_of(path))
+
+
+def has_data(path: Path) -> bool:
+    """Tell whether an extracted file has its spectra or images: not after `remove_data`."""
+    with hdf5.reading(path) as file:
+        return WHOLE not in file.attrs
+
+
+def remove_data(path: Path) -> None:
+    """Make an extracted file anew with what the ledger and lists need: the tables of files, targets and rows."""
+    with hdf5.reading(path) as file:
+        if WHOLE in file.attrs:
+            return
+        with hdf5.create(path, sealed=True) as smaller:
+            smaller.attrs.update(file.attrs)
+            smaller.attrs[WHOLE] = hdf5.seal_of(path)
+            for name in KEPT:
+                if name in file:
+                    file.copy(name, smaller)
+
+
 def listed(unit: Unit, path: Path) -> Listed:
     """Return the line of the list for an extracted file."""
     with hdf5.reading(path) as file:
@@ -162,6 +193,6 @@ def listed(unit: Unit, path: Path) -> Listed:
     return unit, n_spectra, read, absent, unreadable, beside_absent, beside_unreadable, request
 
 
-def write_list(path: Path, lines: Sequence[Listed], digests: Sequence[str] = ()) -> None:
-    """Write the list of a job; ``digests`` are of what its units were extracted for, as the rules know it."""
-    write_rows(path, COLUMNS, [(*line, digest) for line, digest in zip_longest(lines, digests, fillvalue="")])
+def write_list(path: Path, lines: Sequence[Listed]) -> None:
+    """Write the list of a batch."""
+    write_rows(path, COLUMNS, lines)

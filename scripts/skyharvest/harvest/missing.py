@@ -7,7 +7,7 @@
     empty if there was none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from skyharvest.core.csv_file import write_rows
@@ -21,11 +21,27 @@ Missing = tuple[Unit, int, str, str]
 """`COLUMNS`."""
 
 
-def find_missing(plan: Plan, extracted: Path, journal: Path) -> list[Missing]:
-    """Return what of a plan has not been extracted."""
+def find_missing(plan: Plan, batches: Mapping[str, Collection[int]], extracted: Path, journal: Path) -> list[Missing]:
+    """Return what of a plan has not been extracted: without files, or failed; a batch's list stands for all its units.
+
+    Parameters
+    ----------
+    batches
+        Name → NSIDE=16 pixels.
+    extracted
+        Directory of the extracted files.
+    """
     failed = read_journal(journal).failed
+    unlisted = [
+        pix16
+        for batch, pixels in batches.items()
+        for pix16 in pixels
+        if not plan.survey.listed(extracted, batch).exists()
+    ]
     missing: list[Missing] = []
-    for unit in plan.missing(extracted, failed):
+    for unit in plan.units(unlisted):
+        if unit not in failed and plan.survey.path(extracted, unit).exists():
+            continue
         files = " ".join(f"{survey}/{program}" for survey, program in plan.files[unit])
         missing.append((unit, plan.n_targets[unit], files, failed[unit].message if unit in failed else ""))
     return missing

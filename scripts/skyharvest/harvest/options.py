@@ -11,6 +11,11 @@ _FILE: dict[str, Any] = {"type": Path, "required": True}
 _SHARED: dict[str, dict[str, Any]] = {
     "--targets": _FILE | {"metavar": "TARGETS.parquet", "help": "from prepare_targets.py"},
     "--plan-targets": _FILE | {"metavar": "PLAN_TARGETS.npy", "help": "from the plan"},
+    "--batch": {
+        "required": True,
+        "metavar": "ORDER-PIXEL",
+        "help": "HEALPix cell (NESTED) whose pixels to harvest; or all",
+    },
     "--pix16": {"type": int, "required": True, "help": "NSIDE=16 NESTED pixel of the CSV's positions"},
     "--extracted": _FILE | {"nargs": "+", "metavar": "EXTRACTED.hdf5", "help": "from the extract program"},
     "--release": {"required": True, "help": "a key of config/releases.yaml, of this survey"},
@@ -19,12 +24,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--server-notes": {"type": Path, "help": "a file to remember in what the archive's server can do"},
     "--download": {"type": Path, "metavar": "DIR", "help": "download whole files to here, verify and remove them"},
     "--list": {"type": Path, "metavar": "CSV", "help": "what became of the units; written when all are there"},
-    "--digest": {
-        "nargs": "*",
-        "default": [],
-        "metavar": "HEX",
-        "help": "of what each unit is extracted for, in their order; stands in the list",
-    },
+    "--digest": {"default": "", "metavar": "HEX", "help": "of what the batch is done for; written beside the list"},
     "--journal": {"type": Path, "metavar": "CSV", "help": "append a line to it for every file"},
     "--plan": {"type": Path, "metavar": "PLAN.csv", "help": "say now and then how far the journal has come with it"},
     "--again": {

@@ -6,8 +6,8 @@ A *unit* is what is extracted into a file of its own, and fails, is kept and is 
 
 import csv
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from functools import cache, lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,12 +39,7 @@ class Plan:
     digest
         Unit → digest of its targets.
     searched
-        pix16 of targets → units to search for them.
-    batch
-        Unit → name of the batch that it is extracted in.
-    batches
-        Name → its units. All of a batch's units are searched for the targets of the same NSIDE=16 pixels; those make
-        its name, such as ``1704``, or ``1704+1705`` on an edge. So a unit that fails holds up only what needs it.
+        pix16 of targets → units to search for them. Near an edge, two pixels may share a unit.
     """
 
     def __init__(self, survey: "Survey", plan: Path) -> None:
@@ -57,25 +52,14 @@ class Plan:
             unit = survey.unit_of(line)
             self.files[unit].append(survey.kind_of(line))
             self.n_targets[unit] = int(line["n_targets"])
-        pixels: dict[Unit, list[int]] = defaultdict(list)
         for line in _lines(plan.parent / "plan_pixels.csv"):
-            unit, pix16 = survey.unit_of(line), int(line["pix16"])
-            self.searched[pix16].append(unit)
-            pixels[unit].append(pix16)
+            unit = survey.unit_of(line)
+            self.searched[int(line["pix16"])].append(unit)
             self.digest[unit] = line["digest"]
-        self.batch = {unit: "+".join(map(str, sorted(pixels[unit]))) for unit in self.files}
-        self.batches: dict[str, list[Unit]] = defaultdict(list)
-        for unit, name in self.batch.items():
-            self.batches[name].append(unit)
 
-    def missing(self, extracted: Path, failed: Collection[Unit]) -> Iterator[Unit]:
-        """Yield the units without results below the directory ``extracted``, and those that failed.
-
-        A batch's list stands for the results of all its units.
-        """
-        for batch, units in self.batches.items():
-            if not self.survey.listed(extracted, batch).exists():
-                yield from (unit for unit in units if unit in failed or not self.survey.path(extracted, unit).exists())
+    def units(self, pixels: Iterable[int]) -> list[Unit]:
+        """Return the units to search for the targets of some NSIDE=16 pixels, each once."""
+        return list(dict.fromkeys(unit for pix16 in pixels for unit in self.searched[pix16]))
 
 
 def _lines(path: Path) -> Iterator[dict[str, str]]:
@@ -98,34 +82,34 @@ def recorded() -> Any:
     return import_module("skyharvest.harvest.recorded")
 
 
-@cache
 def is_stale(
-    survey: "Survey", extracted: str, batch: str, digests: tuple[tuple[Unit, str], ...], again: tuple[str, ...]
+    survey: "Survey", extracted: str, batch: str, digest: str, units: Iterable[Unit], again: Sequence[str]
 ) -> bool:
-    """Tell whether a batch is to be extracted again, whatever Snakemake knows of it.
+    """Tell whether a batch that has been done is to be done again, whatever Snakemake knows of it.
 
-    So it is if its list counts a file that is to be tried again, or is of other targets or settings; or if another
-    batch has extracted one of its units since: the plan between had other batches. Answered once: what this run finds
-    is left to the next.
+    So it is if it was done for other targets or settings, if its list counts a file that is to be tried again, or if
+    another batch has extracted one of its units for something else since.
 
     Parameters
     ----------
-    digests
-        Unit of the batch, and digest of what it is to be extracted for.
+    digest
+        What the batch is to be done for: `skyharvest.harvest.rules.Harvest.digest`.
+    units
+        Of the batch.
     again
         Columns of the list, ``n_{again}`` and ``n_beside_{again}``, that are to be zero: `unreadable`, `absent`.
     """
     path = survey.listed(Path(extracted), batch)
     try:
         lines = {line["unit"]: line for line in _lines(path)}
+        if done_for(path).read_text(encoding="utf-8") != digest:
+            return True
     except FileNotFoundError:
-        return False
-    if {str(unit): digest for unit, digest in digests} != {unit: line.get("digest") for unit, line in lines.items()}:
-        return True
-    if any(line[name] not in ("", "0") for line in lines.values() for name in line if name.endswith(again)):
+        return path.exists()
+    if any(line[name] not in ("", "0") for line in lines.values() for name in line if name.endswith(tuple(again))):
         return True
     written = path.stat().st_mtime_ns
-    for unit, _ in digests:
+    for unit in units:
         file = survey.path(Path(extracted), unit)
         try:
             is_newer = file.stat().st_mtime_ns > written
@@ -134,3 +118,8 @@ def is_stale(
         if is_newer and recorded().request_of(file) != lines[str(unit)]["request"]:
             return True
     return False
+
+
+def done_for(listed: Path) -> Path:
+    """Return the file beside a batch's list that says what the batch was done for; unlike the list, no rule's output."""
+    return listed.with_suffix(".digest")

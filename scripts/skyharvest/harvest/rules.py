@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import not_selected
+from skyharvest.harvest.batches import divide, name_of, pixels_of
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.manifest import NAME as MANIFEST
 from skyharvest.harvest.manifest import read_manifest
@@ -22,8 +23,11 @@ from skyharvest.harvest.survey import Survey
 
 R = TypeVar("R", bound=ArchivedRelease)
 
-LAYOUT = 4
-"""Number of the layout of extracted files: those of an earlier one are extracted anew."""
+LAYOUT = 5
+"""Number of the layout of what a batch leaves: with those of an earlier one, batches are done again."""
+
+SECONDS_OVER_NETWORK = 0.5
+"""What a file takes beyond the seconds of a local one: a few round trips to a server that is far away."""
 
 
 def options(**settings: Any) -> str:
@@ -71,6 +75,8 @@ class Harvest(Generic[R]):
         Files in ``root`` that are made when they are asked for, and name rows of the CSV.
     whole_files
         Whether its files can only be read whole, so that they are downloaded first.
+    seconds_per_file, seconds_per_target
+        What extracting and assembling take, about: they size batches.
     root, extracted, assembled, resources
         Directories: of its results, and in it of extracted files; of assembled files; of the release's list of files.
     archive, list_archive
@@ -87,6 +93,8 @@ class Harvest(Generic[R]):
     load_release: ClassVar[Any]  # a function of the name
     products_by_row: ClassVar[tuple[str, ...]] = ()
     whole_files: ClassVar[bool] = False
+    seconds_per_file: ClassVar[float] = 0.05
+    seconds_per_target: ClassVar[float] = 0.005
 
     def __init__(
         self,
@@ -113,14 +121,15 @@ class Harvest(Generic[R]):
         self.not_selected = [f"{self.root}/{not_selected.NAME}"] if survey.choices else []
         self._find_plan, self._force, self._meaning = find_plan, force, meaning
         self._last: bool | None = None
-        self._digested: tuple[Plan | None, dict[Unit, str]] = (None, {})
+        self._divided: tuple[Plan | None, dict[str, list[int]]] = (None, {})
+        self._judged: tuple[Plan | None, dict[str, bool]] = (None, {})
 
     def _archive(self) -> str:
         return self.release.root(self.section["archive"])
 
     @property
     def settings(self) -> str:
-        """Options of its extract program that change what is extracted."""
+        """Options of its program that harvests that change what comes out."""
         raise NotImplementedError
 
     @property
@@ -162,16 +171,16 @@ class Harvest(Generic[R]):
         return literal(options(archive=self.archive, server_notes=f"{self.config['results']}/logs/servers.json"))
 
     @property
-    def extract_options(self) -> str:
-        """Options of its extract program that do not change what is extracted, for a shell command."""
+    def job_options(self) -> str:
+        """Options of its program that harvests that do not change what comes out, for a shell command."""
         said = options(
             download=self.downloads,
             again=self.section["read_again"],
             known=self.known,
             forbidden_is_absent=self.section.get("forbidden_is_absent"),  # a survey may do without
             journal=f"{self.config['results']}/logs/extract_{self.name}.csv",
-            plan=f"{self.root}/plan.csv",
             extracted=self.extracted,
+            assembled=self.assembled,
         )
         return literal(said)
 
@@ -180,55 +189,72 @@ class Harvest(Generic[R]):
         """Its plan. Until that is there, an input function that asks for it is called again."""
         return self.survey.read_plan(self._find_plan())
 
-    def units(self, wildcards: Any = None) -> list[Unit]:
-        """Return the units of a job: of its batch, of its NSIDE=16 pixel, its one unit, or all.
+    @property
+    def batches(self) -> dict[str, list[int]]:
+        """Name of each batch (`skyharvest.harvest.batches`) → its NSIDE=16 pixels."""
+        return self.batches_of(self.plan)
+
+    def batches_of(self, plan: Plan) -> dict[str, list[int]]:
+        """Return those of a plan."""
+        if self._divided[0] is not plan:
+            seconds = {pix16: self._seconds(plan, pix16) for pix16 in plan.searched}
+            self._divided = (plan, divide(seconds, float(self.config["batch_seconds"])))
+        return self._divided[1]
+
+    def _seconds(self, plan: Plan, pix16: int) -> float:
+        """Return about how long a job takes for an NSIDE=16 pixel; it sizes batches, no more."""
+        per_file = self.seconds_per_file + (SECONDS_OVER_NETWORK if self.over_network else 0)
+        units = plan.searched[pix16]
+        return sum(per_file * len(plan.files[unit]) + self.seconds_per_target * plan.n_targets[unit] for unit in units)
+
+    def batch(self, wildcards: Any) -> str:
+        """Return the name of a job's batch: of its one NSIDE=16 pixel, if a person asks for that."""
+        return name_of(wildcards.pix16) if hasattr(wildcards, "pix16") else str(wildcards.batch)
+
+    def pixels(self, wildcards: Any = None) -> list[int]:
+        """Return the NSIDE=16 pixels of a job: of its batch, its one pixel, or all.
 
         Raises
         ------
         InputError
-            If the plan has no such unit, batch or pixel.
+            If the plan has none of them.
         """
-        plan = self.plan
-        if hasattr(wildcards, "batch"):
-            return self._planned(plan.batches, wildcards.batch, "batch")
-        if hasattr(wildcards, "pix16"):
-            return self._planned(plan.searched, int(wildcards.pix16), "pixel (NSIDE=16)")
-        if not hasattr(wildcards, "unit"):
-            return list(plan.files)
-        unit = next((unit for unit in plan.files if str(unit) == wildcards.unit), wildcards.unit)
-        self._planned(plan.files, unit, self.survey.unit)
-        return [unit]
+        searched = self.plan.searched
+        pixels = list(searched) if wildcards is None else pixels_of(self.batch(wildcards), searched)
+        if not pixels and wildcards is not None:
+            raise InputError(f"{self.root}/plan.csv has no NSIDE=16 pixel in batch {self.batch(wildcards)}")
+        return pixels
 
-    def _planned(self, units: Mapping[Any, list[Any]], key: Any, kind: str) -> list[Any]:
-        if key not in units:
-            raise InputError(f"{self.root}/plan.csv has no {kind} {key}")
-        return units[key]
+    def units(self, wildcards: Any = None) -> list[Unit]:
+        """Return the units that are searched for the targets of a job's pixels."""
+        return self.plan.units(self.pixels(wildcards))
 
     def n_targets(self, wildcards: Any) -> list[int]:
         """Return the number of targets that a job looks for, for each of its units."""
         n_targets = self.plan.n_targets
         return [n_targets[unit] for unit in self.units(wildcards)]
 
-    def digests(self, wildcards: Any) -> list[str]:
-        """Return a digest of what each unit of a job is extracted for: where that differs, it is done anew.
-
-        It is of the unit's targets and files, the settings, and `LAYOUT`.
-        """
-        digests = self._digests()
-        return [digests[unit] for unit in self.units(wildcards)]
-
-    def _digests(self) -> dict[Unit, str]:
-        """Return those of all units of the plan, worked out once for each plan."""
+    def n_targets_of_pixels(self, wildcards: Any) -> list[int]:
+        """Return the number of targets that are looked for, for each NSIDE=16 pixel of a job."""
         plan = self.plan
-        if self._digested[0] is not plan:
-            how = f"{LAYOUT} {self.release.name} {self.settings}"
-            texts = {unit: f"{plan.digest[unit]} {files} {how}" for unit, files in plan.files.items()}
-            made = {unit: hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for unit, text in texts.items()}
-            self._digested = (plan, made)
-        return self._digested[1]
+        return [sum(plan.n_targets[unit] for unit in plan.searched[pix16]) for pix16 in self.pixels(wildcards)]
+
+    def digest(self, wildcards: Any) -> str:
+        """Return a digest of what a job is done for, 16 hex digits: where that differs, it is done again.
+
+        It is of the targets and files of its units, of how they are extracted (the settings, and `LAYOUT`), and of the
+        CSV and the settings of the assembled files.
+        """
+        return self._digest(self.pixels(wildcards))
+
+    def _digest(self, pixels: list[int]) -> str:
+        plan = self.plan
+        of_units = [(unit, plan.digest[unit], plan.files[unit]) for unit in plan.units(pixels)]
+        how = (LAYOUT, self.release.name, self.settings, *self._meaning.values())
+        return hashlib.blake2b(f"{pixels} {of_units} {how}".encode(), digest_size=8).hexdigest()
 
     def minutes(self, wildcards: Any, targets: int, whole: int, rows: int) -> int:
-        """Return how long an extract job may take at a slow hour of the archive.
+        """Return how long a job may take at a slow hour of the archive.
 
         Parameters
         ----------
@@ -240,10 +266,6 @@ class Harvest(Generic[R]):
         counts = self.n_targets(wildcards)
         return 20 + sum(counts) // targets + (whole if self.downloads else rows) * len(counts)
 
-    def extracted_files(self, wildcards: Any) -> list[str]:
-        """Return the extracted files of a job's units."""
-        return [str(self.survey.path(Path(self.extracted), unit)) for unit in self.units(wildcards)]
-
     def assembled_file(self, pix16: int | str) -> str:
         """Return the assembled file of an NSIDE=16 pixel."""
         return str(self.survey.crossmatch(Path(self.assembled), int(pix16)))
@@ -253,42 +275,30 @@ class Harvest(Generic[R]):
         """Names of what stands in the directory of an NSIDE=16 pixel, with these settings."""
         return {Path(self.assembled_file(0)).name}
 
-    def assembled_files(self, _wildcards: Any = None) -> list[str]:
-        """Return the assembled files of the whole plan. Where results are of another run, its plan is made again."""
-        if not self._is_current():
+    def assembled_files(self, pixels: Iterable[int]) -> list[str]:
+        """Return the assembled files of NSIDE=16 pixels, as far as the plan has them."""
+        searched = self.plan.searched
+        return [self.assembled_file(pix16) for pix16 in pixels if pix16 in searched]
+
+    def list_of(self, batch: str) -> str:
+        """Return the list of a batch: the output of its job, which also makes the files of its units and pixels."""
+        return str(self.survey.listed(Path(self.extracted), batch))
+
+    def harvested(self, pixels: Iterable[int] | None = None) -> list[str]:
+        """Return the files that tell that NSIDE=16 pixels, or all, are harvested: the lists of their batches.
+
+        Batches that are stale are forced: that leaves no trace, so that nothing is to be done once they are well. Where
+        results are of another run, its plan is made again.
+        """
+        if pixels is None and not self._is_current():
             self._force([f"{self.root}/plan.csv"])
             targets = Path(f"{self.config['results']}/targets/targets.parquet")
             if targets.exists() and self._meaning["csv_sha256"] not in ("", recorded().csv_of(targets)):
                 self._force([str(targets)])
-        return [self.assembled_file(pix16) for pix16 in self.plan.searched]
-
-    def extraction(self, wildcards: Any, product: str | None = None) -> list[str]:
-        """Return the files that tell that a job's units have been extracted: the lists of their batches.
-
-        An extracted file that was removed from a finished batch is made by itself, if it is needed once more. Batches
-        that are stale are forced: that leaves no trace, so that nothing is to be done once they are well.
-
-        Parameters
-        ----------
-        product
-            What the job makes; unless given, the assembled file of its pixel, or without a pixel the ledger.
-        """
-        of_pixel = product is None and hasattr(wildcards, "pix16")
-        if product is None:
-            product = self.assembled_file(wildcards.pix16) if hasattr(wildcards, "pix16") else self.account[0]
-        plan, extracted = self.plan, Path(self.extracted)
-        lists: dict[str, str] = {}
-        removed = []
-        is_there = Path(product).exists()
-        for unit in self.units(wildcards):
-            listed = self.survey.listed(extracted, plan.batch[unit])
-            lists[str(listed)] = plan.batch[unit]
-            if not is_there and listed.exists() and not (file := self.survey.path(extracted, unit)).exists():
-                removed.append(str(file))
-        self._force(listed for listed, batch in lists.items() if self._is_stale(batch))
-        if of_pixel and is_there and not self._is_current() and recorded().meaning_of(product) != self._meaning:
-            self._force([product])
-        return [*lists, *removed]
+        wanted = None if pixels is None else set(pixels)
+        batches = [batch for batch, within in self.batches.items() if wanted is None or not wanted.isdisjoint(within)]
+        self._force(self.list_of(batch) for batch in batches if self._is_stale(batch))
+        return [self.list_of(batch) for batch in batches]
 
     def _is_current(self) -> bool:
         """Tell whether what the last run has left is of this CSV and these settings; also true if it left nothing.
@@ -304,8 +314,22 @@ class Harvest(Generic[R]):
         return self._last
 
     def _is_stale(self, batch: str) -> bool:
-        digests = tuple((unit, self._digests()[unit]) for unit in self.plan.batches[batch])
-        return is_stale(self.survey, self.extracted, batch, digests, tuple(self.section["read_again"]))
+        """Tell whether a batch is to be done again; answered once for each plan: what this run finds is left to the next."""
+        plan = self.plan
+        if self._judged[0] is not plan:
+            self._judged = (plan, {})
+        judged, pixels = self._judged[1], self.batches[batch]
+        if batch not in judged:
+            again = self.section["read_again"]
+            judged[batch] = Path(self.list_of(batch)).exists() and (
+                not all(map(self._is_assembled, pixels))
+                or is_stale(self.survey, self.extracted, batch, self._digest(pixels), plan.units(pixels), again)
+            )
+        return judged[batch]
+
+    def _is_assembled(self, pix16: int) -> bool:
+        path = Path(self.assembled_file(pix16))
+        return all(path.with_name(name).exists() for name in self.pixel_files)
 
     def products(self, _wildcards: Any = None) -> list[str]:
         """Return what the configuration asks for of the survey beside its ledger: files that need no plan."""

@@ -8,6 +8,7 @@ journal and, where that says nothing (`skyharvest.harvest.journal`), by the extr
 import contextlib
 import csv
 import json
+import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from skyharvest.core.arrays import Array, Bools
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest import not_selected, run_record
+from skyharvest.harvest.batches import PATTERN, name_of, pixels_of
 from skyharvest.harvest.demo import DEMO_CSV
 from skyharvest.harvest.journal import Line, read_journal
 from skyharvest.harvest.not_selected import read_not_selected
@@ -99,6 +101,20 @@ def gather(
     return _Look(results.resolve(), directory.resolve(), asked, recorded, survey, first=first).status
 
 
+@dataclass(frozen=True)
+class _Job:
+    """A job that harvests: its name, state, log, and when that was last written to."""
+
+    name: str
+    state: str
+    log: Path
+    time: float
+
+    def rank(self) -> tuple[bool, float]:
+        """Tell which of several that have dealt with the same is the one: that at work, else the last."""
+        return self.state == RUNNING, self.time
+
+
 class _Look:
     """One look at all files of a survey; everything ends up in ``status``."""
 
@@ -146,12 +162,13 @@ class _Look:
         copied = [self.root / name for name in copy[1:]]
         for rule in copy[:1]:
             self._one(rule, copied, plans[:1])
-        name = self.survey.name
         planned = self.survey.read_plan(str(plans[0])) if all(path.exists() for path in plans) else None
         self.planned = planned
-        extracted = self._extract(planned, copied) if planned else None
-        self.status.jobs[f"extract_{name}"] = (self.survey.file, extracted)
-        self.status.jobs[f"assemble_{name}"] = ("file", self._assemble(planned) if planned else None)
+        name = self.survey.name
+        work = self._work(planned, ready=all(path.exists() for path in copied)) if planned else {}
+        extracted = self._extract(planned, work) if planned else None
+        self.status.jobs[f"harvest_{name}"] = (self.survey.file, extracted)
+        self.status.jobs[f"{name}_crossmatches"] = ("file", self._assembled(planned, work) if planned else None)
         crossmatches = [self._crossmatch(pix16) for pix16 in planned.searched] if planned else plans
         finished = [self.root / "ledger.csv", self.root / "summary.json"]
         self._one(f"account_{name}", finished, crossmatches)
@@ -159,54 +176,70 @@ class _Look:
     def _crossmatch(self, pix16: int) -> Path:
         return self.survey.crossmatch(self.results / f"{self.survey.name}_crossmatches", pix16)
 
-    def _assemble(self, planned: Plan) -> Counter[str]:
+    def _work(self, planned: Plan, *, ready: bool) -> dict[int, "_Job"]:
+        """Return the job that deals with each NSIDE=16 pixel, or has; without a trace of any it is to come."""
+        rule = f"harvest_{self.survey.name}"
+        logs = {path.stem: path for path in (self.logs / rule).glob("*.log")}
+        logs |= {
+            path.stem: self.logs / rule / f"{path.stem}.log" for path in (self.extracted / "batches").glob("*.csv")
+        }
+        work = {pix16: _Job("", READY if ready else WAITING, Path(), 0.0) for pix16 in planned.searched}
+        for stem, log in logs.items():
+            alone = re.fullmatch(r"healpix=(\d+)", stem)
+            if not alone and not re.fullmatch(PATTERN, stem):
+                continue
+            outputs = [self._crossmatch(int(alone[1])) if alone else self.survey.listed(self.extracted, stem)]
+            pixels = pixels_of(name_of(alone[1]) if alone else stem, planned.searched)
+            if not pixels:
+                continue  # of an earlier plan
+            state = self.tracked.state(f"{rule} {stem}", outputs, log, ready=ready)
+            job = _Job(f"{rule} {stem}", state, log, _time_of(log))
+            work |= {pix16: max(work[pix16], job, key=_Job.rank) for pix16 in pixels}
+        return work
+
+    def _assembled(self, planned: Plan, work: Mapping[int, "_Job"]) -> Counter[str]:
         counts: Counter[str] = Counter()
-        finished = {batch for batch in planned.batches if self.survey.listed(self.extracted, batch).exists()}
         for pix16, units in planned.searched.items():
-            ready = all(planned.batch[unit] in finished for unit in units)
-            rule = f"assemble_{self.survey.name}"
-            log = self.logs / rule / f"{pix16}.log"
-            counts[self.tracked.state(f"{rule} {pix16}", [self._crossmatch(pix16)], log, ready=ready)] += 1
+            if self._crossmatch(pix16).exists():
+                counts[ENDED] += 1
+            elif any(unit not in self.done for unit in units):
+                counts[WAITING] += 1
+            else:
+                counts[work[pix16].state if work[pix16].state in (RUNNING, FAILED, INTERRUPTED) else READY] += 1
         return counts
 
-    def _extract(self, planned: Plan, inputs: Sequence[Path]) -> Counter[str]:
+    def _extract(self, planned: Plan, work: Mapping[int, "_Job"]) -> Counter[str]:
         counts: Counter[str] = Counter()
-        ready = all(path.exists() for path in inputs)
-        rule = f"extract_{self.survey.name}"
-        for batch, units in planned.batches.items():
-            log = self.logs / rule / f"{batch}.log"
-            outputs = [self.survey.listed(self.extracted, batch)]
-            job = self.tracked.state(f"{rule} {batch}", outputs, log, ready=ready)
+        of_unit: dict[Unit, _Job] = {}
+        for pix16, units in planned.searched.items():
             for unit in units:
-                kinds = planned.files[unit]
-                state, lines = self._unit(unit, kinds, job)
-                if state == ENDED:
-                    self.done[unit] = lines
-                    states = [line.status for line in lines]
-                    counts.update(ABSENT if status == ABSENT else ENDED for status in states)
-                else:
-                    counts[state] += len(kinds)
-                    states = [FAILED if state == FAILED else LEFT] * len(kinds)
-                if state == FAILED:
-                    self._keep_failure(f"{rule} {batch}", unit, log)
-                elif state == job and job in (RUNNING, INTERRUPTED):
-                    job = READY  # units are read one after the other: those behind have not begun
-                for kind, status in zip(kinds, states, strict=True):
-                    self.status.files.setdefault(kind, Counter())[status] += 1
+                of_unit[unit] = max(of_unit.get(unit, work[pix16]), work[pix16], key=_Job.rank)
+        busy: set[str] = set()
+        for unit in planned.units(planned.searched):
+            kinds, job = planned.files[unit], of_unit[unit]
+            # Units are read one after the other: those behind the first that is not there have not begun.
+            state, lines = self._unit(unit, kinds, READY if job.name in busy else job.state)
+            if state == ENDED:
+                self.done[unit] = lines
+                states = [line.status for line in lines]
+                counts.update(ABSENT if status == ABSENT else ENDED for status in states)
+            else:
+                counts[state] += len(kinds)
+                states = [FAILED if state == FAILED else LEFT] * len(kinds)
+            if state == FAILED:
+                self._keep_failure(job.name, unit, job.log)
+            elif state == job.state and state in (RUNNING, INTERRUPTED):
+                busy.add(job.name)
+            for kind, status in zip(kinds, states, strict=True):
+                self.status.files.setdefault(kind, Counter())[status] += 1
         return counts
 
     def _unit(self, unit: Unit, kinds: Sequence[Kind], job: str) -> tuple[str, list[Line]]:
         """Return the state of a unit, given that of its job, and what is known of its files if it is done."""
         path = self.survey.path(self.extracted, unit)
-        # It can be made by itself.
-        rule = f"extract_{self.survey.name}"
-        alone = self.logs / rule / f"{path.parent.name}-{unit}.log"
-        state = self.tracked.state(f"{rule}_{self.survey.unit} {unit}", [path], alone, ready=True)
-        if state == ENDED and (lines := self._lines(path, unit, kinds)):
-            return ENDED, lines
-        if state not in (ENDED, READY):
-            return state, []
         failure = self.journal.failed.get(unit)
+        if path.exists() and failure is None and (lines := self._lines(path, unit, kinds)):
+            return ENDED, lines
         if failure is not None and failure.time >= self.since and job != READY:
             return FAILED, []
         return READY if job == ENDED else job, []

@@ -56,12 +56,12 @@ def _show_run(status: Status, now: float) -> list[str]:
 
 
 def _show_jobs(surveys: Sequence[Status]) -> list[str]:
-    lines = [f"{'rule':<19}{'of':>14}" + "".join(f"{state:>{max(len(state) + 2, 9)}}" for state in STATES)]
+    lines = [f"{'rule':<26}{'of':>14}" + "".join(f"{state:>{max(len(state) + 2, 9)}}" for state in STATES)]
     for rule, (unit, counts) in (job for status in surveys for job in status.jobs.items()):
         of = counted(counts.total(), unit) if counts is not None else f"? {unit}s"
         cells = [f"{counts[state]:,}" if counts is not None else "?" for state in STATES]
         lines.append(
-            f"{rule:<19}{of:>14}"
+            f"{rule:<26}{of:>14}"
             + "".join(f"{cell:>{max(len(state) + 2, 9)}}" for state, cell in zip(STATES, cells, strict=True))
         )
     return lines

@@ -77,6 +77,15 @@ def supersede(
     return found
 
 
+def remove_old_lists(harvest: Harvest[Any]) -> None:
+    """Remove the lists of batches that a survey's plan does not have any more; their pixels are in other batches now."""
+    plan = Path(harvest.root, "plan.csv")
+    batches = harvest.batches_of(harvest.survey.read_plan(plan)) if plan.exists() else {}
+    for path in Path(harvest.list_of("")).parent.glob("*.*"):
+        if path.stem not in batches and not path.name.startswith("."):
+            path.unlink(missing_ok=True)
+
+
 def _of_another_csv(
     results: Path, harvests: Mapping[str, Harvest[Any]], manifests: Mapping[str, Manifest], csv_sha256: str
 ) -> Iterator[Moved]:

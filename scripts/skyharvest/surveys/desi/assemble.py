@@ -31,7 +31,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from skyharvest.core.arrays import Array, Floats, Ints
+from skyharvest.core.arrays import Array, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
 from skyharvest.harvest import assembled
@@ -39,14 +39,15 @@ from skyharvest.harvest.extracted import kept_rows
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import (
     COMBINED_WAVE,
+    LSF_UNIT,
     Arm,
     arms_of_files,
     combine_cameras,
+    combined_grid,
     has_no_data,
     is_farther,
     is_same_grid,
     is_sky,
-    lsf_sigma,
     primary,
     stack_what_fits,
 )
@@ -241,10 +242,12 @@ def _coadd_columns(pieces: Sequence[PixelRows]) -> dict[str, Array]:
     return {name: _at_places(pieces, of(name), dtype) for name, dtype in types.items()}
 
 
-def _batches(pieces: Sequence[PixelRows], *, resolution: bool) -> Iterator[tuple[Ints, dict[str, Arm], list[str]]]:
-    """Yield the native spectra, some rows at a time, with their places (rising) in the assembled file, and their arms.
+def _batches(
+    pieces: Sequence[PixelRows], *, resolution: bool
+) -> Iterator[tuple[PixelRows, Ints, Ints, dict[str, Arm], list[str]]]:
+    """Yield the native spectra, some rows at a time: of which file, their rows there and their places (rising) here.
 
-    The rows of a batch have the same arms; the others are blank.
+    The rows of a batch have the same arms, which come last; the others are blank.
     """
     for piece in pieces:
         of_file = piece.file["file"][:][piece.take]
@@ -255,18 +258,22 @@ def _batches(pieces: Sequence[PixelRows], *, resolution: bool) -> Iterator[tuple
         for batch, there in batches:
             take, place = piece.take[batch], piece.place[batch]
             by = np.argsort(place)
-            arms = {}
-            for arm in ARMS:
-                group = piece.file[arm]
-                if resolution and "resolution" not in group:
-                    raise MalformedFile(
-                        f"{piece.file.filename} has no {arm}/resolution: it was extracted with `lsf: false`; "
-                        "remove it, the next run makes it anew"
-                    )
-                kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
-                # HDF5 reads increasing selections only; duplicates (one fiber, two CSV rows) are separate rows.
-                arms[arm] = Arm(group["wavelength"][:], **{kind: group[kind][take][by] for kind in kinds})
-            yield place[by], arms, list(there)
+            take, place = take[by], place[by]
+            kinds = ("flux", "ivar", "mask", "resolution") if resolution else ("flux", "ivar", "mask")
+            arms = {
+                arm: Arm(group["wavelength"][:], **{kind: _rows(group[kind], take) for kind in kinds})
+                for arm, group in ((arm, piece.file[arm]) for arm in ARMS)
+            }
+            yield piece, take, place, arms, list(there)
+
+
+def _rows(dataset: h5py.Dataset, take: Ints) -> Array:
+    """Return rows of a dataset, (k, …). HDF5 reads one piece much faster than single rows, and rising ones only."""
+    first, last = int(take.min()), int(take.max())
+    if last - first < 2 * len(take):
+        return np.asarray(dataset[first : last + 1][take - first])
+    rising, at = np.unique(take, return_inverse=True)
+    return np.asarray(dataset[rising][at])
 
 
 def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout: Layout) -> None:
@@ -278,7 +285,8 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
     files = files or [piece.file for piece in pieces if ARMS[0] in piece.file]
     datasets: dict[str, h5py.Dataset] = {}
     if layout.combine:
-        wave = _combined_wave(files[0]) if files else COMBINED_WAVE
+        own = {arm: files[0][arm]["wavelength"][:] for arm in ARMS} if files else {}
+        wave = combined_grid(own) if files else COMBINED_WAVE
         hdf5.write_column(desi, "spectrum_lambda", wave, unit="Angstrom", medium="vacuum")
         columns: list[tuple[str, Any, dict[str, str]]] = [
             ("flux", np.float32, {"unit": FLUX_UNIT}),
@@ -286,20 +294,20 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
             ("mask", np.int32, {}),
         ]
         if layout.lsf:
-            columns.append(("lsf_sigma", np.float32, {"unit": "pixel of 0.8 Angstrom"}))
+            columns.append(("lsf_sigma", np.float32, {"unit": LSF_UNIT}))
         for kind, dtype, unit in columns:
             name = f"spectrum_{kind}"
             datasets[name] = hdf5.spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
     if layout.arms and files:
         datasets |= _arm_datasets(desi, files, n, resolution=layout.lsf)
-    for place, arms, there in _batches(pieces, resolution=layout.lsf):
+    for piece, take, place, arms, there in _batches(pieces, resolution=layout.lsf and layout.arms):
         if layout.combine:
             _, flux, ivar, mask = combine_cameras(arms, there)
             datasets["spectrum_flux"][place] = flux.astype(np.float32)
             datasets["spectrum_ivar"][place] = ivar.astype(np.float32)
             datasets["spectrum_mask"][place] = mask
             if layout.lsf:
-                datasets["spectrum_lsf_sigma"][place] = lsf_sigma(arms, there)
+                datasets["spectrum_lsf_sigma"][place] = _rows(piece.file["lsf_sigma"], take)
         if layout.arms:
             for arm, native in arms.items():
                 for kind in ("flux", "ivar", "mask"):
@@ -316,11 +324,6 @@ def _check_grids(pieces: Sequence[PixelRows]) -> None:
         for file in files:
             if not is_same_grid(file[arm]["wavelength"][:], files[0][arm]["wavelength"][:]):
                 raise MalformedFile(f"{file.filename}: its {arm} wavelengths differ from those of {files[0].filename}")
-
-
-def _combined_wave(file: h5py.File) -> Floats:
-    arms = {arm: Arm(file[arm]["wavelength"][:], *[np.zeros((0, len(file[arm]["wavelength"])))] * 3) for arm in ARMS}
-    return combine_cameras(arms)[0]
 
 
 def _arm_datasets(desi: h5py.Group, files: Sequence[h5py.File], n: int, *, resolution: bool) -> dict[str, h5py.Dataset]:

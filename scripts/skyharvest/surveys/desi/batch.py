@@ -1,21 +1,29 @@
 """Extract many pixels of DESI in one job: `skyharvest.harvest.batch` with coadds."""
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from skyharvest.archive.archive import Archive, Cost
+from skyharvest.core.errors import MalformedFile
+from skyharvest.formats import hdf5
+from skyharvest.harvest.extracted import WHOLE
 from skyharvest.harvest.journal import Line
 from skyharvest.surveys.desi.about import SURVEY
 from skyharvest.surveys.desi.extract import extract
 from skyharvest.surveys.desi.release import CoaddFile, Release
 from skyharvest.surveys.desi.selection import Selection
+from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.wanted import Positions, Wanted
+
+log = logging.getLogger(__name__)
 
 
 def extract_pixels(
@@ -45,6 +53,35 @@ def extract_pixels(
         return journal_lines(pix64, selections, cost, wanted_of[pix64])
 
     return {pix64: wanted_of[pix64].digest(coadds) for pix64, coadds in pixels.items()}, extract_pixel
+
+
+@contextmanager
+def with_resolution(
+    archive: Archive, pixels: Mapping[int, Sequence[CoaddFile]], plan_targets: Path, extracted: Path, wanted: Wanted
+) -> Iterator[list[Path]]:
+    """Give extracted files of pixels that have all that is wanted, such as the resolution matrices.
+
+    Those that are there are used as they are; what they lack is read again from the archive, into files that are
+    removed when the block ends.
+    """
+    with TemporaryDirectory(prefix="skyharvest-") as directory:
+        again = {
+            pix64: coadds for pix64, coadds in pixels.items() if not _is_whole(SURVEY.path(extracted, pix64), wanted)
+        }
+        if again:
+            log.info("%d of %d pixels are read again from the archive", len(again), len(pixels))
+        _, extract_pixel = extract_pixels(archive, again, plan_targets, Path(directory), wanted)
+        for pix64 in again:
+            extract_pixel(pix64, Cost())
+        yield [SURVEY.path(Path(directory) if pix64 in again else extracted, pix64) for pix64 in pixels]
+
+
+def _is_whole(path: Path, wanted: Wanted) -> bool:
+    with suppress(FileNotFoundError, MalformedFile), hdf5.reading(path) as file:
+        if WHOLE in file.attrs:
+            return False
+        return not wanted.resolution or not len(file["row"]) or "resolution" in file[ARMS[0]]
+    return False
 
 
 def files_of(release: Release, coadds: Sequence[CoaddFile], *, redshifts: bool) -> list[tuple[list[str], str]]:

@@ -15,7 +15,9 @@ spectra has two rows, a spectrum that two CSV rows match is there twice):
 ``b|r|z/wavelength``                       (npix,) Å
 ``b|r|z/flux, ivar, mask``                 (n, npix) bit for bit as in the coadd; NaN, 0 and `NODATA` where it has no
                                            such arm
-``b|r|z/resolution``                       (n, ndiag, npix) ditto; NaN
+``b|r|z/resolution``                       (n, ndiag, npix) ditto, if wanted; NaN
+``lsf_sigma``                              (n, nwave) float32, if wanted: width of the combined spectrum's line-spread
+                                           function, `skyharvest.surveys.desi.spectra.lsf_sigma`
 ``files/…``                                one per coadd asked for: `skyharvest.harvest.extracted`; ``without`` may say
                                            ``arm z``, ``resolution z``, ``redshifts``, ``scores``; ``beside`` is of its
                                            redshifts and torn scores; ``n_searched`` are its fibers
@@ -33,7 +35,7 @@ attribute ``request``                      digest of the targets and options tha
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -42,7 +44,7 @@ import numpy as np
 
 from skyharvest import __version__
 from skyharvest.archive.archive import Archive, Cost
-from skyharvest.core.arrays import Array
+from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest.extracted import Files, write_files
@@ -51,7 +53,16 @@ from skyharvest.surveys.desi.coadd import N_DIAGONALS, arm_grid
 from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.surveys.desi.selection import Selection, go_without, select
 from skyharvest.surveys.desi.shown import ARMS
-from skyharvest.surveys.desi.spectra import has_data, is_same_grid, is_sky, stack_what_fits
+from skyharvest.surveys.desi.spectra import (
+    LSF_UNIT,
+    combined_grid,
+    has_data,
+    is_same_grid,
+    is_sky,
+    lsf_sigma,
+    stack_what_fits,
+    with_resolution,
+)
 from skyharvest.surveys.desi.wanted import FORMAT, Positions, Wanted
 from skyharvest.targets import targetids
 
@@ -238,8 +249,9 @@ def _write_targets(file: h5py.File, selections: Sequence[Selection], targets: Po
 def _write_arms(file: h5py.File, read: Sequence[Selection], wanted: Wanted, archive: Archive) -> None:
     """Copy the spectra, a batch of rows at a time, into datasets of their final length; find out which are kept."""
     n = sum(len(chosen.fiber) for chosen in read)
-    datasets = {arm: _arm_datasets(file.create_group(arm), arm, read, n) for arm in ARMS}
+    datasets = {arm: _arm_datasets(file.create_group(arm), arm, read, n, resolution=wanted.resolution) for arm in ARMS}
     wavelength = {arm: file[arm]["wavelength"][:] for arm in ARMS}
+    widths = _lsf_dataset(file, n, wavelength) if wanted.lsf else None
     without_sky = wanted.targets is not None and not wanted.sky_fibers
     begin = 0
     for chosen in read:
@@ -263,13 +275,22 @@ def _write_arms(file: h5py.File, read: Sequence[Selection], wanted: Wanted, arch
                         dataset[place, pad : pad + values.shape[1]] = values
                     else:
                         dataset[place] = values
+            if widths is not None:
+                widths[place] = lsf_sigma({arm: with_resolution(arms[arm]) for arm in ARMS}, list(chosen.wavelength))
             begin += len(rows)
         if without_sky:
             chosen.kept &= ~is_sky(chosen.fibermap.get("OBJTYPE"), len(chosen.fiber))
     assert begin == n
 
 
-def _arm_datasets(group: h5py.Group, arm: str, read: Sequence[Selection], n: int) -> dict[str, h5py.Dataset]:
+def _lsf_dataset(file: h5py.File, n: int, wavelength: Mapping[str, Floats]) -> h5py.Dataset:
+    shape = combined_grid(wavelength).shape
+    return hdf5.spectra_dataset(file, "lsf_sigma", n, shape, np.float32, compressed=True, unit=LSF_UNIT)
+
+
+def _arm_datasets(
+    group: h5py.Group, arm: str, read: Sequence[Selection], n: int, *, resolution: bool
+) -> dict[str, h5py.Dataset]:
     having = [chosen for chosen in read if arm in chosen.wavelength]
     wave = having[0].wavelength[arm] if having else arm_grid(arm)
     for chosen in having:
@@ -280,13 +301,13 @@ def _arm_datasets(group: h5py.Group, arm: str, read: Sequence[Selection], n: int
     coadds = [chosen.coadd for chosen in having or read if chosen.coadd is not None]
     units = {"flux": "10**-17 erg/(s cm2 Angstrom)", "ivar": "10**+34 (s2 cm4 Angstrom2) / erg2"}
     datasets = {}
-    for kind in coadds[0].kinds:
+    for kind in ("flux", "ivar", "mask", *(["resolution"] if resolution else [])):
         dtype = np.result_type(*(coadd.dtype(arm, kind) for coadd in coadds))
         shape: tuple[int, ...] = (len(wave),)
         if kind == "resolution":
             # Other numbers of diagonals are padded with zeros on both sides: the same matrix.
             shape = (max(coadd.n_diagonals.get(arm, 0) for coadd in coadds) or N_DIAGONALS, len(wave))
-        datasets[kind] = hdf5.spectra_dataset(group, kind, n, shape, dtype, compressed=False)
+        datasets[kind] = hdf5.spectra_dataset(group, kind, n, shape, dtype, compressed=kind == "mask")
         if kind in units:
             datasets[kind].attrs["unit"] = units[kind]
     return datasets

@@ -31,6 +31,8 @@ class Harvest(rules.Harvest[Release]):
     """
 
     resource = "archive"
+    seconds_per_file = 0.06
+    seconds_per_target = 0.006
     load_release = staticmethod(load_release)
 
     def __init__(self, *given: Any, **more: Any) -> None:
@@ -60,13 +62,18 @@ class Harvest(rules.Harvest[Release]):
 
     @property
     def settings(self) -> str:
-        """Options of the extract program that change what is extracted."""
+        """Options of the program that harvests that change what comes out."""
+        spectra = self.section["spectra"]
+        return f"{self.reading} {options(no_combine=not spectra['combine'], arms=spectra['arms'])}"
+
+    @property
+    def reading(self) -> str:
+        """Those of them that every program has which reads coadds."""
         spectra, match = self.section["spectra"], self.config["match"]
         return options(
             radius=match["radius_arcsec"],
             report_radius=match["report_radius_arcsec"],
-            record_missing=True,
-            no_resolution=not spectra["lsf"],
+            no_lsf=not spectra["lsf"],
             no_redshifts=not spectra["redshifts"],
             targetid_radius=self.targetid_radius,
             sky_fibers=self.section["sky_fibers"],
@@ -78,25 +85,14 @@ class Harvest(rules.Harvest[Release]):
         by_targetid = self.config["targets"]["targetid"] is not None
         return float(self.section["targetid_radius_arcsec"]) if by_targetid else None
 
-    @property
-    def columns(self) -> str:
-        """Options of the assemble program that change which columns there are."""
-        spectra = self.section["spectra"]
-        return options(
-            no_combine=not spectra["combine"],
-            no_lsf=not spectra["lsf"],
-            no_redshifts=not spectra["redshifts"],
-            arms=spectra["arms"],
-        )
+    def near(self, pix16: int | str) -> list[int]:
+        """Return the NSIDE=16 pixels of targets whose match circles reach into a pixel of fibers, in the plan's order."""
+        return by_fibers(self.plan).get(int(pix16), [])
+
+    def pixels_of_fibers(self) -> list[int]:
+        """Return the NSIDE=16 pixels whose fibers are searched."""
+        return sorted(by_fibers(self.plan))
 
     def disk_mb(self, wildcards: Any) -> int:
         """Return the disk space of a job: the coadds of one pixel, if they are downloaded."""
         return 1100 * max(len(self.plan.files[unit]) for unit in self.units(wildcards)) if self.downloads else 0
-
-    def pixels(self, wildcards: Any) -> list[str]:
-        """Return the option of the extract program for each pixel of a job, with its coadds."""
-        files = self.plan.files
-        return [
-            f"--pixel {pix64} " + " ".join(f"{survey}/{program}" for survey, program in files[pix64])
-            for pix64 in self.units(wildcards)
-        ]

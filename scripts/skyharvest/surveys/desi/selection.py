@@ -113,7 +113,9 @@ def _reason(archive: Archive, path: str, error: MalformedFile | str) -> str:
 def _read_tables(archive: Archive, file: CoaddFile, wanted: Wanted, opened: ExitStack, *, last: bool) -> Selection:
     """Choose the rows; of what the coadd may lack, raise `MalformedFile` unless it is the last reading."""
     coadd = Coadd(
-        opened.enter_context(archive.open(file.path)), resolution=wanted.resolution, positions=not wanted.by_targetid
+        opened.enter_context(archive.open(file.path)),
+        resolution=wanted.reads_resolution,
+        positions=not wanted.by_targetid,
     )
     fibermap, scores, wavelength = coadd.small_tables()
     for axis in ("TARGET_RA", "TARGET_DEC"):

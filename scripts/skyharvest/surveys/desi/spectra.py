@@ -5,7 +5,7 @@ Units: wavelength Å (vacuum), flux 10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹, ivar 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -24,6 +24,7 @@ WAVE_TOLERANCE = 1e-4  # Å: desispec.coaddition.coadd_cameras
 N_COMBINED = 7781
 COMBINED_WAVE: Floats = 3600.0 + 0.8 * np.arange(N_COMBINED, dtype=np.float64)
 """(7781,) float64 Å, vacuum: the grid that the three arms share."""
+LSF_UNIT = "pixel of 0.8 Angstrom"
 NODATA = 1 << 8
 """Bit of desispec's ``specmask``: no data exists."""
 ZWARN_NODATA = 1 << 9
@@ -97,6 +98,14 @@ def combine_cameras(
     return wave, flux, ivar, mask
 
 
+def combined_grid(wavelength: Mapping[str, Floats]) -> Floats:
+    """Return the grid of combined spectra, (nwave,) Å: the union of the arms' own, which are given by their names."""
+    wave, *others = sorted(wavelength.values(), key=lambda own: float(np.mean(own)))
+    for own in others:
+        wave = np.append(wave, own[own > wave[-1] + WAVE_TOLERANCE])
+    return wave
+
+
 def _common_grid(
     arms: Mapping[str, Arm], there: Collection[str] | None
 ) -> tuple[Floats, list[tuple[Arm, slice]], npt.NDArray[np.int64]]:
@@ -105,9 +114,7 @@ def _common_grid(
     That number is (nwave,), pixel by pixel.
     """
     named = sorted(arms.items(), key=lambda item: float(np.mean(item[1].wavelength)))
-    wave = named[0][1].wavelength
-    for _, arm in named[1:]:
-        wave = np.append(wave, arm.wavelength[arm.wavelength > wave[-1] + WAVE_TOLERANCE])
+    wave = combined_grid({name: arm.wavelength for name, arm in arms.items()})
     ordered = []
     n_arms = np.zeros(len(wave), np.int64)
     for name, arm in named:
@@ -173,6 +180,14 @@ def lsf_sigma(arms: Mapping[str, Arm], there: Collection[str] | None = None) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = square / norm - (mean / norm) ** 2
         return np.asarray(np.where((norm > 0) & (variance > 0), np.sqrt(variance), np.nan), np.float32)
+
+
+def with_resolution(arm: Arm) -> Arm:
+    """Return an arm; if its resolution is not known, with one of NaN."""
+    if arm.resolution is not None:
+        return arm
+    n, n_pixels = arm.flux.shape
+    return replace(arm, resolution=np.full((n, 1, n_pixels), np.nan, np.float32))
 
 
 def _resolution(arm: Arm) -> Array:

@@ -17,7 +17,7 @@ from skyharvest.surveys.desi.plan import NO_TARGETID, targets_of_pixel
 from skyharvest.surveys.desi.release import CoaddFile
 from skyharvest.surveys.desi.settings import Settings, Spectra
 
-FORMAT = "skyharvest extracted DESI coadds 3"
+FORMAT = "skyharvest extracted DESI coadds 4"
 
 
 @dataclass
@@ -49,6 +49,7 @@ class Positions:
 class Wanted:
     """What to extract: see the options of ``scripts/extract_desi_coadd.py``.
 
+    ``resolution`` keeps the resolution matrices, ``lsf`` the widths of the combined spectra that follow from them.
     ``check_absence`` is called before a file is recorded as absent, and raises if that is not to be believed.
     """
 
@@ -56,11 +57,17 @@ class Wanted:
     radius_arcsec: float = Match.radius_arcsec
     report_radius_arcsec: float = Match.report_radius_arcsec
     resolution: bool = True
+    lsf: bool = False
     redshifts: bool = True
     sky_fibers: bool = False
     record_missing: bool = False
     check_absence: Callable[[str], None] | None = None
     targetid_radius_arcsec: float = Settings.targetid_radius_arcsec
+
+    @property
+    def reads_resolution(self) -> bool:
+        """Whether the coadds' resolution matrices are read: 79 % of a row's bytes."""
+        return self.resolution or self.lsf
 
     @property
     def by_targetid(self) -> bool:
@@ -71,7 +78,7 @@ class Wanted:
         """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
         digest = hashlib.blake2b(digest_size=16)
         radii = (self.radius_arcsec, self.report_radius_arcsec)
-        how = (FORMAT, *radii, self.resolution, self.redshifts, self.sky_fibers)
+        how = (FORMAT, *radii, self.resolution, self.lsf, self.redshifts, self.sky_fibers)
         digest.update(repr((*how, *(file.path for file in coadds))).encode())
         if self.by_targetid:
             digest.update(repr(self.targetid_radius_arcsec).encode())
@@ -82,29 +89,19 @@ class Wanted:
 
 
 def add_wanted_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that both extract programs have."""
+    """Add the options of all programs that extract."""
     add_options(parser, Match, radius="radius_arcsec", report_radius="report_radius_arcsec")
     add_options(parser, Settings, "sky_fibers")
     add_options(parser, Spectra, "redshifts")
-    parser.add_argument(
-        "--no-resolution", action="store_true", help="leave out the resolution matrices (79 %% of the bytes)"
-    )
-    parser.add_argument(
-        "--record-missing",
-        action="store_true",
-        help="record a coadd that is absent or malformed, with the reason, and use the others",
-    )
 
 
 def wanted_of(options: argparse.Namespace) -> Wanted:
-    """Return what to extract, without targets."""
+    """Return what to extract as far as these options tell: nothing of targets, nor of line-spread functions."""
     if options.report_radius < options.radius or options.radius <= 0:
         raise InputError("--radius must be positive and --report-radius not smaller")
     return Wanted(
         radius_arcsec=options.radius,
         report_radius_arcsec=options.report_radius,
-        resolution=not options.no_resolution,
         redshifts=not options.no_redshifts,
         sky_fibers=options.sky_fibers,
-        record_missing=options.record_missing,
     )

@@ -21,6 +21,9 @@ def addresses(section: Mapping[str, Any]) -> Addresses:
     return release.root_if_any(section["archive"]), path
 
 
+FITS_DIRECTORY = "maps"
+"""Beside the assembled file: the maps as FITS files, if they are asked for."""
+
 SURVEY = Survey(
     name="hetdex",
     title="HETDEX",

@@ -5,6 +5,7 @@ from typing import Any
 from skyharvest.core.csv_file import has_rows
 from skyharvest.harvest import rules
 from skyharvest.harvest.rules import options
+from skyharvest.surveys.hetdex.about import FITS_DIRECTORY
 from skyharvest.surveys.hetdex.release import Release, load_release
 from skyharvest.surveys.hetdex.settings import FROM_CATALOGUE
 
@@ -13,6 +14,8 @@ class Harvest(rules.Harvest[Release]):
     """HETDEX's part of a run."""
 
     resource = "cubes"
+    seconds_per_file = 0.3
+    seconds_per_target = 0.01
     whole_files = True
     products_by_row = ("catalogue.hdf5",)
     load_release = staticmethod(load_release)
@@ -35,7 +38,7 @@ class Harvest(rules.Harvest[Release]):
 
     @property
     def settings(self) -> str:
-        """Options of the extract program that change what is extracted."""
+        """Options of the program that harvests that change what comes out."""
         section, maps = self.section, self.section["maps"]
         return options(
             radius=section["aperture_radius_arcsec"],
@@ -45,13 +48,14 @@ class Harvest(rules.Harvest[Release]):
             },
             map_size=maps["size_arcsec"] if maps["enabled"] else None,
             map_half_width=maps["half_width"] if maps["enabled"] else None,
+            map_fits=self.has_fits_maps,
         )
 
-    def assemble_mb(self, wildcards: Any) -> int:
-        """Return the memory of an assemble job: spectra of 20 kB, and eight maps of pixels of 0.5″ in 32 bits."""
+    def mb(self, wildcards: Any) -> int:
+        """Return the memory of a job: for its largest pixel, spectra of 20 kB, and eight maps of 0.5″ in 32 bits."""
         maps = self.section["maps"]
         source = 0.02 + (32e-6 * (2 * maps["size_arcsec"]) ** 2 if maps["enabled"] else 0)
-        return 800 + int(4 * source * sum(self.n_targets(wildcards)))
+        return 900 + max(self.n_targets(wildcards)) + int(4 * source * max(self.n_targets_of_pixels(wildcards)))
 
     @property
     def has_fits_maps(self) -> bool:
@@ -61,7 +65,7 @@ class Harvest(rules.Harvest[Release]):
     @property
     def pixel_files(self) -> set[str]:
         """Names of what stands in the directory of an NSIDE=16 pixel: the maps, too."""
-        return super().pixel_files | ({"maps"} if self.has_fits_maps else set())
+        return super().pixel_files | ({FITS_DIRECTORY} if self.has_fits_maps else set())
 
     @property
     def detectids(self) -> str:

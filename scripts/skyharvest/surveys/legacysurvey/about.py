@@ -21,6 +21,9 @@ def addresses(section: Mapping[str, Any]) -> Addresses:
     return release.root_if_any(section["archive"]), directory
 
 
+CONTACT_SHEET = "contact_sheet.png"
+"""Beside the assembled file: a picture of all its cutouts, if that is asked for."""
+
 SURVEY = Survey(
     name="legacysurvey",
     title="Legacy Surveys",

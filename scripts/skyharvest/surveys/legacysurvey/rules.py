@@ -5,6 +5,7 @@ from typing import Any
 from skyharvest.core.csv_file import has_value
 from skyharvest.harvest import rules
 from skyharvest.harvest.rules import options
+from skyharvest.surveys.legacysurvey.about import CONTACT_SHEET
 from skyharvest.surveys.legacysurvey.release import Release, load_release
 
 
@@ -12,6 +13,8 @@ class Harvest(rules.Harvest[Release]):
     """The Legacy Surveys' part of a run."""
 
     resource = "bricks"
+    seconds_per_file = 0.3
+    seconds_per_target = 0.03
     load_release = staticmethod(load_release)
 
     @property
@@ -21,7 +24,14 @@ class Harvest(rules.Harvest[Release]):
 
     @property
     def settings(self) -> str:
-        """Options of the plan and extract programs that change what is cut out."""
+        """Options of the program that harvests that change what comes out."""
+        return f"{self.cutting} {options(radii=self.section['aperture_radii_arcsec'])} " + options(
+            no_contact_sheets=not self.section["contact_sheets"]
+        )
+
+    @property
+    def cutting(self) -> str:
+        """Those of them that the plan depends on as well: which pixels of which images."""
         return self.options("size", "bands", "products")
 
     @property
@@ -39,19 +49,17 @@ class Harvest(rules.Harvest[Release]):
         """Disk space of a job: a brick and three neighbours, if they are downloaded."""
         return 60 * self.files_per_brick if self.downloads else 0
 
-    def extract_mb(self, wildcards: Any) -> int:
-        """Return the memory of an extract job: what is cut out of its largest brick, up to what is held at once."""
+    def mb(self, wildcards: Any) -> int:
+        """Return the memory of a job: its largest brick's cutouts, up to what is held at once; then up to 64 of them."""
         most = max(self.n_targets(wildcards))
-        return 800 + int(3 * max(self.cutout_mb, min(540, most * self.cutout_mb)))
-
-    def assemble_mb(self, wildcards: Any) -> int:
-        """Return the memory of an assemble job: up to 64 cutouts are held at once."""
-        return 900 + int(3 * min(64, sum(self.n_targets(wildcards))) * self.cutout_mb)
+        extracting = max(self.cutout_mb, min(540, most * self.cutout_mb))
+        assembling = min(64, max(self.n_targets_of_pixels(wildcards))) * self.cutout_mb
+        return 900 + int(3 * max(extracting, assembling))
 
     @property
     def pixel_files(self) -> set[str]:
         """Names of what stands in the directory of an NSIDE=16 pixel: the contact sheet, too."""
-        return super().pixel_files | ({"contact_sheet.png"} if self.section["contact_sheets"] else set())
+        return super().pixel_files | ({CONTACT_SHEET} if self.section["contact_sheets"] else set())
 
     @property
     def viewer_options(self) -> str:

@@ -1,4 +1,4 @@
-# The toy survey: which tables to read (plan), the spectra near targets (extract), a file per NSIDE=16 pixel (assemble).
+# The toy survey: which tables to read (plan), the spectra near targets, in a file per NSIDE=16 pixel (harvest).
 TOY = HARVESTS["toy"]
 
 
@@ -28,67 +28,47 @@ checkpoint plan_toy:
         "--archive {params.archive:q} --out-dir {params.out_dir:q} 2> {log:q}"
 
 
-rule extract_toy:
+rule harvest_toy:
     input:
-        # A new plan does not make a batch old: its own targets do, by params.
+        # New tables do not make a batch old: its own targets, tables and settings do, by their digest.
         plan=ancient(f"{TOY.root}/plan.csv"),
-        targets=ancient(f"{TOY.root}/plan_targets.npy"),
+        plan_targets=ancient(f"{TOY.root}/plan_targets.npy"),
+        targets=ancient(rules.prepare_targets.output.table),
     output:
+        # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{TOY.extracted}/batches/{{batch}}.csv",
     log:
-        f"{LOGS}/extract_toy/{{batch}}.log",
+        f"{LOGS}/harvest_toy/{{batch}}.log",
     benchmark:
-        f"{BENCHMARKS}/extract_toy/{{batch}}.tsv"
+        f"{BENCHMARKS}/harvest_toy/{{batch}}.tsv"
     conda:
-        "../../envs/extract.yaml"
+        "../../envs/spectra.yaml"
     resources:
         tables=int(TOY.over_network),
         mem_mb=lambda wildcards, attempt: attempt * 700,
         runtime=lambda wildcards, attempt: attempt * TOY.minutes(wildcards, targets=1000, whole=1, rows=1),
     params:
+        batch=TOY.batch,
+        digest=TOY.digest,
         release=TOY.release.name,
-        tables=TOY.units,
-        digest=TOY.digests,
-        options=TOY.settings,
+        settings=TOY.settings,
+        name=config["targets"]["name"],
+        config_hash=CONFIG_HASH["toy"],
         list=lambda wildcards, output: options(list=output.list),
     shell:
-        f"{RUN}/toy/extract_toy.py {TOY.source_options} --release {{params.release:q}} --table {{params.tables}} "
-        f"--targets {{input.targets:q}} {{params.options}} {TOY.extract_options} {{params.list}} --digest {{params.digest}} 2> {{log:q}}"
+        f"{RUN}/toy/harvest_toy.py {TOY.source_options} "
+        "--release {params.release:q} --targets {input.targets:q} --plan {input.plan:q} --batch {params.batch} "
+        "{params.settings} --name {params.name:q} --config-hash {params.config_hash} "
+        f"{TOY.job_options} --digest {{params.digest}} {{params.list}} 2> {{log:q}}"
 
 
-# One table alone: when a person asks for its file, or has removed it.
-use rule extract_toy as extract_toy_table with:
-    output:
-        spectra=f"{TOY.extracted}/{{folder}}/{{unit}}.hdf5",
-    log:
-        f"{LOGS}/extract_toy/{{folder}}-{{unit}}.log",
-    benchmark:
-        f"{BENCHMARKS}/extract_toy/{{folder}}-{{unit}}.tsv"
-    params:
-        list="",
-
-
-rule assemble_toy:
-    input:
-        targets=rules.prepare_targets.output.table,
-        extraction=TOY.extraction,
+# One pixel alone, when a person asks for its file.
+use rule harvest_toy as harvest_toy_pixel with:
     output:
         crossmatch=f"{TOY.assembled}/healpix={{pix16}}/crossmatch_toy.hdf5",
     log:
-        f"{LOGS}/assemble_toy/{{pix16}}.log",
+        f"{LOGS}/harvest_toy/healpix={{pix16}}.log",
     benchmark:
-        f"{BENCHMARKS}/assemble_toy/{{pix16}}.tsv"
-    conda:
-        "../../envs/assemble.yaml"
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * 700,
-        runtime=lambda wildcards, attempt: attempt * 10,
+        f"{BENCHMARKS}/harvest_toy/healpix={{pix16}}.tsv"
     params:
-        config_hash=CONFIG_HASH["toy"],
-        extracted=TOY.extracted_files,
-        name=config["targets"]["name"],
-        release=TOY.release.name,
-    shell:
-        f"{RUN}/toy/assemble_toy.py --config-hash {{params.config_hash}} --pix16 {{wildcards.pix16}} "
-        "--targets {input.targets:q} --extracted {params.extracted:q} --name {params.name:q} "
-        "--release {params.release:q} --out {output.crossmatch:q} 2> {log:q}"
+        list="",

@@ -1,0 +1,157 @@
+"""What the programs that harvest a batch share: their options, what the plan says of the batch, and what is done with it."""
+
+import argparse
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from skyharvest.archive.archive import Archive, Cost
+from skyharvest.core import cli
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.errors import InputError
+from skyharvest.harvest.batch import Batch
+from skyharvest.harvest.batches import pixels_of
+from skyharvest.harvest.extracted import write_list
+from skyharvest.harvest.journal import Journal, Line
+from skyharvest.harvest.manifest import MEANING
+from skyharvest.harvest.options import add_shared, open_archive
+from skyharvest.harvest.plan import Plan, Unit, done_for
+from skyharvest.harvest.progress import Progress
+from skyharvest.harvest.recorded import csv_of
+from skyharvest.harvest.survey import Survey
+
+U = TypeVar("U", int, str)
+
+
+def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
+    """Add the options that the programs of all surveys have."""
+    add_shared(parser, "--archive", "--connections", "--server-notes", "--release", "--targets")
+    add_shared(parser, "--plan", required=True, help="from the plan; its other files are beside it")
+    add_shared(parser, "--batch", "--digest", "--list", "--journal")
+    add_shared(parser, "--again", "--known", "--forbidden-is-absent", "--config-hash")
+    add_shared(
+        parser, "--extracted", nargs=None, metavar="DIR", help=f"where to write {{group}}/{{{survey.unit}}}.hdf5"
+    )
+    where = f"where to write healpix={{pix16}}/crossmatch_{survey.name}.hdf5"
+    parser.add_argument("--assembled", type=Path, required=True, metavar="DIR", help=where)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A program's part of the plan.
+
+    Attributes
+    ----------
+    searched
+        NSIDE=16 pixels of the batch → units to search for their targets.
+    units
+        All of these, each once.
+    meaning
+        Of the assembled files: `skyharvest.harvest.manifest.MEANING`.
+    """
+
+    survey: Survey
+    options: argparse.Namespace
+    plan: Plan
+    searched: Mapping[int, Sequence[Any]]
+    units: Sequence[Any]
+    meaning: Mapping[str, str]
+
+    @classmethod
+    def of(cls, survey: Survey, options: argparse.Namespace) -> "Job":
+        """Read the plan.
+
+        Raises
+        ------
+        InputError
+            If it has nothing in this batch.
+        """
+        plan = survey.read_plan(options.plan)
+        pixels = pixels_of(options.batch, plan.searched)
+        if not pixels:
+            raise InputError(f"{options.plan} has no NSIDE=16 pixel in batch {options.batch}")
+        searched = {pix16: plan.searched[pix16] for pix16 in pixels}
+        meaning = dict(zip(MEANING, (csv_of(options.targets), options.config_hash), strict=True))
+        return cls(survey, options, plan, searched, plan.units(pixels), meaning)
+
+    def beside_plan(self, name: str) -> Path:
+        """Return the path of another file of the plan."""
+        path: Path = self.options.plan.with_name(name)
+        return path
+
+    @contextmanager
+    def checked_archive(self) -> Iterator[tuple[Archive, Callable[..., None] | None]]:
+        """Open the archive; the second value is to be called before a file of it is recorded as absent."""
+        options = self.options
+        if options.forbidden_is_absent and not options.known:
+            raise InputError(
+                "--forbidden-is-absent needs --known, a file that tells absence from a refusal of everything"
+            )
+        with open_archive(options) as archive:
+            yield archive, archive.absence_check(options.known) if options.known else None
+
+    def run(
+        self,
+        requests: Mapping[U, str],
+        extract: Callable[[U, Cost], list[Line]],
+        assemble: Callable[[int, list[Path], Path, str], int],
+        *,
+        beside: Collection[str] = (),
+    ) -> None:
+        """Extract and assemble the batch, and write its list; see `skyharvest.harvest.batch.Batch`."""
+        options, survey = self.options, self.survey
+        done = options.list and done_for(options.list)
+
+        def assembled(pix16: int, extracted: list[Path], out: Path, origin: str) -> None:
+            n = assemble(pix16, extracted, out, origin)
+            cli.log.info("%s: %d %s", out, n, survey.product)
+
+        batch: Batch[U] = Batch(
+            survey=survey,
+            extracted=options.extracted,
+            assembled=options.assembled,
+            searched=self.searched,
+            requests=requests,
+            extract=extract,
+            assemble=assembled,
+            beside=beside,
+            meaning=self.meaning,
+            again=options.again,
+            was_done=bool(done and done.exists() and done.read_text() == options.digest),
+            journal=Journal(options.journal),
+            progress=Progress(survey, options.journal, options.plan),
+        )
+        lines = batch.run()
+        if options.list:
+            write_list(options.list, lines)
+            with atomic_path(done) as temporary:
+                temporary.write_text(options.digest)
+        n_found = sum(line[1] for line in lines)
+        cli.log.info("%d %s of %d %ss", n_found, survey.product, len(lines), survey.unit)
+
+
+def line_of_unit(survey: Survey, unit: Unit, cost: Cost, *, status: str, n_targets: int, rows: Sequence[int]) -> Line:
+    """Return the journal's line of a unit with one kind of file.
+
+    Parameters
+    ----------
+    status
+        ``read``, ``absent`` or ``unreadable``.
+    n_targets, rows
+        How many targets were looked for, and the CSV rows of those with a spectrum or image.
+    """
+    return Line(
+        time.time(),
+        unit,
+        *survey.kind,
+        status,
+        n_searched=n_targets,
+        n_spectra=len(rows),
+        seconds=cost.seconds,
+        requests=cost.requests,
+        bytes=cost.bytes,
+        rows=tuple(rows),
+    )
