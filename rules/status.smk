@@ -63,7 +63,9 @@ onerror:
         path = Path(harvest.root, "plan.csv")
         if path.exists():
             plan = harvest.survey.read_plan(str(path))
-            left = missing.find_missing(plan, harvest.batches_of(plan), Path(harvest.extracted), Path(LOGS, f"extract_{harvest.name}.csv"))
+            left = missing.find_missing(
+                plan, harvest.batches_of(plan), Path(harvest.extracted), Path(LOGS, f"extract_{harvest.name}.csv")
+            )
             if left:
                 missing.write_missing(path.with_name("missing.csv"), left)
                 logger.error(missing.show(left, plan, path.with_name("missing.csv")))

@@ -42,7 +42,7 @@ def _root(names: tuple[str, ...]) -> type:
         setting(
             20.0,
             "About how long a job works, in seconds: so many neighbouring NSIDE=16 pixels are harvested together. On a "
-            "cluster, where a job waits in a queue, make it minutes. What fails and is resumed is one pixel all the same.",
+            "cluster, where a job waits in a queue, make it minutes. A pixel is still what fails and is resumed.",
             gt=0,
             outcome=False,
         ),

@@ -1,4 +1,4 @@
-"""Harvest a batch of NSIDE=16 pixels: extract their units, assemble them. What fails, is kept and resumed is one of them."""
+"""Harvest a batch of NSIDE=16 pixels: extract their units, assemble them. Each is kept, fails and is resumed alone."""
 
 import logging
 import shutil

@@ -1,4 +1,4 @@
-"""What the programs that harvest a batch share: their options, what the plan says of the batch, and what is done with it."""
+"""What the programs that harvest a batch share: their options, and what they do with them."""
 
 import argparse
 import time

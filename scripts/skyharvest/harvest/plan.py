@@ -82,9 +82,7 @@ def recorded() -> Any:
     return import_module("skyharvest.harvest.recorded")
 
 
-def is_stale(
-    survey: "Survey", extracted: str, batch: str, digest: str, units: Iterable[Unit], again: Sequence[str]
-) -> bool:
+def is_stale(survey: "Survey", listed: Path, digest: str, units: Iterable[Unit], again: Sequence[str]) -> bool:
     """Tell whether a batch that has been done is to be done again, whatever Snakemake knows of it.
 
     So it is if it was done for other targets or settings, if its list counts a file that is to be tried again, or if
@@ -92,6 +90,8 @@ def is_stale(
 
     Parameters
     ----------
+    listed
+        The batch's list.
     digest
         What the batch is to be done for: `skyharvest.harvest.rules.Harvest.digest`.
     units
@@ -99,18 +99,16 @@ def is_stale(
     again
         Columns of the list, ``n_{again}`` and ``n_beside_{again}``, that are to be zero: `unreadable`, `absent`.
     """
-    path = survey.listed(Path(extracted), batch)
-    try:
-        lines = {line["unit"]: line for line in _lines(path)}
-        if done_for(path).read_text(encoding="utf-8") != digest:
-            return True
-    except FileNotFoundError:
-        return path.exists()
+    lines = {line["unit"]: line for line in _lines(listed)}
+    done = done_for(listed)
+    if not done.exists() or done.read_text(encoding="utf-8") != digest:
+        return True
     if any(line[name] not in ("", "0") for line in lines.values() for name in line if name.endswith(tuple(again))):
         return True
-    written = path.stat().st_mtime_ns
+    written = listed.stat().st_mtime_ns
+    extracted = listed.parents[1]
     for unit in units:
-        file = survey.path(Path(extracted), unit)
+        file = survey.path(extracted, unit)
         try:
             is_newer = file.stat().st_mtime_ns > written
         except FileNotFoundError:
@@ -121,5 +119,5 @@ def is_stale(
 
 
 def done_for(listed: Path) -> Path:
-    """Return the file beside a batch's list that says what the batch was done for; unlike the list, no rule's output."""
+    """Return the file beside a batch's list that says what the batch was done for; it is no rule's output."""
     return listed.with_suffix(".digest")

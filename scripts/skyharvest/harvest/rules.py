@@ -314,16 +314,16 @@ class Harvest(Generic[R]):
         return self._last
 
     def _is_stale(self, batch: str) -> bool:
-        """Tell whether a batch is to be done again; answered once for each plan: what this run finds is left to the next."""
+        """Tell whether a batch that was done is to be done again; answered once, for what this run finds is final."""
         plan = self.plan
         if self._judged[0] is not plan:
             self._judged = (plan, {})
         judged, pixels = self._judged[1], self.batches[batch]
         if batch not in judged:
-            again = self.section["read_again"]
-            judged[batch] = Path(self.list_of(batch)).exists() and (
+            listed, again = Path(self.list_of(batch)), self.section["read_again"]
+            judged[batch] = listed.exists() and (
                 not all(map(self._is_assembled, pixels))
-                or is_stale(self.survey, self.extracted, batch, self._digest(pixels), plan.units(pixels), again)
+                or is_stale(self.survey, listed, self._digest(pixels), plan.units(pixels), again)
             )
         return judged[batch]
 

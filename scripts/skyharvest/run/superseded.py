@@ -78,7 +78,7 @@ def supersede(
 
 
 def remove_old_lists(harvest: Harvest[Any]) -> None:
-    """Remove the lists of batches that a survey's plan does not have any more; their pixels are in other batches now."""
+    """Remove the lists of batches that a survey's plan does not have any more: their pixels are in others now."""
     plan = Path(harvest.root, "plan.csv")
     batches = harvest.batches_of(harvest.survey.read_plan(plan)) if plan.exists() else {}
     for path in Path(harvest.list_of("")).parent.glob("*.*"):

@@ -86,7 +86,7 @@ class Harvest(rules.Harvest[Release]):
         return float(self.section["targetid_radius_arcsec"]) if by_targetid else None
 
     def near(self, pix16: int | str) -> list[int]:
-        """Return the NSIDE=16 pixels of targets whose match circles reach into a pixel of fibers, in the plan's order."""
+        """Return the NSIDE=16 pixels of targets whose match circles reach into a pixel of fibers."""
         return by_fibers(self.plan).get(int(pix16), [])
 
     def pixels_of_fibers(self) -> list[int]:

@@ -50,7 +50,7 @@ class Harvest(rules.Harvest[Release]):
         return 60 * self.files_per_brick if self.downloads else 0
 
     def mb(self, wildcards: Any) -> int:
-        """Return the memory of a job: its largest brick's cutouts, up to what is held at once; then up to 64 of them."""
+        """Return the memory of a job: the cutouts of its largest brick, up to what is held at once; then up to 64."""
         most = max(self.n_targets(wildcards))
         extracting = max(self.cutout_mb, min(540, most * self.cutout_mb))
         assembling = min(64, max(self.n_targets_of_pixels(wildcards))) * self.cutout_mb
