@@ -196,13 +196,14 @@ class Archive(Closable):
         """
         plain = path.removesuffix(".gz").removesuffix(".fz")
         other, is_now, do = (f"{path}.gz", "compressed", "unpack") if path == plain else (plain, "unpacked", "compress")
-        if self._has(other):
+        if self.has(other):
             raise InputError(
                 f"{self.location(path)} is absent, but {self.location(other)} is there: the archive's files are "
                 f"{is_now}, and are read only as the release has them: {do} them, or correct the `archive` setting"
             )
 
-    def _has(self, path: str) -> bool:
+    def has(self, path: str) -> bool:
+        """Return whether the archive gives a file; False also where it refuses it."""
         try:
             with self.open(path) as source:
                 source.head(1)

@@ -97,7 +97,7 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
         If a file cannot be fetched now, or at all.
     """
     malformed = {}
-    sums = _read_checksums(archive, checksums) if checksums else {}
+    sums = read_checksums(archive, checksums) if checksums else {}
     for path in paths:
         destination = root / path
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def _damage(path: Path, expected: str | None) -> str | None:
     return None
 
 
-def _read_checksums(archive: Archive, path: str) -> dict[str, str]:
+def read_checksums(archive: Archive, path: str) -> dict[str, str]:
     """Return file name → SHA-256 in hex of a ``sha256sum`` file; empty if the archive has none."""
     try:
         with archive.open(path) as source:

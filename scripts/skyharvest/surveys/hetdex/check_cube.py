@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from skyharvest.archive.archive import Archive
-from skyharvest.core.errors import Absent, ArchiveRefused, InputError, MalformedFile
+from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.byte_source import Source
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
@@ -35,7 +34,7 @@ def one_cube(asking: Asking) -> Iterator[Finding]:
     absent: list[str] = []
     for cube in chosen:
         path = asking.release.cube(int(cube["shotid"]), cube["ifuslot"].decode())
-        if not _is_there(asking.archive, path):
+        if not asking.archive.has(path):
             absent.append(path)
             continue
         if absent:
@@ -91,24 +90,13 @@ def _elsewhere(asking: Asking, cube: np.void, absent: list[str]) -> Finding:
     except InputError as error:
         seen, change = str(error), "unpack the files, or hetdex.archive: another mirror"
     for other in OTHER_PATHS:
-        if other != asking.release.paths["cube"] and _is_there(
-            asking.archive, other.format(shotid=shotid, ifuslot=ifuslot)
-        ):
+        if other != asking.release.paths["cube"] and asking.archive.has(other.format(shotid=shotid, ifuslot=ifuslot)):
             seen += f"; {other} is there"
             change = f"in config/releases.yaml, {asking.release.name}: paths: cube: {other}"
             break
     about = asking.archive.location(absent[0])
     assumed = asking.release.paths["cube"]
     return asking.found(FAILS, "paths of cubes", about, assumed=assumed, seen=seen, means=means, change=change)
-
-
-def _is_there(archive: Archive, path: str) -> bool:
-    try:
-        with archive.open(path) as source:
-            source.head(1)
-    except (Absent, ArchiveRefused):
-        return False
-    return True
 
 
 def _compression(asking: Asking, fits: FitsFile) -> Finding:

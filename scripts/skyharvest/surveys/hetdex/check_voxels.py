@@ -51,7 +51,7 @@ def _size(asking: Asking, fits: FitsFile, error: Array) -> Finding:
     """Return whether errors are of the size that the unit makes them."""
     there = error[np.isfinite(error) & (error != 0)]
     typical = float(np.median(np.abs(there))) if there.size else np.nan
-    is_usual = SIZES[0] < typical < SIZES[1]
+    is_usual = bool(((SIZES[0] < there) & (there < SIZES[1])).mean() > 0.5) if there.size else False
     means = "" if is_usual else "the values are in another unit, or of another byte order: spectra would be wrong"
     if typical < SIZES[0]:
         means += f"; fluxes below {UNFILLED:g} count as not measured"
@@ -59,7 +59,7 @@ def _size(asking: Asking, fits: FitsFile, error: Array) -> Finding:
         AS_ASSUMED if is_usual else FAILS,
         "size of the values",
         str(fits["ERROR"]),
-        assumed="median error 0.0001 to 1000",
+        assumed="errors of 0.0001 to 1000",
         seen=f"median error {typical:.3g}",
         means=means,
         change="" if is_usual else REPORT,

@@ -8,7 +8,7 @@ import gzip
 import logging
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,22 +87,48 @@ def read_brick_table(path: Path, region: str, bands: Sequence[str], origin: str 
     with _opened(path, origin or str(path)) as source:
         fits = FitsFile(source)
         hdu = fits.table_with(NEEDED)
-        names = {name.lower(): name for name in hdu.columns}
-        hdu.check_scalars({names.get(name, name): "S" if name == "brickname" else "f" for name in NEEDED})
-        bricks = np.zeros(hdu.n_rows, BRICK_DTYPE)
-        texts = []
+        names = table_columns(hdu)
+        pieces = []
         for start in range(0, hdu.n_rows, ROWS_AT_ONCE):
-            piece = bricks[start : start + ROWS_AT_ONCE]
             first = hdu.data_start + start * hdu.row_bytes
-            data = source.read([(first, first + len(piece) * hdu.row_bytes)])[0]
-            table = hdu.table(data, [names[name] for name in NEEDED])
-            texts.append(table[names["brickname"]])
-            for name in NEEDED:
-                piece[name] = table[names[name]]
-            piece["bands"] = _bands(hdu, names, data, bands)
+            n_bytes = min(ROWS_AT_ONCE, hdu.n_rows - start) * hdu.row_bytes
+            pieces.append(_rows(hdu, names, source.read([(first, first + n_bytes)])[0], bands))
+    return _checked(hdu, region, pieces)
+
+
+def listed_bricks(hdu: HDU, data: bytes, region: str, bands: Sequence[str]) -> Bricks:
+    """Return the bricks that rows of a table list, as `read_brick_table` does; ``data`` are whole rows, all or some."""
+    return _checked(hdu, region, [_rows(hdu, table_columns(hdu), data, bands)])
+
+
+def table_columns(hdu: HDU) -> dict[str, str]:
+    """Return name in lower case → name of the columns of a table of bricks.
+
+    Raises
+    ------
+    MalformedFile
+        If one of the `NEEDED` is missing, or not one value of its kind in a row.
+    """
+    names = {name.lower(): name for name in hdu.columns}
+    hdu.check_scalars({names.get(name, name): "S" if name == "brickname" else "f" for name in NEEDED})
+    return names
+
+
+def _rows(hdu: HDU, names: dict[str, str], data: bytes, bands: Sequence[str]) -> tuple[Bricks, Array]:
+    """Return the bricks of rows, and their names as the table has them."""
+    table = hdu.table(data, [names[name] for name in NEEDED])
+    bricks = np.zeros(len(data) // hdu.row_bytes, BRICK_DTYPE)
+    for name in NEEDED:
+        bricks[name] = table[names[name]]
+    bricks["bands"] = _bands(hdu, names, data, bands)
+    return bricks, table[names["brickname"]]
+
+
+def _checked(hdu: HDU, region: str, pieces: Sequence[tuple[Bricks, Array]]) -> Bricks:
+    bricks = np.concatenate([np.zeros(0, BRICK_DTYPE), *(of_piece for of_piece, _ in pieces)])
     bricks["region"] = region.encode()
-    bricks = _usable(hdu, bricks, np.concatenate([np.zeros(0, "S8"), *texts]))
-    return keep_first(hdu, bricks, ("brickname",), "brick")
+    texts = np.concatenate([np.zeros(0, "S8"), *(texts for _, texts in pieces)])
+    return keep_first(hdu, _usable(hdu, bricks, texts), ("brickname",), "brick")
 
 
 @contextmanager
@@ -126,11 +152,18 @@ def _opened(path: Path, name: str) -> Iterator[Source]:
             yield source
 
 
+def band_columns(names: Mapping[str, str], bands: Sequence[str]) -> dict[str, str]:
+    """Return band → the column, of those of `table_columns`, that tells where it was exposed.
+
+    The histogram wins: a median of 0 may leave out nearly half a brick.
+    """
+    kinds = ("nexp", "nexphist")
+    return {band: names[f"{kind}_{band}"] for kind in kinds for band in bands if f"{kind}_{band}" in names}
+
+
 def _bands(hdu: HDU, names: dict[str, str], data: bytes, bands: Sequence[str]) -> npt.NDArray[np.bytes_]:
     """Return the letters of each row's bands."""
-    # The histogram wins: a median of 0 may leave out nearly half a brick.
-    kinds = ("nexp", "nexphist")
-    columns = {band: names[f"{kind}_{band}"] for kind in kinds for band in bands if f"{kind}_{band}" in names}
+    columns = band_columns(names, bands)
     letters = np.zeros(len(data) // hdu.row_bytes, "S8")
     for band in bands:
         has = np.full(len(letters), not columns)

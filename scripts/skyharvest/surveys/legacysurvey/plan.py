@@ -254,10 +254,10 @@ def summary(plan: BrickPlan, root: str, *, transfer: str = Settings.transfer) ->
     if not is_url(root):
         cost = "none"
     elif transfer == "files":
-        cost = f"about {size_in_words(_bytes(plan, 1.0))}, none of which is kept"
+        cost = f"about {size_in_words(bytes_to_read(plan, transfer))}, none of which is kept"
     else:
-        cost = f"about {size_in_words(_bytes(plan, _share_of_tiles(plan), HEADER_BYTES))}"
-        cost += f"    (whole files: {size_in_words(_bytes(plan, 1.0))})"
+        cost = f"about {size_in_words(bytes_to_read(plan, transfer))}"
+        cost += f"    (whole files: {size_in_words(bytes_to_read(plan, 'files'))})"
     lines = [
         f"targets           {plan.n_accepted:>9,}",
         f"  covered         {plan.n_covered:>9,}    (in the box of a brick)",
@@ -265,7 +265,7 @@ def summary(plan: BrickPlan, root: str, *, transfer: str = Settings.transfer) ->
         f"  not covered     {plan.n_accepted - plan.n_covered - n_left_out:>9,}",
         f"bricks to read    {n_bricks:>9,}",
         f"  with neighbours {_n_with_neighbours(plan):>9,}    (for cutouts across an edge)",
-        f"files             {sum(_n_files(plan, product).sum() for product in plan.products):>9,}",
+        f"files             {n_files(plan):>9,}",
         f"bytes to move     {cost}",
         "",
         f"{'region':<20}{'bricks':>9}{'targets':>10}" + "".join(f"{band:>9}" for band in plan.bands),
@@ -287,10 +287,22 @@ def _n_with_neighbours(plan: BrickPlan) -> int:
     return len(np.unique(plan.images[is_neighbour][["region", "home"]]))
 
 
+def n_files(plan: BrickPlan) -> int:
+    """Return how many files may be read; one that several bricks' jobs read counts for each."""
+    return int(sum(_n_files(plan, product).sum() for product in plan.products))
+
+
+def bytes_to_read(plan: BrickPlan, transfer: str) -> int:
+    """Return about how many bytes are read: with ``rows`` the tiles that cutouts need, with ``files`` whole files."""
+    if transfer == "files":
+        return _bytes(plan, 1.0)
+    return _bytes(plan, _share_of_tiles(plan), HEADER_BYTES)
+
+
 def _n_files(plan: BrickPlan, product: str) -> Ints:
     """Return how many files of a product each row of ``plan.images`` has."""
-    n_files = np.char.str_len(plan.images["bands"])
-    return np.ones_like(n_files) if product == "maskbits" else n_files
+    n_bands = np.char.str_len(plan.images["bands"])
+    return np.ones_like(n_bands) if product == "maskbits" else n_bands
 
 
 def _share_of_tiles(plan: BrickPlan) -> Floats:
