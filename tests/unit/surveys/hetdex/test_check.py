@@ -16,9 +16,9 @@ from range_server import serve
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, VERDICTS
-from skyharvest.surveys.hetdex import check_index
 from skyharvest.surveys.hetdex.catalogue import find_version, match_catalogue
 from skyharvest.surveys.hetdex.check import QUESTIONS, work
+from skyharvest.surveys.hetdex.check import index as check_index
 from skyharvest.surveys.hetdex.cube import SHAPE, Masking, read_cube
 from skyharvest.surveys.hetdex.detections import fetch_detections
 from skyharvest.surveys.hetdex.index import read_index

@@ -17,10 +17,11 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE
 from skyharvest.simulate.legacysurvey.brick import Stars, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
-from skyharvest.surveys.legacysurvey import brick_images, check_bricks
+from skyharvest.surveys.legacysurvey import brick_images
 from skyharvest.surveys.legacysurvey.brick_images import BrickFiles, BrickImages
 from skyharvest.surveys.legacysurvey.bricks import read_brick_table
 from skyharvest.surveys.legacysurvey.check import QUESTIONS, work
+from skyharvest.surveys.legacysurvey.check import bricks as check_bricks
 from skyharvest.surveys.legacysurvey.plan import make_plan
 from skyharvest.surveys.legacysurvey.release import load_release
 from skyharvest.surveys.legacysurvey.wanted_cutouts import WantedCutouts

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from skyharvest.harvest.check import Question
-from skyharvest.surveys.legacysurvey.check_bricks import bricks_near_targets, tables_of_bricks, work
-from skyharvest.surveys.legacysurvey.check_images import one_brick
+from skyharvest.surveys.legacysurvey.check.bricks import bricks_near_targets, tables_of_bricks, work
+from skyharvest.surveys.legacysurvey.check.images import one_brick
 from skyharvest.surveys.legacysurvey.viewer.check import viewer
 
 __all__ = ["QUESTIONS", "work"]

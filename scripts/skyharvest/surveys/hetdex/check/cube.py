@@ -13,8 +13,8 @@ from skyharvest.formats.tangent_plane import Sky
 from skyharvest.formats.tile_table import tile_shape
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, Finding
 from skyharvest.sky.matching import separation_deg
-from skyharvest.surveys.hetdex.check_index import REPORT, UNREADABLE, Listed, candidates
-from skyharvest.surveys.hetdex.check_voxels import voxels
+from skyharvest.surveys.hetdex.check.index import REPORT, UNREADABLE, Listed, candidates
+from skyharvest.surveys.hetdex.check.voxels import voxels
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, IMAGES, N_SPAXELS, SHAPE, WAVE_AIR, check_image, wavelength_unit
 from skyharvest.surveys.hetdex.plan import REACH
 

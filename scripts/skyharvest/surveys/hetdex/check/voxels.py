@@ -9,7 +9,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.planes import read_planes
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, Finding
-from skyharvest.surveys.hetdex.check_index import REPORT, UNREADABLE
+from skyharvest.surveys.hetdex.check.index import REPORT, UNREADABLE
 from skyharvest.surveys.hetdex.cube import IMAGES, N_WAVE, UNFILLED, Masking
 from skyharvest.surveys.hetdex.mask_bits import KNOWN, MASK_BITS, mask_bits
 

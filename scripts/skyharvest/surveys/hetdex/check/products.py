@@ -10,7 +10,7 @@ from skyharvest.core.words import size
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, Finding
 from skyharvest.surveys.hetdex.catalogue import NEEDED, VERSION, find_version, spectra_images, table_of
-from skyharvest.surveys.hetdex.check_index import REPORT
+from skyharvest.surveys.hetdex.check.index import REPORT
 from skyharvest.surveys.hetdex.cube import N_WAVE
 from skyharvest.surveys.hetdex.detection_tables import DetectionTable, open_hdf5
 from skyharvest.surveys.hetdex.detections import KINDS, SCAN_LIMIT, SURVEY, read_correction, read_detectids

@@ -12,7 +12,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.tiled_image import Box, TiledImage
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, Finding
 from skyharvest.surveys.legacysurvey.brick_images import BrickFiles, BrickImages
-from skyharvest.surveys.legacysurvey.check_bricks import REPORT, Tables, candidates
+from skyharvest.surveys.legacysurvey.check.bricks import REPORT, Tables, candidates
 from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import TILE
 from skyharvest.surveys.legacysurvey.wanted_cutouts import Layer, WantedCutouts

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from skyharvest.harvest.check import Question
-from skyharvest.surveys.hetdex.check_cube import one_cube
-from skyharvest.surveys.hetdex.check_index import columns_of_index, cubes_near_targets, work
-from skyharvest.surveys.hetdex.check_products import catalogue, detections, pictures
+from skyharvest.surveys.hetdex.check.cube import one_cube
+from skyharvest.surveys.hetdex.check.index import columns_of_index, cubes_near_targets, work
+from skyharvest.surveys.hetdex.check.products import catalogue, detections, pictures
 
 __all__ = ["QUESTIONS", "work"]
 
