@@ -4,6 +4,7 @@ import hashlib
 import ssl
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,9 +49,15 @@ class Served:
     sent: int = 0
     most_open: int = 0
     open_now: set[int] = field(default_factory=set)
+    asked: Counter[str] = field(default_factory=Counter)
 
     def count(self, path: str) -> int:
-        return sum(asked == path for asked, _ in self.requests)
+        return self.asked[path]
+
+    def forget(self) -> None:
+        """Count from zero."""
+        self.requests.clear()
+        self.asked.clear()
 
 
 def denied(handler: Any) -> None:
@@ -59,9 +66,29 @@ def denied(handler: Any) -> None:
     handler.answer(403, body, {"Content-Type": "application/xml"})
 
 
-def tag(data: bytes) -> str:
+class Content:
+    """A file's bytes, of which only those are read that are asked for: coadds are large."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, span: slice) -> bytes:
+        start, stop, _ = span.indices(self.size)
+        with self.path.open("rb") as stream:
+            stream.seek(start)
+            return stream.read(max(stop - start, 0))
+
+    def __bytes__(self) -> bytes:
+        return self[:]
+
+
+def tag(data: bytes | Content) -> str:
     """Return a file's ETag."""
-    return f'"{hashlib.md5(data).hexdigest()}"'
+    return f'"{hashlib.md5(bytes(data)).hexdigest()}"'
 
 
 @contextmanager
@@ -86,25 +113,26 @@ def serve(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
 
         def do_GET(self) -> None:
             served.requests.append((self.path, self.headers.get("Range", "")))
+            served.asked[self.path] += 1
             if served.misbehave is not None and served.misbehave(self, served.count(self.path)):
                 return
             path = root / self.path.lstrip("/")
             if not path.is_file():
                 self.answer(404, b"no such file")
                 return
-            self.send_file(path.read_bytes())
+            self.send_file(Content(path))
 
         def end_headers(self) -> None:
             for name, value in served.headers.items():
                 self.send_header(name, value)
             super().end_headers()
 
-        def content(self) -> bytes:
-            return (root / self.path.lstrip("/")).read_bytes()
+        def content(self) -> Content:
+            return Content(root / self.path.lstrip("/"))
 
-        def send_file(self, data: bytes) -> None:
+        def send_file(self, data: bytes | Content) -> None:
             asked = self.headers.get("Range", "").removeprefix("bytes=")
-            if self.headers.get("If-Range", tag(data)) != tag(data):
+            if "If-Range" in self.headers and self.headers["If-Range"] != tag(data):
                 asked = ""
             pairs = [span.split("-") for span in asked.split(",") if span]
             spans = [(int(first), int(last) if last else max(len(data) - 1, int(first))) for first, last in pairs]
@@ -133,11 +161,11 @@ def serve(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
                 body += f"\r\n--{boundary}--\r\n".encode()
                 self.answer(206, body, {"Content-Type": f"multipart/byteranges; boundary={boundary}"})
 
-        def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        def answer(self, status: int, body: bytes | Content, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)
             given = {"Content-Type": "application/octet-stream", **(headers or {})}
             if status in (200, 206) and served.tagged and "ETag" not in given:
-                given["ETag"] = tag((root / self.path.lstrip("/")).read_bytes())
+                given["ETag"] = tag(self.content())
             for name, value in given.items():
                 self.send_header(name, value)
             announced, body = self.spoil(body) if self.spoil else (len(body), body)

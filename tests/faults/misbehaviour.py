@@ -83,7 +83,7 @@ def page(content_type: str) -> Answer:
 
 def contents(change: Callable[[bytes], bytes]) -> Answer:
     """Serve another file than there is, in every other way correctly."""
-    return lambda handler: handler.send_file(change(handler.content()))
+    return lambda handler: handler.send_file(change(bytes(handler.content())))
 
 
 def whole(handler: Any) -> None:

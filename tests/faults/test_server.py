@@ -140,7 +140,7 @@ def test_faults_that_last_fail_their_pixels_or_are_recorded_and_a_rerun_makes_th
 
         # It behaves again: pixels that failed are read, those with an unreadable coadd again.
         server.misbehave = None
-        server.requests.clear()
+        server.forget()
         again = snakemake(directory, *settings(server.url))
         assert again.status == 0, again.output
         read = {int(path.split("/")[-2]) for path, _ in server.requests if "coadd-" in path}

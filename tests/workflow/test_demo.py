@@ -311,7 +311,7 @@ def test_a_failing_pixel_fails_only_what_needs_it_and_is_the_only_one_to_be_trie
         assert made == every - {"healpix=1702"}
         assert not (demo / "results/refused/desi/ledger.csv").exists()
         server.misbehave = None
-        server.requests.clear()
+        server.forget()
         assert run(demo, *settings).status == 0
         asked = {path for path, _ in server.requests if not path.endswith("tilepix.fits")}
         assert {path.split("/")[-2] for path in asked} == {"27246"}

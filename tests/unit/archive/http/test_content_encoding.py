@@ -66,7 +66,7 @@ def test_whole_files_are_copied_as_stored_and_resumed(server, tmp_path):
             assert archive.fetch(name, tmp_path / "whole") == len(data)
             assert (tmp_path / "whole").read_bytes() == data
             server.misbehave = break_off
-            server.requests.clear()
+            server.forget()
             assert archive.fetch(name, tmp_path / name, note=tmp_path / "note") == len(data)
         assert (tmp_path / name).read_bytes() == data
         (_, first), (_, second) = server.requests

@@ -86,7 +86,7 @@ def test_what_a_server_can_do_is_remembered_for_the_next_job(server, tmp_path):
     server.ranges = "single"
     notes = tmp_path / "servers.json"
     for _ in range(2):
-        server.requests.clear()
+        server.forget()
         with Archive(server.url, patience=QUICK, notes=notes) as archive, archive.open("x") as source:
             source.read(RANGES)
         many = [span for _, span in server.requests if "," in span]

@@ -51,7 +51,7 @@ def test_the_environment_reaches_every_archive_that_is_not_told_otherwise(monkey
     monkeypatch.setenv(PATIENCE_VARIABLE, "tries=3 base_s=0.01")
     server.misbehave = lambda handler, _: handler.answer(503, b"") is None
     for patience, tries in ((None, 3), (QUICK, 2)):
-        server.requests.clear()
+        server.forget()
         with Archive(server.url, patience=patience) as archive, pytest.raises(ArchiveUnavailable):
             archive.open("x").head(9)
         assert len(server.requests) == tries

@@ -107,7 +107,7 @@ def test_many_pictures_come_over_so_many_connections_and_no_more(root, server, t
 
 def test_what_is_there_is_not_asked_for_again(server, tmp_path):
     fetch(server, IDS[:2], tmp_path)
-    server.requests.clear()
+    server.forget()
     made = fetch(server, IDS, tmp_path)
     assert (made.n_there, made.n_new) == (2, 3)
     assert sorted(path for path, _ in server.requests) == sorted(f"/{RELEASE.elixer(k)}" for k in IDS[2:])

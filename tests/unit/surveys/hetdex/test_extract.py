@@ -251,7 +251,7 @@ def test_a_batch_keeps_the_cubes_that_are_well_and_tries_the_others_again(releas
         assert [out.exists() for out in outs] == [True, False] and not Path("out.csv").exists()
         written = outs[0].stat().st_mtime_ns
         server.misbehave = None
-        server.requests.clear()
+        server.forget()
         assert program(server.url) == 0
         assert not any(SLOT in path for path, *_ in server.requests if "datacubes" in path)
     assert outs[0].stat().st_mtime_ns == written and outs[1].exists()
