@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import yaml
 
@@ -60,13 +61,13 @@ class Stage:
     peak: float
 
 
-def prepare(folder: Path, csv: Path, archive: str | Path, *, lsf: bool = True) -> None:
-    """Make a directory to run in: its ``config.yaml`` puts the results into ``results/`` beside it."""
+def prepare(folder: Path, csv: Path, archive: str | Path, *, results: Path | None = None, lsf: bool = True) -> None:
+    """Make a directory to run in, with a ``config.yaml``; the results stand in ``results/`` beside it by default."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "targets": {"csv": str(csv), "healpix": "healpix"},
         "desi": {"release": "dr1", "archive": str(archive), "spectra": {"lsf": lsf}},
-        "results": str(folder / "results"),
+        "results": str(results or folder / "results"),
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "run").mkdir()
@@ -74,7 +75,9 @@ def prepare(folder: Path, csv: Path, archive: str | Path, *, lsf: bool = True) -
     (folder / "probe" / "sitecustomize.py").write_text(PROBE)
 
 
-def start(folder: Path, cores: int, *arguments: str, record: Path | None = None) -> "subprocess.Popen[str]":
+def start(
+    folder: Path, cores: int, *arguments: str, record: Path | None = None, out: int | IO[str] = subprocess.PIPE
+) -> "subprocess.Popen[str]":
     """Start Snakemake as a user would, in a process group of its own; its jobs say in ``record`` what they took."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have compiled modules
@@ -89,7 +92,7 @@ def start(folder: Path, cores: int, *arguments: str, record: Path | None = None)
         command,
         cwd=folder / "run",
         env=environment,
-        stdout=subprocess.PIPE,
+        stdout=out,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+CHAOS = "chaos"
 HEADER = (
     "| fault | what the user sees | what becomes of it | places | rows | lost | wrong |\n|---|---|---|--:|--:|--:|--:|"
 )
@@ -55,7 +56,8 @@ def table(outcomes: Iterable[Outcome]) -> str:
 
 
 def marks(section: str) -> tuple[str, str]:
-    return f"<!-- {section}: made by tests/faults -->", f"<!-- end of {section} -->"
+    maker = "bench/chaos.py" if section == CHAOS else "tests/faults"
+    return f"<!-- {section}: made by {maker} -->", f"<!-- end of {section} -->"
 
 
 def documented(section: str) -> list[str]:
