@@ -56,12 +56,13 @@ class Pixel:
 
 @dataclass(frozen=True)
 class Sample:
-    """What is simulated: pixels, and what a coadd is like."""
+    """What is simulated: pixels, and what a coadd is like; ``whole``: without holes, for those who read all of it."""
 
     pixels: Sequence[Pixel]
     shares: dict[str, float]
     n_fibers: int = N_FIBERS
     lsf: bool = True
+    whole: bool = False
 
     def spectra(self) -> int:
         """Return the number of spectra that match, about."""
@@ -85,7 +86,11 @@ class Sample:
     def needed_gb(self) -> float:
         """Return how much disk the archive and the results take: a row in either, its combined spectrum, tables."""
         row = 445e3 if self.lsf else 95e3
-        return (self.spectra() * (2.05 * row + 1.2e5) + self.n_coadds * (1.5e5 + 2600.0 * self.n_fibers)) / 1e9
+        n_written = self.n_coadds * self.n_fibers if self.whole else self.spectra()
+        return (n_written * row + self.spectra() * (1.05 * row + 1.2e5) + self.n_coadds * self._tables()) / 1e9
+
+    def _tables(self) -> float:
+        return 1.5e5 + 2600.0 * self.n_fibers
 
 
 def read_pixels(counts: Path, covered: Path) -> list[Pixel]:
@@ -241,7 +246,7 @@ def write_pixel(archive: Path, pixel: Pixel) -> None:
         ra, dec = degrees(points[chosen])
         dec = dec + OFFSET_ARCSEC / 3600
         shuffle = rng.permutation(sample.n_fibers)
-        has_spectrum = np.flatnonzero(shuffle < len(rows))
+        has_spectrum = np.flatnonzero(shuffle < (sample.n_fibers if sample.whole else len(rows)))
         for kind, path_of in (("coadd", RELEASE.coadd), ("redrock", RELEASE.redrock)):
             path = archive / path_of("main", program, pixel.pix64)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import yaml
 
@@ -61,12 +61,17 @@ class Stage:
     peak: float
 
 
-def prepare(folder: Path, csv: Path, archive: str | Path, *, results: Path | None = None, lsf: bool = True) -> None:
-    """Make a directory to run in, with a ``config.yaml``; the results stand in ``results/`` beside it by default."""
+def prepare(
+    folder: Path, csv: Path, archive: str | Path, *, results: Path | None = None, lsf: bool = True, **more: Any
+) -> None:
+    """Make a directory to run in, with a ``config.yaml``; the results stand in ``results/`` beside it by default.
+
+    ``more`` are settings of ``desi.spectra``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "targets": {"csv": str(csv), "healpix": "healpix"},
-        "desi": {"release": "dr1", "archive": str(archive), "spectra": {"lsf": lsf}},
+        "desi": {"release": "dr1", "archive": str(archive), "spectra": {"lsf": lsf, **more}},
         "results": str(results or folder / "results"),
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
