@@ -121,7 +121,7 @@ def _of_error(asking: Asking, name: str, error: Exception) -> Finding:
     if isinstance(error, BudgetSpent):
         means, change = "a check reads no more; the run will", ""
     elif isinstance(error, ArchiveUnavailable):
-        verdict, means = NO_ANSWER, "the run would try for up to an hour, and then fail"
+        verdict, means = NO_ANSWER, "the run would try again and again, and then fail"
         change = "check again later"
     elif isinstance(error, HarvestError | OSError):
         verdict, means, change = FAILS, "the run would find the same, and fail", "as the message says"

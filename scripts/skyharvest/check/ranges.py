@@ -91,6 +91,8 @@ def many_ranges(asking: Asking) -> Iterator[Finding]:
     else:
         seen = f"{FEW if refusal(SOME) else SOME} are taken; {RANGES_PER_REQUEST}: {why}"
     means = "the run asks for one range a request, and sends many requests at once: somewhat slower"
+    if asking.shared.get("one_by_one"):
+        means = "the run asks for one range a request, and waits for each answer: many times slower"
     yield asking.found(ADAPTED, question, url, assumed=f"{RANGES_PER_REQUEST}", seen=seen, means=means)
 
 

@@ -10,7 +10,7 @@ from skyharvest.check.ranges import first_bytes, many_ranges, one_range, rate
 from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NO_ANSWER, NOTE, Asking, EnoughAsked, Finding, Question
 
-NO_SUCH = "skyharvest-asks-for-what-is-not-there"
+NO_SUCH = "not-there"  # part of the names of what is asked for although it is not there
 ANSWER = "a file (HTTP 200 or 206)"
 NAME, CERTIFICATE, REDIRECTS, VERSION, FIRST = (
     *("name of the host", "certificate", "redirects", "HTTP version", "first answer"),
@@ -22,7 +22,7 @@ def name_resolves(asking: Asking) -> Iterator[Finding]:
     root = asking.archive.root
     proxy = proxy_of(root)
     if proxy is not None:
-        means = "all requests go through it; they are not pipelined"
+        means = "all requests go through it"
         change = f"where none is needed: name the archive's host in NO_PROXY, or unset {proxy.variable}"
         yield asking.found(NOTE, "proxy", root, assumed="none", seen=f"{proxy}", means=means, change=change)
     parts = urlsplit(proxy.address if proxy else root)
@@ -51,7 +51,7 @@ def first_answer(asking: Asking) -> Iterator[Finding]:
         answer = probe_patiently(asking.archive.client, url)
     except ArchiveUnavailable as error:
         told = {"assumed": ANSWER, "seen": f"{error}", "change": "check later; or correct the address, or the proxy"}
-        yield asking.found(NO_ANSWER, FIRST, url, means="the run would try for up to an hour, and then fail", **told)
+        yield asking.found(NO_ANSWER, FIRST, url, means="the run would try again and again, and then fail", **told)
         raise EnoughAsked from None
     except ArchiveRefused as error:
         question = CERTIFICATE if "certificate" in str(error) else REDIRECTS if "one address" in str(error) else FIRST
@@ -69,6 +69,7 @@ def first_answer(asking: Asking) -> Iterator[Finding]:
 
 
 def _redirects(asking: Asking, url: str, answer: Answer) -> Finding:
+    asking.shared["one_by_one"] = bool(answer.hops) or proxy_of(url) is not None  # no requests are sent ahead
     if not answer.hops:
         return asking.found(AS_ASSUMED, REDIRECTS, url, assumed="none", seen="none")
     last = answer.hops[-1]
@@ -76,7 +77,7 @@ def _redirects(asking: Asking, url: str, answer: Answer) -> Finding:
         means = "what is read comes without encryption, and could be changed on the way"
         change = f"ask the archive; or read from another root of {asking.survey}.archive"
         return asking.found(NOTE, REDIRECTS, url, assumed="none", seen=f"to {last}", means=means, change=change)
-    means = "the run follows it, with every request: each takes twice as long, and they cannot be pipelined"
+    means = "the run follows it, with every request: each takes twice as long"
     root = last.removesuffix(asking.known).rstrip("/")
     change = f"set {asking.survey}.archive: {root}" if last.endswith(asking.known) else ""
     return asking.found(ADAPTED, REDIRECTS, url, assumed="none", seen=f"to {last}", means=means, change=change)
@@ -111,7 +112,7 @@ def _status(asking: Asking, url: str, answer: Answer) -> Iterator[Finding]:
         told["change"] = f"check the address in a browser; or set {survey}.archive to another root or a mirror"
         yield asking.found(FAILS, FIRST, url, **told)
     elif answer.is_busy:
-        told |= {"means": "the archive is busy or down: the run would wait for up to an hour", "change": "check later"}
+        told |= {"means": "busy or down: the run would try again and again, and then fail", "change": "check later"}
         if wait := answer.headers.get("Retry-After"):
             told["seen"] += f", Retry-After: {wait}"
         yield asking.found(NO_ANSWER, FIRST, url, **told)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from skyharvest.core.words import counted
 from skyharvest.harvest.check import AS_ASSUMED, FAILS, NO_ANSWER, NOTE, Checked, Finding
 
-WIDTHS = (30, 34, 36, 14)  # with two blanks between: 120
+WIDTH = 120
+WIDTHS = (30, 34, 36, 14)  # with two blanks between
+LONG = 3 * WIDTHS[2]
 HEADS = ("question", "assumed", "seen", "verdict")
 INDENT = "      "
 
@@ -26,19 +28,19 @@ def show(checked: Checked) -> str:
 
 def _lines(finding: Finding) -> list[str]:
     seen = "the same" if finding.seen == finding.assumed else finding.seen
+    told = {"asked": finding.about, "means": finding.means, "change": finding.change}
+    if len(seen) > LONG or max(map(len, seen.split()), default=0) > WIDTHS[2]:  # a message, or an address
+        seen, told = "see below", {"seen": seen, **told}
     lines = _cells((finding.question, finding.assumed, seen, finding.verdict))
-    if finding.verdict != AS_ASSUMED:
-        told = {"asked": finding.about, "means": finding.means, "change": finding.change}
+    if finding.verdict != AS_ASSUMED or "seen" in told:
         for name, text in told.items():
             if text:
-                lines += _wrapped(text, 120 - len(INDENT), f"{INDENT}{name + ':':<8}")
+                lines += _wrapped(text, f"{INDENT}{name + ':':<8}")
     return lines
 
 
-def _wrapped(text: str, width: int, first: str) -> list[str]:
-    return textwrap.wrap(
-        text, width + len(INDENT), initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
-    )
+def _wrapped(text: str, first: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
 
 
 def _cells(texts: Sequence[str]) -> list[str]:

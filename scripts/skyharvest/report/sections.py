@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skyharvest.report import common, cutouts, epochs, redshifts
+from skyharvest.report.check import check_sections
 from skyharvest.report.harvested import Harvested, read_harvest
 from skyharvest.report.page import Fact, Picture, Section, Table
 from skyharvest.report.run_sections import costs, provenance
@@ -69,4 +70,4 @@ def sections(
     harvests = [read_harvest(name, results, config) for name in surveys]
     with styled():
         drawn = [*(survey_section(harvest) for harvest in harvests), costs(harvests, results)]
-    return [*drawn, provenance(harvests, versions, *about)], harvests
+    return [*drawn, *check_sections(results), provenance(harvests, versions, *about)], harvests

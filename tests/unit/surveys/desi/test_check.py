@@ -3,7 +3,7 @@
 import gzip
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from range_server import denied, serve
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import download
 from skyharvest.check.ask import check
+from skyharvest.check.table import show
 from skyharvest.config.load import validate
 from skyharvest.core.errors import HarvestError
-from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Finding
+from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Checked, Finding
 from skyharvest.surveys.desi import extract, selection
 from skyharvest.surveys.desi.plan import fetch_tilepix
 from skyharvest.surveys.desi.wanted import Wanted
 from small_release import RELEASE, coadd_files, edit, inside, path_of, simulated, without_column, write, write_list
 
 PIX64 = 27247
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "check.md"
 REAL = Path(__file__).resolve().parents[5] / "shared" / "real"
 DARK = simulated(3, at=np.transpose([inside(PIX64, k) for k in (9, 30, 45)]), targetid=[30, 20, 10])
 COADD, REDROCK, SUMS = path_of(DARK), path_of(DARK, "redrock"), path_of(DARK, "checksums")
@@ -360,6 +363,43 @@ def test_a_difference_is_seen_and_what_is_said_of_it_is_true(sound, tmp_path, ca
         assert finding.change
     if case.claim:
         assert case.by(root) == case.claim
+
+
+def test_the_page_shows_an_archive_that_differs(sound):
+    """The page on checks has these lines, with another address; but for those with times and sizes."""
+    with serve(sound) as there, serve(sound) as here:
+        there.ranges, there.misbehave = "single", lambda handler, _: missing_is_denied(handler, sound)
+        here.misbehave = lambda handler, _: (handler.answer(302, b"", {"Location": there.url + handler.path}), True)[1]
+        config = {
+            "targets": {"csv": str(sound / "targets.csv")},
+            "desi": {"release": "demo", "archive": here.url},
+            "results": str(sound / "results"),
+        }
+        checked = check(validate(config))
+    names = {here.url: "https://archive.example/dr1", there.url: "https://mirror.example/dr1"}
+    archives = {"desi": f"demo at {names[here.url]}"}
+    findings = [
+        replace(one, **{key: renamed(value, names) for key, value in asdict(one).items()})
+        for one in checked.findings
+        if one.verdict in (ADAPTED, FAILS)
+    ]
+    assert len(findings) == 4
+    printed = show(Checked(archives, findings))
+    shown = PAGE.read_text().split("```text\n")[2].partition("```")[0]
+    assert printed == shown, f"docs/check.md should have:\n{printed}"
+
+
+def missing_is_denied(handler: Any, root: Path) -> bool:
+    if root.joinpath(handler.path.lstrip("/")).is_file():
+        return False
+    denied(handler)
+    return True
+
+
+def renamed(text: str, names: dict[str, str]) -> str:
+    for url, name in names.items():
+        text = text.replace(url, name)
+    return text
 
 
 def test_real_files_are_as_assumed():

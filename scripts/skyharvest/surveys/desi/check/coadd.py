@@ -145,7 +145,7 @@ def _spectra(asking: Asking, coadd: Coadd) -> Iterator[Finding]:
     usual = all(types[kind] == ["float32"] for kind in ("flux", "ivar")) and set(types["mask"]) <= {"int32", "uint32"}
     assumed = "flux, ivar float32, mask int32 or uint32"
     if usual:
-        yield asking.found(AS_ASSUMED, "types of spectra", coadd.name, assumed=assumed, seen=seen)
+        yield asking.found(AS_ASSUMED, "types of spectra", coadd.name, assumed=assumed, seen=assumed)
     else:
         means = "native arrays are kept as they are; combined ones are float32 and int32 all the same"
         yield asking.found(ADAPTED, "types of spectra", coadd.name, assumed=assumed, seen=seen, means=means)
@@ -229,10 +229,11 @@ def _place(asking: Asking, file: CoaddFile, coadd: Coadd, fibermap: Mapping[str,
         "HPXNEST": True,
     }
     wrong = {key: header[key] for key, value in keys.items() if header.get(key, value) != value}
-    seen = "the same" if not wrong else ", ".join(f"{key} = {value}" for key, value in wrong.items())
+    assumed = "survey, program and pixel of the path"
+    seen = assumed if not wrong else ", ".join(f"{key} = {value}" for key, value in wrong.items())
     means = "the path counts: it is written as the spectra's survey, program and pixel"
     yield asking.compare(
-        "header of coadds", f"{coadd.fits.hdus[0]}", assumed="the same", seen=seen, otherwise=NOTE, means=means
+        "header of coadds", f"{coadd.fits.hdus[0]}", assumed=assumed, seen=seen, otherwise=NOTE, means=means
     )
     ra, dec = fibermap["TARGET_RA"], fibermap["TARGET_DEC"]
     there = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
