@@ -1,17 +1,15 @@
 """Copy DESI coadds, their redrock files and checksums by Globus, and record the status of each file."""
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
-from uuid import UUID
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.core.settings import add_options
-from skyharvest.surveys.desi.globus.client import TOKEN_FILE, connect
-from skyharvest.surveys.desi.globus.collection import Collection, path_problem
+from skyharvest.surveys.desi.globus.client import TOKEN_FILE, command_to_log_in, connect
+from skyharvest.surveys.desi.globus.collection import collection, source_collection
 from skyharvest.surveys.desi.globus.files import ABSENT, check_local, read_pixels, read_plan, wanted_files, write_record
 from skyharvest.surveys.desi.globus.state import State, batches
 from skyharvest.surveys.desi.globus.transfer import Polling, Transfer, check_access, check_label, summary
@@ -77,11 +75,17 @@ def main(options: argparse.Namespace) -> None:
     """Transfer, and record."""
     release = load_release(options.release)
     destination = collection(options.dest_endpoint, options.dest_path, "DEST_ENDPOINT", "DEST_PATH")
-    source = source_collection(options, release)
+    source = source_collection(release, options.source_endpoint, options.source_path)
     label = check_label(options.label or f"skyharvest {release.name}")
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}: expected 1 or more")
-    login = shlex.join(["python", sys.argv[0], *login_arguments(options)])
+    login = command_to_log_in(
+        options.release,
+        destination=(options.dest_endpoint, options.dest_path),
+        source=(options.source_endpoint, options.source_path),
+        token_file=options.token_file,
+        program=sys.argv[0],
+    )
     if options.login:
         with connect(options.token_file, login, anew=True) as client:
             check_access(client, source, destination)
@@ -117,41 +121,6 @@ def main(options: argparse.Namespace) -> None:
     absent = sum(statuses[path] == ABSENT for path in paths)
     cli.log.info("%s: %d files transferred, %d absent", options.record, len(paths) - absent, absent)
     state.finish(keep=options.local is not None)
-
-
-def collection(endpoint: str, path: str, endpoint_name: str, path_name: str) -> Collection:
-    """Return a directory on a Globus collection, after a check of its form."""
-    try:
-        uuid = str(UUID(endpoint))
-    except ValueError:
-        raise InputError(f"{endpoint_name}: found {endpoint!r}; expected the UUID of a Globus collection") from None
-    problem = path_problem(path)
-    if problem:
-        raise InputError(f"{path_name}: {problem}")
-    return Collection(uuid, path.rstrip("/") or "/")
-
-
-def source_collection(options: argparse.Namespace, release: Release) -> Collection:
-    """Return where to copy from: the options' collection, else the release's public one."""
-    endpoint = options.source_endpoint or release.globus.get("endpoint")
-    path = options.source_path or (release.globus.get("path") if not options.source_endpoint else None)
-    if not endpoint or not path:
-        raise InputError(
-            f"release {release.name!r} has no Globus collection in config/releases.yaml, or another one was named "
-            "without a path on it: give --source-endpoint and --source-path"
-        )
-    return collection(endpoint, path, "--source-endpoint", "--source-path")
-
-
-def login_arguments(options: argparse.Namespace) -> list[str]:
-    """Return the arguments of the command that logs in for this transfer."""
-    arguments = ["--login", "--release", options.release]
-    for name in ("source_endpoint", "source_path"):
-        if getattr(options, name):
-            arguments += [f"--{name.replace('_', '-')}", getattr(options, name)]
-    if options.token_file != TOKEN_FILE:
-        arguments += ["--token-file", str(options.token_file)]
-    return [*arguments, options.dest_endpoint, options.dest_path]
 
 
 def listed_coadds(options: argparse.Namespace, release: Release) -> list[tuple[str, str, int]]:

@@ -159,7 +159,10 @@ class Service:
         if not directory.is_dir():
             return _error(404, "ClientError.NotFound", f"Directory '{path}' not found on endpoint '{endpoint}'")
         names = sorted(directory.iterdir())
-        entries = [{"name": entry.name, "type": "dir" if entry.is_dir() else "file"} for entry in names]
+        entries = [
+            {"name": entry.name, "type": "dir" if entry.is_dir() else "file", "size": entry.stat().st_size}
+            for entry in names
+        ]
         return 200, {"DATA_TYPE": "file_list", "DATA": entries, "path": path, "endpoint": endpoint}
 
     def submit(self, document: dict[str, Any]) -> tuple[int, Any]:

@@ -23,7 +23,7 @@ from skyharvest.surveys.desi.check.beside import ask_checksums, ask_redrock
 from skyharvest.surveys.desi.check.coadd import ask_coadd
 from skyharvest.surveys.desi.check.layout import find_elsewhere
 from skyharvest.surveys.desi.plan import CoaddPlan, fetch_tilepix, make_plan
-from skyharvest.surveys.desi.release import CoaddFile
+from skyharvest.surveys.desi.release import GLOBUS, CoaddFile
 from skyharvest.surveys.desi.spectra import N_COMBINED
 
 LIST, PLAN, THERE = "list of coadds", "rows to look for", "coadds"
@@ -82,7 +82,7 @@ def rows_to_look_for(asking: Asking) -> Iterator[Finding]:
 
 def coadds(asking: Asking) -> Iterator[Finding]:
     """Ask a coadd of each survey and program, where the CSV's rows are, and what stands beside it."""
-    if asking.section["archive"] == "globus":
+    if asking.section["archive"] == GLOBUS:
         return  # they are copied before they are read
     findings: list[Finding] = []
     for survey, program, pixels in _samples(asking.shared["plan"]):
@@ -161,4 +161,13 @@ def work(asking: Asking) -> Work:
     )
 
 
-QUESTIONS: Mapping[str, Question] = {LIST: list_of_coadds, PLAN: rows_to_look_for, THERE: coadds}
+def by_globus(asking: Asking) -> Iterator[Finding]:
+    """Ask Globus, where it copies the coadds."""
+    if asking.section["archive"] != GLOBUS:
+        return
+    from skyharvest.surveys.desi.globus.check import ask_globus  # noqa: PLC0415 (0.4 s, for few)
+
+    yield from ask_globus(asking)
+
+
+QUESTIONS: Mapping[str, Question] = {LIST: list_of_coadds, PLAN: rows_to_look_for, THERE: coadds, "Globus": by_globus}

@@ -5,6 +5,7 @@ With `skyharvest.surveys.desi.globus.transfer` the only module that imports glob
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable, HarvestEr
 
 log = logging.getLogger(__name__)
 
+PROGRAM = "scripts/globus_transfer.py"
 TOKEN_FILE = Path("~/.config/skyharvest/globus-tokens.json")
 
 # The native client of the SDK's documentation: public, without a secret. GLOBUS_CLIENT_ID replaces it.
@@ -31,13 +33,14 @@ APP_NAME = "Skyharvest"
 class _TerminalLogin(CommandLineLoginFlowManager):
     """Asks for a login in a terminal; elsewhere raises an error that says what to do."""
 
-    def __init__(self, client: globus_sdk.NativeAppAuthClient, command: str) -> None:
+    def __init__(self, client: globus_sdk.NativeAppAuthClient, command: str, *, asks: bool) -> None:
         super().__init__(client, request_refresh_tokens=True, native_prefill_named_grant=APP_NAME)
         self._command = command
+        self._asks = asks
 
     def run_login_flow(self, auth_parameters: GlobusAuthorizationParameters) -> globus_sdk.OAuthTokenResponse:
         scopes = " ".join(auth_parameters.required_scopes or [])
-        if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        if not (self._asks and sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
             raise ArchiveRefused(
                 f"Globus wants a login with consent to {scopes}"
                 + (f" ({auth_parameters.session_message})" if auth_parameters.session_message else "")
@@ -48,9 +51,32 @@ class _TerminalLogin(CommandLineLoginFlowManager):
         return super().run_login_flow(auth_parameters)
 
 
+def command_to_log_in(
+    release: str,
+    *,
+    destination: tuple[str, str],
+    source: tuple[str | None, str | None] = (None, None),
+    token_file: Path = TOKEN_FILE,
+    program: str = PROGRAM,
+) -> str:
+    """Return the command that logs in for a transfer; source and destination are UUID and path of a collection."""
+    words = ["python", program, "--login", "--release", release]
+    for option, value in zip(("--source-endpoint", "--source-path"), source, strict=True):
+        words += [option, value] if value else []
+    if token_file != TOKEN_FILE:
+        words += ["--token-file", str(token_file)]
+    return shlex.join([*words, *destination])
+
+
 @contextmanager
 def connect(
-    token_file: Path, login_command: str, *, anew: bool = False, retries: int = 10, retry_max_s: float = 120.0
+    token_file: Path,
+    login_command: str,
+    *,
+    anew: bool = False,
+    asks: bool = True,
+    retries: int = 10,
+    retry_max_s: float = 120.0,
 ) -> Iterator[globus_sdk.TransferClient]:
     """Yield a logged-in client of the Transfer service.
 
@@ -66,6 +92,8 @@ def connect(
         Command to show when a login is needed and there is no terminal.
     anew
         Log in again even with a valid login, which may have been revoked.
+    asks
+        Whether a person in a terminal is asked to log in; else that raises, as without a terminal.
     retries, retry_max_s
         The SDK's retries of a request, with backoff from 0.5 s up to ``retry_max_s``, and Retry-After.
 
@@ -91,7 +119,7 @@ def connect(
         native = globus_sdk.NativeAppAuthClient(client_id or NATIVE_CLIENT, app_name=APP_NAME)
         config = globus_sdk.GlobusAppConfig(
             token_storage=_private_storage(token_file),
-            login_flow_manager=_TerminalLogin(native, login_command),
+            login_flow_manager=_TerminalLogin(native, login_command, asks=asks),
             request_refresh_tokens=True,
             auto_redrive_gares=True,
         )

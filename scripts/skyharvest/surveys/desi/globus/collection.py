@@ -1,6 +1,13 @@
 """Directories on Globus collections. Snakemake imports this while parsing, so it imports nothing heavy."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from skyharvest.core.errors import InputError
+
+if TYPE_CHECKING:
+    from skyharvest.surveys.desi.release import Release
 
 
 @dataclass(frozen=True)
@@ -37,3 +44,45 @@ def path_problem(path: str) -> str | None:
     if ".." in parts or not path.isprintable():
         return f"found {path!r}; expected an absolute path of the collection without .. and control characters"
     return None
+
+
+def collection(endpoint: str, path: str, endpoint_name: str, path_name: str) -> Collection:
+    """Return a directory on a Globus collection.
+
+    Parameters
+    ----------
+    endpoint_name, path_name
+        What messages call the two.
+
+    Raises
+    ------
+    InputError
+        If the endpoint is no UUID, or the path has a problem.
+    """
+    try:
+        uuid = str(UUID(endpoint))
+    except ValueError:
+        raise InputError(f"{endpoint_name}: found {endpoint!r}; expected the UUID of a Globus collection") from None
+    problem = path_problem(path)
+    if problem:
+        raise InputError(f"{path_name}: {problem}")
+    return Collection(uuid, path.rstrip("/") or "/")
+
+
+def source_collection(release: "Release", endpoint: str | None = None, path: str | None = None) -> Collection:
+    """Return where to copy a release from: a given collection, else its public one.
+
+    Raises
+    ------
+    InputError
+        If there is none, or another one is given without a path on it.
+    """
+    given = endpoint
+    endpoint = given or release.globus.get("endpoint")
+    path = path or (release.globus.get("path") if not given else None)
+    if not endpoint or not path:
+        raise InputError(
+            f"release {release.name!r} has no Globus collection in config/releases.yaml, or another one was named "
+            "without a path on it: give --source-endpoint and --source-path (desi.globus.source_endpoint, source_path)"
+        )
+    return collection(endpoint, path, "--source-endpoint", "--source-path")

@@ -73,20 +73,25 @@ class Listing:
     def __init__(self, client: globus_sdk.TransferClient, collection: Collection) -> None:
         self._client = client
         self._collection = collection
-        self._names: dict[str, set[str] | None] = {}
+        self._sizes: dict[str, dict[str, int] | None] = {}
 
-    def names(self, directory: str, limit: int = 100_000) -> set[str] | None:
-        """Return the names in a directory (full path); None if it does not exist."""
-        if directory not in self._names:
+    def sizes(self, directory: str, limit: int = 100_000) -> dict[str, int] | None:
+        """Return name → bytes of what is in a directory (full path); None if it does not exist."""
+        if directory not in self._sizes:
             with explaining(f"listing {self._collection.endpoint}:{directory}"):
                 try:
                     answer = self._client.operation_ls(self._collection.endpoint, directory, limit=limit)
-                    self._names[directory] = {entry["name"] for entry in part(answer, "DATA")}
+                    self._sizes[directory] = {entry["name"]: entry.get("size") or 0 for entry in part(answer, "DATA")}
                 except globus_sdk.TransferAPIError as error:
                     if error.http_status != 404 or (error.code or "").rpartition(".")[2] != "NotFound":
                         raise
-                    self._names[directory] = None
-        return self._names[directory]
+                    self._sizes[directory] = None
+        return self._sizes[directory]
+
+    def names(self, directory: str, limit: int = 100_000) -> set[str] | None:
+        """Return the names in a directory (full path); None if it does not exist."""
+        sizes = self.sizes(directory, limit)
+        return None if sizes is None else set(sizes)
 
     def has(self, path: str) -> bool:
         """Return whether a file or directory exists (full path, below the collection's root path).
