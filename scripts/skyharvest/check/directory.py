@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from skyharvest.harvest.check import AS_ASSUMED, FAILS, Asking, EnoughAsked, Finding, Question
+from skyharvest.core.errors import Absent, HarvestError
+from skyharvest.harvest.check import AS_ASSUMED, FAILS, NO_SUCH, Asking, EnoughAsked, Finding, Question
 
 READABLE = "a readable directory"
 
@@ -23,4 +24,21 @@ def is_there(asking: Asking) -> Iterator[Finding]:
     raise EnoughAsked
 
 
-QUESTIONS: Mapping[str, Question] = {"root of the archive": is_there}
+def what_is_missing(asking: Asking) -> Iterator[Finding]:
+    """Ask for a file that is not there: some file systems say something else than that."""
+    path = f"{NO_SUCH}/{NO_SUCH}"
+    told = {"assumed": "does not exist", "seen": "does not exist"}
+    try:
+        asking.archive.open(path).close()
+        told["seen"] = "is there"
+    except Absent:
+        yield asking.found(AS_ASSUMED, "a missing file", asking.archive.location(path), **told)
+        return
+    except HarvestError as error:
+        told["seen"] = f"{error}"
+    told["means"] = "absent files cannot be told from others: the first one would end the run"
+    told["change"] = f"mount the file system another way, or set {asking.survey}.archive to another root"
+    yield asking.found(FAILS, "a missing file", asking.archive.location(path), **told)
+
+
+QUESTIONS: Mapping[str, Question] = {"root of the archive": is_there, "a missing file": what_is_missing}

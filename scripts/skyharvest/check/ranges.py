@@ -34,16 +34,23 @@ def one_range(asking: Asking) -> Iterator[Finding]:
             means="ranges are of the compressed bytes: no FITS file can be read",
             change="tell the archive that it must not compress FITS files",
         )
-    versions = [answer.headers.get("ETag") or answer.headers.get("Last-Modified") or "" for answer in (first, again)]
-    yield asking.compare(
-        "version of a file",
-        url,
-        assumed="the same in every answer",
-        seen="the same in every answer" if versions[0] == versions[1] else f"{versions[0]}, then {versions[1]}",
-        otherwise=FAILS,
-        means="the run would take the file as changed while it is read, and try again until it gives up",
-        change=f"tell the archive that its servers differ in their ETag; or set {asking.survey}.archive to another",
-    )
+    yield _version(asking, url, first, again)
+
+
+def _version(asking: Asking, url: str, first: Answer, again: Answer) -> Finding:
+    """Compare what two answers say of the version of a file, which did not change between them."""
+    question, assumed = "version of a file", "the same in every answer"
+    tags, dates = ([answer.headers.get(key) or "" for answer in (first, again)] for key in ("ETag", "Last-Modified"))
+    if dates[0] != dates[1] or (tags[0] != tags[1] and not dates[0]):
+        key, (one, other) = ("Last-Modified", dates) if dates[0] != dates[1] else ("ETag", tags)
+        told = {"seen": f"{key}: {one or 'none'}, then {other or 'none'}"}
+        told["means"] = "the run would take the file as changed while it is read, and try again until it gives up"
+        told["change"] = f"tell the archive that its servers differ; or set {asking.survey}.archive to another"
+        return asking.found(FAILS, question, url, assumed=assumed, **told)
+    if tags[0] != tags[1]:
+        seen, means = f"ETag: {tags[0]}, then {tags[1]}", "Last-Modified is the same, and counts"
+        return asking.found(ADAPTED, question, url, assumed=assumed, seen=seen, means=means)
+    return asking.found(AS_ASSUMED, question, url, assumed=assumed, seen=assumed)
 
 
 def _range(asking: Asking, url: str, answer: Answer) -> Finding:

@@ -8,9 +8,19 @@ from skyharvest.archive.http.probe import Answer, probe_patiently
 from skyharvest.archive.http.proxies import proxy_of
 from skyharvest.check.ranges import first_bytes, many_ranges, one_range, rate
 from skyharvest.core.errors import ArchiveRefused, ArchiveUnavailable
-from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NO_ANSWER, NOTE, Asking, EnoughAsked, Finding, Question
+from skyharvest.harvest.check import (
+    ADAPTED,
+    AS_ASSUMED,
+    FAILS,
+    NO_ANSWER,
+    NO_SUCH,
+    NOTE,
+    Asking,
+    EnoughAsked,
+    Finding,
+    Question,
+)
 
-NO_SUCH = "not-there"  # part of the names of what is asked for although it is not there
 ANSWER = "a file (HTTP 200 or 206)"
 NAME, CERTIFICATE, REDIRECTS, VERSION, FIRST = (
     *("name of the host", "certificate", "redirects", "HTTP version", "first answer"),

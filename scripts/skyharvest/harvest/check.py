@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from skyharvest.archive.archive import Archive
 
 NAME = "check.json"
+NO_SUCH = "not-there"
+"""Part of the names of what is asked for although it is not there."""
 BUDGET = 20_000_000
 """Bytes that a check may read of a survey's archive over the network; `Asking.archive` reads no more."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from skyharvest.archive.archive import Archive
-from skyharvest.check import estimate, table
+from skyharvest.check import directory, estimate, table
 from skyharvest.check.ask import answers, check
 from skyharvest.config.load import validate
 from skyharvest.core.errors import (
@@ -22,6 +22,7 @@ from skyharvest.harvest.check import (
     AS_ASSUMED,
     FAILS,
     NO_ANSWER,
+    NO_SUCH,
     NOT_ASKED,
     NOTE,
     Asking,
@@ -171,3 +172,11 @@ def test_a_check_is_read_as_it_was_written(asking, tmp_path):
     checked = Checked({"desi": "dr1"}, [asking.found(FAILS, "Å", "x", seen="y", change="z")])
     write_checked(checked, Path(tmp_path, "check.json"))
     assert read_checked(Path(tmp_path, "check.json")) == checked
+
+
+def test_a_file_system_that_says_something_else_of_what_is_missing(asking, tmp_path):
+    [found] = directory.what_is_missing(asking)
+    assert found.verdict == AS_ASSUMED
+    (tmp_path / NO_SUCH).touch()  # so that what is asked for is below a file
+    [found] = directory.what_is_missing(asking)
+    assert (found.verdict, "Not a directory" in found.seen) == (FAILS, True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from skyharvest.archive.http.patience import Patience
 from skyharvest.check import server
 from skyharvest.check.ask import answers
 from skyharvest.core.errors import HarvestError
-from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NO_ANSWER, NOTE, Asking, Finding
+from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NO_ANSWER, NO_SUCH, NOTE, Asking, Finding
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, connect_s=2, read_s=2)
 DATA = bytes(k * k % 251 for k in range(300_000))
@@ -77,7 +78,7 @@ def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[Any],
 
 
 def is_missing(handler: Any) -> bool:
-    return not handler.path.endswith(("/list.fits", "/x.fits")) or server.NO_SUCH in handler.path
+    return not handler.path.endswith(("/list.fits", "/x.fits")) or NO_SUCH in handler.path
 
 
 def has_many(handler: Any, more_than: int = 1) -> bool:
@@ -93,17 +94,17 @@ def is_long(handler: Any) -> bool:
     return max(len(value) for value in handler.headers.values()) > 3000
 
 
-def versions(handler: Any, number: int) -> bool:
-    """Give another ETag with every answer, as two servers do behind one name."""
-    handler.served_as = number
+def versions(handler: Any, number: int, **headers: str) -> bool:
+    """Give another ETag with every answer, and one range, as two servers do behind one name."""
     data = handler.content() if not is_missing(handler) else b""
     span = handler.headers.get("Range", "").removeprefix("bytes=").partition(",")[0]
     if not data or not span:
         return False
     first, last = map(int, span.split("-"))
     body = data[first : last + 1]
-    headers = {"Content-Range": f"bytes {first}-{first + len(body) - 1}/{len(data)}", "ETag": f'"{number % 2}"'}
-    handler.answer(206, body, headers)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    said = {**given, "Content-Range": f"bytes {first}-{first + len(body) - 1}/{len(data)}", "ETag": f'"{number % 2}"'}
+    handler.answer(206, body, said)
     return True
 
 
@@ -161,6 +162,10 @@ DIFFERENCES = {
         *("encoding", FAILS, ["Content-Encoding: gzip", "must not compress"], "MalformedFile"),
     ),
     "two versions": Difference(versions, "version of a file", FAILS, ["then", "ETag"], "ArchiveUnavailable"),
+    "two versions, but one date": Difference(
+        partial(versions, Last_Modified="Sat, 01 Jan 2022 00:00:00 GMT"),
+        *("version of a file", ADAPTED, ['then "', "Last-Modified is the same"]),
+    ),
     "missing: forbidden": Difference(
         always(answering(403), only=is_missing),
         *("a missing file", FAILS, ["HTTP 403", "desi.forbidden_is_absent: true"], "ArchiveRefused", MISSING),
@@ -256,7 +261,7 @@ def test_a_server_that_is_busy_once_is_asked_again(root):
 def test_a_server_that_gets_busy_is_not_said_to_lack_files(root):
     with serve(root) as served:
         served.misbehave = lambda handler, _: (
-            any(server.NO_SUCH in path for path, _ in served.requests) and (handler.answer(503, b"busy"), True)[1]
+            any(NO_SUCH in path for path, _ in served.requests) and (handler.answer(503, b"busy"), True)[1]
         )
         found = asked(served.url)
     assert found["missing files"].verdict == NO_ANSWER

@@ -45,7 +45,7 @@ class HttpFile(Source):
         self.name = url
         self._client = client
         self._size: int | None = None
-        self._version: str | None = None  # ETag or Last-Modified: all parts must be of one version
+        self._version: str | None = None  # Last-Modified or ETag: all parts must be of one version
         self._copy: LocalFile | None = None  # of a server that ignores ranges
 
     @property
@@ -174,7 +174,8 @@ class HttpFile(Source):
         return self._client.get(self.name, {"Range": f"bytes={spans}"}, consume)
 
     def _check_version(self, headers: Headers, total: int | None) -> None:
-        version = headers.get("ETag") or headers.get("Last-Modified")
+        # Servers behind one name may have an ETag each, of the same file.
+        version = headers.get("Last-Modified") or headers.get("ETag")
         changed = (self._size is not None and total is not None and total != self._size) or (
             self._version is not None and version is not None and version != self._version
         )

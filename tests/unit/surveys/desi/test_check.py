@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 
 from range_server import denied, serve
@@ -18,9 +19,11 @@ from skyharvest.check.ask import check
 from skyharvest.check.table import show
 from skyharvest.config.load import validate
 from skyharvest.core.errors import HarvestError
+from skyharvest.harvest import releases
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Checked, Finding
 from skyharvest.surveys.desi import extract, selection
 from skyharvest.surveys.desi.plan import fetch_tilepix
+from skyharvest.surveys.desi.release import load_release
 from skyharvest.surveys.desi.wanted import Wanted
 from small_release import RELEASE, coadd_files, edit, inside, path_of, simulated, without_column, write, write_list
 
@@ -363,6 +366,41 @@ def test_a_difference_is_seen_and_what_is_said_of_it_is_true(sound, tmp_path, ca
         assert finding.change
     if case.claim:
         assert case.by(root) == case.claim
+
+
+def other_paths(old: str, new: str) -> Callable[[dict[str, Any]], None]:
+    def cure(entry: dict[str, Any]) -> None:
+        entry["paths"] = {kind: path.replace(old, new) for kind, path in entry["paths"].items()}
+
+    return cure
+
+
+CURES = {
+    "coadd: other groups": ("coadds", lambda entry: entry["pixels"].update(group=1000)),
+    "coadd: no groups": ("coadds", other_paths("{group}/{pix}/", "{pix}/")),
+    "checksums: another name": (
+        "checksum file",
+        other_paths("redux_{specprod}_healpix_{survey}_{program}_{group}_{pix}.sha256sum", "SHA256SUMS"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CURES)
+def test_what_it_says_to_change_in_the_entry_of_the_release_helps(sound, tmp_path, monkeypatch, name):
+    root, (question, cure) = tmp_path / "root", CURES[name]
+    shutil.copytree(sound, root)
+    DIFFERENCES[name].change(root)
+    entries = yaml.safe_load(releases.REGISTRY.read_text())
+    cure(entries["demo"])
+    (tmp_path / "releases.yaml").write_text(yaml.safe_dump(entries))
+    monkeypatch.setattr(releases, "REGISTRY", tmp_path / "releases.yaml")
+    found = {finding.question: finding for finding in asked(root)}
+    assert found[question].verdict == AS_ASSUMED
+    coadd = load_release("demo").coadd("main", "dark", PIX64)
+    with Archive(str(root)) as archive:
+        wanted = Wanted(None, record_missing=True, redshifts=False)
+        [chosen] = extract.extract(archive, coadd_files([coadd]), root / "out.hdf5", wanted)
+    assert chosen.status == "read"
 
 
 def test_the_page_shows_an_archive_that_differs(sound):

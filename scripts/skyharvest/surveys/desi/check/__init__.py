@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skyharvest.archive.archive import Cost
 from skyharvest.core.errors import Absent, HarvestError, InputError, MalformedFile
 from skyharvest.core.words import counted
 from skyharvest.harvest.check import (
@@ -85,16 +86,29 @@ def coadds(asking: Asking) -> Iterator[Finding]:
     if asking.section["archive"] == GLOBUS:
         return  # they are copied before they are read
     findings: list[Finding] = []
-    for survey, program, pixels in _samples(asking.shared["plan"]):
-        file = _first_there(asking, survey, program, pixels)
-        if isinstance(file, Finding):
-            findings.append(file)
-            continue
-        about = asking.archive.location(file.path)
-        findings.append(asking.found(AS_ASSUMED, THERE, about, assumed="where the release's paths say", seen="there"))
-        for ask in (ask_coadd, ask_redrock, ask_checksums):
-            findings += ask(asking, file)
+    try:
+        for survey, program, pixels in _samples(asking.shared["plan"]):
+            findings.extend(_of_kind(asking, survey, program, pixels))
+    except HarvestError:  # too many kinds for the bytes that may be read, or no answer any more
+        yield from merged(findings)
+        raise
     yield from merged(findings)
+
+
+def _of_kind(asking: Asking, survey: str, program: str, pixels: list[int]) -> Iterator[Finding]:
+    """Ask one of these coadds."""
+    file = _first_there(asking, survey, program, pixels)
+    if isinstance(file, Finding):
+        yield file
+        return
+    about = asking.archive.location(file.path)
+    yield asking.found(AS_ASSUMED, THERE, about, assumed="where the release's paths say", seen="there")
+    cost = Cost()
+    with asking.archive.metered(cost):
+        yield from ask_coadd(asking, file)
+        yield from ask_redrock(asking, file)
+    asking.shared.setdefault("table_bytes", []).append(cost.bytes)
+    yield from ask_checksums(asking, file)
 
 
 def _samples(plan: CoaddPlan) -> Iterator[tuple[str, str, list[int]]]:

@@ -10,7 +10,7 @@ from skyharvest.archive.archive import is_url
 from skyharvest.archive.download import parse_checksums
 from skyharvest.core.errors import Absent, MalformedFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, REPORT, Asking, Finding
-from skyharvest.surveys.desi.coadd import REDSHIFTS, Coadd, read_redshifts
+from skyharvest.surveys.desi.coadd import REDSHIFTS, read_redshifts
 from skyharvest.surveys.desi.release import CoaddFile
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -19,17 +19,12 @@ OTHER_SUMS = ("SHA256SUMS", "sha256sum.txt", "checksums.sha256", "{name}.sha256s
 
 
 def ask_redrock(asking: Asking, file: CoaddFile) -> Iterator[Finding]:
-    """Ask for the redshifts beside a coadd: are they there, with which columns, of the same TARGETIDs?"""
-    if not asking.section["spectra"]["redshifts"]:
+    """Ask for the redshifts beside a coadd that has been asked: are they there, which columns, the same TARGETIDs?"""
+    ids = asking.shared["targetid"]
+    if ids is None or not asking.section["spectra"]["redshifts"]:
         return
     question, about = "redrock beside coadds", asking.archive.location(file.redrock)
     without = "spectra are written without redshifts, and recorded so"
-    try:
-        with asking.archive.open(file.path) as source:
-            coadd = Coadd(source, resolution=False)
-            ids = coadd.small_tables()[0]["TARGETID"]
-    except MalformedFile:
-        return  # which the questions to the coadd have found
     columns = f"REDSHIFTS with {', '.join(REDSHIFTS)}"
     try:
         with asking.archive.open(file.redrock) as source:

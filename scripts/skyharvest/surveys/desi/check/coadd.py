@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from skyharvest.archive.archive import Cost
 from skyharvest.core.arrays import Array
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Source
@@ -26,18 +25,19 @@ IN_PIXEL = 0.99  # of fibers; some stand a little outside, by proper motion
 
 def ask_coadd(asking: Asking, file: CoaddFile) -> Iterator[Finding]:
     """Open a coadd as an extract job does; what that refuses, and what it only adapts to."""
-    cost, spectra = Cost(), asking.section["spectra"]
+    spectra = asking.section["spectra"]
+    asking.shared["targetid"] = None
     with asking.archive.open(file.path) as source:
         try:
-            with asking.archive.metered(cost):
-                coadd = Coadd(source, resolution=spectra["lsf"] or spectra["arms"])
-                first_image = coadd.fits[f"{coadd.arms[0]}_WAVELENGTH".upper()]
-                sums = [_checksum(asking, coadd, hdu) for hdu in (coadd.fibermap_hdu, first_image)]
-                fibermap, scores, _ = coadd.small_tables()
+            coadd = Coadd(source, resolution=spectra["lsf"] or spectra["arms"])
+            first_image = coadd.fits[f"{coadd.arms[0]}_WAVELENGTH".upper()]
+            sums = [_checksum(asking, coadd, hdu) for hdu in (coadd.fibermap_hdu, first_image)]
+            fibermap, scores, _ = coadd.small_tables()
         except MalformedFile as error:
             yield _refused(asking, source, error)
             return
-        _measure(asking, coadd, source.size(), cost)
+        asking.shared["targetid"] = fibermap["TARGETID"]
+        _measure(asking, coadd, source.size())
         yield from _layout(asking, coadd)
         yield from _arms(asking, coadd)
         yield from _spectra(asking, coadd)
@@ -46,12 +46,11 @@ def ask_coadd(asking: Asking, file: CoaddFile) -> Iterator[Finding]:
         yield next((one for one in sums if one.verdict != AS_ASSUMED), sums[0])
 
 
-def _measure(asking: Asking, coadd: Coadd, length: int, cost: Cost) -> None:
-    """Remember how many bytes the file, its tables and one of its rows have."""
+def _measure(asking: Asking, coadd: Coadd, length: int) -> None:
+    """Remember how many bytes the file and one of its rows have."""
     names = {f"{arm}_{kind}".upper() for arm in coadd.arms for kind in coadd.kinds}
     row = sum(hdu.row_bytes for hdu in coadd.fits.hdus if hdu.name in names)
     asking.shared.setdefault("file_bytes", []).append(length)
-    asking.shared.setdefault("table_bytes", []).append(cost.bytes or coadd.fibermap_hdu.stop)
     asking.shared["row_bytes"] = max(asking.shared.get("row_bytes", 0), row)
 
 
