@@ -25,7 +25,7 @@ from lib.proxy import proxy
 from lib.report import Row
 from lib.truth import check
 from lib.webserver import nginx, webserver
-from lib.workflow import prepare, run_stage, working
+from lib.workflow import desi, prepare, run_stage, working
 
 PYTHON = sys.executable
 HATS_PYTHON = ROOT / ".venv" / "hats" / "bin" / "python"
@@ -57,7 +57,7 @@ class Read:
 
 def ours(work: Path, sample: Sample, truth: dict[str, np.ndarray], url: str, *, lsf: bool, cores: int) -> Read:
     """Run the workflow with native arms, and compare its ledger; the results are left in ``work``."""
-    prepare(work, work.parent / "targets.csv", url, lsf=lsf, arms=True)
+    prepare(work, work.parent / "targets.csv", desi(url, lsf=lsf, arms=True))
     stage = run_stage(work, "run", cores)
     check(work / "results", sample, truth)
     reading = [job for job in stage.jobs if job.program.endswith("_desi.py") and not job.program.startswith("plan")]

@@ -28,7 +28,7 @@ from lib.big_archive import Sample, add_options, chosen, simulate
 from lib.disk import Disk, disk, enter_namespace
 from lib.progress import say
 from lib.truth import check
-from lib.workflow import disk_gb, prepare, start, tail, working
+from lib.workflow import desi, disk_gb, prepare, start, tail, working
 
 sys.path.insert(0, str(ROOT / "tests" / "faults"))
 import comparison
@@ -193,7 +193,7 @@ def measure(work: Path, sample: Sample, options: argparse.Namespace) -> tuple[li
         results = small.path / "results"
         say("in peace")
         peace = Directory(work / "peace", options.cores)
-        prepare(peace.folder, work / "targets.csv", server.url, results=results)
+        prepare(peace.folder, work / "targets.csv", desi(server.url), results=results)
         began = time.monotonic()
         peace.run()
         in_peace_s = time.monotonic() - began
@@ -206,7 +206,7 @@ def measure(work: Path, sample: Sample, options: argparse.Namespace) -> tuple[li
         blows = draw_blows(random.Random(options.seed), in_peace_s, options.kills, options.full_disks)
         say(f"in chaos; in peace it took {in_peace_s:.0f} s and {n_answers:,} answers")
         chaos = Directory(work / "chaos", options.cores)
-        prepare(chaos.folder, work / "targets.csv", server.url, results=results)
+        prepare(chaos.folder, work / "targets.csv", desi(server.url), results=results)
         server.misbehave = at_random
         story = disturbed(chaos, results, small, blows)
         if "Nothing to be done" not in chaos.run():

@@ -64,23 +64,28 @@ def images(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {"DATA": flux, "ERROR": error, "MASK": mask}
 
 
-def positions(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return n positions, some of them on the cube's edges, degrees."""
+def positions(n: int, rng: np.random.Generator, center: tuple[float, float] = (RA, DEC)) -> np.ndarray:
+    """Return n positions (n, 2), some of them on the edges of a cube around a center; degrees."""
     dx, dy = rng.uniform(-2, N_SPAXELS + 1, (2, n)) - 51.5
     cos, sin = np.cos(np.radians(PA_DEG)), np.sin(np.radians(PA_DEG))
     east, north = -SPAXEL_DEG * (cos * dx - sin * dy), SPAXEL_DEG * (sin * dx + cos * dy)
-    return np.column_stack([RA + east / np.cos(np.radians(DEC)), DEC + north])
+    return np.column_stack([center[0] + east / np.cos(np.radians(center[1])), center[1] + north])
 
 
-def main(cube: Path, listed: Path, n: int) -> None:
-    """Write the cube and the positions."""
-    rng = np.random.default_rng(SEED)
+def write(cube: Path, rng: np.random.Generator) -> None:
+    """Write the cube."""
     with fitsio.FITS(str(cube), "rw", clobber=True) as file:
         file.write(None)
         for name, data in images(rng).items():
             file.write(
                 data, extname=name, header=header(), compress="rice", tile_dims=[1, 1, N_SPAXELS], qlevel=QUANTISATION
             )
+
+
+def main(cube: Path, listed: Path, n: int) -> None:
+    """Write the cube and the positions."""
+    rng = np.random.default_rng(SEED)
+    write(cube, rng)
     np.save(listed, positions(n, rng))
 
 

@@ -1,11 +1,12 @@
 """The same spectra of a cube, extracted in the ways that people do: a program per way, importing only what it needs.
 
 ``python cube_readers.py WAY CUBE POSITIONS N OUT`` writes flux, error and coverage (3, n, 1036) of the first n
-positions; ``python cube_readers.py agree A B`` fails unless two such files are equal to 1e-5.
+positions; ``python cube_readers.py loop CUBES POSITIONS OUT`` does it for the cubes that a file lists, with astropy, as
+many of the positions for each; ``python cube_readers.py agree A B`` fails unless two such files are equal to 1e-5.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def astropy_sections(cube: Path, positions: Any) -> Any:
             box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
             flux, error, mask = (hdus[name].section[:, *box] for name in ("DATA", "ERROR", "MASK"))
             weights = weights[box]
-            good = mask == 0
-            measured = good & np.isfinite(flux) & (error != 0) & (np.abs(flux) >= 1e-8)
+            good = (mask == 0) & np.isfinite(flux) & np.isfinite(error)
+            measured = good & (error != 0) & (np.abs(flux) >= 1e-8)
             coverage = (weights * measured).sum(axis=(1, 2)) / weights.sum()
             coverage[(coverage < MIN_COVERAGE) | (coverage == 0)] = np.nan
             total = np.nansum(weights * np.where(good, flux, np.nan).astype(float), axis=(1, 2))
@@ -59,6 +60,12 @@ def astropy_sections(cube: Path, positions: Any) -> Any:
 
 
 WAYS: dict[str, Callable[[Path, Any], Any]] = {way.__name__: way for way in (ours, astropy_sections)}
+
+
+def loop(cubes: Sequence[Path], positions: Any) -> Any:
+    """Extract the sources of many cubes, one cube after the other; as many of the positions belong to each."""
+    of_cube = np.split(positions, len(cubes))
+    return np.concatenate([astropy_sections(cube, there) for cube, there in zip(cubes, of_cube, strict=True)], axis=1)
 
 
 def agree(first: str, second: str) -> None:
@@ -73,6 +80,12 @@ def main() -> None:
     """Extract, or compare."""
     if sys.argv[1] == "agree":
         agree(*sys.argv[2:])
+        return
+    if sys.argv[1] == "loop":
+        listed, positions, out = map(Path, sys.argv[2:])
+        np.save(
+            out, np.array(loop([Path(line) for line in listed.read_text().split()], np.load(positions)), np.float32)
+        )
         return
     way, cube, positions, n, out = sys.argv[1:]
     np.save(out, np.array(WAYS[way](Path(cube), np.load(positions)[: int(n)]), np.float32))

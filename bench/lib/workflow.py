@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -62,22 +62,24 @@ class Stage:
 
 
 def prepare(
-    folder: Path, csv: Path, archive: str | Path, *, results: Path | None = None, lsf: bool = True, **more: Any
+    folder: Path, csv: Path, surveys: Mapping[str, Any], *, results: Path | None = None, healpix: str | None = "healpix"
 ) -> None:
-    """Make a directory to run in, with a ``config.yaml``; the results stand in ``results/`` beside it by default.
-
-    ``more`` are settings of ``desi.spectra``.
-    """
+    """Make a directory to run in, with a ``config.yaml``; the results stand in ``results/`` beside it by default."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {
-        "targets": {"csv": str(csv), "healpix": "healpix"},
-        "desi": {"release": "dr1", "archive": str(archive), "spectra": {"lsf": lsf, **more}},
+        "targets": {"csv": str(csv), "healpix": healpix},
+        **surveys,
         "results": str(results or folder / "results"),
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "run").mkdir()
     (folder / "probe").mkdir()
     (folder / "probe" / "sitecustomize.py").write_text(PROBE)
+
+
+def desi(archive: str | Path, **spectra: bool) -> dict[str, Any]:
+    """Return the settings of a run on an archive of DESI's, with those of its spectra."""
+    return {"desi": {"release": "dr1", "archive": str(archive), "spectra": spectra}}
 
 
 def start(
