@@ -124,11 +124,13 @@ class Archive(Closable):
     def fetch(self, path: str, part: Path, *, note: Path | None = None) -> int:
         """Copy a whole file to ``part``, a temporary name, and return its length in bytes.
 
-        With ``note`` an earlier transfer is resumed: see `skyharvest.archive.http.client.HttpClient.fetch`.
+        With ``note`` an earlier transfer is resumed: see `skyharvest.archive.http.fetch`.
         """
         location = self.location(path)
         if is_url(location):
-            return self.client.fetch(location, part, note=note)
+            from skyharvest.archive.http.fetch import fetch  # noqa: PLC0415 (not for local files)
+
+            return fetch(self.client, location, part, note=note)
         with self.open(path) as source, part.open("wb") as out:
             total = source.size()
             for start in range(0, total, CHUNK):

@@ -79,7 +79,7 @@ def first_answer(asking: Asking) -> Iterator[Finding]:
 
 
 def _redirects(asking: Asking, url: str, answer: Answer) -> Finding:
-    asking.shared["one_by_one"] = bool(answer.hops) or proxy_of(url) is not None  # no requests are sent ahead
+    asking.shared["one_by_one"] = not answer.moved or proxy_of(url) is not None  # no requests are sent ahead
     if not answer.hops:
         return asking.found(AS_ASSUMED, REDIRECTS, url, assumed="none", seen="none")
     last = answer.hops[-1]
@@ -88,6 +88,8 @@ def _redirects(asking: Asking, url: str, answer: Answer) -> Finding:
         change = f"ask the archive; or read from another root of {asking.survey}.archive"
         return asking.found(NOTE, REDIRECTS, url, assumed="none", seen=f"to {last}", means=means, change=change)
     means = "the run follows it, with every request: each takes twice as long"
+    if answer.moved:
+        means = "for good: the run follows it once in each job"
     root = last.removesuffix(asking.known).rstrip("/")
     change = f"set {asking.survey}.archive: {root}" if last.endswith(asking.known) else ""
     return asking.found(ADAPTED, REDIRECTS, url, assumed="none", seen=f"to {last}", means=means, change=change)

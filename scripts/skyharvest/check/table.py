@@ -28,15 +28,21 @@ def show(checked: Checked) -> str:
 
 def _lines(finding: Finding) -> list[str]:
     seen = "the same" if finding.seen == finding.assumed else finding.seen
-    told = {"asked": finding.about, "means": finding.means, "change": finding.change}
-    if len(seen) > LONG or max(map(len, seen.split()), default=0) > WIDTHS[2]:  # a message, or an address
-        seen, told = "see below", {"seen": seen, **told}
-    lines = _cells((finding.question, finding.assumed, seen, finding.verdict))
-    if finding.verdict != AS_ASSUMED or "seen" in told:
+    cells = {"assumed": finding.assumed, "seen": seen}
+    below = {name: text for name, text in cells.items() if _is_long(text)}
+    cells |= dict.fromkeys(below, "see below")
+    told = {**below, "asked": finding.about, "means": finding.means, "change": finding.change}
+    lines = _cells((finding.question, cells["assumed"], cells["seen"], finding.verdict))
+    if finding.verdict != AS_ASSUMED or below:
         for name, text in told.items():
             if text:
                 lines += _wrapped(text, f"{INDENT}{name + ':':<8}")
     return lines
+
+
+def _is_long(text: str) -> bool:
+    """Tell what is read more easily in long lines: a message, or a word as long as an address."""
+    return len(text) > LONG or max(map(len, text.split()), default=0) > min(WIDTHS[1:3])
 
 
 def _wrapped(text: str, first: str) -> list[str]:

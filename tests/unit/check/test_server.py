@@ -268,15 +268,21 @@ def test_a_server_that_gets_busy_is_not_said_to_lack_files(root):
     assert "later" in found["missing files"].change
 
 
-def test_a_redirect_is_followed_and_the_root_behind_it_is_named(root):
+@pytest.mark.parametrize(("status", "words"), [(302, "with every request"), (308, "once in each job")])
+@pytest.mark.parametrize("ranges", ["multi", "single"])
+def test_a_redirect_is_followed_and_the_root_behind_it_is_named(root, status, words, ranges):
     with serve(root) as there, serve(root) as here:
-        here.misbehave = lambda handler, _: (
-            handler.answer(302, b"", {"Location": f"{there.url}{handler.path}"}),
-            True,
-        )[1]
+        there.ranges = ranges
+        here.misbehave = always(
+            lambda handler: handler.answer(status, b"", {"Location": f"{there.url}/moved/..{handler.path}"})
+        )
         finding = asked(here.url)["redirects"]
-        assert (finding.verdict, finding.change) == (ADAPTED, f"set desi.archive: {there.url}")
+        assert (finding.verdict, words in finding.means) == (ADAPTED, True)
+        assert finding.change == f"set desi.archive: {there.url}/moved/.."
+        here.requests.clear()
+        there.requests.clear()
         assert read(here.url) == "read"
+        assert len(here.requests) == (1 if status == 308 else len(there.requests))
 
 
 def test_s3_is_never_asked_for_many_ranges(root, monkeypatch):

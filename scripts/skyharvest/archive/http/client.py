@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from skyharvest import __version__
@@ -18,6 +17,7 @@ from skyharvest.archive.http.connections import Connections, network_error, prox
 from skyharvest.archive.http.patience import Patience
 from skyharvest.archive.http.pipelining import Pipelined, ask_pipelined
 from skyharvest.archive.http.proxies import proxy_of
+from skyharvest.archive.http.redirects import Redirects
 from skyharvest.archive.http.response import (
     Headers,
     NotThere,
@@ -25,12 +25,10 @@ from skyharvest.archive.http.response import (
     TryAgain,
     Unable,
     retry_after_s,
-    strong_version,
-    total_length,
 )
 from skyharvest.archive.http.servers import SERIAL, SINGLE, Servers
 from skyharvest.core.errors import Absent, ArchiveRefused, ArchiveUnavailable, BudgetSpent, InputError
-from skyharvest.formats.byte_source import CHUNK, Range
+from skyharvest.formats.byte_source import Range
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +40,6 @@ TRY_AGAIN_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520
 MAX_FAILURES = 2  # of pipelining or of ranges, until the server is taken to be unable
 GAP_LIMITS = (4096, 1 << 20)
 LARGE_READ = 1 << 16  # bytes; larger reads measure the transfer rate
-FETCH_READ = 1 << 16  # bytes lost, at most, when a transfer breaks off
 CHECK = "check the address and whether the data are public"
 FIRST_RATE = (2e6, 0.2)  # bytes and seconds assumed before any read: the first reads may come in a burst
 
@@ -89,6 +86,7 @@ class HttpClient:
         self._ranges_ignored = 0
         self._large_reads = FIRST_RATE
         self.headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        self._redirects = Redirects()
         self.pools = Connections(self.connections, self.patience, self.headers)
 
     def close(self) -> None:
@@ -170,72 +168,13 @@ class HttpClient:
                 log.warning("%s: %s; attempt %d follows in %.1f s", url, failure.why, attempt + 1, wait_s)
                 time.sleep(wait_s)
 
-    def fetch(self, url: str, part: Path, *, note: Path | None = None) -> int:
-        """Copy a whole file to ``part`` and return its length in bytes. A transfer that breaks off is resumed.
-
-        Parameters
-        ----------
-        url
-            Address of the file.
-        part
-            File to write. If it is there, the copy goes on at its end, as long as the server still has the version
-            named in ``note`` (RFC 9110 §13.1.5, If-Range); otherwise it is overwritten.
-        note
-            File for the version of ``part``, so that a later job can go on. Removed at the end.
-        """
-        version = note.read_text(encoding="utf-8") if note is not None and note.exists() else ""
-        headers: dict[str, str] = {}
-
-        def ask_for_the_rest() -> None:
-            n_bytes = part.stat().st_size if version and part.exists() else 0
-            headers.clear()
-            if n_bytes:
-                headers.update({"Range": f"bytes={n_bytes}-", "If-Range": version})
-
-        def consume(response: Response) -> int:
-            nonlocal version
-            begin = 0
-            if response.status == 416:
-                total = total_length(response.headers)
-                if total is not None and total == part.stat().st_size:
-                    return total
-                version = ""
-                ask_for_the_rest()
-                raise TryAgain("what is here of it is longer than the server's file")
-            if response.status == 206:
-                span = response.content_range()
-                begin = part.stat().st_size
-                if span is None or span[0] != begin or strong_version(response.headers) != version:
-                    version = ""
-                    ask_for_the_rest()
-                    raise TryAgain(f"asked for bytes {begin}-, the server sent {response.headers.get('Content-Range')}")
-            version = strong_version(response.headers)
-            if note is not None:
-                note.write_text(version, encoding="utf-8")
-            length = begin
-            announced = response.content_length()
-            try:
-                with part.open("ab" if begin else "wb") as out:
-                    while piece := response.read(FETCH_READ):
-                        out.write(piece)
-                        length += len(piece)
-                if announced is not None and length - begin != announced:
-                    raise TryAgain(f"{length - begin:,} of {announced:,} announced bytes arrived")
-            except TryAgain as failure:
-                failure.progress = length - begin >= CHUNK
-                ask_for_the_rest()
-                raise
-            return length
-
-        ask_for_the_rest()
-        length = self.get(url, headers, consume)
-        if note is not None:
-            note.unlink(missing_ok=True)
-        return length
-
     def pipelines(self, url: str) -> bool:
-        """Tell whether requests to an address may be pipelined: not through a proxy, which seldom knows how to."""
-        return proxy_of(url) is None
+        """Tell whether requests to an address may be pipelined.
+
+        Not through a proxy, which seldom knows how to; nor where all of them would be sent on.
+        """
+        now = self._redirects.follow(url)
+        return proxy_of(now) is None and not self._redirects.sends_on(now)
 
     def get_pipelined(self, url: str, ranges: Sequence[Range]) -> list[tuple[Headers, bytes]]:
         """Ask for ranges with a request each, all sent at once on one connection (`pipelining`).
@@ -247,6 +186,7 @@ class HttpClient:
         """
         self.allow(url, sum(stop - start for start, stop in ranges))
         errors = self._urllib3.exceptions
+        url = self._redirects.follow(url)
         address = self._urllib3.util.parse_url(url)
         request = f"GET {address.request_uri} HTTP/1.1\r\nHost: {address.netloc}\r\n"
         request += "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
@@ -287,13 +227,15 @@ class HttpClient:
         began = time.monotonic()
         try:
             # Not decoded: a .gz is often served with Content-Encoding, and lengths and ranges are of the bytes stored.
-            raw = self.pools.to(url).request(
-                "GET", url, headers={**self.headers, **headers}, preload_content=False, decode_content=False
+            now = self._redirects.follow(url)
+            raw = self.pools.to(now).request(
+                "GET", now, headers={**self.headers, **headers}, preload_content=False, decode_content=False
             )
         except errors.LocationValueError as error:
             raise InputError(f"{url} is not a URL that can be asked: {error}") from error
         except errors.HTTPError as error:
             raise network_error(url, error) from error
+        self._redirects.learn(now, raw.retries.history if raw.retries else ())
         with self._counting:
             self.traffic.requests += 1
             answered_s = time.monotonic() - began

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from skyharvest.archive.http.client import HttpClient
+from skyharvest.archive.http.fetch import fetch
 from skyharvest.archive.http.pipelining import DEPTH
 from skyharvest.archive.http.response import Headers, Response, TryAgain, Unable, parse_content_range, total_length
 from skyharvest.archive.http.servers import MULTI, SERIAL, SINGLE, WHOLE
@@ -190,7 +191,7 @@ class HttpFile(Source):
             handle, name = tempfile.mkstemp(prefix="skyharvest-", suffix=".fits")
             os.close(handle)
             try:
-                self._size = self._client.fetch(self.name, Path(name))
+                self._size = fetch(self._client, self.name, Path(name))
                 self._copy = LocalFile(Path(name))
                 self._copy.name = self.name
             finally:

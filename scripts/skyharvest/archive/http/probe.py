@@ -7,6 +7,7 @@ from typing import Any
 
 from skyharvest.archive.http.client import TRY_AGAIN_STATUSES, HttpClient
 from skyharvest.archive.http.connections import network_error
+from skyharvest.archive.http.redirects import PERMANENT
 from skyharvest.archive.http.response import TryAgain
 from skyharvest.core.errors import ArchiveUnavailable
 
@@ -25,6 +26,8 @@ class Answer:
         Its first bytes.
     hops
         The addresses that the server sent the client on to.
+    moved
+        Whether all of these are for good.
     seconds
         Until the headers were there, with all hops.
     certificate_ends
@@ -37,6 +40,7 @@ class Answer:
     body: bytes
     hops: tuple[str, ...]
     seconds: float
+    moved: bool
     certificate_ends: str = ""
 
     @property
@@ -72,6 +76,7 @@ def probe(client: HttpClient, url: str, headers: Mapping[str, str] | None = None
         )
         seconds = time.monotonic() - began
         certificate_ends = _certificate_ends(raw)  # urllib3 takes the connection back with the last byte
+        hops = raw.retries.history if raw.retries else ()
         try:
             client.allow(url, most)
             body = raw.read(most) or b""
@@ -82,8 +87,9 @@ def probe(client: HttpClient, url: str, headers: Mapping[str, str] | None = None
                 raw.headers,
                 f"HTTP/{raw.version / 10:.1f}",
                 body,
-                tuple(hop.redirect_location for hop in (raw.retries.history if raw.retries else ())),
+                tuple(hop.redirect_location for hop in hops),
                 seconds,
+                all(hop.status in PERMANENT for hop in hops),
                 certificate_ends,
             )
         finally:
