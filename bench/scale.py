@@ -3,12 +3,14 @@
 Writes a CSV with as many rows in each NSIDE=64 pixel as the real cross-match has, and an archive that covers the
 pixels that DESI DR1's main survey covers, with a dark and a bright coadd of 300 fibers in each; then runs Snakemake on
 them, stage by stage, as a user would, and reports where time and memory go. The ledger is compared with what was
-written, row by row. Needs Linux (/proc) and, for the real list, about 55 GB of disk.
+written, row by row. Where there is nginx, the same is run over a network. Needs Linux (/proc) and, for the real list,
+about 40 GB of disk.
 """
 
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -20,17 +22,21 @@ import numpy as np
 from lib import digests, report
 from lib.big_archive import Pixel, Sample, add_options, chosen, simulate
 from lib.progress import say
+from lib.proxy import proxy
 from lib.truth import check
+from lib.webserver import nginx, webserver
 from lib.workflow import Stage, desi, disk_gb, prepare, run_stage, working
 
 GOAL_RUN_S, GOAL_NOTHING_S, GOAL_DRY_S, GOAL_REPORT_S, GOAL_GROWN_S = 330, 3, 30, 120, 1000
 GOAL_MB, GOAL_RESULTS_GB, GOAL_RATIO = 1000, 9, 1.5
+ROUND_TRIP_S, BYTES_PER_S, GOAL_NETWORK = 0.02, 50e6, 1.3
+SETTLE_S = 0.3  # the last connections close before what went through is counted
 GROWTH = [300, 3000, 30000]
 FIRST_GUESS_S = 0.5  # per pixel, before anything has been measured
 
 
-def measure(work: Path, sample: Sample, cores: int) -> list[str]:
-    """Run all stages and return the report."""
+def measure(work: Path, sample: Sample, cores: int) -> tuple[list[str], dict[str, np.ndarray], float]:
+    """Run all stages; return the report, what the ledger must say, and the seconds of the whole run."""
     load = os.getloadavg()
     start = time.monotonic()
     truth = simulate(work, sample, cores)
@@ -77,7 +83,7 @@ def measure(work: Path, sample: Sample, cores: int) -> list[str]:
         report.Row("jobs per second", f"{len(run.jobs) / (last - first):.2f}"),
         report.Row("Snakemake's own share of CPU", f"{run.own_cpu / (run.own_cpu + run.jobs_cpu):.0%}"),
     ]
-    return [
+    lines = [
         report.comparison(goals),
         "",
         about,
@@ -86,6 +92,42 @@ def measure(work: Path, sample: Sample, cores: int) -> list[str]:
         "",
         report.table(JOB_COLUMNS, [job_row(program, stages) for program in programs(stages)]),
     ]
+    return lines, truth, whole
+
+
+def over_network(work: Path, sample: Sample, truth: dict[str, np.ndarray], cores: int, local_s: float) -> list[str]:
+    """Run the workflow through a proxy; return the report. ``local_s``: what the same takes on the archive itself."""
+    folder = work / "network"
+    network = {"round_trip_s": ROUND_TRIP_S, "bytes_per_s": BYTES_PER_S}
+    with webserver(work / "archive") as server, proxy(server.port, **network) as between:
+        prepare(folder, work / "targets.csv", desi(f"http://127.0.0.1:{between.port}"))
+        run = run_stage(folder, "run over a network", cores)
+        time.sleep(SETTLE_S)
+        counts, asked = between.counts(), len(server.asked())
+    check(folder / "results", sample, truth)
+    least = counts.down / BYTES_PER_S
+    longer = max(least, local_s)
+    ratio = run.wall / longer
+    rows = [
+        report.Row(
+            "seconds, whole run over a network; bytes / rate, or the local run",
+            f"{run.wall:,.0f} s",
+            f"{longer:,.0f} s",
+            goal_text=f"≤ {GOAL_NETWORK} × the other",
+            reached=ratio <= GOAL_NETWORK,
+        ),
+        report.Row("that is", f"{ratio:.2f} × the other"),
+        report.Row("bytes / rate", f"{counts.down / 1e9:.2f} GB / {BYTES_PER_S / 1e6:.0f} MB/s = {least:,.0f} s"),
+        report.Row("the local run", f"{local_s:,.0f} s"),
+        report.Row("requests", f"{asked:,}"),
+        report.Row("connections, at once at most", f"{counts.connections:,}, {counts.most_open}"),
+    ]
+    about = f"""
+nginx behind a proxy: {1000 * ROUND_TRIP_S:.0f} ms a round trip, connecting included, and {BYTES_PER_S / 1e6:.0f} MB/s;
+as many connections as is the default. Jobs take {run.jobs_cpu:,.0f} s of CPU, Snakemake {run.own_cpu:,.0f} s, and all
+else on this machine, of which the proxy and nginx are the most, {run.others_cpu:,.0f} s; there are {cores} cores.
+"""
+    return [report.comparison(rows), about]
 
 
 def within(what: str, measured: float, goal: float, unit: str) -> report.Row:
@@ -218,9 +260,16 @@ def main() -> int:
     sample = chosen(options) if options.only != "growth" else None
     if sample:
         with working(options.work, "scale", keep=options.keep) as work:
-            lines = measure(work, sample, options.cores)
+            lines, truth, whole = measure(work, sample, options.cores)
             compare(work / "results", options.verify, options.digests)
             tell(lines, "real", "The whole run", keep=options.pixels is None)
+            if nginx() is None:
+                print("skipped: the run over a network needs a web server: apt-get install nginx-light")
+            else:
+                if not options.keep:
+                    shutil.rmtree(work / "results")
+                lines = over_network(work, sample, truth, options.cores, whole)
+                tell(lines, "network", "The whole run over a network", keep=options.pixels is None)
     if options.only != "real" and options.pixels is None:
         with working(options.work, "scale", keep=options.keep) as work:
             tell(grow(work, options.growth, options.cores), "growth", "Growth", keep=options.growth == GROWTH)
