@@ -48,6 +48,7 @@ class HttpFile(Source):
         self._size: int | None = None
         self._version: str | None = None  # Last-Modified or ETag: all parts must be of one version
         self._copy: LocalFile | None = None  # of a server that ignores ranges
+        self._erred = False  # it has given one for many ranges, though it can do better
 
     @property
     def gap(self) -> int:
@@ -150,6 +151,7 @@ class HttpFile(Source):
             if response.status == 416:
                 raise too_short(self.name, total_length(response.headers), ranges[-1][1])
             if response.status == 200:
+                self._forgive()
                 raise Unable(SINGLE)  # the whole file is coming: close, and ask for one range at a time
             span = response.content_range()
             if span is not None:  # one range for many: the server joined them, or served only one
@@ -158,6 +160,7 @@ class HttpFile(Source):
                 self._check_version(response.headers, span[2])
                 parts = [(span[0], response.exactly(span[1] - span[0]))]
                 if cut(ranges, parts).count(None):
+                    self._forgive()
                     self._client.servers.learn(self.name, SINGLE)
                 return parts
             length = response.content_length()
@@ -173,6 +176,12 @@ class HttpFile(Source):
 
         spans = ",".join(f"{start}-{stop - 1}" for start, stop in ranges)
         return self._client.get(self.name, {"Range": f"bytes={spans}"}, consume)
+
+    def _forgive(self) -> None:
+        """Let a server that has given many ranges before be asked once more, before it counts as unable."""
+        if self._way() == MULTI and not self._erred:
+            self._erred = True
+            raise TryAgain("the server sent the whole file, or one range, instead of many ranges")
 
     def _check_version(self, headers: Headers, total: int | None) -> None:
         # Servers behind one name may have an ETag each, of the same file.

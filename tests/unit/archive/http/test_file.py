@@ -97,6 +97,29 @@ def test_what_a_server_can_do_is_remembered_for_the_next_job(server, tmp_path):
         assert source.read(RANGES[:3]) == [DATA[start:stop] for start, stop in RANGES[:3]]
 
 
+@pytest.mark.parametrize("way", ["single", "first"])
+def test_a_server_that_errs_once_is_asked_for_many_ranges_again(server, way, tmp_path):
+    notes = tmp_path / "servers.json"
+
+    def once(handler, _) -> bool:
+        server.misbehave, server.ranges = None, way
+        handler.send_file(handler.content())
+        server.ranges = "multi"
+        return True
+
+    def found_out(*, lasting: bool) -> str:
+        with Archive(server.url, patience=QUICK, notes=notes) as archive, archive.open("x") as source:
+            source.read(RANGES)
+            server.misbehave, server.ranges = (None, way) if lasting else (once, "multi")
+            assert source.read(RANGES) == [DATA[start:stop] for start, stop in RANGES]
+        return json.loads(notes.read_text()).popitem()[1]
+
+    assert found_out(lasting=False) == "multi"
+    assert len(server.requests) == 3
+    server.ranges = "multi"
+    assert found_out(lasting=True) == "single"
+
+
 def test_a_server_without_ranges_sends_the_file_once_and_the_copy_is_gone_afterwards(server, tmp_path, monkeypatch):
     server.ranges = "none"
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
