@@ -1,6 +1,6 @@
 """How a survey's run stands, from its files alone: during it, after a crash, or at its end.
 
-See `skyharvest.run.jobs` for the states of jobs. An extract job counts by its files (coadds, cubes), of which those
+See `skyharvest.run.jobs` for the states of jobs. A job that harvests counts by its files (coadds, cubes), of which those
 of one unit are read at a time; ``absent`` are files that the archive does not have. Results are counted by the
 journal and, where that says nothing (`skyharvest.harvest.journal`), by the extracted file itself.
 """
@@ -195,6 +195,11 @@ class _Look:
             state = self.tracked.state(f"{rule} {stem}", outputs, log, ready=ready)
             job = _Job(f"{rule} {stem}", state, log, _time_of(log))
             work |= {pix16: max(work[pix16], job, key=_Job.rank) for pix16 in pixels}
+        # Of batches of an earlier division, the logs say nothing once others have dealt with their pixels.
+        last = {job.log for job in work.values()}
+        self.tracked.errors = [
+            error for error in self.tracked.errors if error.log in last or error.log not in logs.values()
+        ]
         return work
 
     def _assembled(self, planned: Plan, work: Mapping[int, "_Job"]) -> Counter[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -28,14 +29,14 @@ from skyharvest.run.status_table import show
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
 
-# pix64 → its coadds' programs; batches 0 (pixels 1, 2), 1 (17) and 0+1 (3); 33 pixels' names are their files'.
+# pix64 → its coadds' programs; NSIDE=16 pixels 0 (1, 2, 3) and 1 (3, 17) are a batch each.
 COADDS = {1: ("dark", "bright"), 2: ("dark",), 3: ("dark", "backup"), 17: ("bright",)}
 SEARCHED = [(0, 1), (0, 2), (0, 3), (1, 3), (1, 17)]
 ROWS = {1: (0, 1), 2: (2,), 3: (3, 4), 17: (4, 5)}  # 4 touches two pixels
-BATCHES = {"0": (1, 2), "0+1": (3,), "1": (17,)}
+FIRST, SECOND = "4-0", "4-1"
 gather = partial(looked.gather, survey=DESI)
 ASKED = Run({"desi": "dr1"}, simulated=False, copied=False)
-COMMAND = "python scripts/extract_desi.py --archive 'https://a b' --pixel 1 main/dark"
+COMMAND = "python scripts/desi/harvest_desi.py --archive 'https://a b' --batch 4-0"
 
 
 class Tree:
@@ -87,10 +88,13 @@ class Tree:
         line = Line(time.time(), pix64, "main", "", status, 9, len(rows), 2.0, 3, 1_000_000, rows)
         self.journal(*(replace(line, program=program, **about) for program in COADDS[pix64]))
 
+    def assemble(self, pix16: int) -> None:
+        self.file(f"results/x/desi_crossmatches/healpix={pix16}/crossmatch_desi.hdf5")
+
     def finish(self, batch: str) -> None:
         self.file(f"results/x/desi/extracted/batches/{batch}.csv")
 
-    def log(self, batch: str, *ending: str, rule: str = "extract_desi", when: float | None = None) -> Path:
+    def log(self, batch: str, *ending: str, rule: str = "harvest_desi", when: float | None = None) -> Path:
         lines = [f"2026-01-01 00:00:00,000 INFO command: {COMMAND}", "2026-01-01 00:00:01,000 INFO at work", *ending]
         path = self.file(f"results/x/logs/{rule}/{batch}.log", "\n".join(lines) + "\n")
         if when:
@@ -133,7 +137,7 @@ def test_before_anything_has_run(tree):
     assert (status.run, status.alive, status.targets, status.errors) == (None, False, {}, [])
     assert tree.counts("prepare_targets") == {"ready": 1}
     assert tree.counts("plan_desi") == {"waiting": 1}
-    assert status.jobs["extract_desi"] == ("coadd", None)
+    assert status.jobs["harvest_desi"] == ("coadd", None)
     text = show([status], time.time(), 5)
     assert "none has been recorded here" in text
     assert "? coadds" in text
@@ -147,9 +151,9 @@ def test_rules_that_not_every_run_has(tree):
     status = gather(tree.results, tree.directory, asked, None)
     assert list(status.jobs) == [
         *("simulate_release", "prepare_targets", "fetch_tilepix", "plan_desi", "globus_transfer"),
-        *("extract_desi", "assemble_desi", "account_desi"),
+        *("harvest_desi", "desi_crossmatches", "account_desi"),
     ]
-    assert status.jobs["extract_desi"][1]["waiting"] == 6  # for the copies
+    assert status.jobs["harvest_desi"][1]["waiting"] == 6  # for the copies
     assert list(gather(tree.results, tree.directory, replace(ASKED, releases={}), None).jobs) == ["prepare_targets"]
 
 
@@ -165,8 +169,8 @@ def test_when_only_the_targets_are_known(tree):
 
 def test_with_a_plan_every_coadd_is_ready_and_what_comes_after_waits(tree):
     tree.plan()
-    assert tree.counts("extract_desi") == {"ready": 6}
-    assert tree.counts("assemble_desi") == {"waiting": 2}
+    assert tree.counts("harvest_desi") == {"ready": 6}
+    assert tree.counts("desi_crossmatches") == {"waiting": 2}
     assert tree.counts("account_desi") == {"waiting": 1}
     status = tree.look()
     assert {name: n for name, n in status.targets.items() if n} == {
@@ -179,17 +183,17 @@ def test_with_a_plan_every_coadd_is_ready_and_what_comes_after_waits(tree):
 
 
 def test_in_the_middle_of_a_run(tree):
-    """Batch 0 is at its second pixel, 0+1 has not begun, 1 is done and was assembled: nothing waits for it."""
+    """The first batch is at its second pixel. The second one has failed at 3, which the first one comes to as well."""
     tree.plan()
     tree.run()
     tree.extract(1, (0,))
-    tree.begin("results/x/desi/extracted/batches/0.csv")
+    tree.begin("results/x/desi/extracted/batches/4-0.csv")
+    tree.log(FIRST)
     tree.extract(17, status="absent")
-    tree.finish("1")
-    assert tree.counts("extract_desi") == {"done": 2, "running": 1, "ready": 2, "absent": 1}
-    assert tree.counts("assemble_desi") == {"waiting": 2}
-    tree.finish("0+1")
-    assert tree.counts("assemble_desi") == {"waiting": 1, "ready": 1}
+    tree.journal(Line(time.time(), 3, "", "", "failed", message="HTTP 503"))
+    tree.log(SECOND, "error: 1 of 2 pixels failed")
+    assert tree.counts("harvest_desi") == {"done": 2, "running": 1, "ready": 2, "absent": 1}
+    assert tree.counts("desi_crossmatches") == {"waiting": 2}
     status = tree.look()
     assert status.alive
     assert status.files["main", "bright"] == {"read": 1, "absent": 1}
@@ -202,20 +206,26 @@ def test_in_the_middle_of_a_run(tree):
     text = show([status], time.time(), 5)
     assert "running for" in text
     assert "3.0 MB" in text
-    assert "left" in text.splitlines()[-3]
+    assert re.search(r"^reading .* left$", text, re.M)
+    tree.extract(2)
+    tree.extract(3)
+    assert tree.counts("desi_crossmatches") == {"running": 1, "failed": 1}
+    tree.assemble(0)
+    assert tree.counts("desi_crossmatches") == {"done": 1, "failed": 1}
+    assert tree.counts("account_desi") == {"waiting": 1}
 
 
 def test_a_crash_leaves_nothing_running(tree):
     """As after `kill -9` of everything, or a power failure; and the lock is seen."""
     tree.plan()
     tree.extract(1, (0,))
-    tree.begin("results/x/desi/extracted/batches/0.csv")
-    tree.log("0")
+    tree.begin("results/x/desi/extracted/batches/4-0.csv")
+    tree.log(FIRST)
     tree.run(alive=False)
     from snakemake.persistence.file import FilePersistence
 
     FilePersistence(path=tree.directory / ".snakemake")._write_locks("output", ["results/x/desi/plan.csv"])
-    assert tree.counts("extract_desi") == {"done": 2, "interrupted": 1, "ready": 3}
+    assert tree.counts("harvest_desi") == {"done": 2, "interrupted": 1, "ready": 3}
     status = tree.look()
     assert (status.alive, status.locked, status.errors) == (False, True, [])
     text = show([status], time.time(), 5)
@@ -229,12 +239,13 @@ def test_the_next_run_after_a_crash_has_its_own_jobs(tree):
     """Notes and errors that are older than it say nothing about what it does."""
     tree.plan()
     hour = time.time() - 3600
-    tree.begin("results/x/desi/extracted/batches/0.csv", when=hour)
-    tree.log("0+1", "error: HTTP 503", when=hour)
-    tree.journal(Line(hour, 3, "", "", "failed", message="HTTP 503"))
+    tree.begin("results/x/desi/extracted/batches/4-0.csv", when=hour)
+    tree.log(FIRST, "error: HTTP 503", when=hour)
+    tree.journal(Line(hour, 2, "", "", "failed", message="HTTP 503"))
     tree.run(began=time.time() - 60)
-    tree.begin("results/x/desi/extracted/batches/1.csv")
-    assert tree.counts("extract_desi") == {"ready": 5, "running": 1}
+    tree.begin("results/x/desi/extracted/batches/4-1.csv")
+    tree.log(SECOND)
+    assert tree.counts("harvest_desi") == {"ready": 4, "running": 2}
     assert tree.look().errors == []
 
 
@@ -262,32 +273,33 @@ def test_a_process_that_is_dead_but_not_buried_is_dead():
 def test_another_hosts_run_cannot_be_judged(tree):
     tree.plan()
     tree.run(alive=None)
-    tree.begin("results/x/desi/extracted/batches/0.csv")
+    tree.begin("results/x/desi/extracted/batches/4-0.csv")
+    tree.log(FIRST)
     status = tree.look()
     assert status.alive is None
-    assert tree.counts("extract_desi")["running"] == 2
+    assert tree.counts("harvest_desi")["running"] == 2
     assert "cannot be seen from this host; last sign of life" in show([status], time.time(), 5)
 
 
 def test_a_job_in_a_clusters_queue_does_not_run_yet(tree):
     tree.plan()
     tree.run(began=time.time() - 60)
-    tree.begin("results/x/desi/extracted/batches/1.csv", external="4711")
-    assert tree.counts("extract_desi") == {"ready": 6}
-    tree.log("1")
-    assert tree.counts("extract_desi") == {"ready": 5, "running": 1}
+    tree.begin("results/x/desi/extracted/batches/4-1.csv", external="4711")
+    assert tree.counts("harvest_desi") == {"ready": 6}
+    tree.log(SECOND)
+    assert tree.counts("harvest_desi") == {"ready": 4, "running": 2}
 
 
 def test_a_job_that_outlives_its_run_is_running(tree):
     """The workflow was killed alone: its jobs go on to their ends."""
     tree.plan()
-    tree.begin("results/x/desi/extracted/batches/1.csv")
+    tree.begin("results/x/desi/extracted/batches/4-1.csv")
     tree.run(alive=False)
-    with tree.log("1").open("a") as log:
+    with tree.log(SECOND).open("a") as log:
         job = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=log)
-        assert tree.counts("extract_desi") == {"ready": 5, "running": 1}
+        assert tree.counts("harvest_desi") == {"ready": 4, "running": 2}
         job.communicate(b"\n")
-    assert tree.counts("extract_desi") == {"ready": 5, "interrupted": 1}
+    assert tree.counts("harvest_desi") == {"ready": 4, "interrupted": 2}
 
 
 def test_results_behind_a_link_are_the_same(tree):
@@ -296,14 +308,15 @@ def test_results_behind_a_link_are_the_same(tree):
     tree.run(began=time.time() - 60)
     (tree.directory / "results").rename(tree.directory / "scratch")
     (tree.directory / "results").symlink_to("scratch")
-    tree.begin("results/x/desi/extracted/batches/1.csv")
+    tree.begin("results/x/desi/extracted/batches/4-1.csv")
+    tree.log(SECOND)
     for results in ("results/x", "scratch/x"):
         status = gather(tree.directory / results, tree.directory, ASKED, run_record.load(tree.results / "logs"))
-        assert status.jobs["extract_desi"][1]["running"] == 1
-        with tree.log("0").open("a") as log:
+        assert status.jobs["harvest_desi"][1]["running"] == 2
+        with tree.log(FIRST).open("a") as log:
             job = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=log)
             status = gather(tree.directory / results, tree.directory, ASKED, None)
-            assert status.jobs["extract_desi"][1]["running"] == 2
+            assert status.jobs["harvest_desi"][1]["running"] == 2
             job.communicate(b"\n")
 
 
@@ -312,23 +325,23 @@ def test_failures_say_why_where_and_how_to_repeat_them(tree, monkeypatch):
     tree.run(alive=False, ended=time.time(), outcome="failed")
     tree.extract(1, (0,))
     tree.journal(Line(time.time(), 2, "", "", "failed", message="HTTP 403"))
-    log = tree.log("0", "error: 1 of 2 pixels failed, the other 1 are kept for the next run: 2: HTTP 403")
-    tree.log("1", "Traceback (most recent call last):", '  File "x.py"', "ZeroDivisionError: a bug")
-    tree.log("0+1", "error: two\nlines", when=time.time() - 50)
-    assert tree.counts("extract_desi") == {"done": 2, "failed": 4}
+    log = tree.log(FIRST, "error: 1 of 3 pixels failed, the other 2 are kept for the next run: 2: HTTP 403")
+    tree.log(SECOND, "Traceback (most recent call last):", '  File "x.py"', "ZeroDivisionError: a bug")
+    tree.log("healpix=1", "error: two\nlines", when=time.time() - 50)  # asked for alone, before
+    assert tree.counts("harvest_desi") == {"done": 2, "failed": 4}
     status = tree.look()
-    assert [error.message for error in status.errors][2:] == ["two\nlines"]  # the oldest
-    assert {error.job for error in status.errors} == {"extract_desi 0", "extract_desi 1", "extract_desi 0+1"}
-    first = next(error for error in status.errors if error.job == "extract_desi 0")
+    assert {error.job for error in status.errors} == {f"harvest_desi {name}" for name in (FIRST, SECOND)}
+    first = next(error for error in status.errors if error.job == "harvest_desi 4-0")
     assert (first.command, first.log) == (COMMAND, log)
     assert first.message.endswith("2: HTTP 403")
     assert "ZeroDivisionError: a bug" in {error.message for error in status.errors}
     monkeypatch.chdir(tree.directory)
-    text = show([status], time.time(), 2)
+    text = show([status], time.time(), 1)
     assert "ended before all was done" in text
-    assert "errors    3, the last 2:" in text
+    assert "errors    2, the last 1:" in text
+    text = show([status], time.time(), 2)
     assert f"repeat  {COMMAND}" in text
-    assert "log     results/x/logs/extract_desi/" in text
+    assert "log     results/x/logs/harvest_desi/" in text
     monkeypatch.chdir("/")
     assert f"repeat  cd {tree.directory} && {COMMAND}" in show([tree.look()], time.time(), 2)
 
@@ -336,14 +349,29 @@ def test_failures_say_why_where_and_how_to_repeat_them(tree, monkeypatch):
 def test_a_pixel_that_failed_shows_while_its_batch_goes_on(tree):
     tree.plan()
     tree.run(began=time.time() - 60)
-    tree.begin("results/x/desi/extracted/batches/0.csv")
-    tree.log("0")
+    tree.begin("results/x/desi/extracted/batches/4-0.csv")
+    tree.log(FIRST)
     tree.journal(Line(time.time(), 1, "", "", "failed", message="HTTP 403"))
-    assert tree.counts("extract_desi") == {"failed": 2, "running": 1, "ready": 3}
+    assert tree.counts("harvest_desi") == {"failed": 2, "running": 1, "ready": 3}
     (error,) = tree.look().errors
-    assert (error.job, error.message, error.command) == ("extract_desi 0", "pixel 1: HTTP 403", COMMAND)
+    assert (error.job, error.message, error.command) == ("harvest_desi 4-0", "pixel 1: HTTP 403", COMMAND)
     tree.extract(1)
-    assert tree.counts("extract_desi") == {"done": 2, "running": 1, "ready": 3}
+    assert tree.counts("harvest_desi") == {"done": 2, "running": 1, "ready": 3}
+
+
+def test_batches_that_there_are_no_more_say_nothing_once_others_have_done_their_pixels(tree):
+    """After a change of `batch_seconds`."""
+    tree.plan()
+    tree.run(alive=False)
+    tree.log(FIRST, "error: HTTP 403", when=time.time() - 50)
+    tree.log("3-7", "error: HTTP 403")  # has none of the plan's pixels
+    assert [error.job for error in tree.look().errors] == ["harvest_desi 4-0"]
+    for pix64 in COADDS:
+        tree.extract(pix64)
+    tree.log("all", "2026-01-01 00:00:00,000 INFO done")
+    tree.finish("all")
+    assert tree.counts("harvest_desi") == {"done": 6}
+    assert tree.look().errors == []
 
 
 @pytest.mark.parametrize(
@@ -353,18 +381,19 @@ def test_a_pixel_that_failed_shows_while_its_batch_goes_on(tree):
         (("KeyboardInterrupt",), "interrupted", "failed"),
         (("Traceback (most recent call last):", "KeyboardInterrupt"), "interrupted", "failed"),
         (("error: no",), "failed", "failed"),
-        (("extract_desi.py: error: unrecognized arguments",), "failed", "failed"),
+        (("harvest_desi.py: error: unrecognized arguments",), "failed", "failed"),
         (("2026-01-01 00:00:00,000 INFO done",), "ready", "ready"),  # and its list was removed
     ],
 )
 def test_what_a_logs_end_means(tree, ending, dead, alive):
     tree.plan()
-    tree.log("1", *ending)
+    tree.log(SECOND, *ending)
     tree.run(alive=False)
-    assert tree.counts("extract_desi").get(dead, 0) >= 1
-    assert tree.counts("extract_desi") == {**{"ready": 5}, dead: 1 + 5 * (dead == "ready")}
+    # Both of its pixels have failed; but only the first of them can have been interrupted.
+    counts = {"interrupted": {"ready": 4, "interrupted": 2}, "failed": {"ready": 3, "failed": 3}, "ready": {"ready": 6}}
+    assert tree.counts("harvest_desi") == counts[dead]
     tree.run(began=time.time() - 60)
-    assert tree.counts("extract_desi") == {**{"ready": 5}, alive: 1 + 5 * (alive == "ready")}
+    assert tree.counts("harvest_desi") == counts[alive]
 
 
 PROGRAM = """
@@ -414,10 +443,9 @@ def test_at_the_end_the_summary_counts(tree):
     tree.plan()
     for pix64 in COADDS:
         tree.extract(pix64)
-    for batch in BATCHES:
+    for pix16, batch in enumerate((FIRST, SECOND)):
+        tree.assemble(pix16)
         tree.finish(batch)
-    for pix16 in (0, 1):
-        tree.file(f"results/x/desi_crossmatches/healpix={pix16}/crossmatch_desi.hdf5")
     assert tree.counts("account_desi") == {"ready": 1}
     summary = {"status": dict.fromkeys(DESI.statuses, 2), "spectra": 77}
     tree.file("results/x/desi/ledger.csv")
@@ -437,15 +465,15 @@ def test_rows_of_every_state_add_up_to_the_plan(tree):
         lambda: None,
         lambda: tree.extract(1, (0, 1)),
         tree.run,
-        lambda: tree.begin("results/x/desi/extracted/batches/0.csv"),
+        lambda: (tree.begin("results/x/desi/extracted/batches/4-0.csv"), tree.log(FIRST)),
         lambda: tree.extract(2, status="unreadable"),
-        lambda: tree.log("1", "error: no"),
+        lambda: tree.log(SECOND, "error: no"),
         lambda: tree.run(alive=False),
     ):
         step()
         status = tree.look()
-        assert set(status.jobs["extract_desi"][1]) <= set(STATES)
-        assert status.jobs["extract_desi"][1].total() == 6
+        assert set(status.jobs["harvest_desi"][1]) <= set(STATES)
+        assert status.jobs["harvest_desi"][1].total() == 6
         assert sum(counts.total() for counts in status.files.values()) == 6
         assert sum(status.targets.values()) == 12
         assert show([status], time.time(), 5)
@@ -516,7 +544,7 @@ def test_a_journal_of_other_files_is_not_believed(harvested, tmp_path):
     assert gather(results, tmp_path, ASKED, None).targets == before.targets
     DESI.path(results / "desi/extracted", 27247).write_bytes(b"torn")
     os.utime(DESI.path(results / "desi/extracted", 27247), (1e9, 1e9))
-    assert gather(results, tmp_path, ASKED, None).jobs["extract_desi"][1]["ready"] == 2
+    assert gather(results, tmp_path, ASKED, None).jobs["harvest_desi"][1]["ready"] == 2
 
 
 def test_a_torn_journal_costs_only_time(tree):
@@ -526,7 +554,7 @@ def test_a_torn_journal_costs_only_time(tree):
     path = tree.results / "logs/extract_desi.csv"
     path.write_bytes(path.read_bytes()[:-20])
     status = tree.look()
-    assert status.jobs["extract_desi"][1] == {"done": 5, "ready": 1}  # its file is empty here: that says nothing
+    assert status.jobs["harvest_desi"][1] == {"done": 5, "ready": 1}  # its file is empty here: that says nothing
     assert status.targets["matched"] == 5
 
 
