@@ -1,11 +1,14 @@
 # The CSV in, a validated table out.
 
+# `ancient(rules.prepare_targets.output.table)` would make the table old for every rule that reads it: it has a name.
+TARGETS = f"{RESULTS}/targets/targets.parquet"
+
 
 rule prepare_targets:
     input:
         csv=config["targets"]["csv"],
     output:
-        table=f"{RESULTS}/targets/targets.parquet",
+        table=TARGETS,
         rejected=f"{RESULTS}/targets/rejected.csv",
         pixels=f"{RESULTS}/targets/pix64.txt",
         counts=f"{RESULTS}/targets/pix64_counts.csv",

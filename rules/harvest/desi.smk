@@ -63,7 +63,7 @@ rule harvest_desi:
         # New tables do not make a batch old: its own targets, coadds and settings do, by their digest.
         plan=ancient(f"{DESI.root}/plan.csv"),
         plan_targets=ancient(f"{DESI.root}/plan_targets.npy"),
-        targets=ancient(rules.prepare_targets.output.table),
+        targets=ancient(TARGETS),
         copied=ancient(DESI.copied),
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.

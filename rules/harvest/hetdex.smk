@@ -84,7 +84,7 @@ rule harvest_hetdex:
         plan=ancient(f"{HETDEX.root}/plan.csv"),
         plan_targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
         plan_cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
-        targets=ancient(rules.prepare_targets.output.table),
+        targets=ancient(TARGETS),
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{HETDEX.extracted}/batches/{{batch}}.csv",

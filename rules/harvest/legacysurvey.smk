@@ -82,7 +82,7 @@ rule harvest_legacysurvey:
         plan=ancient(f"{LEGACYSURVEY.root}/plan.csv"),
         plan_targets=ancient(f"{LEGACYSURVEY.root}/plan_targets.npy"),
         plan_bricks=ancient(f"{LEGACYSURVEY.root}/plan_bricks.npy"),
-        targets=ancient(rules.prepare_targets.output.table),
+        targets=ancient(TARGETS),
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{LEGACYSURVEY.extracted}/batches/{{batch}}.csv",

@@ -1,7 +1,7 @@
 """How a survey's run stands, from its files alone: during it, after a crash, or at its end.
 
-See `skyharvest.run.jobs` for the states of jobs. A job that harvests counts by its files (coadds, cubes), of which those
-of one unit are read at a time; ``absent`` are files that the archive does not have. Results are counted by the
+See `skyharvest.run.jobs` for the states of jobs. A job that harvests counts by its files (coadds, cubes), of which
+those of one unit are read at a time; ``absent`` are files that the archive does not have. Results are counted by the
 journal and, where that says nothing (`skyharvest.harvest.journal`), by the extracted file itself.
 """
 

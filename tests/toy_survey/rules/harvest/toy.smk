@@ -33,7 +33,7 @@ rule harvest_toy:
         # New tables do not make a batch old: its own targets, tables and settings do, by their digest.
         plan=ancient(f"{TOY.root}/plan.csv"),
         plan_targets=ancient(f"{TOY.root}/plan_targets.npy"),
-        targets=ancient(rules.prepare_targets.output.table),
+        targets=ancient(TARGETS),
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{TOY.extracted}/batches/{{batch}}.csv",
