@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 
 from skyharvest.archive.archive import Archive
-from skyharvest.harvest.batch import extract_units
+from skyharvest.formats import hdf5
+from skyharvest.harvest.batch import Batch
 from skyharvest.harvest.extracted import Listed
 from skyharvest.simulate.desi.coadd import SimulatedCoadd, observe, write_coadd, write_redrock
 from skyharvest.simulate.desi.release import write_tilepix
@@ -198,9 +199,17 @@ def coadd_files(paths: Sequence[str]) -> list[CoaddFile]:
 def extract_batch(
     archive: Archive, pixels: dict[int, list[str]], plan_targets: Path, extracted: Path, wanted: Wanted, **how: Any
 ) -> list[Listed]:
-    """Extract pixels in one job, as the program does."""
+    """Extract pixels in one job, as the program does; what it assembles of them all only says what it is made from."""
     coadds = {pix64: coadd_files(paths) for pix64, paths in pixels.items()}
     requests, extract_one = extract_pixels(
         archive, coadds, plan_targets, extracted, wanted, at_hand=how.pop("at_hand", None)
     )
-    return extract_units(DESI, extracted, requests, extract_one, **how)
+    how = {"searched": {0: list(pixels)}, "assemble": assemble_nothing} | how
+    places = {"extracted": extracted, "assembled": extracted.with_name("assembled")}
+    return Batch(survey=DESI, **places, requests=requests, extract=extract_one, **how).run()
+
+
+def assemble_nothing(_pix16: int, _extracted: list[Path], out: Path, made_from: str) -> None:
+    """Write a file without spectra."""
+    with hdf5.create(out) as file:
+        file.attrs["made_from"] = made_from

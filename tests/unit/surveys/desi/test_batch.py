@@ -1,27 +1,31 @@
-"""Many pixels in one job: each is kept, fails and is resumed by itself."""
+"""Many pixels in one job: each is kept, fails and is resumed by itself, and holds up only what is made of it."""
 
 import csv
 from dataclasses import replace
 from pathlib import Path
 
-import extract_desi
 import h5py
+import harvest_desi
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import downloaded
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError
-from skyharvest.harvest.extracted import COLUMNS
+from skyharvest.harvest.extracted import COLUMNS, content_of, has_data, lines_of, listed, remove_data
+from skyharvest.harvest.plan import done_for
 from skyharvest.surveys.desi import extract, selection
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.batch import files_of
 from skyharvest.surveys.desi.plan import NO_TARGETID, TARGET_DTYPE
 from skyharvest.surveys.desi.wanted import Positions, Wanted
-from small_release import RELEASE, coadd_files, extract_batch, near, path_of, simulated, write
+from small_release import RELEASE, assemble_nothing, coadd_files, extract_batch, near, path_of, simulated, write
 
 PIXELS = (27244, 27245, 27246)
+PARTS = {1: [27244, 27245], 2: [27245], 3: [27246]}  # what is assembled of them; one is needed twice
 COADDS = {pix64: simulated(4, pix64=pix64, seed=pix64) for pix64 in PIXELS}
 ASKED = {pix64: [path_of(coadd), RELEASE.coadd("main", "backup", pix64)] for pix64, coadd in COADDS.items()}
 WANTED = Wanted(record_missing=True)
@@ -47,9 +51,16 @@ def write_targets(root: Path, per_pixel: int = 2) -> None:
     np.save(root / "plan_targets.npy", table)
 
 
-def run(root: Path, wanted: Wanted = WANTED, pixels=ASKED) -> list[tuple[int, ...]]:
+def run(root: Path, wanted: Wanted = WANTED, pixels=ASKED, **how) -> list[tuple[int, ...]]:
     with Archive(str(root / "archive")) as archive:
-        return extract_batch(archive, pixels, root / "plan_targets.npy", root / "extracted", wanted)
+        plan = root / "plan_targets.npy"
+        return extract_batch(archive, pixels, plan, root / "extracted", wanted, **({"searched": PARTS} | how))
+
+
+def assembled(root: Path) -> dict[int, int]:
+    """Return when each assembled file was written."""
+    paths = {part: DESI.crossmatch(root / "assembled", part) for part in PARTS}
+    return {part: path.stat().st_mtime_ns for part, path in paths.items() if path.exists()}
 
 
 def written(root: Path) -> dict[int, int]:
@@ -99,18 +110,89 @@ def test_a_pixel_that_fails_is_the_only_one_to_be_tried_again(root, error, kind)
             run(root)
         assert type(caught.value) is kind
         assert str(error) in str(caught.value)
-    before = written(root)
+    before, parts = written(root), assembled(root)
     assert set(before) == {27244, 27246}
+    assert set(parts) == {3}
     assert [line[0] for line in run(root)] == list(PIXELS)
     assert changed(root, before) == {27245}
+    assert set(assembled(root)) == set(PARTS)
+    assert assembled(root)[3] == parts[3]
+
+
+def test_a_part_that_cannot_be_assembled_is_the_only_one_to_be_tried_again(root):
+    def fail(part: int, extracted: list[Path], out: Path, made_from: str) -> None:
+        if part == 2:
+            raise OSError(28, "No space left on device")
+        assemble_nothing(part, extracted, out, made_from)
+
+    with pytest.raises(HarvestError, match=r"1 of 3 NSIDE=16 pixels could not be assembled: 2: .*No space left"):
+        run(root, assemble=fail)
+    before, parts = written(root), assembled(root)
+    assert set(parts) == {1, 3}
+    run(root)
+    assert changed(root, before) == set()
+    assert assembled(root).keys() == set(PARTS)
+    assert {part: assembled(root)[part] for part in parts} == parts
 
 
 def test_what_was_asked_for_anew_is_read_anew(root):
-    """As by `snakemake --forcerun extract_desi`: nothing is missing."""
+    """As by `snakemake --forcerun harvest_desi`: nothing is missing, and an earlier job has ended."""
     run(root)
-    before = written(root)
+    before, parts = written(root), assembled(root)
     run(root)
+    assert (changed(root, before), assembled(root)) == (set(), parts)
+    run(root, was_done=True)
     assert changed(root, before) == set(PIXELS)
+    assert {part for part, when in assembled(root).items() if when != parts[part]} == set(PARTS)
+
+
+def test_a_part_is_made_again_for_other_pixels_csv_or_settings_and_what_is_beside_it(root):
+    meaning = {"csv_sha256": "a", "config_hash": "b"}
+
+    def parts_made(**how) -> set[int]:
+        parts = assembled(root)
+        run(root, **({"meaning": meaning} | how))
+        return {part for part, when in assembled(root).items() if when != parts.get(part)}
+
+    assert parts_made() == set(PARTS)
+    assert parts_made() == set()
+    for key in meaning:
+        assert parts_made(meaning=meaning | {key: "other"}) == set(PARTS)
+    parts_made()
+    DESI.crossmatch(root / "assembled", 3).unlink()
+    assert parts_made(was_done=True) == {3}
+    write_targets(root, per_pixel=3)
+    assert parts_made() == set(PARTS)
+
+    def with_map(part: int, extracted: list[Path], out: Path, made_from: str) -> None:
+        assemble_nothing(part, extracted, out, made_from)
+        out.with_name("map").mkdir()
+
+    assert parts_made(beside=["map"], assemble=with_map) == set(PARTS)
+    DESI.crossmatch(root / "assembled", 2).with_name("map").rmdir()
+    assert parts_made(beside=["map"], assemble=with_map) == {2}
+
+
+def test_without_spectra_a_file_says_what_it_was_and_is_read_again_only_for_what_is_made_of_it(root):
+    run(root)
+    parts = assembled(root)
+    for pix64 in PIXELS:
+        path = DESI.path(root / "extracted", pix64)
+        whole, line = content_of(path), listed(pix64, path)
+        with h5py.File(path) as file:
+            lines = lines_of(file, pix64)
+        remove_data(path)
+        with h5py.File(path) as file:
+            assert lines_of(file, pix64) == lines
+        assert (content_of(path), listed(pix64, path), has_data(path)) == (whole, line, False)
+    before = written(root)
+    remove_data(DESI.path(root / "extracted", 27244))  # once is enough
+    run(root)
+    assert (changed(root, before), assembled(root)) == (set(), parts)
+    DESI.crossmatch(root / "assembled", 2).unlink()
+    run(root)
+    assert changed(root, before) == {27245}
+    assert {part for part, when in assembled(root).items() if when != parts[part]} == {2}
 
 
 def tear(path: Path) -> None:
@@ -181,10 +263,16 @@ def test_files_for_other_targets_or_coadds_are_not_kept(root):
     assert changed(root, before) == set(PIXELS)
 
 
-def program(root: Path, *arguments: str) -> int:
-    given = ["--archive", root / "archive", "--release", "demo", "--targets", root / "plan_targets.npy"]
-    given += ["--extracted", root / "extracted", "--list", root / "list.csv", *arguments]
-    return cli.run(extract_desi.main, extract_desi.build_parser(), [str(word) for word in given])
+def program(root: Path, batch: str = "4-1702") -> int:
+    lines = [f"main,{kind},{pix64},1702,2" for pix64 in PIXELS for kind in ("dark", "backup")]
+    (root / "plan.csv").write_text("\n".join(["survey,program,pix64,pix16,n_targets", *lines]))
+    (root / "plan_pixels.csv").write_text("pix16,pix64,digest\n" + "".join(f"1702,{pix64},d\n" for pix64 in PIXELS))
+    rows = {"row": range(2), "ra": [1.0, 2.0], "dec": [0.0, 0.0], "pix16": [1702, 1702], "pix64": [27244, 27244]}
+    pq.write_table(pa.table({name: list(values) for name, values in rows.items()}), root / "targets.parquet")
+    given = ["--archive", root / "archive", "--release", "demo", "--targets", root / "targets.parquet"]
+    given += ["--plan", root / "plan.csv", "--batch", batch, "--digest", "d1", "--list", root / "list.csv"]
+    given += ["--extracted", root / "extracted", "--assembled", root / "assembled"]
+    return cli.run(harvest_desi.main, harvest_desi.build_parser(), [str(word) for word in given])
 
 
 def test_whole_files_give_the_same_and_none_is_kept(root):
@@ -204,13 +292,13 @@ def test_whole_files_give_the_same_and_none_is_kept(root):
 
 
 def test_the_program_writes_its_list_last(root, capsys):
-    pixels = [word for pix64 in PIXELS for word in ("--pixel", pix64, "main/dark", "main/backup")]
     with pytest.MonkeyPatch.context() as patch:
         refuse(patch, 27245, ArchiveUnavailable("gone for now"))
-        assert program(root, *pixels, "--record-missing") == cli.EXIT_TRY_AGAIN
+        assert program(root) == cli.EXIT_TRY_AGAIN
     assert "27245: gone for now" in capsys.readouterr().err
     assert not (root / "list.csv").exists()
-    assert program(root, *pixels, "--record-missing") == 0
+    assert program(root) == 0
+    assert done_for(root / "list.csv").read_text() == "d1"
     with (root / "list.csv").open() as stream:
         lines = list(csv.DictReader(stream))
     assert [int(line["unit"]) for line in lines] == list(PIXELS)
@@ -220,11 +308,13 @@ def test_the_program_writes_its_list_last(root, capsys):
 
 def test_a_plan_of_another_version_says_what_to_do(root, capsys):
     np.save(root / "plan_targets.npy", np.zeros((2, 3)))
-    assert program(root, "--pixel", "27244", "main/dark") == cli.EXIT_FAILED
+    assert program(root) == cli.EXIT_FAILED
     assert "run `snakemake plan` again" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["27244"], ["x", "main/dark"], ["27244", "dark"], ["27244", "main/dark/x"]])
-def test_a_pixel_option_that_is_none_is_refused(root, capsys, words):
-    assert program(root, "--pixel", *words) == cli.EXIT_USAGE
-    assert "expected PIX64 SURVEY/PROGRAM" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("batch", "said"), [("3-1", "has no NSIDE=16 pixel in batch 3-1"), ("5-1", "expected all, or")]
+)
+def test_a_batch_that_is_none_is_refused(root, capsys, batch, said):
+    assert program(root, batch) == cli.EXIT_USAGE
+    assert said in capsys.readouterr().err
