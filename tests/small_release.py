@@ -179,7 +179,9 @@ def extract_pixel(root: Path, results: Path, pix64: int, **how: Any) -> Path:
     out = DESI.path(results / "desi" / "extracted", pix64)
     found = targets_of_pixel(results / "desi" / "plan_targets.npy", pix64)
     ids = found["targetid"] if (found["targetid"] >= 0).all() else None
-    wanted = Wanted(Positions(found["row"], found["ra"], found["dec"], ids), record_missing=True, **how)
+    wanted = Wanted(
+        Positions(found["row"], found["ra"], found["dec"], ids), record_missing=True, **({"lsf": True} | how)
+    )
     coadds = [RELEASE.coadd(*kind, pix64) for kind in DESI.read_plan(results / "desi" / "plan.csv").files[pix64]]
     with Archive(str(root)) as archive:
         extract(archive, coadd_files(coadds), out, wanted)

@@ -74,6 +74,8 @@ legacysurvey:
     subimage: false
     address: https://www.legacysurvey.org/viewer
 connections: 6
+batch_seconds: 20
+keep_extracted: true
 results: results
 """
 MINIMAL = {"targets": {"csv": "t.csv"}}
@@ -475,6 +477,8 @@ def test_the_digest_changes_with_the_content_alone():
         "legacysurvey.archive",
         "legacysurvey.transfer",
         "connections",
+        "batch_seconds",
+        "keep_extracted",
         "results",
     }
     assert digest(dict(reversed(base.items())), "desi") == digest(base, "desi")

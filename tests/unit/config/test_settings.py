@@ -74,7 +74,8 @@ def toy(monkeypatch):
 def test_a_registered_section_is_filled_in_and_checked(toy, monkeypatch):
     monkeypatch.setenv("HOME", "/home/vera")
     plain = validate(toy)
-    assert list(plain) == ["targets", "match", *surveys.NAMES, "connections", "results"]
+    own = ["connections", "batch_seconds", "keep_extracted", "results"]
+    assert list(plain) == ["targets", "match", *surveys.NAMES, *own]
     assert plain["toy"] == {
         "enabled": False,
         "read_again": [],
@@ -178,11 +179,11 @@ def test_every_default_is_the_same_wherever_it_is_said():
 
 
 PROGRAMS = {
-    "desi.assemble_desi": ["match.radius_arcsec", "targets.name"],
+    "desi.harvest_desi": ["match.radius_arcsec", "targets.name"],
     "desi.plan_desi": ["desi.archive", "desi.surveys", "desi.programs", "match.radius_arcsec"],
     "extract_desi_coadd": ["targets.ra", "targets.dec", "match.radius_arcsec", "match.report_radius_arcsec"],
-    "hetdex.assemble_hetdex": ["targets.name", "hetdex.aperture_radius_arcsec"],
-    "hetdex.extract_hetdex": [
+    "hetdex.harvest_hetdex": [
+        "targets.name",
         "hetdex.aperture_radius_arcsec",
         "hetdex.min_coverage",
         "hetdex.keep_bits",
@@ -191,8 +192,12 @@ PROGRAMS = {
         "hetdex.maps.half_width",
     ],
     "legacysurvey.plan_legacysurvey": ["legacysurvey.size", "legacysurvey.products", "legacysurvey.transfer"],
-    "legacysurvey.extract_legacysurvey": ["legacysurvey.size", "legacysurvey.products"],
-    "legacysurvey.assemble_legacysurvey": ["targets.name", "legacysurvey.aperture_radii_arcsec"],
+    "legacysurvey.harvest_legacysurvey": [
+        "targets.name",
+        "legacysurvey.size",
+        "legacysurvey.products",
+        "legacysurvey.aperture_radii_arcsec",
+    ],
     "legacysurvey.fetch_viewer": [
         f"legacysurvey.viewer.{key}" for key in ("layers", "formats", "size", "pixscale", "bands", "subimage")
     ],
@@ -214,9 +219,9 @@ def test_programs_have_the_configuration_s_defaults(program, monkeypatch):
 
 def test_a_job_starts_without_pydantic():
     code = """import json, runpy, sys
-sys.argv = ["extract_desi.py", "--help"]
+sys.argv = ["harvest_desi.py", "--help"]
 try:
-    runpy.run_path("desi/extract_desi.py", run_name="__main__")
+    runpy.run_path("desi/harvest_desi.py", run_name="__main__")
 except SystemExit:
     print(json.dumps(list(sys.modules)))"""
     done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)

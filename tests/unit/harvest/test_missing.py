@@ -2,13 +2,14 @@
 
 import csv
 import os
+from pathlib import Path
 
 import h5py
 import pytest
 
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.missing import COLUMNS, find_missing, set_aside, show, write_missing
-from skyharvest.harvest.plan import is_stale
+from skyharvest.harvest.plan import done_for, is_stale
 from skyharvest.surveys.desi.about import SURVEY as DESI
 
 PLAN = """survey,program,pix64,pix16,n_targets
@@ -23,10 +24,10 @@ PIXELS = "pix16,pix64,n_targets,digest\n6,100,3,a\n6,101,5,b\n12,200,7,c\n18,300
 
 @pytest.fixture
 def run(tmp_path):
-    """Batches 6 (100, 101), 12 (200), 18 (300): the second is finished, of the first one pixel, of the third none."""
+    """Batches of 100 and 101, 200, 300: the second is finished, of the first one pixel, of the third none."""
     (tmp_path / "plan.csv").write_text(PLAN)
     (tmp_path / "plan_pixels.csv").write_text(PIXELS)
-    for path in (DESI.path(tmp_path, 100), DESI.path(tmp_path, 200), tmp_path / "batches/12.csv"):
+    for path in (DESI.path(tmp_path, 100), DESI.path(tmp_path, 200), tmp_path / "batches/4-12.csv"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return tmp_path
@@ -35,7 +36,8 @@ def run(tmp_path):
 def missing(run, *lines: Line):
     journal = run / "journal.csv"
     Journal(journal).add(lines)
-    return find_missing(DESI.read_plan(run / "plan.csv"), run, journal)
+    batches = {"4-6": [6], "4-12": [12], "4-18": [18]}
+    return find_missing(DESI.read_plan(run / "plan.csv"), batches, run, journal)
 
 
 def failed(pix64: int, why: str) -> Line:
@@ -71,6 +73,22 @@ def test_what_is_set_aside_keeps_its_kind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.previous.csv"]
 
 
+@pytest.fixture
+def done(tmp_path):
+    """Return a function: lines of a batch's list, and what it was done for → the path of the list."""
+
+    def write(*lines: str, digest: str | None = "d") -> Path:
+        listed = DESI.listed(tmp_path, "4-6")
+        listed.parent.mkdir()
+        header = "unit,n_spectra,n_read,n_absent,n_unreadable,n_beside_absent,request"
+        listed.write_text("\n".join([header, *lines]))
+        if digest is not None:
+            done_for(listed).write_text(digest)
+        return listed
+
+    return write
+
+
 @pytest.mark.parametrize(
     ("counts", "again", "expected"),
     [
@@ -82,46 +100,25 @@ def test_what_is_set_aside_keeps_its_kind(tmp_path):
         ("2,1,1", (), False),
     ],
 )
-def test_batches_to_read_again(tmp_path, counts, again, expected):
-    listed = DESI.listed(tmp_path, "6")
-    listed.parent.mkdir()
-    header = "unit,n_spectra,n_read,n_absent,n_unreadable,n_beside_absent,request,digest"
-    listed.write_text(f"{header}\n7,3,1,0,0,0,r,d7\n8,3,1,{counts},r,d8\n")
-    assert is_stale(DESI, str(tmp_path), "6", ((7, "d7"), (8, "d8")), again) is expected
+def test_batches_to_read_again(done, counts, again, expected):
+    assert is_stale(DESI, done("7,3,1,0,0,0,r", f"8,3,1,{counts},r"), "d", [7, 8], again) is expected
 
 
-def test_a_batch_that_was_never_read_is_not_read_again(tmp_path):
-    assert not is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ("unreadable", "absent"))
-
-
-@pytest.mark.parametrize(
-    ("digests", "expected"),
-    [(((7, "d7"), (8, "d8")), False), (((7, "d7"), (8, "other")), True), (((7, "d7"),), True)],
-)
-def test_a_batch_of_other_targets_or_settings_is_extracted_again(tmp_path, digests, expected):
-    listed = DESI.listed(tmp_path, "6")
-    listed.parent.mkdir()
-    listed.write_text("unit,n_spectra,request,digest\n7,3,r,d7\n8,3,r,d8\n")
-    assert is_stale(DESI, str(tmp_path), "6", digests, ()) is expected
-
-
-def test_a_batch_of_an_earlier_version_is_extracted_again(tmp_path):
-    listed = DESI.listed(tmp_path, "6")
-    listed.parent.mkdir()
-    listed.write_text("unit,n_spectra\n7,3\n")
-    assert is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ())
+@pytest.mark.parametrize(("digest", "expected"), [("d", False), ("other", True), (None, True)])
+def test_a_batch_that_was_done_for_something_else_or_by_an_earlier_version_is_done_again(done, digest, expected):
+    assert is_stale(DESI, done("7,3,1,0,0,0,r", digest=digest), "d", [7], ()) is expected
 
 
 @pytest.mark.parametrize(("request_now", "expected"), [("r", False), ("another", True), (None, True)])
-def test_a_batch_with_a_unit_that_another_batch_has_extracted_since_is_extracted_again(tmp_path, request_now, expected):
-    listed, file = DESI.listed(tmp_path, "6"), DESI.path(tmp_path, 7)
-    for path in (listed, file):
-        path.parent.mkdir(parents=True)
-    listed.write_text("unit,n_spectra,request,digest\n7,3,r,d7\n")
+def test_a_batch_with_a_unit_that_another_batch_has_extracted_since_is_done_again(
+    tmp_path, done, request_now, expected
+):
+    listed, file = done("7,3,1,0,0,0,r"), DESI.path(tmp_path, 7)
+    file.parent.mkdir(parents=True)
     with h5py.File(file, "w") as made:
         if request_now is not None:
             made.attrs["request"] = request_now
     os.utime(listed, (1e9, 1e9))
-    assert is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ()) is expected
+    assert is_stale(DESI, listed, "d", [7], ()) is expected
     file.unlink()
-    assert not is_stale(DESI, str(tmp_path), "6", ((7, "d7"),), ("absent",)), "it is made when it is needed"
+    assert not is_stale(DESI, listed, "d", [7], ("absent",)), "it is made when it is needed"

@@ -6,13 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import h5py
 import pytest
 
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import rules
 from skyharvest.harvest.manifest import Manifest, write_manifest
+from skyharvest.harvest.plan import done_for
 from skyharvest.harvest.rules import LAYOUT, Harvest, options, pixels_of_spectra
 from skyharvest.surveys import NAMES, load_harvests
 
@@ -88,102 +88,130 @@ def test_a_value_that_looks_like_an_option_is_none(value):
 
 def test_the_units_of_a_job_follow_from_its_wildcards(harvests):
     desi = harvests()[0]["desi"]
-    assert desi.units(job(batch="1702+1703")) == [27247]
+    assert (desi.batch(job(batch="2-106")), desi.batch(job(pix16="1703"))) == ("2-106", "4-1703")
+    assert desi.pixels(job(batch="2-106")) == desi.pixels(job(batch="all")) == desi.pixels() == [1702, 1703]
+    assert desi.units(job(batch="4-1702")) == [27247]
     assert desi.units(job(pix16="1703")) == [27247, 27250, 27260]
-    assert desi.units(job(unit="27250", folder="272")) == [27250]
     assert desi.units() == [27247, 27250, 27260]
     assert desi.n_targets(job(pix16="1703")) == [3, 1, 20]
-    assert desi.digests(job(batch="1703")) == desi.digests(job(pix16="1703"))[1:]
+    assert desi.n_targets_of_pixels(job(batch="all")) == [3, 24]
 
 
-def test_what_a_unit_is_extracted_for_is_its_targets_files_settings_and_layout(harvests, monkeypatch):
-    def digests(**settings):
-        return harvests(**settings)[0]["desi"].digests(job(pix16="1703"))
+def test_what_a_job_is_done_for_is_its_targets_files_settings_and_layout(harvests, monkeypatch):
+    def digest(batch="all", **settings):
+        return harvests(**settings)[0]["desi"].digest(job(batch=batch))
 
-    first = digests()
-    assert len(set(first)) == 3
-    assert digests(desi={"archive": "https", "read_again": [], "transfer": "files"}) == first
-    for changed in ({"match": {"radius_arcsec": 2}}, {"desi": {"spectra": {"lsf": False}}}):
-        assert not set(digests(**changed)) & set(first)
+    first = digest()
+    assert len({first, digest("4-1702"), digest("4-1703")}) == 3
+    assert digest(desi={"archive": "https", "read_again": [], "transfer": "files"}) == first
     monkeypatch.setattr(rules, "LAYOUT", LAYOUT + 1)
-    assert not set(digests()) & set(first)
-    others = harvests()[0]
-    assert others["hetdex"].units(job(unit="20190102009_035")) == ["20190102009_035"]
-    assert others["legacysurvey"].units(job(pix16="5")) == ["south_1234p567", "north_1234p570"]
+    others = [digest()]
+    monkeypatch.undo()
+    others += [digest(**how) for how in ({"match": {"radius_arcsec": 2}}, {"desi": {"spectra": {"arms": True}}})]
+    for key in MEANING:
+        with monkeypatch.context() as patch:
+            patch.setitem(MEANING, key, "other")
+            others.append(digest())
+    for plan in ("plan.csv", "plan_pixels.csv"):
+        with monkeypatch.context() as patch:
+            before = PLANS["desi"]
+            patch.setitem(PLANS, "desi", (before[0][:-2] + "1\n", before[1]) if plan == "plan.csv" else before)
+            if plan == "plan_pixels.csv":
+                patch.setitem(PLANS, "desi", (before[0], before[1].replace("cc", "dd")))
+                others.append(digest())
+    assert len({first, *others}) == 1 + len(others)
+    loaded = harvests()[0]
+    assert loaded["hetdex"].units(job(pix16="766")) == ["20190102009_034", "20190102009_035"]
+    assert loaded["legacysurvey"].units(job(pix16="5")) == ["south_1234p567", "north_1234p570"]
 
 
-@pytest.mark.parametrize("wildcards", [{"batch": "9"}, {"pix16": "9"}, {"unit": "9"}])
+@pytest.mark.parametrize("wildcards", [{"batch": "4-9"}, {"pix16": "9"}])
 def test_what_the_plan_does_not_have_is_said(harvests, wildcards):
     for harvest in harvests()[0].values():
-        with pytest.raises(InputError, match=rf"{harvest.name}/plan.csv has no .* 9$"):
+        with pytest.raises(InputError, match=rf"{harvest.name}/plan.csv has no NSIDE=16 pixel in batch 4-9$"):
             harvest.units(job(**wildcards))
 
 
-def test_a_product_needs_the_lists_of_its_batches_and_files_that_were_removed(harvests, tmp_path):
+def test_a_batch_works_as_long_as_it_may(harvests):
     desi = harvests()[0]["desi"]
-    lists = [f"{desi.extracted}/batches/{batch}.csv" for batch in ("1702+1703", "1703")]
-    assert desi.extraction(job(pix16="1703")) == lists
-    assert desi.extraction(None) == lists
-    file, _, removed = desi.extracted_files(job(pix16="1703"))
-    assert file == f"{desi.extracted}/272/27247.hdf5"
-    for path in (*lists, file, f"{desi.extracted}/272/27250.hdf5"):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).touch()
-    assert desi.extraction(job(pix16="1703")) == [*lists, removed]
-    product = Path(desi.assembled_file("1703"))
-    product.parent.mkdir(parents=True)
-    product.touch()
-    assert desi.extraction(job(pix16="1703")) == lists  # it is there: nothing has to be extracted for it
-    assert desi.extraction(job(pix16="1703"), str(tmp_path / "export")) == [*lists, removed]
-    assert desi.assembled_files() == [desi.assembled_file(pix16) for pix16 in (1702, 1703)]
+    assert desi.batches == {"all": [1702, 1703]}
+    assert harvests(batch_seconds=0.01)[0]["desi"].batches == {"4-1702": [1702], "4-1703": [1703]}
+    far = harvests(batch_seconds=1.0, desi={"archive": "https://example.org/x"})[0]["desi"]
+    assert list(far.batches) == ["4-1702", "4-1703"], "what is far away takes longer"
+
+
+def finish(desi: Harvest[Any], batch: str, *lines: str) -> Path:
+    """Write what a batch leaves."""
+    listed = Path(desi.list_of(batch))
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    listed.write_text("\n".join(["unit,n_spectra,n_absent,n_unreadable,request", *lines]))
+    done_for(listed).write_text(desi.digest(job(batch=batch)))
+    for pix16 in desi.pixels(job(batch=batch)):
+        product = Path(desi.assembled_file(pix16))
+        product.parent.mkdir(parents=True, exist_ok=True)
+        product.touch()
+    return listed
+
+
+def test_a_product_needs_the_lists_of_its_batches_and_all_that_they_stand_for(harvests):
+    settings = {"batch_seconds": 0.01}
+    loaded, forced = harvests(**settings)
+    desi = loaded["desi"]
+    lists = [finish(desi, "4-1702", "27247,3,0,0,r"), finish(desi, "4-1703", "27247,3,0,0,r", "27250,1,0,0,r")]
+    assert desi.harvested([1703]) == desi.harvested([1703, 99]) == [str(lists[1])]
+    assert desi.harvested() == list(map(str, lists))
+    assert desi.assembled_files([1703, 99]) == [desi.assembled_file(1703)]
+    assert forced == []
+    Path(desi.assembled_file(1702)).unlink()
+    for wanted, expected in (([1703], []), (None, [str(lists[0])])):
+        loaded, forced = harvests(**settings)
+        loaded["desi"].harvested(wanted)
+        assert forced == expected
+    done_for(lists[1]).write_text("other targets")
+    loaded, forced = harvests(**settings)
+    loaded["desi"].harvested([1703])
+    assert forced == [str(lists[1])]
+    for path in lists:
+        path.unlink()
+    loaded, forced = harvests(**settings)
+    assert loaded["desi"].harvested() == list(map(str, lists))
+    assert forced == [], "Snakemake knows that they are not there"
 
 
 def test_batches_with_a_file_to_read_again_are_forced(harvests):
-    header = "unit,n_spectra,n_absent,n_unreadable,request,digest\n"
-    for again, expected in ((["unreadable"], ["1703"]), (["unreadable", "absent"], ["1702+1703", "1703"]), ([], [])):
-        loaded, forced = harvests(desi={"read_again": again})
-        desi = loaded["desi"]
-        directory = Path(desi.extracted, "batches")
-        directory.mkdir(parents=True, exist_ok=True)
-        [first], [second, third] = (desi.digests(job(batch=batch)) for batch in ("1702+1703", "1703"))
-        (directory / "1702+1703.csv").write_text(f"{header}27247,3,1,0,r,{first}\n")
-        (directory / "1703.csv").write_text(f"{header}27250,1,0,0,r,{second}\n27260,1,0,1,r,{third}\n")
-        desi.extraction(job(pix16="1703"))
-        assert forced == [str(directory / f"{batch}.csv") for batch in expected]
+    for again, expected in ((["unreadable"], ["4-1703"]), (["unreadable", "absent"], ["4-1702", "4-1703"]), ([], [])):
+        loaded, forced = harvests(batch_seconds=0.01, desi={"read_again": again})
+        finish(loaded["desi"], "4-1702", "27247,3,1,0,r")
+        finish(loaded["desi"], "4-1703", "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,1,r")
+        loaded["desi"].harvested()
+        assert forced == [loaded["desi"].list_of(batch) for batch in expected]
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.previous.json"])
-def test_results_of_another_run_are_made_again_also_where_snakemake_does_not_know(harvests, name):
-    for csv_sha256, expected in (("a1", []), ("a0", ["plan.csv", "crossmatch_desi.hdf5"])):
+def test_plans_of_another_run_are_made_again_also_where_snakemake_does_not_know(harvests, name):
+    for csv_sha256, expected in (("a1", []), ("a0", ["plan.csv"])):
         loaded, forced = harvests()
         desi = loaded["desi"]
         write_manifest(Manifest("desi", "dr1", csv_sha256, "c1", 3, {1703: 2}), Path(desi.root, name))
-        product = Path(desi.assembled_file(1703))
-        product.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(product, "w") as file:
-            file.attrs.update(MEANING | {"csv_sha256": csv_sha256})
-        desi.assembled_files()
-        desi.extraction(job(pix16="1703"))
+        desi.harvested([1703])
+        assert forced == []
+        desi.harvested()
         assert [Path(path).name for path in forced] == expected
-    with h5py.File(product, "w") as file:
-        file.attrs.update(MEANING)
-    loaded, forced = harvests()
-    loaded["desi"].extraction(job(pix16="1703"))
-    assert forced == [], "the run that was interrupted has made this one"
 
 
 def test_time_and_memory_grow_with_a_job(harvests):
     rows, files = (harvests(desi={"transfer": how}, legacysurvey={"transfer": how})[0] for how in ("rows", "files"))
-    assert rows["desi"].minutes(job(batch="1703"), targets=10, whole=30, rows=2) == 20 + 2 + 2 * 2
-    assert files["desi"].minutes(job(batch="1703"), targets=10, whole=30, rows=2) == 20 + 2 + 30 * 2
-    assert (rows["desi"].disk_mb(job(batch="1703")), rows["legacysurvey"].disk_mb) == (0, 0)
-    assert [files["desi"].disk_mb(job(batch=name)) for name in ("1702+1703", "1703")] == [1100 * 2, 1100]
+    assert rows["desi"].minutes(job(batch="4-1703"), targets=10, whole=30, rows=2) == 20 + 2 + 2 * 3
+    assert files["desi"].minutes(job(batch="4-1703"), targets=10, whole=30, rows=2) == 20 + 2 + 30 * 3
+    assert (rows["desi"].disk_mb(job(batch="4-1703")), rows["legacysurvey"].disk_mb) == (0, 0)
+    assert files["desi"].disk_mb(job(batch="4-1702")) == 1100 * 2
     legacy = harvests(legacysurvey={"size": 1000, "bands": ["g", "r"], "products": ["image", "invvar"]})[0][
         "legacysurvey"
     ]
     assert legacy.cutout_mb == pytest.approx(16)
-    assert legacy.extract_mb(job(pix16="5")) == 800 + 3 * 7 * 16
-    assert legacy.assemble_mb(job(pix16="5")) == 900 + 3 * 8 * 16
+    assert legacy.mb(job(pix16="5")) == 900 + 3 * 8 * 16
+    hetdex = harvests(hetdex={"maps": {"enabled": True, "wavelength": 5000, "size_arcsec": 50}})[0]["hetdex"]
+    assert hetdex.mb(job(pix16="766")) > harvests()[0]["hetdex"].mb(job(pix16="766")) > 900
 
 
 def test_jobs_share_the_connections_to_an_archive_and_need_none_to_a_directory(harvests):
@@ -195,9 +223,9 @@ def test_jobs_share_the_connections_to_an_archive_and_need_none_to_a_directory(h
     assert len({harvest.resource for harvest in loaded.values()}) == len(NAMES)
 
 
-def test_extract_jobs_are_told_what_does_not_change_their_results(harvests):
+def test_jobs_are_told_what_does_not_change_their_results(harvests):
     loaded = harvests(desi={"read_again": ["unreadable", "absent"]}, legacysurvey={"transfer": "files"})[0]
-    desi = words(loaded["desi"].extract_options)
+    desi = words(loaded["desi"].job_options)
     assert desi[: desi.index("--journal")] == [
         "--again",
         "unreadable",
@@ -206,9 +234,9 @@ def test_extract_jobs_are_told_what_does_not_change_their_results(harvests):
         loaded["desi"].release.tilepix(),
     ]
     for name in ("hetdex", "legacysurvey"):
-        line = words(loaded[name].extract_options)
+        line = words(loaded[name].job_options)
         assert line[line.index("--download") + 1] == f"{loaded[name].root}/downloads"
-        assert line[-2:] == ["--extracted", loaded[name].extracted]
+        assert line[-4:] == ["--extracted", loaded[name].extracted, "--assembled", loaded[name].assembled]
 
 
 def test_what_globus_copies_is_read_from_a_directory_and_listed_elsewhere(harvests):
@@ -227,9 +255,8 @@ def test_settings_of_each_survey_become_options(harvests):
         legacysurvey={"viewer": {"layers": ["ls-dr10"], "address": "http://x/y z"}},
     )[0]
     assert "--radius 1.5" in loaded["desi"].settings
-    assert loaded["desi"].settings.endswith("--record-missing --no-resolution")
-    assert loaded["desi"].columns == "--no-lsf"
-    assert loaded["desi"].pixels(job(batch="1702+1703")) == ["--pixel 27247 main/dark main/bright"]
+    assert loaded["desi"].settings.split()[-1] == "--no-lsf"
+    assert "--arms" in harvests(desi={"spectra": {"arms": True}})[0]["desi"].settings
     assert "--exclude-bits SAT 1 --keep-bits --include-only-bits" in loaded["hetdex"].settings
     assert "--map-size" in loaded["hetdex"].settings
     assert loaded["hetdex"].line_options.startswith("--wavelength 5000")
@@ -274,6 +301,6 @@ def test_pages_are_for_pixels_with_spectra(harvests):
 
 def test_each_surveys_jobs_are_told_what_a_refusal_means(harvests):
     loaded, _ = harvests(**{name: {"forbidden_is_absent": True} for name in NAMES})
-    assert all("--forbidden-is-absent" in harvest.extract_options for harvest in loaded.values())
+    assert all("--forbidden-is-absent" in harvest.job_options for harvest in loaded.values())
     loaded, _ = harvests()
-    assert not any("forbidden" in harvest.extract_options for harvest in loaded.values())
+    assert not any("forbidden" in harvest.job_options for harvest in loaded.values())

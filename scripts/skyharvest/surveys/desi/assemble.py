@@ -282,6 +282,7 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
     # Where nothing matched, files tell the arms' shapes all the same, if a coadd was read at all.
     files = [piece.file for piece in pieces if len(piece.take)]
     _check_grids(pieces)
+    _check_lsf(files, layout)
     files = files or [piece.file for piece in pieces if ARMS[0] in piece.file]
     datasets: dict[str, h5py.Dataset] = {}
     if layout.combine:
@@ -316,6 +317,15 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
                     dataset, n_diagonals = datasets[f"{arm}_resolution"], native.resolution.shape[1]
                     pad = (dataset.shape[1] - n_diagonals) // 2
                     dataset[place, pad : pad + n_diagonals] = native.resolution
+
+
+def _check_lsf(files: Sequence[h5py.File], layout: Layout) -> None:
+    needed = ([f"{ARMS[0]}/resolution"] if layout.arms else []) + (["lsf_sigma"] if layout.combine else [])
+    for file, name in ((file, name) for file in files for name in needed if layout.lsf and name not in file):
+        raise MalformedFile(
+            f"{file.filename} has no {name}: it was extracted with other settings of `spectra`; remove it, the next "
+            "run makes it anew"
+        )
 
 
 def _check_grids(pieces: Sequence[PixelRows]) -> None:

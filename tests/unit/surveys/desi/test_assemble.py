@@ -366,7 +366,7 @@ def change(path, out, spoil):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda file: [file[arm].pop("resolution") for arm in ARMS], "no b/resolution.*`lsf: false`; remove it"),
+        (lambda file: file.pop("lsf_sigma"), "has no lsf_sigma.*other settings of `spectra`; remove it"),
         (lambda file: file.pop("redshifts"), "has no redshifts.*`redshifts: false`; remove it"),
         (lambda file: file["r/wavelength"].write_direct(file["r/wavelength"][:] + 1e-3), "its r wavelengths differ"),
     ],

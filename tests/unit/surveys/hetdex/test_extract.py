@@ -4,9 +4,11 @@ import csv
 import re
 from pathlib import Path
 
-import extract_hetdex
 import h5py
+import harvest_hetdex
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from range_server import denied, serve
@@ -142,30 +144,41 @@ def test_a_malformed_cube_is_recorded_with_its_reason(release, tmp_path, wrong, 
     assert listed("c", tmp_path / "a.hdf5")[:-1] == ("c", 0, 0, 0, 1, 0, 0)
 
 
+def write_plan(slots: tuple[str, ...] = (SLOT,)) -> None:
+    """Write the files of a plan with the same targets in some cubes of one shot, all in NSIDE=16 pixel 5."""
+    targets, cubes = np.concatenate([TARGETS] * len(slots)), np.zeros(len(slots), CUBE_DTYPE)
+    targets["ifuslot"] = [slot.encode() for slot in slots for _ in TARGETS]
+    cubes["shotid"], cubes["ifuslot"], cubes["fwhm_virus"] = SHOTID, [slot.encode() for slot in slots], 1.7
+    np.save("plan_targets.npy", targets)
+    np.save("plan_cubes.npy", cubes)
+    lines = [f"{SHOTID},{slot},{len(TARGETS)},0\n" for slot in slots]
+    Path("plan.csv").write_text("shotid,ifuslot,n_targets,in_2017\n" + "".join(lines))
+    lines = [f"5,{SHOTID},{slot},ab\n" for slot in slots]
+    Path("plan_pixels.csv").write_text("pix16,shotid,ifuslot,digest\n" + "".join(lines))
+    columns = {name: TARGETS[name].tolist() for name in ("row", "ra", "dec")}
+    pq.write_table(pa.table(columns | {"pix16": [5] * len(TARGETS), "pix64": [80] * len(TARGETS)}), "targets.parquet")
+
+
+def program(root: str, *more: str) -> int:
+    """Run the program for that plan, in the working directory."""
+    words = ["--archive", root, "--release", "pdr1", "--targets", "targets.parquet", "--plan", "plan.csv"]
+    words += ["--batch", "4-5", "--extracted", "extracted", "--assembled", "assembled", "--download", "scratch", *more]
+    return cli.run(harvest_hetdex.main, harvest_hetdex.build_parser(), words)
+
+
 def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(release, tmp_path, monkeypatch):
     monkeypatch.setenv("SKYHARVEST_PATIENCE", "tries=2 base_s=0.01 cap_s=0.01")
     monkeypatch.chdir(tmp_path)
-    np.save("targets.npy", TARGETS)
-    cubes = np.zeros(1, CUBE_DTYPE)
-    cubes["shotid"], cubes["ifuslot"], cubes["fwhm_virus"] = SHOTID, SLOT.encode(), 1.7
-    np.save("cubes.npy", cubes)
-    (tmp_path / "plan.csv").write_text(f"shotid,ifuslot,n_targets,in_2017\n{SHOTID},{SLOT},3,0\n")
-    (tmp_path / "plan_pixels.csv").write_text(f"pix16,shotid,ifuslot,digest\n5,{SHOTID},{SLOT},ab\n")
-
-    def program(root: str) -> int:
-        words = ["--archive", root, "--release", "pdr1", "--cube", f"{SHOTID}_{SLOT}", "--targets", "targets.npy"]
-        words += ["--cubes", "cubes.npy", "--extracted", "extracted", "--list", "out.csv", "--download", "scratch"]
-        words += ["--journal", "journal.csv", "--plan", "plan.csv", "--known", "ifu-index.fits"]
-        return cli.run(extract_hetdex.main, extract_hetdex.build_parser(), words)
-
+    write_plan()
+    told = ("--list", "out.csv", "--journal", "journal.csv", "--known", "ifu-index.fits")
     with serve(release) as server:
         server.misbehave = lambda handler, _: handler.answer(503, b"") is None
-        assert program(server.url) == cli.EXIT_TRY_AGAIN
+        assert program(server.url, *told) == cli.EXIT_TRY_AGAIN
         assert not HETDEX.path(Path("extracted"), f"{SHOTID}_{SLOT}").exists() and not Path("out.csv").exists()
         failed = read_journal(Path("journal.csv")).failed[f"{SHOTID}_{SLOT}"]
         assert "HTTP 503" in failed.message
         server.misbehave = None
-        assert program(server.url) == 0
+        assert program(server.url, *told) == 0
     read = read_journal(Path("journal.csv"))
     line = read.files[f"{SHOTID}_{SLOT}", *HETDEX.kind]
     assert (read.failed, line.status, line.n_searched, line.n_spectra, line.rows) == ({}, "read", 3, 2, (3, 13))
@@ -179,16 +192,8 @@ def test_a_cube_that_a_bucket_refuses_is_absent_only_if_asked_for_and_if_the_lis
     release, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    np.save("targets.npy", TARGETS)
-    cubes = np.zeros(1, CUBE_DTYPE)
-    cubes["shotid"], cubes["ifuslot"] = SHOTID, SLOT.encode()
-    np.save("cubes.npy", cubes)
+    write_plan()
     out = HETDEX.path(Path("extracted"), f"{SHOTID}_{SLOT}")
-
-    def program(root: str, *more: str) -> int:
-        words = ["--archive", root, "--release", "pdr1", "--cube", f"{SHOTID}_{SLOT}", "--targets", "targets.npy"]
-        words += ["--cubes", "cubes.npy", "--extracted", "extracted", "--download", "scratch", *more]
-        return cli.run(extract_hetdex.main, extract_hetdex.build_parser(), words)
 
     known, absent = ("--known", "ifu-index.fits"), "--forbidden-is-absent"
     with serve(release) as server:
@@ -232,27 +237,18 @@ def test_a_batch_keeps_the_cubes_that_are_well_and_tries_the_others_again(releas
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((release / PATH).read_bytes())
     Path("root/ifu-index.fits").write_bytes(b"x")
-    targets, cubes = np.concatenate([TARGETS, TARGETS]), np.zeros(2, CUBE_DTYPE)
-    targets["ifuslot"] = [slot.encode() for slot in slots for _ in TARGETS]
-    cubes["shotid"], cubes["ifuslot"], cubes["fwhm_virus"] = SHOTID, [slot.encode() for slot in slots], 1.7
-    np.save("targets.npy", targets)
-    np.save("cubes.npy", cubes)
+    write_plan(slots)
     names = [f"{SHOTID}_{slot}" for slot in slots]
     outs = [HETDEX.path(Path("extracted"), name) for name in names]
 
-    def program(root: str, *more: str) -> int:
-        words = ["--archive", root, "--release", "pdr1", "--cube", *names, "--targets", "targets.npy"]
-        words += ["--cubes", "cubes.npy", "--extracted", "extracted", "--list", "out.csv", "--download", "scratch"]
-        return cli.run(extract_hetdex.main, extract_hetdex.build_parser(), [*words, *more])
-
     with serve(Path("root")) as server:
         server.misbehave = lambda handler, _: "035" in handler.path and handler.answer(503, b"") is None
-        assert program(server.url) == cli.EXIT_TRY_AGAIN
+        assert program(server.url, "--list", "out.csv") == cli.EXIT_TRY_AGAIN
         assert [out.exists() for out in outs] == [True, False] and not Path("out.csv").exists()
         written = outs[0].stat().st_mtime_ns
         server.misbehave = None
         server.forget()
-        assert program(server.url) == 0
+        assert program(server.url, "--list", "out.csv") == 0
         assert not any(SLOT in path for path, *_ in server.requests if "datacubes" in path)
     assert outs[0].stat().st_mtime_ns == written and outs[1].exists()
     with Path("out.csv").open(newline="") as stream:

@@ -6,10 +6,12 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-import extract_legacysurvey
 import fitsio
 import h5py
+import harvest_legacysurvey
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
@@ -619,35 +621,31 @@ def test_a_cutout_of_no_pixels_or_too_many_is_refused(size):
 
 @pytest.fixture
 def program(pair, tmp_path, monkeypatch):
-    """Return what runs the program for one of the two bricks, in a directory with their plan."""
+    """Return what runs the program for one of the two bricks, or both, in a directory with their plan."""
     _, rows, targets = pair
     monkeypatch.setenv("SKYHARVEST_PATIENCE", "tries=2 base_s=0.01 cap_s=0.01")
     monkeypatch.chdir(tmp_path)
     back = targets_at(rows[1], [(10.0, 5.0 + 0.51 * STEP)])
-    np.save("targets.npy", np.concatenate([targets, back]))
-    np.save("bricks.npy", np.concatenate([rows, rows_of(rows[1], rows[0])]))
+    targets = np.concatenate([targets, back])
+    np.save("plan_targets.npy", targets)
+    np.save("plan_bricks.npy", np.concatenate([rows, rows_of(rows[1], rows[0])]))
     Path("plan.csv").write_text("region,brickname,n_targets,bands\nsouth,0100p050,3,gr\nsouth,0100p052,1,gr\n")
-    Path("plan_pixels.csv").write_text("pix16,region,brickname,digest\n5,south,0100p050,ab\n5,south,0100p052,cd\n")
+    Path("plan_pixels.csv").write_text("pix16,region,brickname,digest\n5,south,0100p050,ab\n6,south,0100p052,cd\n")
+    columns = {name: targets[name].tolist() for name in ("row", "ra", "dec")}
+    pq.write_table(pa.table(columns | {"pix16": [5, 5, 5, 6], "pix64": [80, 80, 80, 96]}), "targets.parquet")
 
-    def run_program(root: str, bricks: str, *more: str) -> int:
-        words = [
-            "--archive",
-            root,
-            "--release",
-            "demolegacysurvey",
-            "--brick",
-            *bricks.split(),
-            "--targets",
-            "targets.npy",
-        ]
-        words += ["--bricks", "bricks.npy", "--size", "60", "--bands", "g", "r", "--extracted", "extracted"]
-        words += ["--list", "out.csv", "--journal", "journal.csv", "--plan", "plan.csv", "--known", KNOWN, *more]
-        return cli.run(extract_legacysurvey.main, extract_legacysurvey.build_parser(), words)
+    def run_program(root: str, batch: str, *more: str) -> int:
+        words = ["--archive", root, "--release", "demolegacysurvey", "--targets", "targets.parquet"]
+        words += ["--plan", "plan.csv", "--batch", batch, "--size", "60", "--bands", "g", "r", "--radii", "1"]
+        words += ["--extracted", "extracted", "--assembled", "assembled", "--no-contact-sheets"]
+        words += ["--list", "out.csv", "--journal", "journal.csv", "--known", KNOWN, *more]
+        return cli.run(harvest_legacysurvey.main, harvest_legacysurvey.build_parser(), words)
 
     return run_program
 
 
 BRICKS = "south_0100p050", "south_0100p052"
+BATCH, ITS_BATCH = "4-5", "4-6"
 OUT, ITS_OUT = (Path(f"extracted/010/{brick}.hdf5") for brick in BRICKS)
 
 
@@ -660,11 +658,11 @@ def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(pair, pr
             server.misbehave = lambda handler, _, what=failing: (
                 what in handler.path and handler.answer(503, b"") is None
             )
-            assert program(server.url, brick) == cli.EXIT_TRY_AGAIN
+            assert program(server.url, BATCH) == cli.EXIT_TRY_AGAIN
             assert not OUT.exists() and not Path("out.csv").exists()
             assert "HTTP 503" in read_journal(Path("journal.csv")).failed[brick].message
         server.misbehave = None
-        assert program(server.url, brick, "--download", "downloads") == 0
+        assert program(server.url, BATCH, "--download", "downloads") == 0
         assert list(Path("downloads").iterdir()) == []
         journal = read_journal(Path("journal.csv"))
         line = journal.files[brick, *LEGACYSURVEY.kind]
@@ -673,9 +671,9 @@ def test_a_server_that_is_down_leaves_nothing_but_a_line_in_the_journal(pair, pr
         assert line.bytes >= sum(path.stat().st_size for path in root.rglob("*.fz") if "psfsize" not in path.name)
         first = OUT.read_bytes()
         OUT.unlink()
-        assert program(server.url, brick) == 0, "rows instead of files"
+        assert program(server.url, BATCH) == 0, "rows instead of files"
         assert OUT.read_bytes() == first
-    assert program(str(root), brick, "--size", "0") not in (0, cli.EXIT_TRY_AGAIN)
+    assert program(str(root), BATCH, "--size", "0") not in (0, cli.EXIT_TRY_AGAIN)
     with Path("out.csv").open(newline="") as stream:
         (line_of_list,) = csv.DictReader(stream)
     assert list(line_of_list.values())[:7] == [brick, "3", "10", "0", "0", "0", "0"]
@@ -688,11 +686,11 @@ def test_jobs_of_neighbours_that_download_to_one_place_leave_each_others_files(p
         def meanwhile(handler, _) -> bool:
             if not status and handler.path.endswith("0100p052-maskbits.fits.fz"):  # the last file of the first job
                 status.append(None)
-                status[0] = program(server.url, BRICKS[1], "--download", "downloads", "--list", "its.csv")
+                status[0] = program(server.url, ITS_BATCH, "--download", "downloads", "--list", "its.csv")
             return False
 
         server.misbehave = meanwhile
-        assert program(server.url, BRICKS[0], "--download", "downloads") == 0
+        assert program(server.url, BATCH, "--download", "downloads") == 0
     assert status == [0]
     assert states(OUT) == states(ITS_OUT) == {}
     assert (len(read(OUT)["row"]), len(read(ITS_OUT)["row"])) == (3, 1)
@@ -703,9 +701,9 @@ def test_bricks_with_a_bad_file_are_read_again_when_the_program_is_run_again(cop
     path = copy / path_of("0100p050", "image", "r")
     kept = path.read_bytes()
     page(path)
-    assert program(str(copy), " ".join(BRICKS)) == 0
+    assert program(str(copy), "all") == 0
     assert set(states(OUT)) == set(states(ITS_OUT)) == {"0100p050 image r"}
     path.write_bytes(kept)
-    assert program(str(copy), " ".join(BRICKS)) == 0
+    assert program(str(copy), "all") == 0
     assert states(OUT) == states(ITS_OUT) == {}
     assert np.isfinite(read(OUT)["image"]).all() and np.isfinite(read(ITS_OUT)["image"]).all()
