@@ -280,22 +280,12 @@ def test_the_workflow_reads_the_plan(made):
         tuple(pair) for pair in plan.needed.tolist()
     ]
     assert set(planned.digest) == set(units)
-    for name, bricks in planned.batches.items():
-        for unit in bricks:
-            assert planned.batch[unit] == name
-            assert name == "+".join(str(pix) for pix in sorted(planned.searched) if unit in planned.searched[pix])
-    assert sorted(unit for bricks in planned.batches.values() for unit in bricks) == sorted(units)
-    assert any(len(bricks) > 1 for bricks in planned.batches.values())
+    assert sorted(planned.units(planned.searched)) == sorted(units)
+    [first, *_] = planned.searched
+    assert planned.units([first, first]) == planned.searched[first]
     extracted = folder / "extracted"
     unit = units[0]
     assert LEGACYSURVEY.path(extracted, unit) == extracted / unit[6:9] / f"{unit}.hdf5"
-    LEGACYSURVEY.path(extracted, unit).parent.mkdir(parents=True)
-    LEGACYSURVEY.path(extracted, unit).touch()
-    assert set(planned.missing(extracted, set())) == set(units[1:])
-    assert set(planned.missing(extracted, {unit})) == set(units)
-    LEGACYSURVEY.listed(extracted, planned.batch[unit]).parent.mkdir(parents=True)
-    LEGACYSURVEY.listed(extracted, planned.batch[unit]).touch()
-    assert set(planned.missing(extracted, {unit})) == set(units) - set(planned.batches[planned.batch[unit]])
 
 
 def test_a_bricks_digest_changes_with_its_own_targets_and_bricks_alone(sky, made, tmp_path):
