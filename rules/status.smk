@@ -67,5 +67,4 @@ onerror:
                 plan, harvest.batches_of(plan), Path(harvest.extracted), Path(LOGS, f"extract_{harvest.name}.csv")
             )
             if left:
-                missing.write_missing(path.with_name("missing.csv"), left)
-                logger.error(missing.show(left, plan, path.with_name("missing.csv")))
+                logger.error(missing.tell(left, plan, path.with_name("missing.csv")))

@@ -147,8 +147,11 @@ mount -t tmpfs -o size=200m tmpfs results
 run -- plan > plan.txt 2>&1
 mount -o remount,ro results
 run > readonly.txt 2>&1
-mount -o remount,rw,size=16m results
+mount -o remount,rw,size=6m results
 run > full.txt 2>&1
+cat /dev/zero > results/filler 2> /dev/null
+run > brimful.txt 2>&1
+rm results/filler
 find results -name '.*.tmp' > leftovers.txt
 mount -o remount,size=200m results
 run > again.txt 2>&1
@@ -170,15 +173,19 @@ def test_a_disk_that_is_read_only_or_full_fails_and_loses_nothing(directory, dem
     )
     script = SMALL_DISK.format(snakemake=command)
     subprocess.run([*enter, "sh", "-c", script], cwd=directory, env=environment(), check=True)
-    said = {name: (directory / f"{name}.txt").read_text() for name in ("plan", "readonly", "full", "again")}
+    names = ("plan", "readonly", "full", "brimful", "again")
+    said = {name: (directory / f"{name}.txt").read_text() for name in names}
     assert {name: text.splitlines()[-1] == "status 0" for name, text in said.items()} == {
         "plan": True,
         "readonly": False,
         "full": False,
+        "brimful": False,
         "again": True,
     }, said
     assert "Segmentation" not in said["full"]
     assert "of 14 pixels are missing" in said["full"]
+    assert "make room on the disk of results/desi, and run again" in said["brimful"]
+    assert "OSError in file" not in said["brimful"]
     assert (directory / "leftovers.txt").read_text() == ""
     found = compare(directory / "copied", sound)
     assert is_sound(found), found

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+PAGE = 4096  # bytes
 ABANDONED_S = 86_400.0  # a temporary file that nobody has written to for so long is nobody's
 
 
@@ -43,9 +44,31 @@ def atomic_path(final: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(final)
     except BaseException as error:
-        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+        if isinstance(error, OSError) and is_full(error) and error.filename is None:
             error.filename = str(final)  # Python's own message does not say where
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error is that of a full disk."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def check_room(directory: Path) -> None:
+    """Make a directory, and write a page to its disk that is given back at once.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it, or nothing may be written. It names the directory.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as stream:
+            stream.write(bytes(PAGE))
+    except OSError as error:
+        error.filename = str(directory)
         raise
 
 

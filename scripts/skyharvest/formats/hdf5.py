@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ def create(path: str | os.PathLike[str], *, sealed: bool = False) -> Iterator[h5
             # Closing writes HDF5's buffers, and Python would crash at exit if that fails: write them to another file.
             with tempfile.TemporaryFile(dir=_MEMORY) as elsewhere:
                 os.dup2(elsewhere.fileno(), file.id.get_vfd_handle())
-                file.close()
+                with suppress(RuntimeError):  # what broke off is not always in order again
+                    file.close()
             if isinstance(error, OSError | RuntimeError) and (match := _ERRNO.search(str(error))):
                 raise OSError(int(match[1]), os.strerror(int(match[1])), str(path)) from error
             raise

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from skyharvest.archive.archive import Cost
+from skyharvest.core.atomic import check_room, is_full
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError
 from skyharvest.harvest.assembled import is_made_from, made_from
 from skyharvest.harvest.extracted import Listed, has_data, is_made, listed
@@ -82,7 +83,10 @@ class Batch(Generic[U]):
         ------
         ArchiveUnavailable, HarvestError
             When all has been tried, and some failed: the former if trying again may help. The message names them.
+        OSError
+            At once, if the disk is full: nothing is read that cannot be kept.
         """
+        check_room(self.extracted)
         kept = {unit for unit in self.requests if self._is_made(unit)}
         if self.was_done and len(kept) == len(self.requests) and all(map(self._is_current, self.searched)):
             kept, self._anew = set(), True
@@ -129,6 +133,8 @@ class Batch(Generic[U]):
             self.assemble(pix16, self._paths(pix16), out, made_from(self._paths(pix16), self.meaning))
         except Exception as error:
             self._log(f"NSIDE=16 pixel {pix16}", error)
+            if is_full(error):
+                raise
             self._unassembled[pix16] = error
 
     def _extract(self, units: Iterable[U]) -> None:
@@ -139,11 +145,12 @@ class Batch(Generic[U]):
             if not self._anew and self._is_made(unit) and has_data(self._path(unit)):
                 self._done.add(unit)
                 continue
-            cost = Cost()
+            cost, full = Cost(), None
             try:
                 lines = self.extract(unit, cost)
             except Exception as error:
                 self._log(f"{self.survey.unit} {unit}", error)
+                full = error if is_full(error) else None
                 self._failed[unit] = error
                 spent = (cost.seconds, cost.requests, cost.bytes)
                 lines = [Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))]
@@ -151,6 +158,8 @@ class Batch(Generic[U]):
                 self._done.add(unit)
             self.journal.add(lines)
             self.progress.unit_done()
+            if full:
+                raise full
 
     def _log(self, what: str, error: Exception) -> None:
         if isinstance(error, HarvestError | OSError):

@@ -10,6 +10,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from skyharvest.core.atomic import is_full
 from skyharvest.core.csv_file import write_rows
 from skyharvest.harvest.journal import read_journal
 from skyharvest.harvest.plan import Plan, Unit
@@ -62,6 +63,19 @@ def show(missing: Sequence[Missing], plan: Plan, path: Path) -> str:
     if len(missing) > SHOWN:
         lines.append(f"  and {len(missing) - SHOWN} more")
     return "\n".join(lines)
+
+
+def tell(missing: Sequence[Missing], plan: Plan, path: Path) -> str:
+    """Write ``missing.csv``, and return what a failed run ends with: also that there is no room on the disk."""
+    said = show(missing, plan, path)
+    try:
+        write_missing(path, missing)
+    except OSError as error:
+        do = (
+            f"make room on the disk of {path.parent}, and run again" if is_full(error) else "see to that, and run again"
+        )
+        said += f"\n{path} cannot be written ({error.strerror}): {do}, and run again"
+    return said
 
 
 def set_aside(path: Path) -> None:

@@ -75,10 +75,26 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("n", [15, 40])
-@pytest.mark.parametrize("compressed", [True, False])
-def test_no_room_is_the_systems_error_and_no_crash(tmp_path, compressed, n):
-    """On a disk of a megabyte: HDF5 crashes if it cannot write its rest, or passes over it."""
+SPECTRA = """
+        for k in range({n}):
+            spectra = store.spectra_dataset(file, f"flux{{k}}", 20, (1000,), "f4", compressed={compressed})
+            spectra[:] = np.random.default_rng(k).random((20, 1000))
+"""
+COLUMNS = """
+        for k in range(40):
+            store.write_column(file, f"c{k}", np.array([f"text {k}"] * 5, object))
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "block"),
+    [
+        *[("1m", SPECTRA.format(n=n, compressed=compressed)) for n in (15, 40) for compressed in (True, False)],
+        ("16k", COLUMNS),  # it is not the data that find no room, but what HDF5 writes about them at the end
+    ],
+)
+def test_no_room_is_the_systems_error_and_no_crash(tmp_path, size, block):
+    """On a small disk: HDF5 crashes if it cannot write its rest, or passes over it."""
     code = f"""
 import sys
 sys.path.insert(0, {str(SCRIPTS)!r})
@@ -87,15 +103,11 @@ from skyharvest.core import cli
 from skyharvest.formats import hdf5 as store
 def main(options):
     with store.create("small/x.hdf5", sealed=True) as file:
-        for k in range({n}):
-            spectra = store.spectra_dataset(file, f"flux{{k}}", 20, (1000,), "f4", compressed={compressed})
-            spectra[:] = np.random.default_rng(k).random((20, 1000))
+{block}
 sys.exit(cli.run(main, cli.parser(""), []))
 """
     (tmp_path / "small").mkdir()
-    script = (
-        'mount -t tmpfs -o size=1m tmpfs small || exit 99; "$0" -c "$1"; status=$?; find small -type f; exit $status'
-    )
+    script = f'mount -t tmpfs -o size={size} tmpfs small || exit 99; "$0" -c "$1"; status=$?; find small -type f; exit $status'
     enter = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--mount"]
     try:
         done = subprocess.run(
