@@ -1,49 +1,56 @@
-"""Some planes of images of three axes, compressed or not, without reading the whole file.
+"""Some planes of images, or rows of those of two axes, compressed or not, without reading the whole file.
 
 What is needed of the file is written at its own position into a sparse copy, which cfitsio reads.
 """
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from skyharvest.core.arrays import Array
+from skyharvest.core.arrays import Array, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.byte_source import Range, merge
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
-from skyharvest.formats.tile_table import check_compression, heap_columns, heap_of, image_shape, tile_shape
+from skyharvest.formats.tile_table import heap_columns, heap_of, image_of, is_compressed, tile_shape
 
 
-def read_planes(fits: FitsFile, wanted: Mapping[str, Sequence[int]]) -> dict[str, Array]:
+def read_planes(fits: FitsFile, wanted: Mapping[str, Sequence[int] | Ints], n_axes: int | None = 3) -> dict[str, Array]:
     """Read planes of images.
 
     Parameters
     ----------
     wanted
-        Name of an HDU → which planes of its slowest axis, from 0.
+        Name of an HDU → which planes of its slowest axis, from 0; some of each.
+    n_axes
+        That all images must have; None for any number.
 
     Returns
     -------
     dict
-        Name → (n, y, x) array of its planes, as cfitsio reads them: in native byte order.
+        Name → (n, …) array of its planes, as cfitsio reads them: in native byte order.
 
     Raises
     ------
     MalformedFile
-        If an image has not three axes or that many planes, a descriptor points outside the heap, or cfitsio cannot
-        decode a tile.
+        If an image has not so many axes or planes, a descriptor points outside the heap, or cfitsio cannot decode a
+        tile.
     Absent, ArchiveRefused, ArchiveUnavailable
         From the source.
     """
-    tables = {name: _table_rows(fits[name], planes) for name, planes in wanted.items()}
+    images = {name: image_of(fits[name]) if is_compressed(fits[name]) else fits[name] for name in wanted}
+    for hdu in images.values():
+        if hdu.is_table or (n_axes is not None and len(hdu.shape) != n_axes):
+            raise MalformedFile(f"{hdu}: expected an image" + (f" of {n_axes} axes" if n_axes else ""))
+    tables = {name: _table_rows(fits[name], images[name], planes) for name, planes in wanted.items()}
     parts = fits.source.read([span for spans in tables.values() for span in spans])
     stored = iter(parts)
     data: list[Range] = []
     for name, spans in tables.items():
         rows = b"".join(next(stored) for _ in spans)
-        data += _pieces(fits[name], rows, fits.source.size()) if _is_compressed(fits[name]) else spans
+        data += _pieces(fits[name], rows, fits.source.size()) if is_compressed(fits[name]) else spans
     headers = [(hdu.start, hdu.data_start) for hdu in fits.hdus]
     ranges = merge([*headers, *(span for spans in tables.values() for span in spans), *data], 0)
     with tempfile.TemporaryFile(prefix="skyharvest-", suffix=".fits") as copy:
@@ -52,25 +59,19 @@ def read_planes(fits: FitsFile, wanted: Mapping[str, Sequence[int]]) -> dict[str
             copy.seek(start)
             copy.write(part)
         copy.flush()
-        return _decode(fits, copy.fileno(), wanted)
+        return _decode(images, copy.fileno(), wanted)
 
 
-def _is_compressed(hdu: HDU) -> bool:
-    return hdu.header.get("ZIMAGE") is True
-
-
-def _table_rows(hdu: HDU, planes: Sequence[int]) -> list[Range]:
+def _table_rows(hdu: HDU, image: HDU, planes: Sequence[int] | Ints) -> list[Range]:
     """Return the byte ranges of the planes, or of the rows of the tile table that are of them."""
-    if not _is_compressed(hdu):
-        if hdu.is_table or len(hdu.shape) != 3:
-            raise MalformedFile(f"{hdu}: expected an image of three axes")
+    if not is_compressed(hdu):
         return merge(hdu.rows(planes), 0)
-    check_compression(hdu)
-    shape, tile = image_shape(hdu, 3), tile_shape(hdu, 3)
+    shape = image.shape
+    tile = tile_shape(hdu, len(shape))
     tiles = [-(-length // side) for length, side in zip(shape, tile, strict=True)]
-    if tiles[0] * tiles[1] * tiles[2] != hdu.n_rows:
+    if math.prod(tiles) != hdu.n_rows:
         raise MalformedFile(f"{hdu}: its tile table has {hdu.n_rows:,} rows; {tiles} tiles of {tile} make {shape}")
-    of_slab = tiles[1] * tiles[2] * hdu.row_bytes
+    of_slab = math.prod(tiles[1:]) * hdu.row_bytes
     slabs = sorted({plane // tile[0] for plane in planes})
     if slabs and not 0 <= slabs[0] <= slabs[-1] < tiles[0]:
         raise MalformedFile(f"{hdu}: has {shape[0]} planes, asked for {max(planes)}")
@@ -96,7 +97,7 @@ def _pieces(hdu: HDU, rows: bytes, size: int) -> list[Range]:
     return pieces
 
 
-def _decode(fits: FitsFile, handle: int, wanted: Mapping[str, Sequence[int]]) -> dict[str, Array]:
+def _decode(images: Mapping[str, HDU], handle: int, wanted: Mapping[str, Sequence[int] | Ints]) -> dict[str, Array]:
     import fitsio  # noqa: PLC0415
 
     read: dict[str, Array] = {}
@@ -104,7 +105,10 @@ def _decode(fits: FitsFile, handle: int, wanted: Mapping[str, Sequence[int]]) ->
     try:
         with fitsio.FITS(f"/dev/fd/{handle}") as file:
             for name, planes in wanted.items():
-                read[name] = np.concatenate([np.atleast_3d(file[name][k : k + 1, :, :]) for k in planes])
+                rest = images[name].shape[1:]
+                whole = (slice(None),) * len(rest)
+                parts = [file[name][(slice(int(k), int(k) + 1), *whole)].reshape(1, *rest) for k in planes]
+                read[name] = np.concatenate(parts)
     except (OSError, LookupError, ValueError) as error:  # fitsio's
-        raise MalformedFile(f"{fits[name]}: cfitsio cannot decode it: {' '.join(str(error).split())}") from error
+        raise MalformedFile(f"{images[name]}: cfitsio cannot decode it: {' '.join(str(error).split())}") from error
     return read

@@ -3,8 +3,9 @@
 Source: FITS Standard 4.0 (2018), §7.3.5 (heaps), §10.1 (tiled images).
 """
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,6 +52,30 @@ def check_compression(hdu: HDU) -> None:
         for name in ("ZSCALE", "ZZERO"):  # without them cfitsio returns the integers
             if name not in hdu.columns and name not in hdu.header:
                 raise MalformedFile(f"{hdu}: floating-point numbers in {hdu.header['ZCMPTYPE']} without {name}")
+
+
+def is_compressed(hdu: HDU) -> bool:
+    """Tell whether an HDU is a table of tiles of an image."""
+    return hdu.header.get("ZIMAGE") is True
+
+
+def image_of(hdu: HDU) -> HDU:
+    """Return the image that a table of tiles holds, as the header of a plain one would describe it.
+
+    Its shape and types are told so, but not where its rows are.
+
+    Raises
+    ------
+    MalformedFile
+        See `check_compression`; or if the image has no axes.
+    """
+    check_compression(hdu)
+    n_axes = _positive(hdu, "ZNAXIS")
+    shape = image_shape(hdu, n_axes)
+    said = {"XTENSION": "IMAGE", "BITPIX": hdu.header["ZBITPIX"], "NAXIS": n_axes}
+    sides = {f"NAXIS{axis}": hdu.header[f"ZNAXIS{axis}"] for axis in range(1, n_axes + 1)}
+    row_bytes = np.dtype(IMAGE_TYPES[hdu.header["ZBITPIX"]]).itemsize * math.prod(shape[1:])  # type: ignore[index]
+    return replace(hdu, header={**hdu.header, **said, **sides}, n_rows=shape[0], row_bytes=row_bytes)
 
 
 def tile_shape(hdu: HDU, n_axes: int) -> tuple[int, ...]:

@@ -18,6 +18,8 @@ from skyharvest.formats.byte_source import Range, Source
 from skyharvest.formats.fits_file import FIRST_READ, FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.formats.fits_header import BLOCK
+from skyharvest.formats.planes import read_planes
+from skyharvest.formats.tile_table import image_of, is_compressed
 from skyharvest.surveys.desi.by_targetid import ByTargetid, blank
 from skyharvest.surveys.desi.shown import ARMS
 from skyharvest.surveys.desi.spectra import COMBINED_WAVE, N_COMBINED, NODATA, WAVE_TOLERANCE, Arm
@@ -137,7 +139,7 @@ class Coadd:
         return not missing
 
     def _check_arm(self, arm: str) -> int:
-        grid = self._image(arm, "wavelength")
+        grid = self.fits[f"{arm}_WAVELENGTH".upper()]
         _check_axes(grid, 1)
         if grid.n_rows > N_COMBINED:
             raise MalformedFile(f"{grid}: has {grid.n_rows} pixels, expected at most {N_COMBINED}")
@@ -154,7 +156,9 @@ class Coadd:
         return self._image(arm, "resolution").shape[1] if resolved else 0
 
     def _image(self, arm: str, kind: str) -> HDU:
-        return self.fits[f"{arm}_{kind}".upper()]
+        """Return an image; of a compressed one, what it would be without."""
+        hdu = self.fits[f"{arm}_{kind}".upper()]
+        return image_of(hdu) if is_compressed(hdu) else hdu
 
     def dtype(self, arm: str, kind: str) -> np.dtype[Any]:
         """Return the native dtype of an image, such as uint32 for a mask with BZERO = 2³¹; if need be another arm's."""
@@ -180,7 +184,7 @@ class Coadd:
         MalformedFile
             If a wavelength grid is not on DESI's common grid.
         """
-        grids = [self._image(arm, "wavelength") for arm in self.arms]
+        grids = [self.fits[f"{arm}_WAVELENGTH".upper()] for arm in self.arms]
         wanted: list[tuple[HDU, None]] = [(self.fibermap_hdu, None), *((grid, None) for grid in grids)]
         scores_hdu = self._scores_hdu()
         if scores_hdu is not None:
@@ -232,8 +236,13 @@ class Coadd:
         """
         there = [(arm, kind) for arm in self.arms for kind in self.kinds]
         there = [(arm, kind) for arm, kind in there if kind != "resolution" or self.n_diagonals[arm]]
-        read = self.fits.read([(self._image(arm, kind), rows) for arm, kind in there])
-        images = {key: self._image(*key).image(data) for key, data in zip(there, read, strict=True)}
+        hdus = {key: self.fits["_".join(key).upper()] for key in there}
+        plain = {key: hdu for key, hdu in hdus.items() if not is_compressed(hdu)}
+        read = self.fits.read([(hdu, rows) for hdu in plain.values()])
+        images = {key: hdu.image(data) for (key, hdu), data in zip(plain.items(), read, strict=True)}
+        if compressed := {key: hdu.name for key, hdu in hdus.items() if key not in plain}:
+            decoded = read_planes(self.fits, dict.fromkeys(compressed.values(), rows), n_axes=None)
+            images |= {key: decoded[name] for key, name in compressed.items()}
         arms = {}
         for arm in ARMS:
             of_arm = {kind: image for (each, kind), image in images.items() if each == arm}

@@ -147,10 +147,12 @@ def column(path: str, name: str, key: str, values: Any, form: str) -> Change:
     return on(path, change)
 
 
-def compressed(hdus: fits.HDUList) -> None:
-    for arm in "BRZ":
-        values = hdus[f"{arm}_MASK"].data.astype(np.int32)
-        hdus[f"{arm}_MASK"] = fits.CompImageHDU(values, name=f"{arm}_MASK", compression_type="GZIP_1")
+def compressed(*names: str) -> Callable[[fits.HDUList], None]:
+    def change(hdus: fits.HDUList) -> None:
+        for name in names:
+            hdus[name] = fits.CompImageHDU(hdus[name].data, name=name, compression_type="GZIP_1")
+
+    return change
 
 
 def reordered(hdus: fits.HDUList) -> None:
@@ -239,8 +241,12 @@ DIFFERENCES = {
         compress(COADD), "coadds", FAILS, [f"coadd-main-dark-{PIX64}.fits.gz is there", "unpack"]
     ),
     "compressed masks": Difference(
-        on(COADD, compressed),
-        *("compression of masks", FAILS, ["B_MASK: ZIMAGE = T, ZCMPTYPE = GZIP_1", "issue"], "unreadable"),
+        on(COADD, compressed("B_MASK", "R_MASK", "Z_MASK")),
+        *("compression of images", ADAPTED, ["B_MASK: ZCMPTYPE = GZIP_1", "cfitsio"], "read"),
+    ),
+    "compressed wavelengths": Difference(
+        on(COADD, compressed("R_WAVELENGTH")),
+        *("compression of images", FAILS, ["R_WAVELENGTH: ZIMAGE = T, ZCMPTYPE = GZIP_1", "issue"], "unreadable"),
     ),
     "no position": Difference(
         on(COADD, without_column("FIBERMAP", "TARGET_RA")),

@@ -26,6 +26,35 @@ def few():
     return simulated(FEW)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "tiles"), [("RICE_1", None), ("GZIP_1", (FEW, 2751)), ("GZIP_2", (2, 500)), ("RICE_1", (1, 100))]
+)
+def test_masks_that_are_compressed_are_read_bit_for_bit(few, tmp_path, algorithm, tiles):
+    path = tmp_path / write(tmp_path, few)
+    plain = opened(path)
+    rows = [1, 0, 1]
+    expected = plain.read_arms(rows, plain.small_tables()[2])
+    bits = np.arange(45)
+
+    def compress(hdus):
+        for arm in "BRZ":
+            mask = hdus[f"{arm}_MASK"].data
+            mask[0, 5:50] = bits
+            how = {"compression_type": algorithm, "tile_shape": tiles}
+            hdus[f"{arm}_MASK"] = fits.CompImageHDU(mask, name=f"{arm}_MASK", **how)
+
+    edit(path, compress)
+    read = opened(path)
+    assert read.lacks == {}
+    arms = read.read_arms(rows, read.small_tables()[2])
+    for arm in ARMS:
+        mask = expected[arm].mask.copy()
+        mask[1, 5:50] = bits
+        assert np.array_equal(arms[arm].mask, mask)
+        assert np.array_equal(arms[arm].flux, expected[arm].flux)
+        assert arms[arm].mask.dtype == mask.dtype == read.dtype(arm, "mask")
+
+
 def opened(path, **how):
     return Coadd(Archive(str(path.parent)).open(path.name), **how)
 

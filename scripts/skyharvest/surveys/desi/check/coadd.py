@@ -10,6 +10,7 @@ from skyharvest.formats.byte_source import Source
 from skyharvest.formats.fits_checksum import checksum_problem
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
+from skyharvest.formats.tile_table import is_compressed
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, REPORT, Asking, Finding
 from skyharvest.sky.healpix import agreement, guess_scheme
 from skyharvest.surveys.desi.coadd import IMAGES, N_DIAGONALS, N_PIXELS, Coadd, guess_layout
@@ -63,7 +64,7 @@ def _refused(asking: Asking, source: Source, error: MalformedFile) -> Finding:
         hdus = []
     compressed = next((hdu for hdu in hdus if hdu.header.get("ZIMAGE")), None)
     if compressed is not None:
-        question = "compression of masks" if compressed.name.endswith("_MASK") else "compression of images"
+        question = "compression of images"
         seen = f"{compressed.name}: ZIMAGE = T, ZCMPTYPE = {compressed.header.get('ZCMPTYPE')}"
     elif "column" in seen:
         question = "columns of FIBERMAP"
@@ -76,7 +77,6 @@ def _refused(asking: Asking, source: Source, error: MalformedFile) -> Finding:
 
 ASSUMED = {
     "HDUs of coadds": "FIBERMAP, and of each arm WAVELENGTH, FLUX, IVAR, MASK, RESOLUTION, of as many rows",
-    "compression of masks": "none: plain images, which are read by rows",
     "compression of images": "none: plain images, which are read by rows",
     "columns of FIBERMAP": "TARGETID a whole number; TARGET_RA, TARGET_DEC floating-point",
     "wavelengths": "0.8 Å steps from 3600 Å; b 2751, r 2326, z 2881 pixels",
@@ -148,8 +148,7 @@ def _spectra(asking: Asking, coadd: Coadd) -> Iterator[Finding]:
     else:
         means = "native arrays are kept as they are; combined ones are float32 and int32 all the same"
         yield asking.found(ADAPTED, "types of spectra", coadd.name, assumed=assumed, seen=seen, means=means)
-    compressed = ASSUMED["compression of masks"]
-    yield asking.found(AS_ASSUMED, "compression of masks", coadd.name, assumed=compressed, seen="none")
+    yield _compression(asking, coadd)
     for kind, units in UNITS.items():
         hdu = coadd.fits[f"{coadd.arms[0]}_{kind}".upper()]
         unit = str(hdu.header.get("BUNIT") or "")
@@ -169,6 +168,16 @@ def _spectra(asking: Asking, coadd: Coadd) -> Iterator[Finding]:
             means=means,
             change=REPORT,
         )
+
+
+def _compression(asking: Asking, coadd: Coadd) -> Finding:
+    question, assumed = "compression of images", ASSUMED["compression of images"]
+    compressed = [hdu for hdu in coadd.fits.hdus if is_compressed(hdu)]
+    if not compressed:
+        return asking.found(AS_ASSUMED, question, coadd.name, assumed=assumed, seen=assumed)
+    kinds = ", ".join(f"{hdu.name}: ZCMPTYPE = {hdu.header['ZCMPTYPE']}" for hdu in compressed)
+    means = "their rows are decoded by cfitsio, after two round trips more: slower, but the same values"
+    return asking.found(ADAPTED, question, coadd.name, assumed=assumed, seen=kinds, means=means)
 
 
 def _fibermap(
