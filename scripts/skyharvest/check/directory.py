@@ -20,6 +20,8 @@ def is_there(asking: Asking) -> Iterator[Finding]:
     seen = "a directory that may not be read" if root.is_dir() else "a file" if root.exists() else "nothing"
     means = "no file of the archive can be read"
     change = f"mount it, ask for permission, or correct {asking.survey}.archive"
+    if asking.section.get("archive") == "local" and "https" in asking.release.roots:
+        change = f"{asking.survey}.archive: https; local is for the computing centre that has this directory"
     yield asking.found(FAILS, question, about, assumed=READABLE, seen=seen, means=means, change=change)
     raise EnoughAsked
 

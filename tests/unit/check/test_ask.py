@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -180,3 +181,15 @@ def test_a_file_system_that_says_something_else_of_what_is_missing(asking, tmp_p
     (tmp_path / NO_SUCH).touch()  # so that what is asked for is below a file
     [found] = directory.what_is_missing(asking)
     assert (found.verdict, "Not a directory" in found.seen) == (FAILS, True)
+
+
+@pytest.mark.parametrize(
+    ("archive", "change"), [("local", "desi.archive: https; local is for"), ("/mirror", "mount it")]
+)
+def test_a_directory_that_only_a_computing_centre_has_is_told_from_a_mirror(asking, tmp_path, archive, change):
+    asking.config["desi"]["archive"] = archive
+    asking.release = SimpleNamespace(roots={"https": "https://archive.example", "local": "/global"})
+    asking.archive = Archive(str(tmp_path / "not-mounted"))
+    first, *_ = answers(asking, directory.QUESTIONS)
+    assert (first.verdict, first.seen) == (FAILS, "nothing")
+    assert first.change.startswith(change)

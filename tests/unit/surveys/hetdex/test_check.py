@@ -47,7 +47,7 @@ def release(tmp_path_factory):
     plane = rng.normal(0, 0.3, SHAPE[1:]).astype("f4")
     flux, error = np.broadcast_to(plane, SHAPE).copy(), np.full(SHAPE, 0.3, "f4")
     flux[:, :8], error[:, :8] = np.nan, 0
-    mask = np.zeros(SHAPE, "i2")
+    mask = np.zeros(SHAPE, "u2")
     mask[:, 50:60] = 4096
     (root / CUBE).parent.mkdir(parents=True)
     write_quickly(root / CUBE, flux, error, mask, PLANES)
@@ -83,7 +83,7 @@ def findings(root, **section):
 def test_a_release_as_it_is_described_gives_no_cause_for_concern(release):
     found = findings(release)
     assert {finding.verdict for finding in found} <= {AS_ASSUMED, NOTE}, found
-    assert one(found, "cubes near the CSV's positions").seen == "1 cube of all 3 rows, for 1 position"
+    assert one(found, "cubes near the CSV's positions").seen == "1 cube in all 3 rows, for 1 position"
     assert "in use: PIXMASK" in one(found, "bits of the mask").seen
     assert one(found, "MASK outside the fibers").seen == "832 spaxels without data: 0"
     assert one(found, "good data in a cube").seen.startswith("90% of")
@@ -104,7 +104,7 @@ def test_over_the_network_a_little_of_each_file_is_read(release, monkeypatch):
         whole = sum(path.stat().st_size for path in release.rglob("*") if path.is_file())
         assert server.sent < 0.25 * whole
     assert {finding.verdict for finding in found} <= {AS_ASSUMED, NOTE}, found
-    assert "of 2 of 3 rows" in one(found, "cubes near the CSV's positions").seen
+    assert "in 2 of 3 rows" in one(found, "cubes near the CSV's positions").seen
     planned = work(given)
     assert (planned.n_files, planned.moved) == (2, 2 * (release / CUBE).stat().st_size)
 
@@ -330,7 +330,7 @@ CASES = {
         index_of(lambda rows: recfunctions.drop_fields(rows, "flag")),
         "columns of the index",
         FAILS,
-        ("column flag is missing", "nothing can be planned", "report"),
+        ("column flag is missing", "nothing can be planned", "check.json", "HETDEX/dexcube/issues"),
         index_raises,
     ),
     "index: upper case": Case(
@@ -435,6 +435,9 @@ CASES = {
     "cube: per Angstrom": Case(
         card("BUNIT", "1e-17 erg s-1 cm-2 AA-1"), "unit of flux", FAILS, ("AA-1", "too faint by 2")
     ),
+    "cube: surface brightness": Case(
+        card("BUNIT", "1e-17 erg s^-1 cm^-2 arcsec^-2"), "unit of flux", FAILS, ("arcsec^-2", "area of a spaxel")
+    ),
     "cube: other power": Case(card("BUNIT", "1e-18 erg/s/cm2"), "unit of flux", FAILS, ("wrong by a factor of 1e1",)),
     "cube: bins of another width": Case(
         card("SPECBW", 1.0), "width of a bin", ADAPTED, ("1.0", "divided by this width"), cube_is_read
@@ -443,7 +446,7 @@ CASES = {
         voxels(scaled), "size of the values", FAILS, ("median error 3e-18", "not measured"), no_spectrum
     ),
     "cube: a fill value": Case(
-        set_in("DATA", -999, np.s_[:10]), "no data in a cube", FAILS, ("DATA is -999 in 10% of", "taken for light")
+        set_in("DATA", -999, np.s_[:10]), "voxels without data", FAILS, ("DATA is -999 in 10% of", "taken for light")
     ),
     "cube: a new bit, excluded": Case(
         set_in("MASK", 16384, np.s_[:10]),

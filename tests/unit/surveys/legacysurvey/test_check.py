@@ -401,7 +401,7 @@ CASES = {
         table(widened),
         "images and boxes of bricks",
         FAILS,
-        ("-15 arcsec beyond", "have no cutout"),
+        ("-15 arcsec beyond the box", "have no cutout"),
     ),
     "checksums: none": Case(
         gone(RELEASE.checksums("north", BRICK)), "checksums", NOTE, ("no such file", "nothing depends on them")

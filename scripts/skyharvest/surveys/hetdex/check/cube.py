@@ -23,6 +23,7 @@ NAME = "dex_cube_{shotid}_{ifuslot}.fits"
 OTHER_PATHS = (NAME, f"{{shotid}}/{NAME}", f"datacubes/{NAME}", f"datacubes/{{ifuslot}}/{NAME}")
 SPAXEL_ARCSEC, OFF_CENTRE_ARCSEC = 0.5, 2.0
 PER_ANGSTROM = re.compile(r"\b(A|AA|Ang\w*)\b(?!.*\bbins?\b)", re.IGNORECASE)
+PER_ARCSEC2 = re.compile("arcsec", re.IGNORECASE)
 SCALE = re.compile(r"(?:1\.?0?e|10\s*(?:\^|\*\*)\s*\(?)\s*([+-]?\d+)", re.IGNORECASE)
 
 
@@ -101,25 +102,23 @@ def _elsewhere(asking: Asking, cube: np.void, absent: list[str]) -> Finding:
 
 def _compression(asking: Asking, fits: FitsFile) -> Finding:
     """Return how the images are compressed: all that can be decoded will do, but some ways take long."""
-    told, planes = [], []
+    ways: dict[str, list[str]] = {}
+    deepest = 1
     for name in IMAGES:
-        hdu = fits[name]
-        if hdu.header.get("ZIMAGE") is not True:
-            told.append(f"{name} none")
-            continue
-        tile = tile_shape(hdu, 3)
-        planes.append(tile[0])
-        dither = str(hdu.header.get("ZQUANTIZ", ""))
-        told.append(f"{name} {hdu.header['ZCMPTYPE']} {' x '.join(map(str, tile))}{f' {dither}' if dither else ''}")
-    question, about = "compression of a cube", f"{fits.name}, ZCMPTYPE and ZTILEn"
-    thick = max(planes, default=1) > 1
+        hdu, way = fits[name], "none"
+        if hdu.header.get("ZIMAGE") is True:
+            tile = tile_shape(hdu, 3)
+            deepest = max(deepest, tile[0])
+            way = f"{hdu.header['ZCMPTYPE']}, {' x '.join(map(str, tile))}"
+        ways.setdefault(way, []).append(name)
+    thick = deepest > 1
     return asking.found(
         NOTE if thick else AS_ASSUMED,
-        question,
-        about,
+        "compression of a cube",
+        f"{fits.name}, ZCMPTYPE and ZTILEn",
         assumed="none, or tiles of one wavelength",
-        seen="; ".join(told),
-        means="tiles of many wavelengths and rows are decoded whole: a cube takes seconds more" if thick else "",
+        seen="; ".join(f"{', '.join(names)}: {way}" for way, names in ways.items()),
+        means="tiles of many wavelengths are decoded whole: a cube takes seconds more" if thick else "",
     )
 
 
@@ -172,10 +171,12 @@ def _wavelengths(asking: Asking, data: HDU) -> Finding:
 
 
 def _width(asking: Asking, data: HDU) -> Finding:
-    width = data.header.get("SPECBW", BIN_WIDTH)
+    width = f"{data.header.get('SPECBW', BIN_WIDTH)} Angstrom"
     means = "flux and error are divided by this width, to be per Angstrom"
     about = f"{data}, SPECBW"
-    return asking.compare("width of a bin", about, assumed=BIN_WIDTH, seen=width, otherwise=ADAPTED, means=means)
+    return asking.compare(
+        "width of a bin", about, assumed=f"{BIN_WIDTH} Angstrom", seen=width, otherwise=ADAPTED, means=means
+    )
 
 
 def _unit_of_flux(asking: Asking, data: HDU) -> Finding:
@@ -186,6 +187,8 @@ def _unit_of_flux(asking: Asking, data: HDU) -> Finding:
     power = int(scale[1]) if scale else None
     if PER_ANGSTROM.search(unit):
         means = "flux and error would be divided by the width of a bin twice: spectra too faint by 2"
+    elif PER_ARCSEC2.search(unit):
+        means = "values are a surface brightness: summed over an aperture they are wrong by the area of a spaxel"
     elif power not in (None, -17):
         means = f"spectra would be wrong by a factor of 1e{abs(power + 17)}" if power is not None else ""
     elif power is None and unit:

@@ -12,11 +12,12 @@ from skyharvest.core.words import counted
 from skyharvest.formats.byte_source import Source
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
+from skyharvest.harvest import check
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, EnoughAsked, Finding, Work
 from skyharvest.surveys.hetdex.index import CUBE_DTYPE, NEEDED, Index, cubes_of, stored_columns
 from skyharvest.surveys.hetdex.plan import CUBE_BYTES, REACH, CubePlan, make_plan
 
-REPORT = "report this line to Skyharvest's issues, and to HETDEX if the file is theirs"
+REPORT = f"{check.REPORT}; if HETDEX's file is wrong, tell github.com/HETDEX/dexcube/issues, too"
 UNREADABLE = "every cube like this would be recorded as unreadable"
 ROWS_BYTES = 6_000_000  # of a table behind a server, which has some 40 MB
 PIECES = 12  # that these bytes lie in, all over the table
@@ -179,7 +180,7 @@ def cubes_near_targets(asking: Asking) -> Iterator[Finding]:
         yield asking.found(verdict, question, about, assumed=assumed, seen=str(error), means=means, change=change)
         return
     listed.plan = plan
-    seen = f"{counted(len(plan.cubes), 'cube')} of {listed.share}, for {counted(plan.n_covered, 'position')}"
+    seen = f"{counted(len(plan.cubes), 'cube')} in {listed.share}, for {counted(plan.n_covered, 'position')}"
     if plan.n_covered:
         yield asking.found(AS_ASSUMED, question, about, assumed=assumed, seen=seen)
         return

@@ -68,7 +68,7 @@ def _size(asking: Asking, fits: FitsFile, error: Array) -> Finding:
 
 def _fill(asking: Asking, fits: FitsFile, flux: Array, measured: Array) -> Finding:
     """Return whether some value stands where nothing was measured, as -999 does in some catalogues."""
-    question, about = "no data in a cube", f"{fits['DATA']}, {fits['ERROR']}"
+    question, about = "voxels without data", f"{fits['DATA']}, {fits['ERROR']}"
     assumed = "DATA NaN or 0, or ERROR 0 or NaN"
     values, counts = np.unique(flux[measured], return_counts=True)
     if len(values):
@@ -133,7 +133,7 @@ def _good(asking: Asking, fits: FitsFile, mask: Array, flag: float) -> Finding:
     section = asking.section
     masking = Masking(section["exclude_bits"], section["keep_bits"], section["include_only_bits"])
     good = float(masking.good(mask).mean()) if mask.size else 0.0
-    question, about, assumed = "good data in a cube", str(fits["MASK"]), "some: their bits are not excluded"
+    question, about, assumed = "good data in a cube", str(fits["MASK"]), "some: no bit of it is excluded"
     seen = f"{good:.0%} of what was measured; {flag:.0%} by the index"
     if good >= LEAST_GOOD:
         return asking.found(AS_ASSUMED, question, about, assumed=assumed, seen=seen)

@@ -15,7 +15,7 @@ from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.core.words import counted
 from skyharvest.formats.fits_hdu import HDU, parse_hdu
 from skyharvest.formats.fits_header import find_end
-from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, EnoughAsked, Finding, Work
+from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, REPORT, Asking, EnoughAsked, Finding, Work
 from skyharvest.surveys.legacysurvey.bricks import (
     GZIP,
     NEEDED,
@@ -31,7 +31,6 @@ from skyharvest.surveys.legacysurvey.grid import grid_bricks
 from skyharvest.surveys.legacysurvey.images import PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import BrickPlan, bytes_to_read, make_plan, n_files
 
-REPORT = "report this line to Skyharvest's issues, and to the Legacy Surveys if the file is theirs"
 HEAD_BYTES = 3_000_000  # of a table behind a server, which has some 60 MB
 COLUMNS = "columns of the bricks"
 _BAND = re.compile(r"nexp(?:hist)?_([a-z])")
@@ -205,20 +204,28 @@ def bricks_near_targets(asking: Asking) -> Iterator[Finding]:
     try:
         plan = make_plan(bricks, targets, size=section["size"], bands=section["bands"], products=section["products"])
     except InputError as error:
-        yield asking.found(FAILS, question, about, assumed="some", seen=str(error), means="nothing can be planned")
+        yield asking.found(
+            FAILS, question, about, assumed="some are in bricks", seen=str(error), means="nothing can be planned"
+        )
         raise EnoughAsked from None
     tables.plan = plan
     seen = f"{counted(plan.n_covered, 'position')} in {counted(len(plan.bricks), 'brick')}"
     if not tables.is_whole:
         seen += ", if there are images everywhere"
     if plan.n_covered:
-        yield asking.found(AS_ASSUMED, question, about, assumed="some", seen=seen)
+        yield asking.found(AS_ASSUMED, question, about, assumed="some are in bricks", seen=seen)
     else:
         means = "there is nothing to harvest; what follows is asked of other bricks"
         if plan.left_out.rows:
             means = f"only bricks without these bands hold them ({len(plan.left_out.rows):,} positions)"
         yield asking.found(
-            NOTE, question, about, assumed="some", seen=seen, means=means, change="legacysurvey.bands, or the CSV"
+            NOTE,
+            question,
+            about,
+            assumed="some are in bricks",
+            seen=seen,
+            means=means,
+            change="legacysurvey.bands, or the CSV",
         )
     if len(tables.bricks) > 1 and tables.is_whole:
         both = np.logical_and.reduce([bricks_of(of_region, ra, dec) >= 0 for of_region in tables.bricks.values()])

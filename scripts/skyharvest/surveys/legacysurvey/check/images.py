@@ -10,9 +10,9 @@ from skyharvest.archive.download import read_checksums
 from skyharvest.core.arrays import Array
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.tiled_image import Box, TiledImage
-from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, Finding
+from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, REPORT, Asking, Finding
 from skyharvest.surveys.legacysurvey.brick_images import BrickFiles, BrickImages
-from skyharvest.surveys.legacysurvey.check.bricks import REPORT, Tables, candidates
+from skyharvest.surveys.legacysurvey.check.bricks import Tables, candidates
 from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import TILE
 from skyharvest.surveys.legacysurvey.wanted_cutouts import Layer, WantedCutouts
@@ -139,7 +139,7 @@ def _reach(asking: Asking, images: BrickImages, brick: np.void) -> Finding:
     _, dec = images.sky.positions(*across)
     beyond = min(float(brick["dec1"]) - dec.min(), dec.max() - float(brick["dec2"])) * 3600
     question, about = "images and boxes of bricks", f"{next(iter(images.images.values()))}, CRVAL2, NAXIS2"
-    seen = f"{height} x {width} pixels of {images.sky.pixel_arcsec:.3f} arcsec, {beyond:.0f} arcsec beyond"
+    seen = f"{height} x {width} pixels of {images.sky.pixel_arcsec:.3f} arcsec; {beyond:.0f} arcsec beyond the box"
     assumed = f"pixels of {PIXEL_ARCSEC} arcsec; larger than the box"
     if beyond > -PIXEL_ARCSEC:
         return asking.found(AS_ASSUMED, question, about, assumed=assumed, seen=seen)
