@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -177,6 +178,14 @@ def test_what_is_missing_is_named(service, monkeypatch, case):
     for word in words:
         assert word in f"{finding.seen}; {finding.means}; {finding.change}"
     assert service.submitted == []
+
+
+def test_nobody_is_asked_to_log_in_not_even_in_a_terminal(service, monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(getattr(sys, name), "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a person was asked"))
+    service.consent_wanted[SOURCE] = scope(SOURCE)
+    assert scope(SOURCE) in one(findings(), "source of Globus").seen
 
 
 @pytest.mark.parametrize("case", ["no login", "a login that ended", "no consent to the source"])
