@@ -81,6 +81,7 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	set -e; for program in bench/*.py; do \
 		test -e "$$program" || continue; echo "== $$program"; python "$$program"; done
+	cd bench && python -m lib.report
 
 docs: $(VENV)/dev.stamp
 	sphinx-build --quiet --fail-on-warning --keep-going docs site

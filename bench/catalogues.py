@@ -172,10 +172,11 @@ LSDB {version("lsdb")}'s ways below; its catalogue of {size / MB:,.0f} MB is hat
 compression, with {PARTITION_ROWS:,} rows at most in a partition, no margin, and only the columns that are asked for are
 opened. Ours has redshifts, the FIBERMAP's columns and the combined spectrum besides.
 
-What bounds the figures: theirs, that a wanted row costs its partition, {size / MB / sample.n_coadds:.0f} MB a coadd.
-Ours, with resolution: {row_kb:.0f} kB of each row, {row_kb * sample.spectra() / 1e3:.0f} MB in all, of which theirs has
-nothing; and that the workflow takes some seconds for its steps. Simulated spectra compress better than real ones, which
-is in their favour.
+{report.BOUND}with resolution, {row_kb:.0f} kB of each row, {row_kb * sample.spectra() / 1e3:.0f} MB in all, of which
+theirs has nothing; the tables of fibers and redshifts, which are read whole; the steps of a run, each a process. What
+bounds theirs: a wanted row costs its partition, {size / MB / sample.n_coadds:.0f} MB a coadd.
+
+Simulated spectra compress better than real ones, which is in their favour.
 """
     table = report.table(["what", "seconds", "MB"], of_theirs)
     return [report.comparison(rows), about, table]

@@ -59,6 +59,8 @@ class Story:
         Of all runs and of unlocking.
     ends
         How many runs ended how.
+    unlock_s
+        Of that, what unlocking took.
     full_s
         How long a run went on after its disk was full, s.
     said
@@ -67,6 +69,7 @@ class Story:
 
     seconds: float = 0.0
     ends: Counter[str] = field(default_factory=Counter)
+    unlock_s: float = 0.0
     full_s: list[float] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -138,7 +141,9 @@ def disturbed(directory: Directory, results: Path, small: Disk, blows: list[tupl
         story.ends[blow] += 1
         say(f"  {time.monotonic() - began:5.0f} s: {blow}; {len(blows)} blows to come")
         if blow == KILLED:
+            since = time.monotonic()
             directory.run("--unlock")
+            story.unlock_s += time.monotonic() - since
         if blow == ALONE:
             story.said.append(directory.log.read_text())
         alone = alone + 1 if blow == ALONE else 0
@@ -209,8 +214,10 @@ def measure(work: Path, sample: Sample, options: argparse.Namespace) -> tuple[li
         prepare(chaos.folder, work / "targets.csv", desi(server.url), results=results)
         server.misbehave = at_random
         story = disturbed(chaos, results, small, blows)
+        began = time.monotonic()
         if "Nothing to be done" not in chaos.run():
             raise SystemExit(f"all is there, and yet the next run did something:\n{tail(chaos.log)}")
+        nothing_s = time.monotonic() - began
         if not chaos.nothing_runs():
             raise SystemExit("a process is left over")
         check(results, sample, truth)
@@ -240,7 +247,13 @@ def measure(work: Path, sample: Sample, options: argparse.Namespace) -> tuple[li
         lost,
         wrong,
     )
-    return [lines[0], "", about, "", *lines[1:]], outcome
+    n_starts = story.ends.total() - 1
+    bound = (
+        f"{report.BOUND}starting again, {n_starts} times. To unlock took {story.unlock_s:.0f} s, to find out what "
+        f"is to do some {nothing_s:.0f} s each time, to end on a full disk {sum(story.full_s):.0f} s; the rest is what "
+        "was under way when it was killed, and the pauses before faulty answers were asked for again."
+    )
+    return [lines[0], "", about, "", bound, "", *lines[1:]], outcome
 
 
 def differences(

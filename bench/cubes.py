@@ -111,8 +111,10 @@ def many_cubes(work: Path, n: int, looped: int, cores: int) -> str:
 {PER_CUBE} sources on and around each of {n:,} cubes of (1036, 104, 104), in the page cache where there is room. "Other"
 is a loop with astropy's `.section` and photutils' exact weights, in one process; it was tried on {looped} of the cubes,
 and multiplied. Both give the same {n_spectra:,} spectra of these to 1e-5. Ours is all of `snakemake`, from the CSV to
-assembled files and ledger, on {cores} cores: {len(stage.jobs)} jobs with {stage.jobs_cpu:.0f} s of CPU, of which those
-that read cubes take {reading:.0f} s; Snakemake itself {stage.own_cpu:.0f} s.
+assembled files and ledger, on {cores} cores.
+
+{report.BOUND}CPU. Its {len(stage.jobs)} jobs take {stage.jobs_cpu:.0f} s, of which those that read cubes take
+{reading:.0f} s, and Snakemake {stage.own_cpu:.0f} s.
 """
 
 

@@ -88,6 +88,9 @@ def measure(work: Path, sample: Sample, cores: int) -> tuple[list[str], dict[str
         "",
         about,
         "",
+        f"{bound(run, cores)} With nothing to do, Snakemake's imports and list of jobs take "
+        f"{stages[nothing].own_cpu:.1f} s.",
+        "",
         report.table(STAGE_COLUMNS, [stage_row(stage) for stage in stages.values()]),
         "",
         report.table(JOB_COLUMNS, [job_row(program, stages) for program in programs(stages)]),
@@ -124,10 +127,20 @@ def over_network(work: Path, sample: Sample, truth: dict[str, np.ndarray], cores
     ]
     about = f"""
 nginx behind a proxy: {1000 * ROUND_TRIP_S:.0f} ms a round trip, connecting included, and {BYTES_PER_S / 1e6:.0f} MB/s;
-as many connections as is the default. Jobs take {run.jobs_cpu:,.0f} s of CPU, Snakemake {run.own_cpu:,.0f} s, and all
-else on this machine, of which the proxy and nginx are the most, {run.others_cpu:,.0f} s; there are {cores} cores.
+as many connections as is the default.
+
+{bound(run, cores)} All else on this machine, of which the proxy and nginx are the most, takes
+{run.others_cpu:,.0f} s of the same cores.
 """
     return [report.comparison(rows), about]
+
+
+def bound(run: Stage, cores: int) -> str:
+    """Return what a run cannot be quicker than."""
+    return (
+        f"{report.BOUND}CPU. The jobs of the run take {run.jobs_cpu:,.0f} s, Snakemake {run.own_cpu:,.0f} s: on "
+        f"{cores} cores at least {(run.jobs_cpu + run.own_cpu) / cores:,.0f} s of its {run.wall:,.0f} s."
+    )
 
 
 def within(what: str, measured: float, goal: float, unit: str) -> report.Row:
@@ -184,7 +197,7 @@ def job_row(program: str, stages: dict[str, Stage]) -> list[str]:
 
 def grow(folder: Path, sizes: Sequence[int], cores: int) -> list[str]:
     """Run the workflow at each size, from nothing, on small coadds; return the report."""
-    rows, per_pixel, guess, whole = [], [], FIRST_GUESS_S, 0.0
+    rows, per_pixel, guess, whole, bounds = [], [], FIRST_GUESS_S, 0.0, ""
     for n in sizes:
         say(f"{n:,} pixels: some {n * guess / 60:.0f} minutes, at {guess:.2f} s per pixel")
         sample = Sample([Pixel(pix64, 2, True) for pix64 in range(n)], {"dark": 0.5}, n_fibers=4, lsf=False)
@@ -194,7 +207,7 @@ def grow(folder: Path, sizes: Sequence[int], cores: int) -> list[str]:
             run = run_stage(work, "run", cores)
             check(work / "results", sample, truth)
             nothing = run_stage(work, "rerun, nothing to do", cores)
-        guess, whole = run.wall / n, run.wall
+        guess, whole, bounds = run.wall / n, run.wall, bound(run, cores)
         per_pixel.append(guess)
         share = run.own_cpu / (run.own_cpu + run.jobs_cpu)
         rows.append(
@@ -217,6 +230,8 @@ def grow(folder: Path, sizes: Sequence[int], cores: int) -> list[str]:
         report.comparison([within(f"seconds, {sizes[-1]:,} pixels", whole, GOAL_GROWN_S, "s"), goal]),
         "",
         "Coadds of 4 fibers, one in each pixel, one of two targets matched; the whole sky has 49,152 pixels.",
+        "",
+        bounds,
         "",
         report.table([*header, "nothing to do s", "others' CPU s"], rows),
     ]

@@ -1,4 +1,7 @@
-"""The tables: printed, and kept in ``bench/results.md``, where each program replaces its own section."""
+"""The tables: printed, and kept in ``bench/results.md``, where each program replaces its own section.
+
+The table at the head of that file is made of the sections, each time that one is written.
+"""
 
 import datetime
 import os
@@ -12,12 +15,28 @@ from lib import ROOT
 from skyharvest.core.atomic import atomic_path
 
 RESULTS = ROOT / "bench" / "results.md"
+BOUND = "What bounds it: "
 HEAD = """# Benchmarks
 
 Made by `make bench` (or `python bench/NAME.py` for one section): each section is its program's. Medians; ours and the
 others' in the same run, on the same machine. A ratio above 1 is in our favour.
 
 """
+SPEED = {
+    "whole run: 102,403 rows, 2,869 pixels, 5,738 coadds, local": ("scale real", "seconds, whole run:"),
+    "… through nginx at 20 ms and 50 MB/s": ("scale network", "seconds, whole run over a network"),
+    "… with faulty answers, kills and full disks": ("chaos", "seconds, faults, kills and full disks"),
+    "nothing to do": ("scale real", "seconds, rerun with nothing to do"),
+    "disk: results for 47,671 spectra": ("scale real", "disk, results"),
+    "30,000 pixels": ("scale growth", "seconds, 30,000 pixels"),
+    "seconds per pixel, 30,000 over 300": ("scale growth", "seconds per pixel"),
+    "`make demo`, after the install": ("demo", "seconds, `make demo`"),
+    "`make test`": ("demo tests", "CPU-minutes, `make test`"),
+    "200 of 20,000 spectra, LSDB and HATS: bytes": ("catalogues", "bytes, with resolution"),
+    "200 of 20,000 spectra, LSDB and HATS: seconds": ("catalogues", "seconds, with resolution; the whole workflow"),
+    "HETDEX, 1,000 sources on 200 cubes, a loop": ("cubes many", "seconds, 1,000 sources"),
+}
+"""What the head's table shows: a name → section, and how the row of its first table begins."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +107,41 @@ def machine() -> str:
 def write_section(program: str, title: str, body: str, *, part: str = "") -> None:
     """Print a section, and put it into ``results.md`` in place of what ``program`` wrote for this part before."""
     name = f"{program} {part}".strip()
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    begin, end = _marks(name)
     section = f"{begin}\n## {title}\n\n{body.strip()}\n\n`python bench/{program}.py` on {machine()}\n{end}\n"
     print(section)
     text = RESULTS.read_text() if RESULTS.exists() else HEAD
     found = re.search(f"{re.escape(begin)}.*?{re.escape(end)}\n", text, re.DOTALL)
     begins, ends = found.span() if found else (len(text), len(text))
-    text = text[:begins].rstrip() + "\n\n" + section + text[ends:]
+    text = with_summary(text[:begins].rstrip() + "\n\n" + section + text[ends:])
     with atomic_path(RESULTS) as temporary:
         temporary.write_text(text)
+
+
+def with_summary(text: str) -> str:
+    """Return the file's text with the table at its head made anew."""
+    rows = []
+    for name, (section, begins) in SPEED.items():
+        begin, end = _marks(section)
+        body = text.partition(begin)[2].partition(end)[0]
+        row = re.search(rf"^\| ({re.escape(begins)}.*) \|$", body, re.MULTILINE)
+        bound = re.search(rf"^{BOUND}(.*?)\n\n", body + "\n\n", re.MULTILINE | re.DOTALL)
+        cells = row[1].split(" | ")[1:] if row else ["not measured", "", "", "", ""]
+        missed = cells[-1] == "**no**" and bound
+        rows.append([name, *cells, " ".join(bound[1].split()) if missed else ""])
+    begin, end = _marks("summary")
+    shown = table(["what", "ours", "other", "ratio", "goal", "reached", "what bounds it"], rows)
+    summary = f"{begin}\n## Speed at the real scale\n\n{shown}\n{end}\n"
+    if begin in text:
+        before, _, rest = text.partition(begin)
+        return before + summary + rest.partition(f"{end}\n")[2]
+    head, mark, rest = text.partition("<!-- ")
+    return f"{head.rstrip()}\n\n{summary}\n{mark}{rest}"
+
+
+def _marks(section: str) -> tuple[str, str]:
+    return f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+
+
+if __name__ == "__main__":
+    print(with_summary(RESULTS.read_text()).partition("<!-- summary: begin -->\n")[2].partition("<!-- summary")[0])

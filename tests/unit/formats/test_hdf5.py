@@ -107,7 +107,8 @@ def main(options):
 sys.exit(cli.run(main, cli.parser(""), []))
 """
     (tmp_path / "small").mkdir()
-    script = f'mount -t tmpfs -o size={size} tmpfs small || exit 99; "$0" -c "$1"; status=$?; find small -type f; exit $status'
+    mount = f"mount -t tmpfs -o size={size} tmpfs small || exit 99"
+    script = f'{mount}; "$0" -c "$1"; status=$?; find small -type f; exit $status'
     enter = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--map-root-user", "--mount"]
     try:
         done = subprocess.run(
