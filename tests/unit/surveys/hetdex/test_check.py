@@ -109,6 +109,13 @@ def test_over_the_network_a_little_of_each_file_is_read(release, monkeypatch):
     assert (planned.n_files, planned.moved) == (2, 2 * (release / CUBE).stat().st_size)
 
 
+def test_a_mirror_of_some_cubes_is_asked_about_one_that_it_has(release):
+    found = ask(QUESTIONS, asking("hetdex", release, [(RA + 1, DEC), (RA, DEC + 0.001)], release="pdr1"))
+    paths = one(found, "paths of cubes")
+    assert (paths.verdict, paths.seen) == (NOTE, "1 absent, until one was there")
+    assert one(found, "images of a cube").verdict == AS_ASSUMED
+
+
 # --- Injected differences --------------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,13 @@ def test_a_position_that_has_no_brick_is_said_and_another_brick_asked_about(rele
     assert one(found, "tiles of the images").verdict == AS_ASSUMED
 
 
+def test_a_mirror_of_some_bricks_is_asked_about_one_that_it_has(release):
+    found = ask(QUESTIONS, asking("legacysurvey", release, [(10.1, -5.1), (10.1, -5.1), (RA, DEC)], **WANTED))
+    files = one(found, "files of a brick")
+    assert (files.verdict, files.seen) == (NOTE, "7 files, after 1 brick without any")
+    assert one(found, "tiles of the images").verdict == AS_ASSUMED
+
+
 # --- Injected differences --------------------------------------------------------------------------------------------
 
 
@@ -340,7 +347,7 @@ CASES = {
         lambda root: (root / IMAGE).parent.rename(root / "away"),
         "files of a brick",
         FAILS,
-        ("no file, for 1 bricks", "recorded as absent"),
+        ("no file, for 1 brick", "recorded as absent"),
         status_of(("image", "r"), "absent"),
     ),
     "brick: a file less": Case(

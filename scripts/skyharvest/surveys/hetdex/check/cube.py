@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.words import counted
 from skyharvest.formats.byte_source import Source
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
@@ -18,7 +20,7 @@ from skyharvest.surveys.hetdex.check.voxels import voxels
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, IMAGES, N_SPAXELS, SHAPE, WAVE_AIR, check_image, wavelength_unit
 from skyharvest.surveys.hetdex.plan import REACH
 
-TRIED = 3  # cubes, until one is there
+TRIED, TRIED_HERE = 3, 2000  # cubes, until one is there: behind a server, and in a directory, which may hold some only
 NAME = "dex_cube_{shotid}_{ifuslot}.fits"
 OTHER_PATHS = (NAME, f"{{shotid}}/{NAME}", f"datacubes/{NAME}", f"datacubes/{{ifuslot}}/{NAME}")
 SPAXEL_ARCSEC, OFF_CENTRE_ARCSEC = 0.5, 2.0
@@ -31,7 +33,7 @@ def one_cube(asking: Asking) -> Iterator[Finding]:
     """Ask about a cube that the index lists; about one that a position of the CSV is on, if there is any."""
     listed: Listed = asking.shared["listed"]
     question, template = "paths of cubes", asking.release.paths["cube"]
-    chosen = candidates(listed, TRIED)
+    chosen = candidates(listed, TRIED if is_url(asking.archive.root) else TRIED_HERE)
     absent: list[str] = []
     for cube in chosen:
         path = asking.release.cube(int(cube["shotid"]), cube["ifuslot"].decode())
@@ -44,8 +46,8 @@ def one_cube(asking: Asking) -> Iterator[Finding]:
                 question,
                 asking.archive.location(absent[0]),
                 assumed=template,
-                seen=f"{len(absent)} of {len(absent) + 1} that the index lists are absent",
-                means="cubes that the archive does not have are recorded as absent",
+                seen=f"{len(absent):,} absent, until one was there",
+                means="cubes that the archive does not have are recorded as absent; the others are read",
             )
         else:
             yield asking.found(AS_ASSUMED, question, asking.archive.location(path), assumed=template, seen="a file")
@@ -85,7 +87,7 @@ def _elsewhere(asking: Asking, cube: np.void, absent: list[str]) -> Finding:
     """Return that cubes are not where they should be, and where one of them is."""
     shotid, ifuslot = int(cube["shotid"]), cube["ifuslot"].decode()
     means, change = "every cube would be recorded as absent", REPORT
-    seen = f"no file, for {len(absent)} cubes of the index"
+    seen = f"no file, for {counted(len(absent), 'cube')} of the index"
     try:
         asking.archive.refuse_other_compression(absent[0])
     except InputError as error:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from skyharvest.archive.archive import is_url
 from skyharvest.archive.download import read_checksums
 from skyharvest.core.arrays import Array
 from skyharvest.core.errors import MalformedFile
+from skyharvest.core.words import counted
 from skyharvest.formats.tiled_image import Box, TiledImage
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, REPORT, Asking, Finding
 from skyharvest.surveys.legacysurvey.brick_images import BrickFiles, BrickImages
@@ -17,7 +19,7 @@ from skyharvest.surveys.legacysurvey.images import PIXEL_ARCSEC, PRODUCTS
 from skyharvest.surveys.legacysurvey.plan import TILE
 from skyharvest.surveys.legacysurvey.wanted_cutouts import Layer, WantedCutouts
 
-TRIED = 3  # bricks, until one is there
+TRIED, TRIED_HERE = 3, 2000  # bricks, until one is there: behind a server, and in a directory, which may hold some only
 BOX = 40  # pixels: side of what is read of each image
 SIZES = {"image": (1e-6, 1e6), "model": (1e-8, 1e6), "invvar": (1e-4, 1e12)}  # of a typical value, not 0
 UNITS = {"image": "nanomaggy", "model": "nanomaggy", "invvar": "1/nanomaggy^2"}
@@ -32,7 +34,7 @@ def one_brick(asking: Asking) -> Iterator[Finding]:
     wanted = WantedCutouts(size=section["size"], bands=tuple(section["bands"]), products=tuple(section["products"]))
     absent = []
     question, assumed = "files of a brick", asking.release.paths["product"].rpartition("/")[2]
-    for brick in candidates(tables, TRIED):
+    for brick in candidates(tables, TRIED if is_url(archive.root) else TRIED_HERE):
         files = BrickFiles(asking.release, brick, wanted)
         first = next(iter(files.paths.values()), None)
         if first is None or not archive.has(first):
@@ -45,7 +47,7 @@ def one_brick(asking: Asking) -> Iterator[Finding]:
                 yield from _images(asking, images, brick)
                 yield from _checksums(asking, images)
         return
-    seen = f"no file, for {len(absent)} bricks"
+    seen = f"no file, for {counted(len(absent), 'brick')}"
     means, change = "bricks like these would be recorded as absent", "legacysurvey.archive, or legacysurvey.release"
     verdict = FAILS
     if not tables.is_whole:
@@ -81,8 +83,11 @@ def _files(asking: Asking, images: BrickImages, n_absent: int) -> Iterator[Findi
         verdict = FAILS if of_products else NOTE
         yield asking.found(verdict, question, about, assumed=assumed, seen=seen, means=means, change=change)
     elif len(images.images) == len(images.states):
-        more = f"; {n_absent} other bricks are not there" if n_absent else ""
-        yield asking.found(AS_ASSUMED, question, about, assumed=assumed, seen=f"{len(images.images)} files{more}")
+        verdict, seen, means = AS_ASSUMED, f"{len(images.images)} files", ""
+        if n_absent:
+            verdict, seen = NOTE, f"{seen}, after {counted(n_absent, 'brick')} without any"
+            means = "bricks that the archive does not have are recorded as absent; the others are read"
+        yield asking.found(verdict, question, about, assumed=assumed, seen=seen, means=means)
 
 
 def _images(asking: Asking, images: BrickImages, brick: np.void) -> Iterator[Finding]:
