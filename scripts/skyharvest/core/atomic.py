@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-PAGE = 4096  # bytes
+ROOM = 1 << 20  # bytes: a disk with less is full
 ABANDONED_S = 86_400.0  # a temporary file that nobody has written to for so long is nobody's
 
 
@@ -56,7 +56,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def check_room(directory: Path) -> None:
-    """Make a directory, and write a page to its disk that is given back at once.
+    """Make a directory, and write `ROOM` to its disk, which is given back at once.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def check_room(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryFile(dir=directory, buffering=0) as stream:
-            stream.write(bytes(PAGE))
+            stream.write(bytes(ROOM))
     except OSError as error:
         error.filename = str(directory)
         raise
