@@ -36,7 +36,7 @@ def _lines(finding: Finding) -> list[str]:
     if finding.verdict != AS_ASSUMED or below:
         for name, text in told.items():
             if text:
-                lines += _wrapped(text, f"{INDENT}{name + ':':<8}")
+                lines += _wrapped(text, INDENT + f"{name}: ".ljust(8))
     return lines
 
 

@@ -99,7 +99,7 @@ def test_a_release_as_it_is_described_gives_no_cause_for_concern(release, transf
     assert {finding.verdict for finding in found} == {AS_ASSUMED}, found
     assert one(found, "bricks of the CSV's positions").seen == "1 position in 1 brick"
     assert one(found, "overlap of north and south").seen == "1 position in bricks of both"
-    assert one(found, "where the north counts").seen == f"so in {1 + len(FAR)} rows"
+    assert one(found, "region that counts, north").seen == f"so in {1 + len(FAR)} rows"
     planned = work(given)
     assert (planned.n_files, planned.rows) == (7, "1 CSV rows")
     assert not [finding for finding in found if "viewer" in finding.question]
@@ -339,7 +339,7 @@ CASES = {
     ),
     "table: primary elsewhere": Case(
         with_value("survey_primary", False),
-        "where the north counts",
+        "region that counts, north",
         NOTE,
         ("otherwise in 1 of ",),
     ),

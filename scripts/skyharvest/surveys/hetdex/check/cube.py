@@ -22,6 +22,7 @@ from skyharvest.surveys.hetdex.plan import REACH
 
 TRIED, TRIED_HERE = 3, 2000  # cubes, until one is there: behind a server, and in a directory, which may hold some only
 NAME = "dex_cube_{shotid}_{ifuslot}.fits"
+PLACE = "where the release's paths say"
 OTHER_PATHS = (NAME, f"{{shotid}}/{NAME}", f"datacubes/{NAME}", f"datacubes/{{ifuslot}}/{NAME}")
 SPAXEL_ARCSEC, OFF_CENTRE_ARCSEC = 0.5, 2.0
 PER_ANGSTROM = re.compile(r"\b(A|AA|Ang\w*)\b(?!.*\bbins?\b)", re.IGNORECASE)
@@ -32,7 +33,7 @@ SCALE = re.compile(r"(?:1\.?0?e|10\s*(?:\^|\*\*)\s*\(?)\s*([+-]?\d+)", re.IGNORE
 def one_cube(asking: Asking) -> Iterator[Finding]:
     """Ask about a cube that the index lists; about one that a position of the CSV is on, if there is any."""
     listed: Listed = asking.shared["listed"]
-    question, template = "paths of cubes", asking.release.paths["cube"]
+    question = "cubes"
     chosen = candidates(listed, TRIED if is_url(asking.archive.root) else TRIED_HERE)
     absent: list[str] = []
     for cube in chosen:
@@ -45,12 +46,12 @@ def one_cube(asking: Asking) -> Iterator[Finding]:
                 NOTE,
                 question,
                 asking.archive.location(absent[0]),
-                assumed=template,
+                assumed=PLACE,
                 seen=f"{len(absent):,} absent, until one was there",
                 means="cubes that the archive does not have are recorded as absent; the others are read",
             )
         else:
-            yield asking.found(AS_ASSUMED, question, asking.archive.location(path), assumed=template, seen="a file")
+            yield asking.found(AS_ASSUMED, question, asking.archive.location(path), assumed=PLACE, seen="there")
         with asking.archive.open(path) as source:
             yield from _opened(asking, source, cube)
         return
@@ -98,8 +99,7 @@ def _elsewhere(asking: Asking, cube: np.void, absent: list[str]) -> Finding:
             change = f"in config/releases.yaml, {asking.release.name}: paths: cube: {other}"
             break
     about = asking.archive.location(absent[0])
-    assumed = asking.release.paths["cube"]
-    return asking.found(FAILS, "paths of cubes", about, assumed=assumed, seen=seen, means=means, change=change)
+    return asking.found(FAILS, "cubes", about, assumed=PLACE, seen=seen, means=means, change=change)
 
 
 def _compression(asking: Asking, fits: FitsFile) -> Finding:

@@ -96,14 +96,14 @@ def _outside(asking: Asking, fits: FitsFile, measured: Array, mask: Array) -> Fi
     if not outside.any():
         return asking.found(AS_ASSUMED, question, about, assumed="not used", seen="no spaxel without data")
     bits = int(np.bitwise_or.reduce(mask[:, outside], axis=None))
-    seen = f"{outside.sum():,} spaxels without data: {_names(bits)}"
+    seen = f"{_names(bits)} in {outside.sum():,} spaxels without data"
     return asking.found(AS_ASSUMED, question, about, assumed="not used", seen=seen)
 
 
 def _names(bits: int) -> str:
     """Return the names of bits; those that have none by their numbers."""
     if not bits:
-        return "0"
+        return "none"
     unnamed = [str(1 << k) for k in range(bits.bit_length()) if (1 << k) & bits & ~KNOWN]
     return ", ".join([name for name, bit in MASK_BITS.items() if bits & bit] + unnamed)
 
@@ -123,7 +123,7 @@ def _bits(asking: Asking, fits: FitsFile, mask: Array) -> Finding:
         else:
             verdict, means = ADAPTED, "exclude_bits is any: voxels with this bit count as bad"
             change = f"hetdex.keep_bits: [{', '.join(map(str, new))}], if that is good"
-    assumed = f"of {len(MASK_BITS)}: {next(iter(MASK_BITS))} to {list(MASK_BITS)[-1]}"
+    assumed = f"of the {len(MASK_BITS)} from {next(iter(MASK_BITS))} to {list(MASK_BITS)[-1]}"
     question = "bits of the mask"
     return asking.found(verdict, question, str(fits["MASK"]), assumed=assumed, seen=seen, means=means, change=change)
 
@@ -134,7 +134,7 @@ def _good(asking: Asking, fits: FitsFile, mask: Array, flag: float) -> Finding:
     masking = Masking(section["exclude_bits"], section["keep_bits"], section["include_only_bits"])
     good = float(masking.good(mask).mean()) if mask.size else 0.0
     question, about, assumed = "good data in a cube", str(fits["MASK"]), "some: no bit of it is excluded"
-    seen = f"{good:.0%} of what was measured; {flag:.0%} by the index"
+    seen = f"{good:.0%} of what was measured; the index says {flag:.0%}"
     if good >= LEAST_GOOD:
         return asking.found(AS_ASSUMED, question, about, assumed=assumed, seen=seen)
     if flag < GOOD_FLAG:

@@ -180,7 +180,7 @@ def _primary(asking: Asking, region: str, hdu: HDU, names: dict[str, str], rows:
     differ = int((np.asarray(primary, bool) != (is_north(ra, dec) == (region == "north"))).sum())
     return asking.found(
         AS_ASSUMED if not differ else NOTE,
-        f"where the {region} counts",
+        f"region that counts, {region}",
         f"{hdu}, column {names['survey_primary']}",
         assumed="north: Dec >= 32.375, north galactic cap",
         seen=f"so in {len(ra):,} rows" if not differ else f"otherwise in {differ:,} of {len(ra):,} rows",

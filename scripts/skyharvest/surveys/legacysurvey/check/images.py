@@ -33,7 +33,7 @@ def one_brick(asking: Asking) -> Iterator[Finding]:
     section, archive = asking.section, asking.archive
     wanted = WantedCutouts(size=section["size"], bands=tuple(section["bands"]), products=tuple(section["products"]))
     absent = []
-    question, assumed = "files of a brick", asking.release.paths["product"].rpartition("/")[2]
+    question, assumed = "files of a brick", "where the release's paths say"
     for brick in candidates(tables, TRIED if is_url(archive.root) else TRIED_HERE):
         files = BrickFiles(asking.release, brick, wanted)
         first = next(iter(files.paths.values()), None)
