@@ -438,7 +438,7 @@ CASES = {
         card("CRVAL3", 3500.0), "wavelengths of a cube", FAILS, ("CRVAL3 3500.0", "recorded as unreadable"), cube_raises
     ),
     "cube: per Angstrom": Case(
-        card("BUNIT", "1e-17 erg s-1 cm-2 AA-1"), "unit of flux", FAILS, ("AA-1", "too faint by 2")
+        card("BUNIT", "1e-17 erg s-1 cm-2 AA-1"), "unit of flux", FAILS, ("AA-1", "a factor of 2")
     ),
     "cube: surface brightness": Case(
         card("BUNIT", "1e-17 erg s^-1 cm^-2 arcsec^-2"), "unit of flux", FAILS, ("arcsec^-2", "area of a spaxel")

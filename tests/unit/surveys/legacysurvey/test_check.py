@@ -239,6 +239,16 @@ def image(path=IMAGE, change=lambda pixels: pixels, **how):
     return spoil
 
 
+def with_gap(pixels):
+    pixels[:40] = 0
+    return pixels
+
+
+def gap_is_lost(root):
+    with fitsio.FITS(str(root / RELEASE.product("north", BRICK, "invvar", "g"))) as file:
+        assert (file[1][:40, :] != 0).any()
+
+
 def gone(*paths):
     return lambda root: [(root / path).unlink() for path in paths]
 
@@ -373,12 +383,19 @@ CASES = {
     "image: of another brick": Case(
         card("CRVAL1", 170.0), "files of a brick", FAILS, ("the brick's centre", "off (160, 160)"), UNREADABLE
     ),
-    "image: tiles of rows": Case(
-        image(tile_dims=(160, 1)),
+    "image: larger tiles": Case(
+        image(tile_dims=(160, 160)),
         "tiles of the images",
         ADAPTED,
-        ("160 x 1", "times as many bytes"),
+        ("160 x 160", "1.9 times as many bytes"),
         status_of(("image", "r"), "read"),
+    ),
+    "image: dither that moves 0": Case(
+        image(RELEASE.product("north", BRICK, "invvar", "g"), with_gap, qmethod="SUBTRACTIVE_DITHER_1", qlevel=-1.0),
+        "compression and dither",
+        FAILS,
+        ("invvar RICE_1 SUBTRACTIVE_DITHER_1", "count as data"),
+        gap_is_lost,
     ),
     "image: whole numbers": Case(
         image(change=lambda pixels: (pixels * 100).astype("i2")),

@@ -188,7 +188,7 @@ def _unit_of_flux(asking: Asking, data: HDU) -> Finding:
     scale = SCALE.search(unit)
     power = int(scale[1]) if scale else None
     if PER_ANGSTROM.search(unit):
-        means = "flux and error would be divided by the width of a bin twice: spectra too faint by 2"
+        means = "flux and error would be divided by the width of a bin twice: spectra too faint by a factor of 2"
     elif PER_ARCSEC2.search(unit):
         means = "values are a surface brightness: summed over an aperture they are wrong by the area of a spaxel"
     elif power not in (None, -17):

@@ -135,7 +135,7 @@ def _storage(asking: Asking, table: DetectionTable) -> Generator[Finding, None, 
     verdict, means, change = AS_ASSUMED, "", ""
     if lacking:
         verdict, means = FAILS, "no row can be decoded"
-        change = f"{REPORT}: h5py needs a plug-in for {lacking}"
+        change = f"h5py needs a plug-in for {lacking}: {REPORT}"
     elif how.filters and how.chunk_bytes > LARGE_CHUNK:
         verdict, means = NOTE, f"each row that is wanted moves a chunk: {size(how.chunk_bytes)}, less its compression"
     yield asking.found(

@@ -20,6 +20,7 @@ from skyharvest.surveys.legacysurvey.plan import TILE
 from skyharvest.surveys.legacysurvey.wanted_cutouts import Layer, WantedCutouts
 
 TRIED, TRIED_HERE = 3, 2000  # bricks, until one is there: behind a server, and in a directory, which may hold some only
+DEARER = 1.3  # times as many bytes as are assumed: worth a word
 BOX = 40  # pixels: side of what is read of each image
 SIZES = {"image": (1e-6, 1e6), "model": (1e-8, 1e6), "invvar": (1e-4, 1e12)}  # of a typical value, not 0
 UNITS = {"image": "nanomaggy", "model": "nanomaggy", "invvar": "1/nanomaggy^2"}
@@ -107,33 +108,34 @@ def _tiles(asking: Asking, images: Mapping[Layer, TiledImage]) -> Iterator[Findi
     shapes = {image.tile for image in images.values()}
     seen = ", ".join(f"{height} x {width}" for height, width in sorted(shapes))
     about = f"{next(iter(images.values()))}, ZTILE1, ZTILE2"
-    usual = all(height <= TILE + 4 and width <= TILE + 4 for height, width in shapes)
     size = asking.section["size"] - 1
     cost = max((size + height) * (size + width) for height, width in shapes) / (size + TILE) ** 2
-    means = (
-        "" if asking.section["transfer"] == "files" else f"a cutout reads {cost:.2g} times as many bytes as is assumed"
-    )
-    yield asking.found(
-        AS_ASSUMED if usual else ADAPTED,
-        "tiles of the images",
-        about,
-        assumed=f"{TILE} x {TILE} pixels",
-        seen=seen,
-        means="" if usual else means,
-        change="legacysurvey.transfer: files, if most of each brick is wanted" if means and not usual else "",
-    )
-    how = {}
+    told = {"assumed": f"{TILE} x {TILE} pixels", "seen": seen}
+    if cost <= DEARER or asking.section["transfer"] == "files":
+        yield asking.found(AS_ASSUMED, "tiles of the images", about, **told)
+    else:
+        told["means"] = f"a cutout reads {cost:.2g} times as many bytes as is assumed"
+        told["change"] = "legacysurvey.transfer: files, if most of each brick is wanted"
+        yield asking.found(ADAPTED, "tiles of the images", about, **told)
+    yield _dither(asking, images)
+
+
+def _dither(asking: Asking, images: Mapping[Layer, TiledImage]) -> Finding:
+    """Return how the images are compressed. Where 0 means no data, it must come out of it as 0."""
+    how: dict[str, dict[str, None]] = {}
+    blurred = None
     for (product, _), image in images.items():
-        header = image.header
-        dither = str(header.get("ZQUANTIZ", "")).strip()
-        how[product] = " ".join(filter(None, (str(header["ZCMPTYPE"]), dither)))
-    yield asking.found(
-        AS_ASSUMED,
-        "compression and dither",
-        f"{about.partition(',')[0]}, ZCMPTYPE, ZQUANTIZ, ZDITHER0",
-        assumed="RICE, GZIP or HCOMPRESS; ZDITHER0 1 to 10000",
-        seen="; ".join(f"{product} {words}" for product, words in how.items()),
-    )
+        dither = str(image.header.get("ZQUANTIZ", "")).strip()
+        how.setdefault(product, {})[f"{image.header['ZCMPTYPE']} {dither}".strip()] = None
+        if product == "invvar" and dither == "SUBTRACTIVE_DITHER_1":
+            blurred = image
+    seen = "; ".join(f"{product} {', '.join(ways)}" for product, ways in how.items())
+    told = {"assumed": "any, but 0 of invvar stays 0: NO_DITHER or SUBTRACTIVE_DITHER_2", "seen": seen}
+    question, cards = "compression and dither", "ZCMPTYPE, ZQUANTIZ, ZDITHER0"
+    if blurred is None:
+        return asking.found(AS_ASSUMED, question, f"{next(iter(images.values()))}, {cards}", **told)
+    told |= {"means": "pixels without data are not told from the others, and count as data", "change": REPORT}
+    return asking.found(FAILS, question, f"{blurred}, {cards}", **told)
 
 
 def _reach(asking: Asking, images: BrickImages, brick: np.void) -> Finding:
