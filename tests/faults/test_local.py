@@ -96,46 +96,44 @@ def jobs_of(group: int) -> dict[int, str]:
     return found
 
 
-def test_a_killed_job_fails_what_needs_it_and_a_rerun_does_it(directory, demo_release, sound, outcomes):
-    """As the kernel does when there is no memory left."""
-    chance = random.Random(5)
+def made(results: Path) -> dict[str, int]:
+    """Return the files of pixels that there are, extracted and assembled, and when they were written."""
+    patterns = ("desi/extracted/*/*.hdf5", "desi_crossmatches/*/*.hdf5")
+    paths = [path for pattern in patterns for path in results.glob(pattern)]
+    return {str(path.relative_to(results)): path.stat().st_mtime_ns for path in paths}
+
+
+def test_a_killed_job_loses_only_what_it_was_at_and_a_rerun_keeps_the_rest(directory, demo_release, sound, outcomes):
+    """As the kernel does when there is no memory left; all pixels are one job's."""
     options = settings(demo_release)
-    victims = ["extract_desi.py", "extract_desi.py", "extract_desi.py", "assemble_desi.py", "assemble_desi.py"]
-    noticed: set[int] = set()
-    killed: list[int] = []
-    longest = 0.4  # seconds that a job has lived when it dies
-
-    def next_one() -> bool:
-        nonlocal longest
-        for pid, name in jobs_of(process.pid).items():
-            if name == victims[len(killed)] and pid not in noticed:
-                noticed.add(pid)
-                time.sleep(chance.uniform(0, longest))
-                if pid not in jobs_of(process.pid):  # it was quicker: the next one gets no time
-                    longest = 0
-                    return False
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
-                return True
-        return False
-
-    while len(killed) < len(victims):
+    results = directory / "results"
+    points = (1, 6, 11)
+    kept: dict[str, int] = {}
+    for point in points:
         process = start(directory, "--cores", "2", *options)
-        while len(killed) < len(victims) and wait_for(next_one, process):
-            pass
+        assert wait_for(lambda at=point: len(list(results.glob("desi/extracted/*/*.hdf5"))) >= at, process)
+        (job,) = jobs_of(process.pid)
+        os.kill(job, signal.SIGKILL)
         failed = finish(process, 200)
-        assert failed.status != 0, f"{len(killed)} of {len(victims)} jobs were killed"
+        assert failed.status != 0
+        now = made(results)
+        assert {name: now.get(name) for name in kept} == kept
+        assert len(now) > len(kept)
+        kept = now
     said = seen(failed.output, "Killed")
-    assert not (directory / "results/desi/ledger.csv").exists()
-    partly = compare(directory / "results", sound)
+    assert "of 14 pixels are missing" in failed.output
+    assert not (results / "desi/ledger.csv").exists()
+    partly = compare(results, sound)
     assert not sum(partly.wrong.values())
     done = snakemake(directory, *options)
     assert done.status == 0, done.output
-    found = compare(directory / "results", sound)
+    now = made(results)
+    assert {name: now[name] for name in kept} == kept
+    found = compare(results, sound)
     assert is_sound(found), found
     assert leftovers(directory) == []
-    becomes = "fails what needs it, and is listed; a rerun does it"
-    outcomes.append(Outcome(LOCAL, "`kill -9` of a job", said, becomes, len(killed), *found.figures()))
+    becomes = "what it has made is kept; a rerun does the rest"
+    outcomes.append(Outcome(LOCAL, "`kill -9` of a job", said, becomes, len(points), *found.figures()))
 
 
 # --- Disks -----------------------------------------------------------------------------------------------------------
@@ -225,7 +223,7 @@ def tear(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_torn_files_are_named_and_made_anew(tmp_path, demo_release, sound, outcomes):
+def test_torn_files_are_made_anew(tmp_path, demo_release, sound, outcomes):
     """Left by something else: our own appear complete or not at all."""
     directory = Path(shutil.copytree(sound.parent, tmp_path / "run"))
     options = settings(demo_release)
@@ -236,37 +234,36 @@ def test_torn_files_are_named_and_made_anew(tmp_path, demo_release, sound, outco
         spoil(file)
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # a disk's fault leaves no time
     tear(directory / "resources/desi/demo/tilepix.fits")
-    for pixel in (1702, 1216):
-        (results / f"desi_crossmatches/healpix={pixel}/crossmatch_desi.hdf5").unlink()
-    failed = snakemake(directory, *options)
-    assert failed.status != 0
-    said = [
-        seen((results / "logs/plan_desi.log").read_text(), "the cached list of coadds is no good: .*", str(directory)),
-        seen(
-            failed.output, "error: .*27246.hdf5 is not a readable HDF5 file .*: remove it, the next run makes it anew"
-        ),
-        seen(failed.output, "error: .*19456.hdf5 is not as it was written: remove it, the next run makes it anew"),
-    ]
-    torn.unlink()
-    holed.unlink()
+    (results / "desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
     assembled = results / "desi_crossmatches/healpix=766/crossmatch_desi.hdf5"
     tear(assembled)
+    done = snakemake(directory, *options)
+    assert done.status == 0, done.output
+    found = compare(results, sound)
+    assert is_sound(found), found
+    log = (results / "logs/plan_desi.log").read_text()
+    fetched = seen(log, "the cached list of coadds is no good: .*", str(directory))
+    assert "fetching" in fetched
+
+    # Where nothing has to be harvested, it is the ledger that comes upon a file.
+    tear(assembled)
+    (results / "desi/ledger.csv").unlink()
     failed = snakemake(directory, *options)
     assert failed.status != 0
-    said.append(seen(failed.output, "error: .*healpix=766/.* is not a readable HDF5 file .*: remove it, the next .*"))
+    said = seen(failed.output, "error: .*healpix=766/.* is not a readable HDF5 file .*: remove it, the next .*")
     assembled.unlink()
     done = snakemake(directory, *options)
     assert done.status == 0, done.output
     found = compare(results, sound)
     assert is_sound(found), found
-    said = [re.sub(r"\((Unable|truncated).*?\)+:", "(…):", why) for why in said]
-    names = ("torn list of coadds", "torn extracted file", "extracted file with a page of zeros", "torn assembled file")
-    for name, why in zip(names, said, strict=True):
-        becomes = (
-            "fetched again by the job"
-            if "fetching" in why
-            else "what needs it fails; removed, it is made anew by the rerun"
-        )
+    by_job, by_hand = "made anew by the job that comes upon it", "the ledger fails; removed, it is made anew by the rerun"
+    for name, why, becomes in (
+        ("torn list of coadds", fetched, "fetched again by the job"),
+        ("torn extracted file", "", by_job),
+        ("extracted file with a page of zeros", "", by_job),
+        ("torn assembled file", said, f"{by_job}; without one, {by_hand}"),
+    ):
+        why = re.sub(r"\((Unable|truncated).*?\)+:", "(…):", why)
         outcomes.append(Outcome(LOCAL, name, why, becomes, 1, *found.figures()))
 
 

@@ -23,14 +23,14 @@ ROWS = 216  # 116 of the CSV, 100 spectra
 SERVER = "server"
 FAILS = "the pixel fails, and is listed; a rerun reads it"
 RECORDED = "recorded as `unreadable`, the pixel's other coadds are used; every rerun tries it again"
-UNSEEN = "nothing, until `--forcerun extract_desi` reads all anew, or with `transfer: files`"
+UNSEEN = "nothing, until `--forcerun harvest_desi` reads all anew, or with `transfer: files`"
 TAKEN = "recorded as `absent` where it was said twice; a rerun with `read_again: [absent, unreadable]` reads it"
 AGAIN = " attempt 2 follows in .*"
 
 
 def log_of(directory: Path, pixel: int) -> str:
-    """Return what the extract jobs said about the files of a pixel."""
-    logs = (path.read_text() for path in sorted((directory / "results/logs/extract_desi").glob("*.log")))
+    """Return what the jobs said about the files of a pixel."""
+    logs = (path.read_text() for path in sorted((directory / "results/logs/harvest_desi").glob("*.log")))
     return "\n".join(line for text in logs for line in text.splitlines() if f"{pixel}" in line)
 
 
@@ -224,7 +224,7 @@ def test_an_archive_that_is_down_leaves_a_list_of_what_is_missing_and_no_ledger(
 
 # --- Wrong bytes under the right length ------------------------------------------------------------------------------
 
-PART = "results/desi_crossmatches/healpix=766/crossmatch_desi.hdf5"
+PART = ["batch_seconds=0.01", "--", "results/desi/extracted/batches/4-766.csv"]  # an NSIDE=16 pixel
 
 
 def flip(data: bytes) -> bytes:
@@ -247,7 +247,7 @@ def test_wrong_bytes_in_spectra_are_not_seen_by_rows_and_are_by_files(directory,
 
     with serve(demo_release) as server:
         server.misbehave = Misbehaviour({"coadd-main-dark-12259": Fault(bad.contents(flip), lasts=True)})
-        options = [*settings(server.url), "--", PART]
+        options = [*settings(server.url), *PART]
         assert snakemake(directory, *options).status == 0
         assert wrong() == mine
         server.misbehave = None
@@ -255,7 +255,7 @@ def test_wrong_bytes_in_spectra_are_not_seen_by_rows_and_are_by_files(directory,
         assert wrong() == mine
         name = "wrong bytes in spectra, `transfer: rows`"
         outcomes.append(Outcome("unseen", name, "", UNSEEN, 1, len(mine), 0, len(mine)))
-        forced = snakemake(directory, *settings(server.url), "--forcerun", "extract_desi", "--", PART)
+        forced = snakemake(directory, "--forcerun", "harvest_desi", *options)
         assert forced.status == 0, forced.output
         assert wrong() == []
         shutil.rmtree(directory / "results")
@@ -267,7 +267,7 @@ def test_wrong_bytes_in_spectra_are_not_seen_by_rows_and_are_by_files(directory,
             "coadd-main-dark-12259": Fault(bad.contents(flip)),
         }
         server.misbehave = Misbehaviour(faults)
-        options = [*settings(server.url, transfer="files"), "--", PART]
+        options = [*settings(server.url, transfer="files"), *PART]
         done = snakemake(directory, *options)
         assert done.status == 0, done.output
         assert {key[3] for key in wrong()} == {12258}

@@ -36,6 +36,14 @@ def assembled(demo: Path):
         file.close()
 
 
+def contents(path: Path) -> dict[str, np.ndarray]:
+    """Every dataset of a file, by its name."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
 def pairs(assembled):
     """Yield (CSV row, file, index) of every assembled row."""
     for file in assembled.values():
@@ -135,7 +143,7 @@ def test_extracted_arms_are_the_coadds_bit_for_bit(demo):
                     for i in np.flatnonzero(file["file"][:] == k):
                         at = fiber[int(file["targetid"][i])]
                         for arm in "brz":
-                            for kind in ("flux", "ivar", "mask", "resolution"):
+                            for kind in ("flux", "ivar", "mask"):
                                 expected = coadd[f"{arm}_{kind}".upper()].data[at]
                                 np.testing.assert_array_equal(file[f"{arm}/{kind}"][i], expected)
                         assert file["redshifts/Z"][i] == z["Z"][order[int(file["targetid"][i])]]
@@ -201,41 +209,47 @@ def test_a_second_run_has_nothing_to_do(demo, run):
 
 @pytest.mark.parametrize(
     ("rule", "asked_for"),
-    [("extract_desi", "desi/extracted/batches/1702.csv"), ("extract_desi_pixel", "desi/extracted/272/27246.hdf5")],
+    [
+        ("harvest_desi", "desi/extracted/batches/all.csv"),
+        ("harvest_desi_pixel", "desi_crossmatches/healpix=1702/crossmatch_desi.hdf5"),
+    ],
 )
 def test_a_printed_command_runs_when_pasted(demo, run, rule, asked_for):
     """Remove one pixel's files, let a dry run print the command, and paste it into a shell with nothing prepared."""
-    target, pixel = demo / RESULTS / asked_for, demo / RESULTS / "desi/extracted/272/27246.hdf5"
-    before = {path: path.read_bytes() for path in (target, pixel)}
+    target, extracted = demo / RESULTS / asked_for, demo / RESULTS / "desi/extracted/272/27246.hdf5"
+    crossmatch = demo / RESULTS / "desi_crossmatches/healpix=1702/crossmatch_desi.hdf5"
+    before, made = extracted.read_bytes(), contents(crossmatch)
     done = run(demo, "-n", "-p", "--forcerun", rule, "--", str(target.relative_to(demo)))
     commands = [
-        line.strip().removeprefix("Shell command: ") for line in done.output.splitlines() if "/extract_desi.py " in line
+        line.strip().removeprefix("Shell command: ") for line in done.output.splitlines() if "/harvest_desi.py " in line
     ]
     assert len(commands) == 1, done.output
-    for path in before:
+    for path in {target, extracted, crossmatch}:
         path.unlink()
     shell = {"PATH": "/usr/bin:/bin"}
     pasted = subprocess.run(
         ["bash", "-c", commands[0]], cwd=demo, env=shell, capture_output=True, text=True, check=False
     )
     assert pasted.returncode == 0, pasted.stderr
-    assert {path: path.read_bytes() for path in before} == before
+    assert target.exists()
+    assert extracted.read_bytes() == before
+    np.testing.assert_equal(contents(crossmatch), made)
 
 
-def test_rows_and_files_over_http_give_what_the_local_run_gave(demo, run):
+@pytest.mark.parametrize("transfer", ["rows", "files"])
+def test_over_http_rows_and_files_give_what_the_local_run_gave(demo, run, transfer):
     """The pixel with two programs, the one with an absent coadd, and one across RA 0: byte for byte."""
-    wanted = ["272/27246", "272/27247", "194/19456", "180/18090"]
+    wanted, results = ["272/27246", "272/27247", "194/19456", "180/18090"], f"results/{transfer}"
     with serve(demo / ARCHIVE) as server:
-        for transfer in ("rows", "files"):
-            results = f"results/{transfer}"
-            targets = [f"{results}/desi/extracted/{name}.hdf5" for name in wanted]
-            setting = f"desi={{archive: '{server.url}', transfer: {transfer}}}"
-            done = run(demo, "--config", setting, f"results={results}", "--", *targets)
-            assert done.status == 0, done.output
-            for name, target in zip(wanted, targets, strict=True):
-                assert (demo / target).read_bytes() == (demo / RESULTS / f"desi/extracted/{name}.hdf5").read_bytes()
-            served = {path for path, span in server.requests if not span}
-            assert any("coadd-" in path for path in served) == (transfer == "files")
+        pixels = [f"{results}/desi_crossmatches/healpix={pix16}/crossmatch_desi.hdf5" for pix16 in (1702, 1216, 1130)]
+        setting = f"desi={{archive: '{server.url}', transfer: {transfer}}}"
+        done = run(demo, "--config", setting, f"results={results}", "--", *pixels)
+    assert done.status == 0, done.output
+    for name in wanted:
+        path = f"desi/extracted/{name}.hdf5"
+        assert (demo / results / path).read_bytes() == (demo / RESULTS / path).read_bytes()
+    served = {path for path, span in server.requests if not span}
+    assert any("coadd-" in path for path in served) == (transfer == "files")
     kept = [path for path in (demo / "resources/desi").rglob("*.fits") if path.name != "tilepix.fits"]
     assert kept == []  # downloaded coadds are temporary
 
@@ -253,32 +267,14 @@ def test_a_cached_error_page_is_fetched_again(demo, run):
     assert re.search(r"coadds to read +24", done.output), done.output
 
 
-def test_only_pixels_with_new_targets_are_extracted_again(demo, run):
-    """One more CSV row, in one pixel: the plan is made anew, and that pixel is the only one to be read again."""
-    (demo / "data").mkdir()
-    rows = (demo / ARCHIVE / "targets.csv").read_text().splitlines()
-    settings = ["--config", "targets={csv: data/targets.csv, healpix: null}", *ALONE, "results=results/grown"]
-    (demo / "data/targets.csv").write_text("\n".join(rows) + "\n")
-    wanted = [f"results/grown/desi/extracted/batches/{name}.csv" for name in ("1702", "1216")]
-    assert run(demo, *settings, "--", *wanted).status == 0
-    with h5py.File(demo / "results/grown/desi/extracted/272/27246.hdf5") as file:
-        ra, dec = file["ra"][0], file["dec"][0]
-    (demo / "data/targets.csv").write_text("\n".join([*rows, f"new,{ra},{dec},,,,,,"]) + "\n")
-    assert run(demo, *settings, "--", "plan").status == 0
-    written = {path: path.stat().st_mtime_ns for path in (demo / "results/grown/desi/extracted").glob("*/*.hdf5")}
-    done = run(demo, *settings, "--", *wanted)
-    assert done.output.count("rule extract_desi:") == 1
-    assert "params" in done.output.lower()
-    assert [path.stem for path, when in written.items() if path.stat().st_mtime_ns != when] == ["27246"]
-
-
 def test_a_plan_shows_every_job(demo, run):
-    assert run(demo, "plan", "--config", "results=results/planned").status == 0
-    done = run(demo, "-n", "--config", "results=results/planned")
+    settings = ["--config", "results=results/planned", "batch_seconds=0.01"]  # a batch for each NSIDE=16 pixel
+    assert run(demo, "plan", *settings).status == 0
+    done = run(demo, "-n", *settings)
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.output, re.M))
-    finished = demo / RESULTS
-    assert int(counts["extract_desi"]) == len(list(finished.glob("desi/extracted/batches/*.csv")))
-    assert int(counts["assemble_desi"]) == len(list(finished.glob("desi_crossmatches/*/*.hdf5")))
+    for survey in ("desi", "hetdex", "legacysurvey"):
+        files = list((demo / RESULTS).glob(f"{survey}_crossmatches/*/*.hdf5"))
+        assert int(counts[f"harvest_{survey}"]) == len(files) > 1
 
 
 @pytest.mark.parametrize("profile", ["slurm", "nersc"])
@@ -288,49 +284,61 @@ def test_the_clusters_profiles_are_what_snakemake_understands(demo, profile):
     assert "simulate_release" in done.output or "prepare_targets" in done.output
 
 
-def test_the_lists_of_the_batches_name_every_extracted_file_once(demo):
-    listed = [
-        int(line["unit"])
-        for path in (demo / RESULTS / "desi/extracted/batches").glob("*.csv")
-        for line in csv.DictReader(path.read_text().splitlines())
-    ]
+def test_the_list_of_a_batch_names_every_extracted_file_once(demo):
+    (path,) = (demo / RESULTS / "desi/extracted/batches").glob("*.csv")
+    listed = [int(line["unit"]) for line in csv.DictReader(path.read_text().splitlines())]
     assert sorted(listed) == sorted(int(path.stem) for path in (demo / RESULTS).glob("desi/extracted/*/*.hdf5"))
 
 
-def test_a_failing_pixel_fails_only_what_needs_it_and_is_the_only_one_to_be_tried_again(demo, run):
-    """27246 is one of two pixels of its batch; its server is down at first."""
-    finished = demo / RESULTS
+def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_made_by_the_next_run(demo, run):
+    """All are in one batch. The server refuses 27246 at first, which is searched for the targets of 1702."""
+    results, finished = demo / "results/refused", demo / RESULTS
     with serve(demo / ARCHIVE) as server:
         server.misbehave = lambda handler, _: "27246" in handler.path and handler.answer(403, b"") is None
         settings = ["--config", f"desi={{archive: '{server.url}'}}", *ALONE, "results=results/refused"]
         done = run(demo, *settings)
         assert done.status != 0
         assert "27246" in done.output and "HTTP 403" in done.output
-        made = {path.parent.name for path in (demo / "results/refused/desi_crossmatches").glob("*/*.hdf5")}
-        every = {path.parent.name for path in (finished / "desi_crossmatches").glob("*/*.hdf5")}
-        assert made == every - {"healpix=1702"}
-        assert not (demo / "results/refused/desi/ledger.csv").exists()
+        made = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("desi_crossmatches/*/*.hdf5")}
+        every = {path.parent.name for path in finished.glob("desi_crossmatches/*/*.hdf5")}
+        assert set(made) == every - {"healpix=1702"}
+        extracted = {int(path.stem) for path in results.glob("desi/extracted/*/*.hdf5")}
+        assert extracted == {int(path.stem) for path in finished.glob("desi/extracted/*/*.hdf5")} - {27246}
+        assert not list(results.glob("desi/extracted/batches/*.csv"))
+        assert not (results / "desi/ledger.csv").exists()
         server.misbehave = None
-        server.forget()
+        server.requests.clear()
         assert run(demo, *settings).status == 0
         asked = {path for path, _ in server.requests if not path.endswith("tilepix.fits")}
         assert {path.split("/")[-2] for path in asked} == {"27246"}
-    assert (demo / "results/refused/desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
+        assert (results / "desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
+        now = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("desi_crossmatches/*/*.hdf5")}
+        assert {name: now[name] for name in made} == made
 
+        # Other batches: there is nothing to read or to assemble again.
+        server.requests.clear()
+        done = run(demo, *settings, "batch_seconds=0.01")
+        assert done.status == 0, done.output
+        assert done.output.count("rule harvest_desi:") == len(every)
+        assert [path for path, _ in server.requests if "coadd-" in path] == []
+        assert {path.parent.name: path.stat().st_mtime_ns for path in results.glob("desi_crossmatches/*/*.hdf5")} == now
+        assert {path.stem for path in results.glob("desi/extracted/batches/*")} == {
+            name.replace("healpix=", "4-") for name in every
+        }
+        assert (results / "desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
+        assert "Nothing to be done" in run(demo, *settings, "batch_seconds=0.01").output
 
-def test_a_removed_extracted_file_is_made_again_when_it_is_needed(demo, run):
-    """As the message about a torn one asks for."""
-    assert run(demo, "--config", *ALONE, "results=results/removed").status == 0
-    pixel = demo / "results/removed/desi/extracted/272/27246.hdf5"
-    before = pixel.read_bytes()
-    pixel.unlink()
-    assert "Nothing to be done" in run(demo, "--config", *ALONE, "results=results/removed").output
-    (demo / "results/removed/desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
-    done = run(demo, "--config", *ALONE, "results=results/removed")
+    # As the message about a torn file asks for; then what was assembled of it.
+    extracted = results / "desi/extracted/272/27246.hdf5"
+    before = extracted.read_bytes()
+    extracted.unlink()
+    local = ["--config", *ALONE, "results=results/refused", "batch_seconds=0.01"]
+    assert "Nothing to be done" in run(demo, *local).output
+    (results / "desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
+    done = run(demo, *local)
     assert done.status == 0, done.output
-    assert done.output.count("rule extract_desi_pixel:") == 1
-    assert done.output.count("rule extract_desi:") == 0
-    assert pixel.read_bytes() == before
+    assert done.output.count("rule harvest_desi:") == 1
+    assert extracted.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_a_missing_picture_is_listed_and_fetched_on_the_next_run(made, truth):
     assert [line.split(",")[0] for line in before] == [str(detectid)]
     assert after == []
     assert "fetch_elixer" in second
-    assert "extract_hetdex" not in second
+    assert "harvest_hetdex" not in second
     assert "Nothing to be done" in third
     found = {}
     for path in (directory / "results/hetdex/elixer").glob("elixer_*.db"):

@@ -91,7 +91,7 @@ def test_a_rule_can_be_changed_and_all_have_its_prefix(imported):
     job = re.search(r"^\w* ?rule sky_prepare_targets:\n(?: +.*\n)+", output, re.M)[0]
     assert "mem_mb=4321" in job and "runtime=7" in job
     names = set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", output, re.M)) - {"count"}
-    assert names >= {f"sky_{step}_{name}" for step in ("plan", "extract", "assemble", "account") for name in NAMES}
+    assert names >= {f"sky_{step}_{name}" for step in ("plan", "harvest", "account") for name in NAMES}
     assert all(name.startswith("sky_") for name in names)
 
 

@@ -40,7 +40,7 @@ ROWS: list[tuple[int | str, tuple[float, ...]]] = [
     (READ, (2.5,)),
     (BAD, ()),
 ]
-STEPS = ("plan", "extract", "assemble", "account")
+STEPS = ("plan_toy", "harvest_toy", "toy_crossmatches", "account_toy")
 STATUS = [
     *("matched", "matched", "no_spectrum", "not_covered", "rejected", "table_absent", "no_spectrum"),
     "table_unreadable",
@@ -192,14 +192,14 @@ with open_healpix("results", {READ}, "toy") as pixel:
 def test_the_status_shows_it(copy):
     shown = python(copy, "scripts/status.py", "--configfile", "mine.yaml").stdout
     lines = {words[0]: words[1:] for words in map(str.split, shown.splitlines()) if words}
-    assert lines["extract_toy"] == ["3", "tables", "0", "0", "0", "2", "0", "1", "0"]  # done, absent
-    for rule, n in (("prepare_targets", "1"), ("plan_toy", "1"), ("assemble_toy", "3"), ("account_toy", "1")):
+    assert lines["harvest_toy"] == ["3", "tables", "0", "0", "0", "2", "0", "1", "0"]  # done, absent
+    for rule, n in (("prepare_targets", "1"), ("plan_toy", "1"), ("toy_crossmatches", "3"), ("account_toy", "1")):
         assert (lines[rule][0], lines[rule][5]) == (n, n)
     assert lines["toy/table"][:6] == ["3", "1", "1", "1", "0", "0"]
     assert {status: int(lines[status][0]) for status in STATUS} == {status: STATUS.count(status) for status in STATUS}
     assert lines["spectra"] == ["3"]
     shown_rules = shown.partition("\nrule ")[2].partition("\n\n")[0].splitlines()[1:]
-    assert [line.split()[0] for line in shown_rules] == ["prepare_targets", *(f"{step}_toy" for step in STEPS)]
+    assert [line.split()[0] for line in shown_rules] == ["prepare_targets", *STEPS]
 
 
 def test_the_report_has_its_section(copy):

@@ -123,7 +123,7 @@ def test_a_press_on_a_heading_sorts_a_table_by_its_values(browser, alone):
     assert rising == sorted(falling)
     names = press("Jobs of each step", 0)
     assert names == sorted(names)
-    assert "extract_desi" in names
+    assert "harvest_desi" in names
 
 
 def test_the_page_says_what_the_run_says(browser, demo, alone):

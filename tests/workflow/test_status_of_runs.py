@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 ARCHIVE = "resources/demo"
 ALONE = ["hetdex={enabled: false}", "legacysurvey={enabled: false}"]
-LAST = "27247"  # the pixel that the server keeps to itself until it is told to answer
+HELD, BEHIND = "27258", "27333"  # the pixel that the server keeps to itself until it is told to; the one after it
 STATES = ["waiting", "ready", "running", "done", "failed", "absent", "interrupted"]
 
 
@@ -81,7 +81,7 @@ def held(demo):
     """A server that keeps back the coadds of one pixel, and an event that lets them go."""
     go = threading.Event()
     with serve(demo / ARCHIVE) as server:
-        server.misbehave = lambda handler, _: f"{LAST}.fits" in handler.path and not go.wait(240)
+        server.misbehave = lambda handler, _: f"{HELD}.fits" in handler.path and not go.wait(240)
         yield server, go
         go.set()
 
@@ -90,15 +90,19 @@ def test_a_run_under_way_killed_resumed_and_finished(demo, run, held):
     server, go = held
     results = "results/watched"
     settings = ["--config", f"desi={{archive: '{server.url}'}}", *ALONE, f"results={results}"]
-    others = {path.stem for path in (demo / "results/demo/desi/extracted").glob("*/*.hdf5")} - {LAST}
+    others = {path.stem for path in (demo / "results/demo/desi/extracted").glob("*/*.hdf5")} - {HELD, BEHIND}
     folder = demo / results / "desi/extracted"
 
+    def made() -> dict[str, int]:
+        return {path.stem: path.stat().st_mtime_ns for path in folder.glob("*/*.hdf5")}
+
     with started(demo, *settings) as process:
-        wait_for(lambda: {path.stem for path in folder.glob("*/*.hdf5")} == others, "the other pixels")
-        wait_for(lambda: any(LAST in path for path, _ in server.requests), "the last one")
+        wait_for(lambda: set(made()) == others, "the other pixels")
+        wait_for(lambda: any(HELD in path for path, _ in server.requests), "the one that is held")
         text = status(demo, results)
         assert "running for" in text and f"process {process.pid} on" in text
-        assert jobs(text)["extract_desi"] == {"running": 3, "done": 18, "absent": 3}
+        assert jobs(text)["harvest_desi"] == {"running": 2, "ready": 2, "done": 19, "absent": 1}
+        assert jobs(text)["desi_crossmatches"] == {"waiting": 3, "done": 5}
         assert jobs(text)["account_desi"] == {"waiting": 1}
         assert jobs(text)["plan_desi"] == {"done": 1}
         assert targets(text)["not searched"] > 0
@@ -106,22 +110,25 @@ def test_a_run_under_way_killed_resumed_and_finished(demo, run, held):
         assert re.search(r"^reading +about \d+ ", text, re.M)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    before = made()
 
     text = status(demo, results)
     assert re.search(rf"^run +interrupted: process {process.pid} on .* is gone without a word", text, re.M)
     assert "--unlock" in text
-    assert jobs(text)["extract_desi"] == {"interrupted": 3, "done": 18, "absent": 3}
+    assert jobs(text)["harvest_desi"] == {"interrupted": 2, "ready": 2, "done": 19, "absent": 1}
     assert all("running" not in counts for counts in jobs(text).values())
 
     assert run(demo, *settings, "--unlock").status == 0
     with started(demo, *settings) as process:
         asked = len(server.requests)
-        wait_for(lambda: any(LAST in path for path, _ in server.requests[asked:]), "the last pixel again")
-        assert jobs(status(demo, results))["extract_desi"]["running"] == 3
+        wait_for(lambda: any(HELD in path for path, _ in server.requests[asked:]), "it again")
+        assert jobs(status(demo, results))["harvest_desi"]["running"] == 2
         record = demo / results / "logs/run.json"
         os.utime(record, (time.time() - 31,) * 2)  # as if the run had begun half a minute ago
         go.set()
         assert process.wait(120) == 0
+    assert made().items() >= before.items()  # what was there was kept
+    assert {path.split("/")[-2] for path, _ in server.requests[asked:] if "coadd-" in path} == {HELD, BEHIND}
     said = [line for line in (demo / "stdout.txt").read_text().splitlines() if "pixels," in line]
     assert len(said) == 1
     assert re.search(r"\] 14 of 14 pixels, 100 spectra, [\d.]+ MB moved, 0 errors, about 0 s left$", said[0])
@@ -145,16 +152,16 @@ def test_the_command_of_a_failed_job_repeats_it(demo, run):
         assert run(demo, "--config", f"desi={{archive: '{server.url}'}}", *ALONE, f"results={results}").status != 0
         text = status(demo, results)
         assert "ended before all was done" in text
-        assert jobs(text)["extract_desi"] == {"done": 20, "failed": 2, "absent": 2}
-        assert jobs(text)["assemble_desi"] == {"waiting": 1, "done": 7}
-        (error,) = re.findall(r"^  \S+ \S+  (extract_desi 1702\n.*?)\Z", text, re.M | re.S)
+        assert jobs(text)["harvest_desi"] == {"done": 20, "failed": 2, "absent": 2}
+        assert jobs(text)["desi_crossmatches"] == {"waiting": 1, "done": 7}
+        (error,) = re.findall(r"^  \S+ \S+  (harvest_desi 0-6\n.*?)\Z", text, re.M | re.S)
         assert "HTTP 403" in error
         (log,) = re.findall(r"^    log +(.*)$", error, re.M)
         assert "HTTP 403" in (demo / log).read_text()
         (command,) = re.findall(r"^    repeat +(.*)$", error, re.M)
         server.misbehave = None
         assert subprocess.run(command, cwd=demo, shell=True, check=False).returncode == 0
-        assert jobs(status(demo, results))["extract_desi"] == {"done": 21, "absent": 3}
+        assert jobs(status(demo, results))["harvest_desi"] == {"done": 21, "absent": 3}
 
 
 def test_the_run_of_the_demo_is_shown_without_being_asked_for(demo):
