@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from globus_service import CLIENT, SECRET, serve
+from hdf5_contents import contents
 
 SOURCE, DEST = "22222222-2222-4222-8222-222222222222", "11111111-1111-4111-8111-111111111111"
 RESULTS = "results/by_globus"
@@ -33,13 +34,6 @@ def service(demo: Path, monkeypatch: pytest.MonkeyPatch):
         yield running
 
 
-def datasets(path: Path) -> dict[str, np.ndarray]:
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
 def test_a_copy_by_globus_gives_what_the_local_run_gave(demo: Path, run, service):
     (demo / "mirrors").mkdir()
     service.skip = lambda path: "PERMISSION_DENIED" if "redrock-main-dark-27246" in path else None
@@ -62,7 +56,7 @@ def test_a_copy_by_globus_gives_what_the_local_run_gave(demo: Path, run, service
     for path in extracted:
         assert (made / path).read_bytes() == (expected / path).read_bytes(), path
     for path in expected.glob("desi_crossmatches/*/*.hdf5"):
-        ours, theirs = datasets(made / path.relative_to(expected)), datasets(path)
+        ours, theirs = contents(made / path.relative_to(expected)), contents(path)
         assert ours.keys() == theirs.keys()
         for name in theirs:
             np.testing.assert_array_equal(ours[name], theirs[name], err_msg=f"{path}: {name}")

@@ -1,14 +1,19 @@
 """One results directory, one change of CSV or settings after another: what is served is of the last run, all of it."""
 
 import csv
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
+from astropy.io import fits
 
 import count_crossmatches
+from hdf5_contents import contents
+from range_server import serve
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.read import crossmatches, open_healpix, pixels
@@ -23,6 +28,16 @@ hetdex: {{enabled: true, release: demohetdex, archive: local}}
 legacysurvey: {{enabled: {images}, release: demolegacysurvey, archive: local}}
 results: {results}
 """
+LEAN = """
+targets: {{csv: mine.csv, name: chandra}}
+desi: {{release: demo, archive: '{archive}', spectra: {{arms: {arms}}}}}
+keep_extracted: {keep}
+batch_seconds: 60
+results: {results}
+"""
+
+
+KEY = ("TARGETID", "PROGRAM", "HEALPIX")  # of a spectrum, in an exported FIBERMAP
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -165,3 +180,73 @@ def test_what_was_extracted_is_used_only_for_what_it_was_extracted_for(tmp_path,
     shutil.rmtree(directory / ".snakemake")
     change(moved)
     assert matched(results) == 0
+
+
+def test_without_extracted_spectra_a_change_reads_again_what_it_needs_and_nothing_else(tmp_path, demo, run):
+    release, own, results = demo / "resources/demo", demo / RESULTS, tmp_path / "results"
+    first = read_csv(release / "targets.csv")
+    extracted = sorted(path.relative_to(own) for path in own.glob("desi/extracted/*/*.hdf5"))
+
+    def change(rows, archive, *targets, results="results", keep="false", arms="false"):
+        write_csv(tmp_path / "mine.csv", rows)
+        said = LEAN.format(archive=archive, results=results, keep=keep, arms=arms)
+        (tmp_path / "mine.yaml").write_text(said)
+        done = run(tmp_path, "--configfile", "mine.yaml", *(["--", *targets] if targets else []))
+        assert done.status == 0, done.output[-5000:]
+        return done.output
+
+    def crossmatches_of(results):
+        return {path.parent.name: contents(path) for path in results.glob("desi_crossmatches/*/*.hdf5")}
+
+    with serve(release) as server:
+
+        def asked():
+            pixels = {int(path.split("/")[-2]) for path, _ in server.requests if "coadd-" in path}
+            server.forget()
+            return pixels
+
+        change(first, server.url)
+        assert asked() == {int(path.stem) for path in extracted}
+        assert (results / "desi/ledger.csv").read_text() == (own / "desi/ledger.csv").read_text()
+        before = crossmatches_of(results)
+        np.testing.assert_equal(before, crossmatches_of(own))
+        size, whole = (sum((root / path).stat().st_size for path in extracted) for root in (results, own))
+        assert size < whole / 20
+
+        # What needs the spectra reads those of its pixels; nothing else is done for it.
+        name = "export_fits/healpix=1702/coadd-1702.fits"
+        output = change(first, server.url, f"results/{name}")
+        assert asked() == {27245, 27246, 27247, 27258}
+        assert set(re.findall(r"rule (\w+):", output)) == {"export_fits_pixel"}
+        with fits.open(results / name) as exported:
+            fibers = exported["FIBERMAP"].data
+            assert len(fibers) > 20
+            for k, (targetid, program, pix64) in enumerate(zip(*map(fibers.field, KEY), strict=True)):
+                path = release / f"spectro/redux/demo/healpix/main/{program}/{pix64 // 100}/{pix64}"
+                with fits.open(path / f"coadd-main-{program}-{pix64}.fits") as coadd:
+                    (i,) = np.flatnonzero(coadd["FIBERMAP"].data["TARGETID"] == targetid)
+                    for hdu in ("B_FLUX", "R_IVAR", "Z_RESOLUTION"):
+                        np.testing.assert_array_equal(exported[hdu].data[k], coadd[hdu].data[i])
+
+        # A row more in one NSIDE=64 pixel, other cells in the other rows: that needs the spectra of its NSIDE=16 pixel.
+        with h5py.File(own / "desi/extracted/272/27246.hdf5") as file:
+            position = {"RA_DESI": repr(float(file["ra"][0])), "DEC_DESI": repr(float(file["dec"][0])), "healpix": ""}
+        more = [row | {"note": f"note {k}"} for k, row in enumerate([*first, first[0] | position])]
+        change(more, server.url)
+        assert asked() == {27245, 27246, 27247, 27258}
+        assert_that_all_agree(results, more, ["desi"])
+        for pixel in crossmatches(results):
+            assert pixel["note"].tolist() == [f"note {row}" for row in pixel["chandra/row"].tolist()]
+        after = crossmatches_of(results)
+        assert after.keys() == before.keys()
+        for pixel in before.keys() - {"healpix=1702"}:
+            for dataset in (name for name in before[pixel] if name.startswith("desi/")):
+                np.testing.assert_array_equal(after[pixel][dataset], before[pixel][dataset], err_msg=dataset)
+        assert "Nothing to be done" in change(more, server.url)
+
+        # The native arms are nowhere: all is read again, and is what it is where nothing was before.
+        change(more, server.url, arms="true")
+        assert asked() == {int(path.stem) for path in extracted}
+    change(more, release, results="fresh", keep="true", arms="true")
+    np.testing.assert_equal(crossmatches_of(results), crossmatches_of(tmp_path / "fresh"))
+    assert (results / "desi/ledger.csv").read_text() == (tmp_path / "fresh/desi/ledger.csv").read_text()

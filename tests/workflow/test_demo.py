@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
+from hdf5_contents import contents
 from range_server import serve
 from running import finish, start
 
@@ -34,14 +35,6 @@ def assembled(demo: Path):
     yield opened
     for file in opened.values():
         file.close()
-
-
-def contents(path: Path) -> dict[str, np.ndarray]:
-    """Every dataset of a file, by its name."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
 
 
 def pairs(assembled):
@@ -296,7 +289,7 @@ def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_m
     with serve(demo / ARCHIVE) as server:
         server.misbehave = lambda handler, _: "27246" in handler.path and handler.answer(403, b"") is None
         settings = ["--config", f"desi={{archive: '{server.url}'}}", *ALONE, "results=results/refused"]
-        done = run(demo, *settings)
+        done = run(demo, *settings, "batch_seconds=60")
         assert done.status != 0
         assert "27246" in done.output and "HTTP 403" in done.output
         made = {path.parent.name: path.stat().st_mtime_ns for path in results.glob("desi_crossmatches/*/*.hdf5")}
@@ -307,8 +300,8 @@ def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_m
         assert not list(results.glob("desi/extracted/batches/*.csv"))
         assert not (results / "desi/ledger.csv").exists()
         server.misbehave = None
-        server.requests.clear()
-        assert run(demo, *settings).status == 0
+        server.forget()
+        assert run(demo, *settings, "batch_seconds=60").status == 0
         asked = {path for path, _ in server.requests if not path.endswith("tilepix.fits")}
         assert {path.split("/")[-2] for path in asked} == {"27246"}
         assert (results / "desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
@@ -316,7 +309,7 @@ def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_m
         assert {name: now[name] for name in made} == made
 
         # Other batches: there is nothing to read or to assemble again.
-        server.requests.clear()
+        server.forget()
         done = run(demo, *settings, "batch_seconds=0.01")
         assert done.status == 0, done.output
         assert done.output.count("rule harvest_desi:") == len(every)

@@ -15,6 +15,7 @@ from skyharvest.harvest.assembled import is_made_from, made_from
 from skyharvest.harvest.extracted import Listed, has_data, is_made, listed
 from skyharvest.harvest.journal import FAILED, Journal, Line
 from skyharvest.harvest.progress import Progress
+from skyharvest.harvest.renewal import renew
 from skyharvest.harvest.survey import Survey
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class Batch(Generic[U]):
         Names of what `assemble` makes beside that file.
     meaning
         Of the assembled files: `skyharvest.harvest.manifest.MEANING`.
+    targets
+        ``targets.parquet``: with it, files that only have the columns of another CSV are renewed, not assembled.
     again
         A unit with a file of this status (``absent``, ``unreadable``) is not kept: it may do better now.
     was_done
@@ -60,6 +63,7 @@ class Batch(Generic[U]):
     assemble: Callable[[int, list[Path], Path, str], None]
     beside: Collection[str] = ()
     meaning: Mapping[str, str] = field(default_factory=dict)
+    targets: Path | None = None
     again: Collection[str] = ("unreadable",)
     was_done: bool = False
     journal: Journal = field(default_factory=Journal)
@@ -113,13 +117,23 @@ class Batch(Generic[U]):
         path, beside = self._assembled(pix16)
         return is_made_from(path, made_from(self._paths(pix16), self.meaning)) and all(map(Path.exists, beside))
 
+    def _is_renewed(self, pix16: int) -> bool:
+        path, beside = self._assembled(pix16)
+        if self.targets is None or not all(map(Path.exists, beside)):
+            return False
+        try:
+            return renew(path, pix16, self._paths(pix16), self.meaning, self.targets)
+        except OSError as error:  # such as a full disk
+            self._log(f"NSIDE=16 pixel {pix16} is assembled anew", error)
+            return False
+
     def _is_made(self, unit: U) -> bool:
         return is_made(self._path(unit), self.requests[unit], self.again)
 
     def _harvest(self, pix16: int, units: Sequence[U], kept: Collection[U]) -> None:
         self._extract(unit for unit in units if unit not in kept)
         if not self._failed.keys() & {*units}:
-            if not self._anew and self._is_current(pix16):
+            if not self._anew and (self._is_current(pix16) or self._is_renewed(pix16)):
                 return
             # Of some that are kept, only the tables may be there.
             self._extract(unit for unit in units if not has_data(self._path(unit)))

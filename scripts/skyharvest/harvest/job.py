@@ -119,6 +119,7 @@ class Job:
             assemble=assembled,
             beside=beside,
             meaning=self.meaning,
+            targets=options.targets,
             again=options.again,
             was_done=bool(done and done.exists() and done.read_text() == options.digest),
             journal=Journal(options.journal),
