@@ -24,7 +24,7 @@ class Counted(LocalFile):
 
 
 def write(path, tiles, **how):
-    flux, mask = RNG.normal(0, 1, SHAPE).astype("f4"), RNG.integers(0, 99, SHAPE).astype("i2")
+    flux, mask = RNG.normal(0, 1, SHAPE).astype("f4"), RNG.integers(0, 1 << 16, SHAPE).astype("u2")
     flux[:, :5] = np.nan
     hdus = [fits.PrimaryHDU()]
     for name, data in (("DATA", flux), ("MASK", mask)):
