@@ -98,6 +98,8 @@ def many_ranges(asking: Asking) -> Iterator[Finding]:
     else:
         seen = f"{FEW if refusal(SOME) else SOME} are taken; {RANGES_PER_REQUEST}: {why}"
     means = "the run asks for one range a request, and sends many requests at once: somewhat slower"
+    if "whole file" in seen:
+        means += "; to find that out costs it up to 1 MB, once"
     if asking.shared.get("one_by_one"):
         means = "the run asks for one range a request, and waits for each answer: many times slower"
     yield asking.found(ADAPTED, question, url, assumed=f"{RANGES_PER_REQUEST}", seen=seen, means=means)
@@ -108,8 +110,8 @@ def _refusal(asking: Asking, url: str, spans: Sequence[tuple[int, int]]) -> str:
     asked = ",".join(f"{start}-{stop - 1}" for start, stop in spans)
     try:
         answer = probe(asking.archive.client, url, {"Range": f"bytes={asked}"}, most=1000 * len(spans))
-    except ArchiveUnavailable as error:
-        return f"no answer ({str(error).removeprefix(f'{url}: ')})"
+    except ArchiveUnavailable:
+        return "no answer"
     if answer.status != 206:
         return "the whole file" if answer.status == 200 else f"HTTP {answer.status}"
     if answer.headers.get("Content-Range"):
@@ -128,8 +130,8 @@ def _long_header(asking: Asking, url: str) -> Finding:
     try:
         answer = probe(asking.archive.client, url, padding)
         seen = assumed if answer.status in (200, 206) else f"HTTP {answer.status}"
-    except ArchiveUnavailable as error:
-        seen = f"no answer ({str(error).removeprefix(f'{url}: ')})"
+    except ArchiveUnavailable:
+        seen = "no answer"
     means = "where rows are far apart the run asks for one range a request: somewhat slower"
     return asking.compare(question, url, assumed=assumed, seen=seen, otherwise=ADAPTED, means=means)
 

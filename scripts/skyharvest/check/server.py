@@ -64,10 +64,7 @@ def first_answer(asking: Asking) -> Iterator[Finding]:
         yield asking.found(NO_ANSWER, FIRST, url, means="the run would try again and again, and then fail", **told)
         raise EnoughAsked from None
     except ArchiveRefused as error:
-        question = CERTIFICATE if "certificate" in str(error) else REDIRECTS if "one address" in str(error) else FIRST
-        what, _, do = str(error).removeprefix(f"{url}: ").rpartition(": ")
-        means = "the run would stop at its first file"
-        yield asking.found(FAILS, question, url, assumed="a good one", seen=what or do, means=means, change=do)
+        yield _refusal(asking, url, str(error).removeprefix(f"{url}: "))
         raise EnoughAsked from None
     asking.shared["first_s"] = answer.seconds
     if url.startswith("https:"):
@@ -76,6 +73,17 @@ def first_answer(asking: Asking) -> Iterator[Finding]:
     yield _redirects(asking, url, answer)
     yield _version(asking, url, answer)
     yield from _status(asking, url, answer)
+
+
+def _refusal(asking: Asking, url: str, why: str) -> Finding:
+    """Return the finding that there is no first answer, for a reason that will not pass."""
+    told = {"seen": why, "means": "the run would stop at its first file"}
+    if "one address to the next" in why:
+        change = f"tell the archive; or set {asking.survey}.archive to another root or a mirror"
+        return asking.found(FAILS, REDIRECTS, url, assumed="none", change=change, **told)
+    told["seen"], _, change = why.rpartition(": ")
+    question, assumed = (CERTIFICATE, "valid") if "certificate" in why else (FIRST, ANSWER)
+    return asking.found(FAILS, question, url, assumed=assumed, change=change, **told)
 
 
 def _redirects(asking: Asking, url: str, answer: Answer) -> Finding:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from range_server import denied, serve
+from shown_differences import assert_shown
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.check import server
@@ -235,8 +236,9 @@ def test_a_good_server_is_as_assumed_and_is_asked_little(root):
     assert served.sent < 500_000
 
 
-@pytest.mark.parametrize("case", DIFFERENCES.values(), ids=DIFFERENCES)
-def test_a_difference_is_seen_and_what_is_said_of_it_is_true(root, case):
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_a_difference_is_seen_and_what_is_said_of_it_is_true(root, name):
+    case = DIFFERENCES[name]
     with serve(root) as served:
         served.ranges, served.misbehave = case.ranges, case.misbehave
         finding = asked(served.url, case.section)[case.question]
@@ -246,6 +248,7 @@ def test_a_difference_is_seen_and_what_is_said_of_it_is_true(root, case):
         assert finding.means
         assert finding.change or case.verdict == ADAPTED
         assert finding.about.startswith(served.url)
+        assert_shown("Every archive on the web", name, finding, served.url)
         if case.claim:
             how = {"forbidden_is_absent": True} if case.section else {}
             assert read(served.url, case.path, **how) == case.claim

@@ -13,6 +13,7 @@ import yaml
 from astropy.io import fits
 
 from range_server import denied, serve
+from shown_differences import assert_shown
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import download
 from skyharvest.check.ask import check
@@ -354,9 +355,9 @@ def test_a_sound_release_is_as_assumed(sound, tmp_path):
     assert not (tmp_path / "root" / "results").exists()
 
 
-@pytest.mark.parametrize("case", DIFFERENCES.values(), ids=DIFFERENCES)
-def test_a_difference_is_seen_and_what_is_said_of_it_is_true(sound, tmp_path, case):
-    root = tmp_path / "root"
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_a_difference_is_seen_and_what_is_said_of_it_is_true(sound, tmp_path, name):
+    case, root = DIFFERENCES[name], tmp_path / "root"
     shutil.copytree(sound, root)
     case.change(root)
     findings = asked(root, **case.desi)
@@ -370,6 +371,7 @@ def test_a_difference_is_seen_and_what_is_said_of_it_is_true(sound, tmp_path, ca
         assert finding.means
     if case.verdict == FAILS:
         assert finding.change
+    assert_shown("DESI", name, finding, root)
     if case.claim:
         assert case.by(root) == case.claim
 

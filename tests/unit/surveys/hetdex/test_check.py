@@ -13,6 +13,7 @@ from numpy.lib import recfunctions
 
 import small_catalogue
 from range_server import serve
+from shown_differences import assert_shown
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, VERDICTS
@@ -550,5 +551,6 @@ def test_a_difference_is_seen_and_what_it_means_is_so(root, case):
         assert words in told
     if given.verdict == FAILS:
         assert finding.means and (finding.change or given.verdict != FAILS), finding
+    assert_shown("HETDEX", case, finding, root)
     if given.so is not None:
         given.so(root)

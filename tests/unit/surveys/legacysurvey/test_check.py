@@ -12,6 +12,7 @@ import pytest
 from numpy.lib import recfunctions
 
 from range_server import serve
+from shown_differences import assert_shown
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE
@@ -464,5 +465,6 @@ def test_a_difference_is_seen_and_what_it_means_is_so(root, case):
     told = f"{finding.seen}; {finding.means}; {finding.change}"
     for words in given.words:
         assert words in told
+    assert_shown("Legacy Surveys", case, finding, root)
     if given.so is not None:
         given.so(root)

@@ -146,7 +146,7 @@ def _first_there(asking: Asking, survey: str, program: str, pixels: list[int]) -
         told |= {"means": "the run would stop at the first coadd", "change": "as the message says"}
         return asking.found(FAILS, THERE, about, seen=f"{error}", **told)
     told["means"] = (
-        f"recorded as absent; all {counted(len(files), 'coadd')} of {survey}/{program} that were asked for are"
+        f"recorded as absent, with all that is like it ({counted(len(files), 'coadd')} of {survey}/{program} tried)"
     )
     return asking.found(NOTE, THERE, about, seen="absent", **told)
 

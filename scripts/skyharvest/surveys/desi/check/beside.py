@@ -84,7 +84,7 @@ def ask_checksums(asking: Asking, file: CoaddFile) -> Iterator[Finding]:
         told["seen"] = f"of {len(sums)} other files" if sums else f"no line of it is a sum and a name: {text[:40]!r}"
         yield asking.found(ADAPTED, question, about, means=unchecked, change=REPORT, **told)
     elif not SHA256.fullmatch(sums[name]):
-        told["seen"] = f"{len(sums[name])} digits: {sums[name][:20]}…"
+        told["seen"] = f"{len(sums[name])} digits, not 64"
         told["means"] = "whole files would be taken for damaged, all of them" if needed else unchecked
         yield asking.found(
             FAILS if needed else NOTE, question, about, change=f"set desi.transfer: rows, or {REPORT}", **told

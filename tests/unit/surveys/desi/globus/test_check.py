@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from globus_service import CLIENT, SECRET
+from shown_differences import assert_shown
 from skyharvest.core.words import size
 from skyharvest.harvest.check import AS_ASSUMED, FAILS, NO_ANSWER, NOT_ASKED, NOTE
 from skyharvest.surveys.desi.globus.check import ask_globus
@@ -178,6 +179,7 @@ def test_what_is_missing_is_named(service, monkeypatch, case):
     for word in words:
         assert word in f"{finding.seen}; {finding.means}; {finding.change}"
     assert service.submitted == []
+    assert_shown("Globus", case, finding, {})
 
 
 def test_nobody_is_asked_to_log_in_not_even_in_a_terminal(service, monkeypatch):
