@@ -42,6 +42,7 @@ N_PIXELS = 12 * RELEASE.nside**2
 FINE = 64  # a pixel's positions stand on a grid of 64 x 64, 0.9 arcmin apart
 MARGIN = 4  # of its points are left free at each edge: no match circle touches another pixel
 OFFSET_ARCSEC = 0.3  # between a CSV position and its fiber
+RESULTS_BYTES = 2.5e5  # of a spectrum: what is extracted of it, and the combined spectrum
 SPECTRA = ("_FLUX", "_IVAR", "_MASK", "_RESOLUTION")
 
 
@@ -84,10 +85,10 @@ class Sample:
         return len(self.shares) * self.n_covered
 
     def needed_gb(self) -> float:
-        """Return how much disk the archive and the results take: a row in either, its combined spectrum, tables."""
+        """Return how much disk the archive and the results take."""
         row = 445e3 if self.lsf else 95e3
         n_written = self.n_coadds * self.n_fibers if self.whole else self.spectra()
-        return (n_written * row + self.spectra() * (1.05 * row + 1.2e5) + self.n_coadds * self._tables()) / 1e9
+        return (n_written * row + self.spectra() * RESULTS_BYTES + self.n_coadds * self._tables()) / 1e9
 
     def _tables(self) -> float:
         return 1.5e5 + 2600.0 * self.n_fibers
