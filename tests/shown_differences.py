@@ -1,20 +1,25 @@
-"""The page on archives that differ has, of each difference that a test injects, what a check says of it."""
+"""The page on archives that differ has, of each difference that a test injects, what a check says of it.
+
+To write its tables anew: ``python tests/shown_differences.py``, which runs those tests.
+"""
 
 import os
 import re
+import subprocess
+import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from skyharvest.harvest.check import Finding
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "differences.md"
+HEAD = "| difference | question | seen | verdict | means | change |\n|---|---|---|---|---|---|\n"
+ROWS = "SHOWN_DIFFERENCES"
+"""Environment variable: the file that rows are added to, each after its heading, instead of being compared."""
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "differences.md"
-HERE = "ARCHIVE"
-OUT = "SHOWN_DIFFERENCES"
-"""Environment variable: a file to which rows that the page lacks are added, with their heading."""
 
-
-def assert_shown(heading: str, difference: str, finding: Finding, volatile: Mapping[str, str] | str | Path) -> None:
-    """Assert that the page has a row for a finding.
+def assert_shown(heading: str, difference: str, finding: object, volatile: Mapping[str, str] | str | Path) -> None:
+    """Assert that the page has a row for a `skyharvest.harvest.check.Finding`.
 
     Parameters
     ----------
@@ -26,16 +31,15 @@ def assert_shown(heading: str, difference: str, finding: Finding, volatile: Mapp
         Texts that differ from run to run → what stands for them; or the root of the archive.
     """
     if not isinstance(volatile, Mapping):
-        volatile = {str(volatile): HERE}
-    told = [difference, finding.question, finding.seen, finding.verdict, finding.means, finding.change]
-    cells = [_cell(text, volatile) for text in told]
-    row = f"| {' | '.join(cells)} |"
-    table = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    if row not in table.splitlines() and OUT in os.environ:
-        with Path(os.environ[OUT]).open("a") as out:
+        volatile = {str(volatile): "ARCHIVE"}
+    told = [getattr(finding, key) for key in ("question", "seen", "verdict", "means", "change")]
+    row = f"| {' | '.join(_cell(text, volatile) for text in [difference, *told])} |"
+    if ROWS in os.environ:
+        with Path(os.environ[ROWS]).open("a") as out:
             out.write(f"{heading}\t{row}\n")
         return
-    assert row in table.splitlines(), f"{PAGE.name}, {heading}, should have:\n{row}"
+    table = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    assert row in table.splitlines(), f"write the page anew (python {Path(__file__).relative_to(ROOT)}):\n{row}"
 
 
 def _cell(text: str, volatile: Mapping[str, str]) -> str:
@@ -44,3 +48,31 @@ def _cell(text: str, volatile: Mapping[str, str]) -> str:
     text = re.sub(r"/\S*/(?=ARCHIVE)", "", " ".join(text.split()))
     text = re.sub(r"(DATASUM is|data give) \d+", r"\1 N", text)
     return re.sub(r"([\\*\[\]<|`_])", r"\\\1", text) or "–"
+
+
+def write_page(rows: Path) -> None:
+    """Write the tables with these rows."""
+    tables: dict[str, list[str]] = defaultdict(list)
+    for line in rows.read_text().splitlines():
+        heading, _, row = line.partition("\t")
+        tables[heading].append(row)
+    introduction = PAGE.read_text().partition("\n## ")[0]
+    parts = [f"## {heading}\n\n{HEAD}" + "".join(f"{row}\n" for row in lines) for heading, lines in tables.items()]
+    PAGE.write_text("\n".join([introduction, *parts]))
+
+
+def main() -> None:
+    """Run the tests, and write what their findings say."""
+    tests = [
+        str(path) for path in sorted((ROOT / "tests/unit").rglob("test_*.py")) if "assert_shown" in path.read_text()
+    ]
+    rows = Path("shown_differences.tsv").absolute()
+    try:
+        subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], env={**os.environ, ROWS: str(rows)}, check=True)
+        write_page(rows)
+    finally:
+        rows.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()
