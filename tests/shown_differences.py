@@ -56,8 +56,9 @@ def write_page(rows: Path) -> None:
     for line in rows.read_text().splitlines():
         heading, _, row = line.partition("\t")
         tables[heading].append(row)
-    introduction = PAGE.read_text().partition("\n## ")[0]
-    parts = [f"## {heading}\n\n{HEAD}" + "".join(f"{row}\n" for row in lines) for heading, lines in tables.items()]
+    introduction, *old = PAGE.read_text().split("\n## ")
+    headings = [*(heading for part in old if (heading := part.partition("\n")[0]) in tables), *tables]
+    parts = [f"## {name}\n\n{HEAD}" + "".join(f"{row}\n" for row in tables[name]) for name in dict.fromkeys(headings)]
     PAGE.write_text("\n".join([introduction, *parts]))
 
 
