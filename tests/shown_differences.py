@@ -47,6 +47,7 @@ def _cell(text: str, volatile: Mapping[str, str]) -> str:
         text = text.replace(changing, stands)
     text = re.sub(r"/\S*/(?=ARCHIVE)", "", " ".join(text.split()))
     text = re.sub(r"(DATASUM is|data give) \d+", r"\1 N", text)
+    text = re.sub(r"[\d.]+ [kMGT]?B free", "N GB free", text)
     return re.sub(r"([\\*\[\]<|`_])", r"\\\1", text) or "–"
 
 
