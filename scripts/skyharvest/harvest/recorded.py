@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest import manifest
+from skyharvest.harvest.extracted import has_data
 
 
 def request_of(extracted: Path) -> str:
@@ -18,11 +19,11 @@ def request_of(extracted: Path) -> str:
     return ""
 
 
-def meaning_of(assembled: str | Path) -> dict[str, str]:
-    """Return what an assembled file says of its rows: `skyharvest.harvest.manifest.MEANING`; {} if it is unreadable."""
-    with suppress(MalformedFile, FileNotFoundError), hdf5.reading(assembled) as file:
-        return manifest.meaning_of(file.attrs)
-    return {}
+def is_bare(extracted: Path) -> bool:
+    """Tell whether an extracted file has no spectra or images any more."""
+    with suppress(MalformedFile, FileNotFoundError):
+        return not has_data(extracted)
+    return False
 
 
 def csv_of(targets: Path) -> str:

@@ -5,6 +5,7 @@ Without Snakemake, and light: it is imported whenever the workflow is parsed. A 
 """
 
 import hashlib
+import logging
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from skyharvest.harvest.manifest import read_manifest
 from skyharvest.harvest.plan import Plan, Unit, is_stale, recorded
 from skyharvest.harvest.releases import ArchivedRelease
 from skyharvest.harvest.survey import Survey
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=ArchivedRelease)
 
@@ -122,6 +125,7 @@ class Harvest(Generic[R]):
         self._find_plan, self._force, self._meaning = find_plan, force, meaning
         self._last: bool | None = None
         self._divided: tuple[Plan | None, dict[str, list[int]]] = (None, {})
+        self._announced: Plan | None = None
         self._judged: tuple[Plan | None, dict[str, bool]] = (None, {})
 
     def _archive(self) -> str:
@@ -302,7 +306,25 @@ class Harvest(Generic[R]):
         wanted = None if pixels is None else set(pixels)
         batches = [batch for batch, within in self.batches.items() if wanted is None or not wanted.isdisjoint(within)]
         self._force(self.list_of(batch) for batch in batches if self._is_stale(batch))
+        if pixels is None and self._announced is not self.plan:
+            self._announced = self.plan
+            self._announce_reading([batch for batch in batches if self._is_to_do(batch)])
         return [self.list_of(batch) for batch in batches]
+
+    def _is_to_do(self, batch: str) -> bool:
+        return self._is_stale(batch) or not Path(self.list_of(batch)).exists()
+
+    def _announce_reading(self, batches: Iterable[str]) -> None:
+        """Say how many units are to be dealt with again whose spectra or images are not kept."""
+        units = self.plan.units(pix16 for batch in batches for pix16 in self.batches[batch])
+        paths = [path for unit in units if (path := self.survey.path(Path(self.extracted), unit)).exists()]
+        bare = sum(map(recorded().is_bare, paths)) if paths else 0
+        if bare:
+            log.warning(
+                f"{self.survey.title}: {bare} {self.survey.unit}s have other targets or settings than when their "
+                f"{self.survey.product} were removed (keep_extracted: false). What is needed of them is read again "
+                f"from {self.archive}."
+            )
 
     def _is_current(self) -> bool:
         """Tell whether what the last run has left is of this CSV and these settings; also true if it left nothing.
