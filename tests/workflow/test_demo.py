@@ -310,7 +310,8 @@ def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_m
 
         # Other batches: there is nothing to read or to assemble again.
         server.forget()
-        done = run(demo, *settings, "batch_seconds=0.01")
+        settings.append("batch_seconds=0.01")
+        done = run(demo, *settings)
         assert done.status == 0, done.output
         assert done.output.count("rule harvest_desi:") == len(every)
         assert [path for path, _ in server.requests if "coadd-" in path] == []
@@ -319,19 +320,17 @@ def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_m
             name.replace("healpix=", "4-") for name in every
         }
         assert (results / "desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
-        assert "Nothing to be done" in run(demo, *settings, "batch_seconds=0.01").output
 
-    # As the message about a torn file asks for; then what was assembled of it.
-    extracted = results / "desi/extracted/272/27246.hdf5"
-    before = extracted.read_bytes()
-    extracted.unlink()
-    local = ["--config", *ALONE, "results=results/refused", "batch_seconds=0.01"]
-    assert "Nothing to be done" in run(demo, *local).output
-    (results / "desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
-    done = run(demo, *local)
-    assert done.status == 0, done.output
-    assert done.output.count("rule harvest_desi:") == 1
-    assert extracted.read_bytes() == before
+        # As the message about a torn file asks for; then what was assembled of it.
+        extracted = results / "desi/extracted/272/27246.hdf5"
+        before = extracted.read_bytes()
+        extracted.unlink()
+        assert "Nothing to be done" in run(demo, *settings).output
+        (results / "desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
+        done = run(demo, *settings)
+        assert done.status == 0, done.output
+        assert done.output.count("rule harvest_desi:") == 1
+        assert extracted.read_bytes() == before
 
 
 @pytest.mark.parametrize(

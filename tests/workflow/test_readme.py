@@ -34,6 +34,13 @@ def test_the_demo_ends_with_what_the_readme_shows(demo):
     assert recipe.rstrip().endswith("python scripts/show_summary.py results/demo")
 
 
+def test_the_drawing_has_the_rules_that_the_demo_runs(demo):
+    """Drawn of a finished demo: snakemake --rulegraph | dot -Grankdir=LR -Tsvg > docs/dag.svg."""
+    drawn = re.findall(r">(\w+)</text>", (ROOT / "docs/dag.svg").read_text())
+    ran = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):$", (demo / "output.txt").read_text(), re.M)
+    assert sorted(drawn) == sorted(set(ran))
+
+
 def test_the_example_reads_spectra(demo):
     example = block("python", "h5py") + "\nassert flux.shape == ivar.shape == (len(name), len(wave)) and len(name) > 0"
     python(demo, "-c", example)
