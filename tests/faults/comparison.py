@@ -10,6 +10,9 @@ import h5py
 
 Key = tuple[int, int, str, int]  # CSV row, TARGETID, program, pix64
 
+OF_A_RUN = ("created", "git_commit", "made_from")
+"""Attributes that say when a file was made, and from what: the rows of one pixel tell nothing of the others'."""
+
 
 @dataclass
 class Comparison:
@@ -65,7 +68,7 @@ def spectra(results: Path) -> dict[Key, bytes]:
     for path in sorted((results / "desi_crossmatches").glob("*/*.hdf5")):
         with h5py.File(path) as file:
             n = len(file["desi/targetid"])
-            about = {name: value for name, value in file.attrs.items() if name not in ("created", "git_commit")}
+            about = {name: value for name, value in file.attrs.items() if name not in OF_A_RUN}
             common = hashlib.blake2b(repr(sorted(about.items())).encode())
             made = [hashlib.blake2b() for _ in range(n)]
             for group in sorted(file):
