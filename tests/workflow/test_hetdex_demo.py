@@ -129,10 +129,7 @@ def test_what_the_index_says_of_a_cube_stands_in_its_rows(demo, rows):
         assert rows["in_2017"][i] == (rows["shotid"][i] < 20180101000)
 
 
-def test_a_rerun_has_nothing_to_do_and_hetdex_can_be_asked_for_alone(demo, run):
-    done = run(demo, "-n", "hetdex")
-    assert done.status == 0
-    assert "Nothing to be done" in done.output
+def test_every_cube_of_the_plan_has_an_address(demo):
     plan = (demo / RESULTS / "hetdex/plan.csv").read_text().splitlines()
     assert plan[0].startswith("shotid,ifuslot,n_targets")
     urls = (demo / RESULTS / "hetdex/urls.txt").read_text().splitlines()

@@ -107,7 +107,7 @@ def test_downloading_whole_files_gives_the_same(harvested, run):
         "results=whole",
         "desi={transfer: files}",
         "--",
-        f"whole/{name}",
+        "whole/desi_crossmatches/healpix=1702/crossmatch_desi.hdf5",
     )
     assert done.status == 0, done.output
     assert (directory / "whole" / name).read_bytes() == (harvested / name).read_bytes()
