@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     parser.add_argument("--plan", type=Path, required=True, metavar="PLAN.csv", help="from plan_desi.py")
     parser.add_argument(
-        "--crossmatches", type=Path, required=True, metavar="DIR", help="where assemble_desi.py wrote to"
+        "--crossmatches", type=Path, required=True, metavar="DIR", help="directory of the assembled files"
     )
     add_options(parser, Targets, "name")
     add_shared(parser, "--release")

@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         required=True,
         metavar="CROSSMATCH_DESI.hdf5",
-        help="from assemble_desi.py",
+        help="assembled files",
     )
     add_options(parser, Targets, "name")
     return parser
