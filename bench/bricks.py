@@ -22,9 +22,8 @@ from lib.report import Row
 from lib.webserver import Asked, nginx, webserver
 
 PYTHON = sys.executable
-EXTRACT = ROOT / "scripts" / "legacysurvey" / "extract_legacysurvey.py"
+HARVEST = ROOT / "scripts" / "legacysurvey" / "harvest_legacysurvey.py"
 CUTOUTS = Path(__file__).with_name("lib") / "cutouts.py"
-BRICK = "south_1499p020"  # of lib/big_brick.py, which this process does not import: see measure.Run.peak_bytes
 CUTOUT = 160  # pixels
 BANDS, PRODUCTS = ("g", "r", "i", "z"), ("image", "invvar", "maskbits")
 ROUND_TRIP_S, BYTES_PER_S = 0.06, 20e6
@@ -112,12 +111,13 @@ class Bench:
         self.sizes: dict[str, int] = json.loads(sizes.read_text())
 
     def command(self, root: str, case: Case, *more: str | Path, connections: int = CONNECTIONS) -> list[str | Path]:
-        """Return the command of the workflow's rule `extract_legacysurvey`; it writes `extracted`."""
+        """Return the command of the workflow's rule `harvest_legacysurvey`; it writes `extracted`."""
         plan = self.data / f"plan-{case.plan}"
-        asked = ["--release", "dr10", "--brick", BRICK, "--size", str(CUTOUT), "--bands", *BANDS]
+        asked = ["--release", "dr10", "--no-contact-sheets", "--size", str(CUTOUT), "--bands", *BANDS]
         asked += ["--products", *PRODUCTS, "--connections", str(connections)]
-        planned = ["--targets", plan / "plan_targets.npy", "--bricks", plan / "plan_bricks.npy"]
-        return [PYTHON, EXTRACT, "--archive", root, *asked, *planned, "--extracted", self.scratch / "new", *more]
+        planned = ["--targets", plan / "targets.parquet", "--plan", plan / "plan.csv", "--batch", "all"]
+        places = ["--extracted", self.scratch / "new", "--assembled", self.scratch / "new-assembled"]
+        return [PYTHON, HARVEST, "--archive", root, *asked, *planned, *places, *more]
 
     def extracted(self, case: Case, way: str) -> Path:
         """Return where the file that was extracted in a way is kept."""

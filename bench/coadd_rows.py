@@ -26,7 +26,7 @@ from skyharvest.surveys.desi.release import load_release
 
 PYTHON = sys.executable
 READERS = Path(__file__).with_name("lib") / "readers.py"
-EXTRACT = ROOT / "scripts" / "desi" / "extract_desi.py"
+HARVEST = ROOT / "scripts" / "desi" / "harvest_desi.py"
 EXTRACT_COADD = ROOT / "scripts" / "extract_desi_coadd.py"
 PIX64 = 27258  # of lib/big_coadd.py, which this process does not import: see measure.Run.peak_bytes
 COADD = load_release("dr1").coadd("main", "dark", PIX64)
@@ -34,7 +34,7 @@ ROUND_TRIP_S, BYTES_PER_S = 0.06, 20e6
 SETTLE_S = 0.3  # the last connections close before the next run is counted
 PATIENCE = 4  # a run is stopped after as many times what the whole file takes
 CONNECTIONS = 6  # config.yaml's default
-FLAGS = ["--no-resolution", "--record-missing", "--connections", str(CONNECTIONS)]
+FLAGS = ["--connections", str(CONNECTIONS)]
 NOT_SLOWER = 0.95  # runs of the same thing differ by as much
 
 
@@ -66,9 +66,10 @@ class Fetched:
 def extract_command(
     archive: str | Path, out: Path, data: Path, *more: str | Path, program: str = "dark"
 ) -> list[str | Path]:
-    """Return the command of the workflow's rule `extract_desi`, without resolution; it writes `extracted(out)`."""
-    asked = ["--release", "dr1", "--targets", data / "plan_targets.npy", "--pixel", str(PIX64), f"main/{program}"]
-    return [PYTHON, EXTRACT, "--archive", archive, *asked, *FLAGS, "--extracted", out, *more]
+    """Return the command of the workflow's rule `harvest_desi`, without resolution; it writes `extracted(out)`."""
+    planned = ["--targets", data / "targets.parquet", "--plan", data / f"plan-{program}" / "plan.csv", "--batch", "all"]
+    places = ["--extracted", out, "--assembled", out / "assembled"]
+    return [PYTHON, HARVEST, "--archive", archive, "--release", "dr1", *planned, "--no-lsf", *FLAGS, *places, *more]
 
 
 def extracted(out: Path) -> Path:
@@ -92,7 +93,19 @@ def over_network(data: Path, scratch: Path, runs: int) -> None:
     def ours_by_csv(root: str) -> list[str | Path]:
         out = extracted(scratch / "rows")
         positions = ["--targets", data / "targets.csv"]
-        return [PYTHON, EXTRACT_COADD, "--archive", root, "--coadd", COADD, *positions, *FLAGS, "--out", out]
+        return [
+            PYTHON,
+            EXTRACT_COADD,
+            "--archive",
+            root,
+            "--coadd",
+            COADD,
+            *positions,
+            "--no-resolution",
+            *FLAGS,
+            "--out",
+            out,
+        ]
 
     def check(finished: Run) -> None:
         digest = finished.output
@@ -229,7 +242,7 @@ def from_disk(data: Path, scratch: Path, runs: int) -> None:
         _say(f"  {way}: {shown_seconds(runs_by_way[way])}, {_peak(runs_by_way[way]) / MB:.0f} MB")
     last_lines = {run.output.splitlines()[-1] for runs_of in runs_by_way.values() for run in runs_of}
     assert len(last_lines) == 1, "they read different spectra"
-    program = [measure.run(extract_command(data, scratch / "rows", data)) for _ in range(runs)]
+    program = [measure.run(_job(data, data, scratch)) for _ in range(runs)]
     ours = runs_by_way["ours_combined"]
     rows = []
     for way, name, goal in (
@@ -258,8 +271,8 @@ def from_disk(data: Path, scratch: Path, runs: int) -> None:
 A process each, imports included, the file in the page cache: 20 targets by TARGETID of a coadd of 1,500, with their
 resolution, cameras combined (theirs: `coadd_cameras`; ours: `combine_cameras` and `lsf_sigma`), nothing written. Flux,
 ivar and mask come out equal to the last bit of float32. `select()` is what the Multimodal Universe's build script
-does. The workflow's own job, `extract_desi.py` with redshifts and an HDF5 file written, but without resolution,
-takes {shown_seconds(program)} and {_peak(program) / MB:.0f} MB.
+does. The workflow's own job, `harvest_desi.py` with redshifts, an extracted and an assembled file, but without
+resolution, takes {shown_seconds(program)} and {_peak(program) / MB:.0f} MB.
 """
     report.write_section("coadd_rows", "Rows from a local file", report.comparison(rows) + "\n" + notes, part="disk")
 
@@ -270,8 +283,7 @@ def _peak(runs: Sequence[Run]) -> float:
 
 def not_reading(data: Path, scratch: Path, runs: int) -> None:
     """Measure the CPU of a job that reads nothing: its only coadd is absent."""
-    absent = _job(data, data, scratch, program="backup")
-    idle = [measure.run(absent) for _ in range(2 * runs)]
+    idle = [measure.run(_job(data, data, scratch, program="backup")) for _ in range(2 * runs)]
     busy = [measure.run(_job(data, data, scratch)) for _ in range(2 * runs)]
     python = [measure.run([PYTHON, "-c", "pass"]) for _ in range(2 * runs)]
     numpy = [measure.run([PYTHON, "-c", "import numpy"]) for _ in range(2 * runs)]
@@ -287,8 +299,7 @@ def not_reading(data: Path, scratch: Path, runs: int) -> None:
     if nginx():
         with webserver(data) as server:
             remote = f"http://127.0.0.1:{server.port}"
-            absent = _job(remote, data, scratch, program="backup")
-            idle = [measure.run(absent) for _ in range(2 * runs)]
+            idle = [measure.run(_job(remote, data, scratch, program="backup")) for _ in range(2 * runs)]
             busy = [measure.run(_job(remote, data, scratch)) for _ in range(2 * runs)]
         for name, of in (
             ("the job's one coadd is absent, over HTTP", idle),
@@ -299,8 +310,9 @@ def not_reading(data: Path, scratch: Path, runs: int) -> None:
             rows.append(Row(f"CPU, {name}", f"{seconds:.2f} s", **goal))
     notes = f"""
 User and system time of the whole process. A job whose coadd is absent starts, imports, finds its targets, asks the
-archive, and writes its HDF5 file, but reads no data. Of it, Python's own start is {cpu["python"]:.2f} s, and numpy's
-import {cpu["numpy"] - cpu["python"]:.2f} s. Slowest imports of the program (seconds, their own imports included):
+archive, and writes an extracted and an assembled file, but reads no data. Of it, Python's own start is
+{cpu["python"]:.2f} s, and numpy's import {cpu["numpy"] - cpu["python"]:.2f} s. Slowest imports of the program
+(seconds, their own imports included):
 
 {_imports()}
 """
@@ -310,7 +322,8 @@ import {cpu["numpy"] - cpu["python"]:.2f} s. Slowest imports of the program (sec
 
 
 def _job(archive: str | Path, data: Path, scratch: Path, program: str = "dark") -> list[str | Path]:
-    return extract_command(archive, scratch / "job", data, program=program)
+    """Return the command of a job for which nothing is there yet."""
+    return extract_command(archive, Path(tempfile.mkdtemp(prefix="job-", dir=scratch)), data, program=program)
 
 
 def _cpu(run: Run) -> float:
@@ -318,8 +331,8 @@ def _cpu(run: Run) -> float:
 
 
 def _imports() -> str:
-    command = [PYTHON, "-X", "importtime", "-c", "import extract_desi"]
-    timed = subprocess.run(command, cwd=EXTRACT.parent, capture_output=True, text=True, check=True).stderr
+    command = [PYTHON, "-X", "importtime", "-c", "import harvest_desi"]
+    timed = subprocess.run(command, cwd=HARVEST.parent, capture_output=True, text=True, check=True).stderr
     found = re.findall(r"import time:\s+\d+ \|\s+(\d+) \|( +)(\S+)", timed)
     outermost = {}
     for cumulative, indent, name in found:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lib import ROOT  # noqa: F401 (finds skyharvest)
+from lib.targets import write_targets
 from skyharvest.simulate.legacysurvey.brick import BANDS, MASKBITS, SIGMA, Stars, to_pixels, write_brick
 from skyharvest.simulate.sha256sum import write_sha256sum
 from skyharvest.surveys.legacysurvey.bricks import BRICK_DTYPE
@@ -115,6 +116,7 @@ def plan(folder: Path, name: str, places: np.ndarray) -> None:
     plan = make_plan(bricks, targets, size=CUTOUT, bands=BANDS, products=("image", "invvar", "maskbits"))
     assert plan.n_covered == n
     write_plan(plan, folder / f"plan-{name}", RELEASE, "", transfer="rows")
+    write_targets(folder / f"plan-{name}" / "targets.parquet", ra, dec, 0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import lib  # noqa: F401 (finds skyharvest)
+from lib.targets import write_targets
 from skyharvest.archive.archive import Archive
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.simulate.desi.coadd import observe, write_coadd, write_redrock
@@ -29,9 +30,10 @@ SEED = 20240613
 def make(folder: Path) -> None:
     """Write the files into ``folder``.
 
-    Beside the two FITS files: ``targets.csv`` (positions up to 0.5 arcsec off the fibers), ``plan_targets.npy`` (the
-    same, as the workflow's jobs get them), ``targetids.txt``, and ``made.json`` with sizes in bytes: of the files, of
-    the wanted rows, and of what cannot be avoided (those, and the tables that say which rows and what they are).
+    Beside the two FITS files: ``targets.csv`` (positions up to 0.5 arcsec off the fibers), ``targets.parquet`` and
+    ``plan-dark/``, ``plan-backup/`` (the same, as the workflow's jobs get them), ``targetids.txt``, and ``made.json``
+    with sizes in bytes: of the files, of the wanted rows, and of what cannot be avoided (those, and the tables that say
+    which rows and what they are).
     """
     rng = np.random.default_rng(SEED)
     # One source per cell of a grid with steps of 1 arcmin: no position is near two fibers.
@@ -46,7 +48,14 @@ def make(folder: Path) -> None:
     positions["pix64"], positions["row"], positions["targetid"] = PIX64, np.arange(N_WANTED), NO_TARGETID
     positions["ra"] = ra[wanted] + rng.uniform(-0.3, 0.3, N_WANTED) / 3600
     positions["dec"] = dec[wanted] + rng.uniform(-0.3, 0.3, N_WANTED) / 3600
-    np.save(folder / "plan_targets.npy", positions)
+    write_targets(folder / "targets.parquet", positions["ra"], positions["dec"], PIX64 >> 4)
+    for program in ("dark", "backup"):
+        plan = folder / f"plan-{program}"
+        plan.mkdir()
+        np.save(plan / "plan_targets.npy", positions)
+        line = f"main,{program},{PIX64},{PIX64 >> 4},{N_WANTED}"
+        (plan / "plan.csv").write_text(f"survey,program,pix64,pix16,n_targets\n{line}\n")
+        (plan / "plan_pixels.csv").write_text(f"pix16,pix64,digest\n{PIX64 >> 4},{PIX64},d\n")
     with (folder / "targets.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["RA_DESI", "DEC_DESI"])
