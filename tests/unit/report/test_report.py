@@ -17,6 +17,7 @@ from PIL import Image
 from skyharvest.config.load import digest, validate
 from skyharvest.core import cli
 from skyharvest.core.errors import MalformedFile
+from skyharvest.harvest.check import ADAPTED, NAME, Checked, Finding, write_checked
 from skyharvest.harvest.extracted import Files, write_files
 from skyharvest.harvest.journal import Journal, Line, read_journal
 from skyharvest.harvest.manifest import Manifest, write_manifest
@@ -505,3 +506,11 @@ def test_every_kind_of_figure_has_a_title_and_a_caption():
     assert kinds == set(TITLES)
     assert set(FIGURES) == kinds - set(OF_RUN)
     assert {path.stem for path in CAPTIONS.glob("*.rst")} == kinds
+
+
+def test_what_a_check_has_found_is_a_section(tree):
+    finding = Finding(survey="desi", question="redirects", about="x", assumed="none", seen="to y", verdict=ADAPTED)
+    write_checked(Checked({"desi": "demo at https://there/dr"}, [finding]), tree.results / NAME)
+    page = tree.run()
+    assert "Check before the run" in page.text
+    assert "redirects" in page.text
