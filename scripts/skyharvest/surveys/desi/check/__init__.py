@@ -30,7 +30,7 @@ from skyharvest.surveys.desi.spectra import N_COMBINED
 LIST, PLAN, THERE = "list of coadds", "rows to look for", "coadds"
 TRIED = 3  # coadds of a survey and program: tilepix.fits lists more than there are
 MAX_KINDS = 9
-COMPRESSED = 0.7  # of assembled spectra, about
+COMPRESSED = 0.6  # of combined spectra, about; native arms are not compressed
 
 
 def list_of_coadds(asking: Asking) -> Iterator[Finding]:
@@ -157,21 +157,25 @@ def work(asking: Asking) -> Work:
     spectra = asking.section["spectra"]
     n, pairs = len(plan.coadds.pix64), int(plan.n_targets.sum())
     tables = asking.shared.get("table_bytes", [])
-    row = asking.shared.get("row_bytes", 0)
+    row: dict[str, int] = asking.shared.get("row_bytes", {})
     if asking.section["transfer"] == "files":
         per_file = asking.shared.get("file_bytes", [])
         moved = n * sum(per_file) // max(len(per_file), 1)
     else:
-        moved = n * sum(tables) // max(len(tables), 1) + pairs * row
-    combined = 4 * N_COMBINED * (3 * spectra["combine"] + spectra["lsf"])
-    arms = row if spectra["arms"] else 0
+        moved = n * sum(tables) // max(len(tables), 1) + pairs * sum(row.values())
+    widths = COMPRESSED * 4 * N_COMBINED * spectra["lsf"]
+    arms = sum(n_bytes for kind, n_bytes in row.items() if kind != "mask")
+    if not spectra["arms"]:
+        arms -= row.get("resolution", 0)
+    extracted = arms + widths
+    assembled = COMPRESSED * 4 * N_COMBINED * 3 * spectra["combine"] + widths + arms * spectra["arms"]
     return Work(
         files=counted(n, "coadd"),
         rows=f"up to {counted(pairs, 'spectrum').replace('spectrums', 'spectra')}",
         n_files=n,
         round_trips=4,
         moved=int(moved),
-        kept=int(pairs * (row + arms + COMPRESSED * combined)),
+        kept=int(pairs * (extracted + assembled)),
     )
 
 

@@ -15,6 +15,7 @@ from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, REPORT, A
 from skyharvest.sky.healpix import agreement, guess_scheme
 from skyharvest.surveys.desi.coadd import IMAGES, N_DIAGONALS, N_PIXELS, Coadd, guess_layout
 from skyharvest.surveys.desi.release import CoaddFile
+from skyharvest.surveys.desi.shown import ARMS
 
 ORDER = [f"{arm}_{kind}".upper() for arm, kind in IMAGES]
 USED = {"OBJTYPE": "sky fibers are not told from others"}
@@ -48,11 +49,13 @@ def ask_coadd(asking: Asking, file: CoaddFile) -> Iterator[Finding]:
 
 
 def _measure(asking: Asking, coadd: Coadd, length: int) -> None:
-    """Remember how many bytes the file and one of its rows have."""
-    names = {f"{arm}_{kind}".upper() for arm in coadd.arms for kind in coadd.kinds}
-    row = sum(hdu.row_bytes for hdu in coadd.fits.hdus if hdu.name in names)
+    """Remember how many bytes the file and one of its rows have, kind by kind."""
+    rows = {
+        kind: sum(hdu.row_bytes for hdu in coadd.fits.hdus if hdu.name in {f"{arm}_{kind}".upper() for arm in ARMS})
+        for kind in coadd.kinds
+    }
     asking.shared.setdefault("file_bytes", []).append(length)
-    asking.shared["row_bytes"] = max(asking.shared.get("row_bytes", 0), row)
+    asking.shared["row_bytes"] = max(asking.shared.get("row_bytes", {}), rows, key=lambda one: sum(one.values()))
 
 
 def _refused(asking: Asking, source: Source, error: MalformedFile) -> Finding:
