@@ -321,16 +321,17 @@ def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_m
         }
         assert (results / "desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
 
-        # As the message about a torn file asks for; then what was assembled of it.
+        # As the message about a torn file asks for. The ledger needs it.
         extracted = results / "desi/extracted/272/27246.hdf5"
         before = extracted.read_bytes()
         extracted.unlink()
         assert "Nothing to be done" in run(demo, *settings).output
-        (results / "desi_crossmatches/healpix=1702/crossmatch_desi.hdf5").unlink()
+        (results / "desi/ledger.csv").unlink()
         done = run(demo, *settings)
         assert done.status == 0, done.output
         assert done.output.count("rule harvest_desi:") == 1
         assert extracted.read_bytes() == before
+        assert (results / "desi/ledger.csv").read_text() == (finished / "desi/ledger.csv").read_text()
 
 
 @pytest.mark.parametrize(

@@ -349,9 +349,17 @@ class Harvest(Generic[R]):
             listed, again = Path(self.list_of(batch)), self.section["read_again"]
             judged[batch] = listed.exists() and (
                 not all(map(self._is_assembled, pixels))
+                or (self._is_to_account() and not all(map(self._is_extracted, plan.units(pixels))))
                 or is_stale(self.survey, listed, self._digest(pixels), plan.units(pixels), again)
             )
         return judged[batch]
+
+    def _is_to_account(self) -> bool:
+        """Tell whether there is no ledger, which is made from the extracted files: they were removed as it had said."""
+        return not Path(self.account[0]).exists()
+
+    def _is_extracted(self, unit: Unit) -> bool:
+        return self.survey.path(Path(self.extracted), unit).exists()
 
     def _is_assembled(self, pix16: int) -> bool:
         path = Path(self.assembled_file(pix16))
