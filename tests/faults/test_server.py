@@ -224,7 +224,7 @@ def test_an_archive_that_is_down_leaves_a_list_of_what_is_missing_and_no_ledger(
 
 # --- Wrong bytes under the right length ------------------------------------------------------------------------------
 
-PART = ["batch_seconds=0.01", "--", "results/desi/extracted/batches/4-766.csv"]  # an NSIDE=16 pixel
+PART = ["batch_seconds=0.01", "--", "results/report/healpix=766.html"]  # it needs that pixel, and its batch no other
 
 
 def flip(data: bytes) -> bytes:
