@@ -142,6 +142,11 @@ def test_a_batch_works_as_long_as_it_may(harvests):
 
 def finish(desi: Harvest[Any], batch: str, *lines: str) -> Path:
     """Write what a batch leaves."""
+    for unit in desi.units(job(batch=batch)):
+        extracted = desi.survey.path(Path(desi.extracted), unit)
+        extracted.parent.mkdir(parents=True, exist_ok=True)
+        if not extracted.exists():  # another batch's, too
+            extracted.touch()
     listed = Path(desi.list_of(batch))
     listed.parent.mkdir(parents=True, exist_ok=True)
     listed.write_text("\n".join(["unit,n_spectra,n_absent,n_unreadable,request", *lines]))
@@ -185,6 +190,20 @@ def test_batches_with_a_file_to_read_again_are_forced(harvests):
         finish(loaded["desi"], "4-1703", "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,1,r")
         loaded["desi"].harvested()
         assert forced == [loaded["desi"].list_of(batch) for batch in expected]
+
+
+def test_a_batch_without_one_of_its_extracted_files_is_forced_where_the_ledger_is_to_be_made(harvests):
+    for ledger in (True, False):
+        loaded, forced = harvests()
+        desi = loaded["desi"]
+        listed = finish(desi, "all", "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,0,r")
+        desi.survey.path(Path(desi.extracted), 27250).unlink()
+        if ledger:
+            Path(desi.account[0]).touch()
+        else:
+            Path(desi.account[0]).unlink()
+        desi.harvested()
+        assert forced == ([] if ledger else [str(listed)])
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.previous.json"])
