@@ -10,6 +10,8 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM = 1 << 20  # bytes: a disk with less is full
+_UMASK = os.umask(0o022)  # can only be read by setting it; once, as files of other threads would get this one
+os.umask(_UMASK)
 ABANDONED_S = 86_400.0  # a temporary file that nobody has written to for so long is nobody's
 
 
@@ -37,7 +39,7 @@ def atomic_path(final: str | os.PathLike[str]) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=mine, suffix=".tmp", dir=final.parent)
     temporary = Path(name)
     try:
-        os.fchmod(handle, 0o666 & ~_umask())  # mkstemp gives 0600; results are for the user's group, too
+        os.fchmod(handle, 0o666 & ~_UMASK)  # mkstemp gives 0600; results are for the user's group, too
         os.close(handle)
         yield temporary
         with temporary.open("rb") as stream:
@@ -94,10 +96,3 @@ def _is_running(pid: int) -> bool:
     except (OSError, OverflowError):  # someone else's
         return True
     return True
-
-
-def _umask() -> int:
-    """Return the process's umask (which can only be read by setting it)."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
