@@ -32,8 +32,10 @@ SPEED = {
     "seconds per pixel, 30,000 over 300": ("scale growth", "seconds per pixel"),
     "`make demo`, after the install": ("demo", "seconds, `make demo`"),
     "`make test`": ("demo tests", "CPU-minutes, `make test`"),
-    "200 of 20,000 spectra, LSDB and HATS: bytes": ("catalogues", "bytes, with resolution"),
-    "200 of 20,000 spectra, LSDB and HATS: seconds": ("catalogues", "seconds, with resolution; the whole workflow"),
+    "200 of 20,000 spectra; LSDB, HATS: bytes": ("catalogues", "bytes, the same arrays"),
+    "… with the resolution, which those lack": ("catalogues", "bytes, and their resolution"),
+    "200 of 20,000 spectra; LSDB, HATS: seconds": ("catalogues", "seconds, the same arrays; the whole workflow"),
+    "… and with the resolution": ("catalogues", "seconds, and their resolution; the whole workflow"),
     "HETDEX, 1,000 sources on 200 cubes, a loop": ("cubes many", "seconds, 1,000 sources"),
 }
 """What the head's table shows: a name → section, and how the row of its first table begins."""

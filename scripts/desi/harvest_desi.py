@@ -61,7 +61,7 @@ def main(options: argparse.Namespace) -> None:
         about = attributes | {"made_from": made_from}
         return assemble(pix16, options.targets, extracted, out, layout=layout, attributes=about)
 
-    with work.checked_archive() as (archive, check_absence):
+    with work.checked_archives(work.at_once) as ((archive, *more), check_absence):
         wanted = replace(
             wanted_of(options),
             lsf=layout.lsf and layout.combine,
@@ -76,9 +76,15 @@ def main(options: argparse.Namespace) -> None:
 
         plan_targets = work.beside_plan("plan_targets.npy")
         requests, extract = extract_pixels(
-            archive, pixels, plan_targets, options.extracted, wanted, at_hand=at_hand if options.download else None
+            archive,
+            pixels,
+            plan_targets,
+            options.extracted,
+            wanted,
+            more=more,
+            at_hand=at_hand if options.download else None,
         )
-        work.run(requests, extract, assemble_pixel)
+        work.run(requests, extract, assemble_pixel, at_once=work.at_once)
 
 
 if __name__ == "__main__":

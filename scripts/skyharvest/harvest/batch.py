@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from skyharvest.archive.archive import Cost
 from skyharvest.core.atomic import check_room, is_full
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError
+from skyharvest.harvest.ahead import Ahead
 from skyharvest.harvest.assembled import is_made_from, made_from
 from skyharvest.harvest.extracted import Listed, has_data, is_made, listed
 from skyharvest.harvest.journal import FAILED, Journal, Line
@@ -21,6 +22,9 @@ from skyharvest.harvest.survey import Survey
 log = logging.getLogger(__name__)
 
 U = TypeVar("U", int, str)
+
+Attempt = tuple[list[Line] | None, Cost, Exception | None]
+"""Of extracting a unit: the journal's lines, or None if it is there already; the cost; what went wrong."""
 
 
 @dataclass(kw_only=True)
@@ -40,6 +44,8 @@ class Batch(Generic[U]):
     assemble
         Makes the file of an NSIDE=16 pixel: given the pixel, the extracted files of its units, the path to write, and
         the root attribute ``made_from``.
+    at_once
+        So many units are extracted at once, in threads.
     beside
         Names of what `assemble` makes beside that file.
     meaning
@@ -61,6 +67,7 @@ class Batch(Generic[U]):
     requests: Mapping[U, str]
     extract: Callable[[U, Cost], list[Line]]
     assemble: Callable[[int, list[Path], Path, str], None]
+    at_once: int = 1
     beside: Collection[str] = ()
     meaning: Mapping[str, str] = field(default_factory=dict)
     targets: Path | None = None
@@ -74,6 +81,7 @@ class Batch(Generic[U]):
         self._failed: dict[U, Exception] = {}
         self._unassembled: dict[int, Exception | None] = {}  # None: a unit of it failed
         self._anew = False
+        self._take: Callable[[U], Attempt] = self._attempt
 
     def run(self) -> list[Listed]:
         """Extract and assemble what is not there yet.
@@ -96,8 +104,11 @@ class Batch(Generic[U]):
             kept, self._anew = set(), True
         if kept:
             log.info("%d of %d %ss are there already", len(kept), len(self.requests), self.survey.unit)
-        for pix16, units in self.searched.items():
-            self._harvest(pix16, units, kept)
+        order = dict.fromkeys(unit for units in self.searched.values() for unit in units if unit not in kept)
+        with Ahead(self._attempt, order, self.at_once) as ahead:
+            self._take = ahead.take
+            for pix16, units in self.searched.items():
+                self._harvest(pix16, units, kept)
         if self._failed or any(self._unassembled.values()):
             raise self._error()
         return [listed(unit, self._path(unit)) for unit in self.requests]
@@ -155,25 +166,31 @@ class Batch(Generic[U]):
         for unit in units:
             if unit in self._done or unit in self._failed:
                 continue
-            # Another job may have been quicker with a unit on an edge.
-            if not self._anew and self._is_made(unit) and has_data(self._path(unit)):
+            lines, cost, error = self._take(unit)
+            if error is None:
                 self._done.add(unit)
-                continue
-            cost, full = Cost(), None
-            try:
-                lines = self.extract(unit, cost)
-            except Exception as error:
+            else:
                 self._log(f"{self.survey.unit} {unit}", error)
-                full = error if is_full(error) else None
                 self._failed[unit] = error
                 spent = (cost.seconds, cost.requests, cost.bytes)
                 lines = [Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))]
-            else:
-                self._done.add(unit)
+            if lines is None:
+                continue
             self.journal.add(lines)
             self.progress.unit_done()
-            if full:
-                raise full
+            if error is not None and is_full(error):
+                raise error
+
+    def _attempt(self, unit: U) -> Attempt:
+        """Extract a unit, perhaps in a thread."""
+        cost = Cost()
+        # Another job may have been quicker with a unit on an edge.
+        if not self._anew and self._is_made(unit) and has_data(self._path(unit)):
+            return None, cost, None
+        try:
+            return self.extract(unit, cost), cost, None
+        except Exception as error:
+            return [], cost, error
 
     def _log(self, what: str, error: Exception) -> None:
         if isinstance(error, HarvestError | OSError):

@@ -3,12 +3,12 @@
 import argparse
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from skyharvest.archive.archive import Archive, Cost
+from skyharvest.archive.archive import Archive, Cost, is_url
 from skyharvest.core import cli
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError
@@ -24,6 +24,8 @@ from skyharvest.harvest.recorded import csv_of
 from skyharvest.harvest.survey import Survey
 
 U = TypeVar("U", int, str)
+
+AT_ONCE = 3  # units; more take memory, and there are not many more connections to a job
 
 
 def add_options(parser: argparse.ArgumentParser, survey: Survey) -> None:
@@ -82,16 +84,30 @@ class Job:
         path: Path = self.options.plan.with_name(name)
         return path
 
+    @property
+    def at_once(self) -> int:
+        """How many units to read by rows at once: over the network, where one waits while another is computed."""
+        options = self.options
+        return min(AT_ONCE, options.connections) if is_url(options.archive) and not options.download else 1
+
     @contextmanager
     def checked_archive(self) -> Iterator[tuple[Archive, Callable[..., None] | None]]:
         """Open the archive; the second value is to be called before a file of it is recorded as absent."""
+        with self.checked_archives(1) as (archives, check_absence):
+            yield archives[0], check_absence
+
+    @contextmanager
+    def checked_archives(self, n: int) -> Iterator[tuple[list[Archive], Callable[..., None] | None]]:
+        """Open the archive n times, with a share of the connections each; else as `checked_archive`."""
         options = self.options
         if options.forbidden_is_absent and not options.known:
             raise InputError(
                 "--forbidden-is-absent needs --known, a file that tells absence from a refusal of everything"
             )
-        with open_archive(options) as archive:
-            yield archive, archive.absence_check(options.known) if options.known else None
+        with ExitStack() as opened:
+            shares = [(options.connections + k) // n for k in range(n)]
+            archives = [opened.enter_context(open_archive(options, share)) for share in shares]
+            yield archives, archives[0].absence_check(options.known) if options.known else None
 
     def run(
         self,
@@ -99,6 +115,7 @@ class Job:
         extract: Callable[[U, Cost], list[Line]],
         assemble: Callable[[int, list[Path], Path, str], int],
         *,
+        at_once: int = 1,
         beside: Collection[str] = (),
     ) -> None:
         """Extract and assemble the batch, and write its list; see `skyharvest.harvest.batch.Batch`."""
@@ -117,6 +134,7 @@ class Job:
             requests=requests,
             extract=extract,
             assemble=assembled,
+            at_once=at_once,
             beside=beside,
             meaning=self.meaning,
             targets=options.targets,

@@ -60,13 +60,13 @@ def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> 
         parser.add_argument(name, **(_SHARED[name] | changes))
 
 
-def open_archive(options: argparse.Namespace) -> "Archive":
-    """Return the archive that a program's options are about; it is to be closed."""
+def open_archive(options: argparse.Namespace, connections: int | None = None) -> "Archive":
+    """Return the archive that a program's options are about; it is to be closed. ``connections``: if not theirs."""
     from skyharvest.archive.archive import Archive  # noqa: PLC0415 (exports have these options, and no network)
 
     return Archive(
         options.archive,
-        connections=max(1, options.connections),
+        connections=max(1, options.connections if connections is None else connections),
         notes=options.server_notes,
         forbidden_is_absent=getattr(options, "forbidden_is_absent", False),
     )

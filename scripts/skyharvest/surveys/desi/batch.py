@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -33,6 +34,7 @@ def extract_pixels(
     extracted: Path,
     wanted: Wanted,
     *,
+    more: Sequence[Archive] = (),
     at_hand: Callable[[Sequence[CoaddFile]], AbstractContextManager[Archive]] | None = None,
 ) -> tuple[dict[int, str], Callable[[int, Cost], list[Line]]]:
     """Return the request of each pixel, and what extracts one: `skyharvest.harvest.batch.extract_units` takes them.
@@ -41,15 +43,24 @@ def extract_pixels(
     ----------
     pixels
         pix64 → its coadds.
+    more
+        The same archive, opened again: as many pixels more can be extracted at once.
     at_hand
         Gives, for the coadds of a pixel, an archive to read them from instead, until the pixel is done.
     """
     wanted_of = {pix64: replace(wanted, targets=Positions.of_pixel(plan_targets, pix64)) for pix64 in pixels}
 
+    free: SimpleQueue[Archive] = SimpleQueue()
+    for each in (archive, *more):
+        free.put(each)
+
     def extract_pixel(pix64: int, cost: Cost) -> list[Line]:
-        coadds = pixels[pix64]
-        with archive.metered(cost), at_hand(coadds) if at_hand else nullcontext(archive) as source:
-            selections = extract(source, coadds, SURVEY.path(extracted, pix64), wanted_of[pix64])
+        coadds, own = pixels[pix64], free.get()
+        try:
+            with own.metered(cost), at_hand(coadds) if at_hand else nullcontext(own) as source:
+                selections = extract(source, coadds, SURVEY.path(extracted, pix64), wanted_of[pix64])
+        finally:
+            free.put(own)
         return journal_lines(pix64, selections, cost, wanted_of[pix64])
 
     return {pix64: wanted_of[pix64].digest(coadds) for pix64, coadds in pixels.items()}, extract_pixel
