@@ -37,6 +37,11 @@ def assembled(demo: Path):
         file.close()
 
 
+def whole_files(server) -> set[str]:
+    """What was asked for without a range."""
+    return {path for path, span in server.requests if not span}
+
+
 def pairs(assembled):
     """Yield (CSV row, file, index) of every assembled row."""
     for file in assembled.values():
@@ -229,20 +234,18 @@ def test_a_printed_command_runs_when_pasted(demo, run, rule, asked_for):
     np.testing.assert_equal(contents(crossmatch), made)
 
 
-@pytest.mark.parametrize("transfer", ["rows", "files"])
-def test_over_http_rows_and_files_give_what_the_local_run_gave(demo, run, transfer):
+def test_files_over_http_give_what_rows_of_the_local_ones_gave(demo, run):
     """The pixel with two programs, the one with an absent coadd, and one across RA 0: byte for byte."""
-    wanted, results = ["272/27246", "272/27247", "194/19456", "180/18090"], f"results/{transfer}"
+    wanted, results = ["272/27246", "272/27247", "194/19456", "180/18090"], "results/files"
     with serve(demo / ARCHIVE) as server:
         pixels = [f"{results}/desi_crossmatches/healpix={pix16}/crossmatch_desi.hdf5" for pix16 in (1702, 1216, 1130)]
-        setting = f"desi={{archive: '{server.url}', transfer: {transfer}}}"
+        setting = f"desi={{archive: '{server.url}', transfer: files}}"
         done = run(demo, "--config", setting, f"results={results}", "--", *pixels)
     assert done.status == 0, done.output
     for name in wanted:
         path = f"desi/extracted/{name}.hdf5"
         assert (demo / results / path).read_bytes() == (demo / RESULTS / path).read_bytes()
-    served = {path for path, span in server.requests if not span}
-    assert any("coadd-" in path for path in served) == (transfer == "files")
+    assert any("coadd-" in path for path in whole_files(server))
     kept = [path for path in (demo / "resources/desi").rglob("*.fits") if path.name != "tilepix.fits"]
     assert kept == []  # downloaded coadds are temporary
 
@@ -298,6 +301,7 @@ def test_a_failed_pixel_of_a_batch_holds_up_only_itself_and_what_is_missing_is_m
         extracted = {int(path.stem) for path in results.glob("desi/extracted/*/*.hdf5")}
         assert extracted == {int(path.stem) for path in finished.glob("desi/extracted/*/*.hdf5")} - {27246}
         assert not list(results.glob("desi/extracted/batches/*.csv"))
+        assert not any("coadd-" in path for path in whole_files(server))
         assert not (results / "desi/ledger.csv").exists()
         server.misbehave = None
         server.forget()

@@ -349,13 +349,13 @@ def test_time_and_memory_are_those_of_benchmarks(tmp_path):
         os.utime(path, (end, end))
 
     benchmark("account_desi.tsv", 3000, "1.5")
-    benchmark("extract_desi/1.tsv", 1010, "10", "120.5")
-    benchmark("extract_desi/2.tsv", 1035, "30", "NA")
-    benchmark("extract_desi/3.tsv", 1500, "soon")  # not one that Snakemake writes
+    benchmark("harvest_desi/1.tsv", 1010, "10", "120.5")
+    benchmark("harvest_desi/2.tsv", 1035, "30", "NA")
+    benchmark("harvest_desi/3.tsv", 1500, "soon")  # not one that Snakemake writes
     benchmark("write_report.tsv", 4000, "10", "500")
-    (tmp_path / "extract_desi/empty.tsv").write_text("")
+    (tmp_path / "harvest_desi/empty.tsv").write_text("")
     (tmp_path / "notes.txt").write_text("s\n5\n")
-    expected = [RuleTimes("extract_desi", 2, 40.0, 30.0, 35.0, 120.5), RuleTimes("account_desi", 1, 1.5, 1.5, 1.5, 0.0)]
+    expected = [RuleTimes("harvest_desi", 2, 40.0, 30.0, 35.0, 120.5), RuleTimes("account_desi", 1, 1.5, 1.5, 1.5, 0.0)]
     assert read_times(tmp_path) == expected
     assert read_times(tmp_path / "nowhere") == []
 
@@ -368,7 +368,7 @@ def test_cutouts_are_whole_partly_or_not_covered_band_by_band():
 def test_the_page_is_one_file_that_says_what_the_files_say(tree):
     tree.add_hetdex()
     for name, end, seconds in (("1700", 1010, 10), ("1701", 1035, 30)):
-        path = tree.results / f"benchmarks/extract_desi/{name}.tsv"
+        path = tree.results / f"benchmarks/harvest_desi/{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:{seconds}\t120.0\n")
         os.utime(path, (end, end))
@@ -398,7 +398,7 @@ def test_the_page_is_one_file_that_says_what_the_files_say(tree):
     assert ["QSO", "bright", "1", "0", "–", "5.00"] in page.cells
     assert ["cosmos", "2", "1", "2"] in page.cells
     assert ["DESI", "3", "18", "6 MB", "about 157 MB", "26.1 ×", "12 s", "about 7.8 s"] in page.cells
-    assert ["extract_desi", "2", "40 s", "20 s", "30 s", "35 s", "120 MB"] in page.cells
+    assert ["harvest_desi", "2", "40 s", "20 s", "30 s", "35 s", "120 MB"] in page.cells
     assert "csv: targets.csv" in page.text
     assert "Note:" not in page.text
     for survey, kind in figures(["desi", "hetdex"]):
