@@ -1,4 +1,4 @@
-"""What all surveys' extracted files share, and the list (CSV) of its files that an extract job leaves for the next run.
+"""What all surveys' extracted files share, and the list (CSV) of its files that a job leaves for the next run.
 
 An extracted file is of one unit. Beside what is the survey's own it has (n spectra or images, m targets, f files):
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ORDER = ("simulate", "prepare", "fetch", "plan", "globus", "extract", "match", "assemble", "contact", "account")
+ORDER = ("simulate", "prepare", "fetch", "plan", "globus", "harvest", "match", "account")
 """Beginnings of rules' names, in the order in which they run."""
 OWN = "write_report"
 

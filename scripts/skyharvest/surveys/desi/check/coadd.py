@@ -26,7 +26,7 @@ IN_PIXEL = 0.99  # of fibers; some stand a little outside, by proper motion
 
 
 def ask_coadd(asking: Asking, file: CoaddFile) -> Iterator[Finding]:
-    """Open a coadd as an extract job does; what that refuses, and what it only adapts to."""
+    """Open a coadd as a job does; what that refuses, and what it only adapts to."""
     spectra = asking.section["spectra"]
     asking.shared["targetid"] = None
     with asking.archive.open(file.path) as source:
