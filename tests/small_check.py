@@ -1,19 +1,21 @@
-"""Questions to archives, asked of small releases, and how to spoil a header."""
+"""Questions to archives, asked of small releases, and differences that are injected into copies of these."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shown_differences import assert_shown
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.http.patience import Patience
 from skyharvest.check.ask import answers
 from skyharvest.config.load import validate
 from skyharvest.formats.byte_source import LocalFile
 from skyharvest.formats.fits_file import FitsFile
-from skyharvest.harvest.check import BUDGET, VERDICTS, Asking, Finding, Question
+from skyharvest.harvest.check import BUDGET, FAILS, VERDICTS, Asking, Finding, Question
 
 QUICK = Patience(tries=2, base_s=0.01, cap_s=0.01, retry_after_cap_s=0.1, connect_s=2, read_s=5)
 
@@ -54,3 +56,42 @@ def set_card(path: Path, hdu: str, key: str, value: Any, *, instead_of: str = ""
         at = header.index(f"{instead_of or key:8}=".encode())
         file.seek(found.start + at)
         file.write(f"{key:8}= {text}".ljust(80).encode())
+
+
+@dataclass
+class Case:
+    """A difference.
+
+    ``spoil`` makes it in a copy of a release, ``words`` stand in the finding's seen, means or change, and ``so`` shows
+    that what the finding says of the run is true.
+    """
+
+    spoil: Any
+    question: str
+    verdict: str
+    words: tuple[str, ...]
+    so: Any = None
+    section: dict[str, Any] = field(default_factory=dict)
+
+
+def check_case(title: str, name: str, case: Case, root: Path, findings: Callable[..., list[Finding]]) -> None:
+    """Make a difference in a copy of a release, and compare what is found of it; ``title`` is of the docs."""
+    case.spoil(root)
+    finding = one(findings(root, **case.section), case.question)
+    assert finding.verdict == case.verdict, finding
+    told = f"{finding.seen}; {finding.means}; {finding.change}"
+    for words in case.words:
+        assert words in told
+    if case.verdict == FAILS:
+        assert finding.means and finding.change, finding
+    assert_shown(title, name, finding, root)
+    if case.so is not None:
+        case.so(root)
+
+
+def own(path: Path) -> Path:
+    """Make a file of a copy, which is of links, its own."""
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data)
+    return path

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -13,7 +10,6 @@ from numpy.lib import recfunctions
 
 import small_catalogue
 from range_server import serve
-from shown_differences import assert_shown
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, VERDICTS
@@ -26,7 +22,7 @@ from skyharvest.surveys.hetdex.index import read_index
 from skyharvest.surveys.hetdex.plan import make_plan
 from skyharvest.surveys.hetdex.release import load_release
 from skyharvest.surveys.hetdex.spectra import extract_spectra
-from small_check import ask, asking, one, set_card
+from small_check import Case, ask, asking, check_case, one, own, set_card
 from small_cubes import DEC, NAME, PLANES, RA, header_of, write_quickly
 from small_detections import Made, write_h5
 from small_index import listed, write_index
@@ -64,14 +60,6 @@ def root(release, tmp_path):
     """A copy, to be spoilt: of links, which `own` replaces."""
     shutil.copytree(release, tmp_path / "pdr1", copy_function=os.link)
     return tmp_path / "pdr1"
-
-
-def own(path: Path) -> Path:
-    """Make a file of the copy its own."""
-    data = path.read_bytes()
-    path.unlink()
-    path.write_bytes(data)
-    return path
 
 
 def findings(root, **section):
@@ -118,22 +106,6 @@ def test_a_mirror_of_some_cubes_is_asked_about_one_that_it_has(release):
 
 
 # --- Injected differences --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Case:
-    """A difference.
-
-    ``spoil`` makes it, ``words`` stand in the finding's seen, means or change, and ``so`` shows that what the finding
-    says of the run is true.
-    """
-
-    spoil: Any
-    question: str
-    verdict: str
-    words: tuple[str, ...]
-    so: Any = None
-    section: dict[str, Any] = field(default_factory=dict)
 
 
 def index_of(change):
@@ -542,15 +514,4 @@ def no_spectrum_by(root, bits):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_difference_is_seen_and_what_it_means_is_so(root, case):
-    given = CASES[case]
-    given.spoil(root)
-    finding = one(findings(root, **given.section), given.question)
-    assert finding.verdict == given.verdict, finding
-    told = f"{finding.seen}; {finding.means}; {finding.change}"
-    for words in given.words:
-        assert words in told
-    if given.verdict == FAILS:
-        assert finding.means and (finding.change or given.verdict != FAILS), finding
-    assert_shown("HETDEX", case, finding, root)
-    if given.so is not None:
-        given.so(root)
+    check_case("HETDEX", case, CASES[case], root, findings)

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import fitsio
 import numpy as np
@@ -12,7 +9,6 @@ import pytest
 from numpy.lib import recfunctions
 
 from range_server import serve
-from shown_differences import assert_shown
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import MalformedFile
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE
@@ -27,7 +23,7 @@ from skyharvest.surveys.legacysurvey.plan import make_plan
 from skyharvest.surveys.legacysurvey.release import load_release
 from skyharvest.surveys.legacysurvey.wanted_cutouts import WantedCutouts
 from small_bricks import around, table_of, write_table
-from small_check import ask, asking, one, set_card
+from small_check import Case, ask, asking, check_case, one, own, set_card
 
 RELEASE = load_release("dr9")
 OWN, *_ = around(180, 40)
@@ -76,14 +72,6 @@ def root(release, tmp_path):
     """A copy, to be spoilt: of links, which `own` replaces."""
     shutil.copytree(release, tmp_path / "copy", copy_function=os.link)
     return tmp_path / "copy"
-
-
-def own(path: Path) -> Path:
-    """Make a file of the copy its own."""
-    data = path.read_bytes()
-    path.unlink()
-    path.write_bytes(data)
-    return path
 
 
 def findings(root, **section):
@@ -135,22 +123,6 @@ def test_a_mirror_of_some_bricks_is_asked_about_one_that_it_has(release):
 
 
 # --- Injected differences --------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Case:
-    """A difference.
-
-    ``spoil`` makes it, ``words`` stand in the finding's seen, means or change, and ``so`` shows that what the finding
-    says of the run is true.
-    """
-
-    spoil: Any
-    question: str
-    verdict: str
-    words: tuple[str, ...]
-    so: Any = None
-    section: dict[str, Any] = field(default_factory=dict)
 
 
 def table(change):
@@ -458,13 +430,4 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_difference_is_seen_and_what_it_means_is_so(root, case):
-    given = CASES[case]
-    given.spoil(root)
-    finding = one(findings(root, **given.section), given.question)
-    assert finding.verdict == given.verdict, finding
-    told = f"{finding.seen}; {finding.means}; {finding.change}"
-    for words in given.words:
-        assert words in told
-    assert_shown("Legacy Surveys", case, finding, root)
-    if given.so is not None:
-        given.so(root)
+    check_case("Legacy Surveys", case, CASES[case], root, findings)
