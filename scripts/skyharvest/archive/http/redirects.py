@@ -38,4 +38,5 @@ class Redirects:
         same = posixpath.commonprefix([url[::-1], now[::-1]])[::-1]
         same = same[same.find("/") :] if "/" in same else ""
         if same and not same.startswith("//"):  # else the server's own name is all that they share
-            self._moved[url.removesuffix(same) + "/"] = now.removesuffix(same) + "/"
+            old, new = (address.removesuffix(same) + "/" for address in (url, now))
+            self._moved = {**self._moved, old: new}  # another thread may be going through the former one
