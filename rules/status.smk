@@ -24,6 +24,10 @@ onstart:
         simulated=IN_DEMO or any(harvest.is_simulated for harvest in ENABLED),
         copied=any(harvest.copied for harvest in ENABLED),
     )
+    begun = snakemake_state.read_begun(Path.cwd())
+    for harvest in ENABLED if not workflow.touch else ():
+        if not snakemake_state.is_forced(workflow, f"harvest_{harvest.name}"):
+            harvest.begin(begun.keys())
     for harvest in HARVESTS.values() if not workflow.touch else ():
         if snakemake_state.is_to_run(workflow, harvest.account[0]):
             for path in harvest.account:

@@ -153,6 +153,8 @@ class Batch(Generic[U]):
             return
         out, beside = self._assembled(pix16)
         try:
+            if beside:  # a job that is cut off must not leave a good file with what was made for another
+                out.unlink(missing_ok=True)
             for path in beside:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             self.assemble(pix16, self._paths(pix16), out, made_from(self._paths(pix16), self.meaning))

@@ -27,6 +27,7 @@ The list appears when all files of the job are there, and tells without opening 
     A line per unit: spectra or images; files by what became of them; files that were read without what is beside them.
 """
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,11 @@ def has_data(path: Path) -> bool:
 
 
 def remove_data(path: Path) -> None:
-    """Make an extracted file anew with what the ledger and lists need: the tables of files, targets and rows."""
+    """Make an extracted file anew with what the ledger and lists need: the tables of files, targets and rows.
+
+    It keeps its time: nobody has to look into it again because it is newer than what was made of it.
+    """
+    times = path.stat()
     with hdf5.reading(path) as file:
         if WHOLE in file.attrs:
             return
@@ -181,6 +186,7 @@ def remove_data(path: Path) -> None:
             for name in KEPT:
                 if name in file:
                     file.copy(name, smaller)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def listed(unit: Unit, path: Path) -> Listed:

@@ -21,10 +21,12 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
@@ -150,7 +152,7 @@ def account(
     searched, absent, unreadable, empty = (np.zeros(n, np.int64) for _ in range(4))
     torn = np.zeros(n, bool)
     for unit, planned in _by_unit(np.load(plan_targets, allow_pickle=False), survey):
-        with hdf5.reading(survey.path(extracted, unit)) as file:
+        with _reading(survey.path(extracted, unit)) as file:
             of_targets = {key: values[:] for key, values in file["targets"].items()}
             files = read_files(file)
         at = of_targets["row"]
@@ -208,6 +210,16 @@ def account(
     return ledger
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
+    """Open a file of the run; `MalformedFile` where it has been removed since."""
+    try:
+        with hdf5.reading(path) as file:
+            yield file
+    except FileNotFoundError:
+        raise MalformedFile(f"{path} is not there any more: run again, the next run makes it anew") from None
+
+
 def _rejected_rows(rejected: Path) -> Ints:
     limit = csv.field_size_limit(sys.maxsize)  # a row may be there because a cell of it is huge
     try:
@@ -230,7 +242,7 @@ def _check_assembled(ledger: Ledger, row: Ints, pix16: Ints, *, planned: Bools, 
     meaning = {"csv_sha256": ledger.csv_sha256, "config_hash": ledger.config_hash}
     for pixel in np.unique(pix16[planned[row]]).tolist():
         path = ledger.survey.crossmatch(crossmatches, pixel)
-        with hdf5.reading(path) as file:
+        with _reading(path) as file:
             found = meaning_of(file.attrs)
             if found != meaning:
                 raise MalformedFile(f"{path} is of another run ({found}): remove it, the next run makes it anew")

@@ -71,9 +71,7 @@ def tell(missing: Sequence[Missing], plan: Plan, path: Path) -> str:
     try:
         write_missing(path, missing)
     except OSError as error:
-        do = (
-            f"make room on the disk of {path.parent}, and run again" if is_full(error) else "see to that, and run again"
-        )
+        do = f"make room on the disk of {path.parent}" if is_full(error) else "see to that"
         said += f"\n{path} cannot be written ({error.strerror}): {do}, and run again"
     return said
 

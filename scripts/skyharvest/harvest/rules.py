@@ -7,7 +7,7 @@ Without Snakemake, and light: it is imported whenever the workflow is parsed. A 
 import hashlib
 import logging
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -18,7 +18,7 @@ from skyharvest.harvest.batches import divide, name_of, pixels_of
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.manifest import NAME as MANIFEST
 from skyharvest.harvest.manifest import read_manifest
-from skyharvest.harvest.plan import Plan, Unit, is_stale, recorded
+from skyharvest.harvest.plan import Plan, Unit, done_for, is_stale, recorded
 from skyharvest.harvest.releases import ArchivedRelease
 from skyharvest.harvest.survey import Survey
 
@@ -127,6 +127,7 @@ class Harvest(Generic[R]):
         self._divided: tuple[Plan | None, dict[str, list[int]]] = (None, {})
         self._announced: Plan | None = None
         self._judged: tuple[Plan | None, dict[str, bool]] = (None, {})
+        self._begun = False
 
     def _archive(self) -> str:
         return self.release.root(self.section["archive"])
@@ -296,7 +297,8 @@ class Harvest(Generic[R]):
         """Return the files that tell that NSIDE=16 pixels, or all, are harvested: the lists of their batches.
 
         Batches that are stale are forced: that leaves no trace, so that nothing is to be done once they are well. Where
-        results are of another run, its plan is made again.
+        results are of another run, its plan is made again. Where there will be a new ledger, which needs the extracted
+        files, those of which one is not there are forced as well.
         """
         if pixels is None and not self._is_current():
             self._force([f"{self.root}/plan.csv"])
@@ -306,6 +308,9 @@ class Harvest(Generic[R]):
         wanted = None if pixels is None else set(pixels)
         batches = [batch for batch, within in self.batches.items() if wanted is None or not wanted.isdisjoint(within)]
         self._force(self.list_of(batch) for batch in batches if self._is_stale(batch))
+        if pixels is None and (not Path(self.account[0]).exists() or any(map(self._is_to_do, batches))):
+            listed = (batch for batch in batches if Path(self.list_of(batch)).exists())
+            self._force(self.list_of(batch) for batch in listed if self._lacks_extracted(batch))
         if pixels is None and self._announced is not self.plan:
             self._announced = self.plan
             self._announce_reading([batch for batch in batches if self._is_to_do(batch)])
@@ -348,22 +353,41 @@ class Harvest(Generic[R]):
         if batch not in judged:
             listed, again = Path(self.list_of(batch)), self.section["read_again"]
             judged[batch] = listed.exists() and (
-                not all(map(self._is_assembled, pixels))
-                or (self._is_to_account() and not all(map(self._is_extracted, plan.units(pixels))))
+                not all(self._is_assembled(pix16, listed) for pix16 in pixels)
                 or is_stale(self.survey, listed, self._digest(pixels), plan.units(pixels), again)
             )
+            if judged[batch] and self._begun:
+                done_for(listed).unlink(missing_ok=True)
         return judged[batch]
 
-    def _is_to_account(self) -> bool:
-        """Tell whether there is no ledger, which is made from the extracted files: they were removed as it had said."""
-        return not Path(self.account[0]).exists()
-
-    def _is_extracted(self, unit: Unit) -> bool:
-        return self.survey.path(Path(self.extracted), unit).exists()
-
-    def _is_assembled(self, pix16: int) -> bool:
+    def _is_assembled(self, pix16: int, listed: Path) -> bool:
+        """Tell whether a pixel of a batch that was done has its files, and no other run has made them since."""
         path = Path(self.assembled_file(pix16))
-        return all(path.with_name(name).exists() for name in self.pixel_files)
+        if not all(path.with_name(name).exists() for name in self.pixel_files):
+            return False
+        is_newer = path.stat().st_mtime_ns > listed.stat().st_mtime_ns
+        return not is_newer or recorded().meaning_of(path) == self._meaning
+
+    def _lacks_extracted(self, batch: str) -> bool:
+        units = self.plan.units(self.batches[batch])
+        return not all(self.survey.path(Path(self.extracted), unit).exists() for unit in units)
+
+    def begin(self, begun: Collection[Path]) -> None:
+        """Prepare for jobs: one that is done again because something is not well is not asked for anew.
+
+        A job whose batch says that it was done, and lacks nothing, reads all of it again, as a person wants who forces
+        it. So where Snakemake or `harvested` has another reason for the job, that is not to be said.
+
+        Parameters
+        ----------
+        begun
+            Real paths of outputs of jobs that an earlier run began, and did not end.
+        """
+        self._begun = True
+        for done in Path(self.list_of("")).parent.glob("*.digest"):
+            listed = Path(self.list_of(done.stem))
+            if not listed.exists() or listed.resolve() in begun or self._judged[1].get(done.stem):
+                done.unlink(missing_ok=True)
 
     def products(self, _wildcards: Any = None) -> list[str]:
         """Return what the configuration asks for of the survey beside its ledger: files that need no plan."""

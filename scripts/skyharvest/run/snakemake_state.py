@@ -4,6 +4,7 @@
 ``workflow.dag.forcefiles``       Run a job again though its files are there. The public way, ``--forcerun``, must be
                                   said before the plan is read. A newer input or another parameter would be recorded,
                                   and the next run would do the job once more.
+``workflow.dag_settings``         Whether a person forces jobs, and which.
 ``workflow.dag.jobs``             Which jobs a run has asked for, directly or not.
 ``workflow.dag.needrun_jobs()``   Which jobs a run is going to do, before it does them. Snakemake's log has only their
                                   number by rule.
@@ -31,6 +32,11 @@ def force(workflow: Any, files: Iterable[str]) -> None:
     """Make the workflow's main process run the jobs of these outputs again, as `--forcerun` does; leaves no trace."""
     if workflow.is_main_process:
         workflow.dag.forcefiles.update(files)
+
+
+def is_forced(workflow: Any, rule: str) -> bool:
+    """Tell whether a person forces a rule's jobs: `--forceall`, or `--forcerun` with its name."""
+    return bool(workflow.dag_settings.forceall or rule in workflow.dag_settings.forcerun)
 
 
 def is_to_run(workflow: Any, output: str) -> bool:

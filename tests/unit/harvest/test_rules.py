@@ -1,11 +1,13 @@
 """What the rules ask of a harvest, without Snakemake: with plans as small CSV files."""
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import pytest
 
 from skyharvest.config.load import validate
@@ -155,6 +157,7 @@ def finish(desi: Harvest[Any], batch: str, *lines: str) -> Path:
         product = Path(desi.assembled_file(pix16))
         product.parent.mkdir(parents=True, exist_ok=True)
         product.touch()
+        os.utime(product, (1, 1))
     return listed
 
 
@@ -183,6 +186,62 @@ def test_a_product_needs_the_lists_of_its_batches_and_all_that_they_stand_for(ha
     assert forced == [], "Snakemake knows that they are not there"
 
 
+def test_a_new_ledger_needs_the_extracted_files_and_nothing_else_does(harvests):
+    def forced(pixels=None) -> list[str]:
+        loaded, files = harvests(batch_seconds=0.01)
+        loaded["desi"].harvested(pixels)
+        return files
+
+    desi = harvests(batch_seconds=0.01)[0]["desi"]
+    lists = [finish(desi, "4-1702", "27247,3,0,0,r"), finish(desi, "4-1703", "27247,3,0,0,r", "27250,1,0,0,r")]
+    Path(desi.account[0]).touch()
+    desi.survey.path(Path(desi.extracted), 27260).unlink()
+    assert forced() == []
+    Path(desi.account[0]).unlink()
+    assert (forced(), forced([1703])) == ([str(lists[1])], [])
+    Path(desi.account[0]).touch()
+    done_for(lists[0]).write_text("other targets")
+    assert forced() == list(map(str, lists))
+
+
+def test_a_file_that_another_run_has_made_since_is_stale(harvests):
+    """As of another CSV, by a person who has asked for this file alone."""
+    for said, expected in ((MEANING, []), (MEANING | {"csv_sha256": "a2"}, ["4-1703"]), ({}, ["4-1703"])):
+        loaded, forced = harvests(batch_seconds=0.01)
+        desi = loaded["desi"]
+        for batch in desi.batches:
+            finish(desi, batch, "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,0,r")
+        with h5py.File(desi.assembled_file(1703), "w") as file:
+            file.attrs.update(said)
+        os.utime(desi.assembled_file(1703), ns=(0, Path(desi.list_of("4-1703")).stat().st_mtime_ns + 10**9))
+        desi.harvested()
+        assert forced == [desi.list_of(batch) for batch in expected]
+
+
+def test_a_batch_is_asked_for_anew_only_if_nothing_is_wrong_with_it(harvests):
+    """Else its job would read again what is there, where a run was killed just as it ended or its list is lost."""
+    batches = ["4-1702", "4-1703"]
+
+    def left(spoil, *begun: str, before: bool = True) -> list[str]:
+        desi = harvests(batch_seconds=0.01)[0]["desi"]
+        for batch in batches:
+            finish(desi, batch, "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,0,r")
+        spoil(desi)
+        if before:
+            desi.harvested()
+            assert all(done_for(Path(desi.list_of(batch))).exists() for batch in batches), "a dry run writes nothing"
+        desi.begin({Path(desi.list_of(batch)).resolve() for batch in begun})
+        desi.harvested()
+        desi.harvested()
+        return [batch for batch in batches if done_for(Path(desi.list_of(batch))).exists()]
+
+    assert left(lambda _: None) == batches
+    assert left(lambda _: None, "4-1702") == ["4-1703"]
+    assert left(lambda desi: Path(desi.list_of("4-1703")).unlink()) == ["4-1702"]
+    for before in (True, False):
+        assert left(lambda desi: Path(desi.assembled_file(1703)).unlink(), before=before) == ["4-1702"]
+
+
 def test_batches_with_a_file_to_read_again_are_forced(harvests):
     for again, expected in ((["unreadable"], ["4-1703"]), (["unreadable", "absent"], ["4-1702", "4-1703"]), ([], [])):
         loaded, forced = harvests(batch_seconds=0.01, desi={"read_again": again})
@@ -190,20 +249,6 @@ def test_batches_with_a_file_to_read_again_are_forced(harvests):
         finish(loaded["desi"], "4-1703", "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,1,r")
         loaded["desi"].harvested()
         assert forced == [loaded["desi"].list_of(batch) for batch in expected]
-
-
-def test_a_batch_without_one_of_its_extracted_files_is_forced_where_the_ledger_is_to_be_made(harvests):
-    for ledger in (True, False):
-        loaded, forced = harvests()
-        desi = loaded["desi"]
-        listed = finish(desi, "all", "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,0,r")
-        desi.survey.path(Path(desi.extracted), 27250).unlink()
-        if ledger:
-            Path(desi.account[0]).touch()
-        else:
-            Path(desi.account[0]).unlink()
-        desi.harvested()
-        assert forced == ([] if ledger else [str(listed)])
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest.previous.json"])
