@@ -80,6 +80,7 @@ class Batch(Generic[U]):
         self._done: set[U] = set()  # by this job
         self._failed: dict[U, Exception] = {}
         self._unassembled: dict[int, Exception | None] = {}  # None: a unit of it failed
+        self._good: list[int] = []  # that had not to be assembled
         self._anew = False
         self._take: Callable[[U], Attempt] = self._attempt
 
@@ -109,6 +110,9 @@ class Batch(Generic[U]):
             self._take = ahead.take
             for pix16, units in self.searched.items():
                 self._harvest(pix16, units, kept)
+            # What was read again for a later pixel may be other than what an earlier one was made from.
+            for pix16 in [pix16 for pix16 in self._good if not self._done.isdisjoint(self.searched[pix16])]:
+                self._harvest(pix16, self.searched[pix16], kept)
         if self._failed or any(self._unassembled.values()):
             raise self._error()
         return [listed(unit, self._path(unit)) for unit in self.requests]
@@ -145,6 +149,7 @@ class Batch(Generic[U]):
         self._extract(unit for unit in units if unit not in kept)
         if not self._failed.keys() & {*units}:
             if not self._anew and (self._is_current(pix16) or self._is_renewed(pix16)):
+                self._good.append(pix16)
                 return
             # Of some that are kept, only the tables may be there.
             self._extract(unit for unit in units if not has_data(self._path(unit)))

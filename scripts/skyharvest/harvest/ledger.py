@@ -253,8 +253,8 @@ def _check_assembled(ledger: Ledger, row: Ints, pix16: Ints, *, planned: Bools, 
     if len(wrong):
         raise MalformedFile(
             f"{crossmatches}: CSV row {wrong[0]} has {assembled[wrong[0]]} spectra in the assembled files and "
-            f"{ledger.n_spectra[wrong[0]]} in the extracted ones ({len(wrong)} rows differ): remove the assembled "
-            "files of this run, the next run makes them anew"
+            f"{ledger.n_spectra[wrong[0]]} in the extracted ones ({len(wrong)} rows differ): run again; if "
+            "that does not help, remove the assembled files of this run, the next run makes them anew"
         )
 
 

@@ -1,5 +1,6 @@
 """What files say that they were made from. Parse time asks only where something has changed: it takes libraries."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.harvest import manifest
+from skyharvest.harvest.assembled import is_made_from, made_from
 from skyharvest.harvest.extracted import has_data
 
 
@@ -19,11 +21,11 @@ def request_of(extracted: Path) -> str:
     return ""
 
 
-def meaning_of(assembled: Path) -> dict[str, str]:
-    """Return what an assembled file's rows mean: `skyharvest.harvest.manifest.MEANING`; empty if it cannot be read."""
-    with suppress(MalformedFile, FileNotFoundError), hdf5.reading(assembled) as file:
-        return manifest.meaning_of(file.attrs)
-    return {}
+def is_assembled_from(assembled: Path, extracted: Iterable[Path], meaning: Mapping[str, str]) -> bool:
+    """Tell whether an assembled file was made from these files as they are now, of this CSV and these settings."""
+    with suppress(MalformedFile, FileNotFoundError):
+        return is_made_from(assembled, made_from(extracted, meaning))
+    return False
 
 
 def is_bare(extracted: Path) -> bool:

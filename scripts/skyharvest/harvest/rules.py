@@ -307,10 +307,11 @@ class Harvest(Generic[R]):
                 self._force([str(targets)])
         wanted = None if pixels is None else set(pixels)
         batches = [batch for batch, within in self.batches.items() if wanted is None or not wanted.isdisjoint(within)]
-        self._force(self.list_of(batch) for batch in batches if self._is_stale(batch))
         if pixels is None and (not Path(self.account[0]).exists() or any(map(self._is_to_do, batches))):
-            listed = (batch for batch in batches if Path(self.list_of(batch)).exists())
-            self._force(self.list_of(batch) for batch in listed if self._lacks_extracted(batch))
+            for batch in batches:
+                if not self._is_to_do(batch) and self._lacks_extracted(batch):
+                    self._judge(batch, stale=True)
+        self._force(self.list_of(batch) for batch in batches if self._is_stale(batch))
         if pixels is None and self._announced is not self.plan:
             self._announced = self.plan
             self._announce_reading([batch for batch in batches if self._is_to_do(batch)])
@@ -352,21 +353,32 @@ class Harvest(Generic[R]):
         judged, pixels = self._judged[1], self.batches[batch]
         if batch not in judged:
             listed, again = Path(self.list_of(batch)), self.section["read_again"]
-            judged[batch] = listed.exists() and (
+            stale = listed.exists() and (
                 not all(self._is_assembled(pix16, listed) for pix16 in pixels)
                 or is_stale(self.survey, listed, self._digest(pixels), plan.units(pixels), again)
             )
-            if judged[batch] and self._begun:
-                done_for(listed).unlink(missing_ok=True)
+            self._judge(batch, stale=stale)
         return judged[batch]
 
+    def _judge(self, batch: str, *, stale: bool) -> None:
+        self._judged[1][batch] = stale
+        if stale and self._begun:
+            done_for(Path(self.list_of(batch))).unlink(missing_ok=True)
+
     def _is_assembled(self, pix16: int, listed: Path) -> bool:
-        """Tell whether a pixel of a batch that was done has its files, and no other run has made them since."""
+        """Tell whether a pixel of a batch that was done has its files, made from what the batch has extracted.
+
+        They are looked into if one of them, or of the extracted ones, is newer than the list: another batch may have
+        extracted a unit again, and a person may have had this file made alone, of another CSV.
+        """
         path = Path(self.assembled_file(pix16))
         if not all(path.with_name(name).exists() for name in self.pixel_files):
             return False
-        is_newer = path.stat().st_mtime_ns > listed.stat().st_mtime_ns
-        return not is_newer or recorded().meaning_of(path) == self._meaning
+        extracted = [self.survey.path(Path(self.extracted), unit) for unit in self.plan.searched[pix16]]
+        there = [path, *(one for one in extracted if one.exists())]
+        if max(one.stat().st_mtime_ns for one in there) <= listed.stat().st_mtime_ns:
+            return True
+        return bool(recorded().is_assembled_from(path, extracted, self._meaning))
 
     def _lacks_extracted(self, batch: str) -> bool:
         units = self.plan.units(self.batches[batch])

@@ -12,7 +12,9 @@ import pytest
 
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError
+from skyharvest.formats import hdf5
 from skyharvest.harvest import rules
+from skyharvest.harvest.assembled import made_from
 from skyharvest.harvest.manifest import Manifest, write_manifest
 from skyharvest.harvest.plan import done_for
 from skyharvest.harvest.rules import LAYOUT, Harvest, options, pixels_of_spectra
@@ -204,18 +206,33 @@ def test_a_new_ledger_needs_the_extracted_files_and_nothing_else_does(harvests):
     assert forced() == list(map(str, lists))
 
 
-def test_a_file_that_another_run_has_made_since_is_stale(harvests):
-    """As of another CSV, by a person who has asked for this file alone."""
-    for said, expected in ((MEANING, []), (MEANING | {"csv_sha256": "a2"}, ["4-1703"]), ({}, ["4-1703"])):
-        loaded, forced = harvests(batch_seconds=0.01)
+def test_a_file_that_is_not_made_from_what_is_extracted_is_stale(harvests):
+    """As where a person has had it made alone, of another CSV, or another batch has read their common unit again."""
+
+    def forced(of: dict[str, str], *, content: int = 1, newer: str = "") -> list[str]:
+        loaded, files = harvests(batch_seconds=0.01)
         desi = loaded["desi"]
-        for batch in desi.batches:
-            finish(desi, batch, "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,0,r")
+        finish(desi, "4-1703", "27247,3,0,0,r", "27250,1,0,0,r", "27260,1,0,0,r")
+        extracted = [desi.survey.path(Path(desi.extracted), unit) for unit in desi.units(job(batch="4-1703"))]
+        for path in extracted:
+            with hdf5.create(path, sealed=True) as file:
+                file.attrs["request"] = "r"
         with h5py.File(desi.assembled_file(1703), "w") as file:
-            file.attrs.update(said)
-        os.utime(desi.assembled_file(1703), ns=(0, Path(desi.list_of("4-1703")).stat().st_mtime_ns + 10**9))
+            file.attrs["made_from"] = made_from(extracted, of)
+        with hdf5.create(extracted[0], sealed=True) as file:
+            file.attrs.update({"request": "r", **({"content": content} if content > 1 else {})})
+        written = Path(desi.list_of("4-1703")).stat().st_mtime_ns
+        for path in (*extracted, Path(desi.assembled_file(1703))):
+            is_newer = path.name in newer
+            os.utime(path, ns=(0, written + (10**9 if is_newer else -(10**9))))
         desi.harvested()
-        assert forced == [desi.list_of(batch) for batch in expected]
+        return [Path(path).stem for path in files]
+
+    other = MEANING | {"csv_sha256": "a2"}
+    assert forced(MEANING, newer="crossmatch_desi.hdf5 27247.hdf5") == []
+    assert forced(other, newer="crossmatch_desi.hdf5") == ["4-1703"]
+    assert forced(MEANING, content=2, newer="27247.hdf5") == ["4-1703"]
+    assert forced(other, content=2) == [], "nobody looks into old files"
 
 
 def test_a_batch_is_asked_for_anew_only_if_nothing_is_wrong_with_it(harvests):
@@ -240,6 +257,8 @@ def test_a_batch_is_asked_for_anew_only_if_nothing_is_wrong_with_it(harvests):
     assert left(lambda desi: Path(desi.list_of("4-1703")).unlink()) == ["4-1702"]
     for before in (True, False):
         assert left(lambda desi: Path(desi.assembled_file(1703)).unlink(), before=before) == ["4-1702"]
+        extracted = "extracted/272/27260.hdf5"
+        assert left(lambda desi: Path(desi.root, extracted).unlink(), before=before) == ["4-1702"]
 
 
 def test_batches_with_a_file_to_read_again_are_forced(harvests):

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -193,6 +194,38 @@ def test_without_spectra_a_file_says_what_it_was_and_is_read_again_only_for_what
     run(root)
     assert changed(root, before) == {27245}
     assert {part for part, when in assembled(root).items() if when != parts[part]} == {2}
+
+
+def test_what_has_changed_when_it_is_read_again_is_assembled_wherever_it_is_needed(root):
+    run(root)
+    parts = assembled(root)
+    for pix64 in PIXELS:
+        remove_data(DESI.path(root / "extracted", pix64))
+    DESI.crossmatch(root / "assembled", 2).unlink()
+    (root / "archive" / ASKED[27245][0]).unlink()
+    run(root)
+    assert {part for part, when in assembled(root).items() if when != parts[part]} == {1, 2}
+
+
+def test_what_is_beside_a_file_is_never_of_another_run_that_was_cut_off(root):
+    class Killed(BaseException):
+        pass
+
+    def maps(word: str, part: int, extracted: list[Path], out: Path, made_from: str) -> None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.with_name("map").write_text(word)
+        if word == "b":
+            raise Killed
+        assemble_nothing(part, extracted, out, made_from)
+
+    def made(word: str) -> set[str]:
+        run(root, meaning={"config_hash": word}, beside=["map"], assemble=partial(maps, word))
+        return {DESI.crossmatch(root / "assembled", part).with_name("map").read_text() for part in PARTS}
+
+    assert made("a") == {"a"}
+    with pytest.raises(Killed):
+        made("b")
+    assert made("a") == {"a"}
 
 
 def tear(path: Path) -> None:
