@@ -65,6 +65,7 @@ rule harvest_desi:
         plan_targets=ancient(f"{DESI.root}/plan_targets.npy"),
         targets=ancient(TARGETS),
         copied=ancient(DESI.copied),
+        alone=DESI.alone,
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{DESI.extracted}/batches/{{batch}}.csv",

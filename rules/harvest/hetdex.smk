@@ -85,6 +85,7 @@ rule harvest_hetdex:
         plan_targets=ancient(f"{HETDEX.root}/plan_targets.npy"),
         plan_cubes=ancient(f"{HETDEX.root}/plan_cubes.npy"),
         targets=ancient(TARGETS),
+        alone=HETDEX.alone,
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{HETDEX.extracted}/batches/{{batch}}.csv",

@@ -83,6 +83,7 @@ rule harvest_legacysurvey:
         plan_targets=ancient(f"{LEGACYSURVEY.root}/plan_targets.npy"),
         plan_bricks=ancient(f"{LEGACYSURVEY.root}/plan_bricks.npy"),
         targets=ancient(TARGETS),
+        alone=LEGACYSURVEY.alone,
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{LEGACYSURVEY.extracted}/batches/{{batch}}.csv",

@@ -28,6 +28,13 @@ def is_assembled_from(assembled: Path, extracted: Iterable[Path], meaning: Mappi
     return False
 
 
+def meaning_of(assembled: Path) -> dict[str, str]:
+    """Return what an assembled file's rows mean: `skyharvest.harvest.manifest.MEANING`; empty if it cannot be read."""
+    with suppress(MalformedFile, FileNotFoundError), hdf5.reading(assembled) as file:
+        return manifest.meaning_of(file.attrs)
+    return {}
+
+
 def is_bare(extracted: Path) -> bool:
     """Tell whether an extracted file has no spectra or images any more."""
     with suppress(MalformedFile, FileNotFoundError):

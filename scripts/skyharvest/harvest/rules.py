@@ -317,6 +317,16 @@ class Harvest(Generic[R]):
             self._announce_reading([batch for batch in batches if self._is_to_do(batch)])
         return [self.list_of(batch) for batch in batches]
 
+    def alone(self, wildcards: Any) -> list[str]:
+        """Return no file; force that of the one NSIDE=16 pixel that a person asks for, if it is of another run.
+
+        Snakemake does not know what it was made for: batches make it, too.
+        """
+        pixels = self.pixels(wildcards) if hasattr(wildcards, "pix16") else []
+        there = [path for path in map(Path, map(self.assembled_file, pixels)) if path.exists()]
+        self._force(str(path) for path in there if recorded().meaning_of(path) != self._meaning)
+        return []
+
     def _is_to_do(self, batch: str) -> bool:
         return self._is_stale(batch) or not Path(self.list_of(batch)).exists()
 

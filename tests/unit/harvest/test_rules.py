@@ -235,6 +235,18 @@ def test_a_file_that_is_not_made_from_what_is_extracted_is_stale(harvests):
     assert forced(other, content=2) == [], "nobody looks into old files"
 
 
+def test_the_file_of_a_pixel_that_a_person_asks_for_is_forced_if_it_is_of_another_run(harvests):
+    for said, expected in ((MEANING, 0), (MEANING | {"config_hash": "c2"}, 1), ({}, 1)):
+        loaded, forced = harvests()
+        path = Path(loaded["desi"].assembled_file(1703))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(path, "w") as file:
+            file.attrs.update(said)
+        for wildcards in (job(pix16="1703"), job(pix16="1702"), job(batch="all")):
+            assert loaded["desi"].alone(wildcards) == []
+        assert forced == [str(path)] * expected
+
+
 def test_a_batch_is_asked_for_anew_only_if_nothing_is_wrong_with_it(harvests):
     """Else its job would read again what is there, where a run was killed just as it ended or its list is lost."""
     batches = ["4-1702", "4-1703"]
@@ -257,8 +269,7 @@ def test_a_batch_is_asked_for_anew_only_if_nothing_is_wrong_with_it(harvests):
     assert left(lambda desi: Path(desi.list_of("4-1703")).unlink()) == ["4-1702"]
     for before in (True, False):
         assert left(lambda desi: Path(desi.assembled_file(1703)).unlink(), before=before) == ["4-1702"]
-        extracted = "extracted/272/27260.hdf5"
-        assert left(lambda desi: Path(desi.root, extracted).unlink(), before=before) == ["4-1702"]
+        assert left(lambda desi: Path(desi.extracted, "272/27260.hdf5").unlink(), before=before) == ["4-1702"]
 
 
 def test_batches_with_a_file_to_read_again_are_forced(harvests):

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, {str(ROOT / "scripts")!r})
-from skyharvest.run.snakemake_state import force, is_to_run
+from skyharvest.run.snakemake_state import force, is_forced, is_to_run
 
 def again(wildcards):
     force(workflow, (config["force"] or "").split())
@@ -29,6 +29,7 @@ def again(wildcards):
 onstart:
     outputs = [name for name in ("one.txt", "two.txt", "all.txt") if is_to_run(workflow, name)]
     Path("to_run.txt").write_text(" ".join(outputs))
+    Path("forced.txt").write_text(" ".join(rule for rule in ("all", "number") if is_forced(workflow, rule)))
 
 rule all:
     input: again
@@ -64,10 +65,10 @@ def start(directory: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def run(directory: Path, forced: str = "") -> tuple[str, str]:
+def run(directory: Path, *words: str, forced: str = "") -> tuple[str, str]:
     """Run it; return the jobs of which `is_to_run` says that they will be done, and those that were done."""
     (directory / "journal").write_text("")
-    process = start(directory, "--config", f"force={forced}")
+    process = start(directory, "--config", f"force={forced}", *words)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     (to_run := directory / "to_run.txt").touch()
@@ -80,6 +81,12 @@ def test_a_job_can_be_forced_and_a_run_knows_what_it_will_do(directory):
     assert run(directory) == ("one.txt two.txt all.txt", "one\ntwo\n")
     assert run(directory, forced="two.txt") == ("two.txt all.txt", "two\n")
     assert run(directory) == ("", "")  # to force a job leaves nothing to be done
+
+
+@pytest.mark.parametrize(("words", "expected"), [((), ""), (("-R", "number"), "number"), (("-F",), "all number")])
+def test_what_a_person_forces_is_known(directory, words, expected):
+    run(directory, *words)
+    assert (directory / "forced.txt").read_text() == expected
 
 
 def test_notes_of_jobs_and_locks_are_read_while_they_run_and_after_they_were_killed(directory):

@@ -34,6 +34,7 @@ rule harvest_toy:
         plan=ancient(f"{TOY.root}/plan.csv"),
         plan_targets=ancient(f"{TOY.root}/plan_targets.npy"),
         targets=ancient(TARGETS),
+        alone=TOY.alone,
     output:
         # The files of pixels are no outputs: Snakemake would remove all of a batch where one fails.
         list=f"{TOY.extracted}/batches/{{batch}}.csv",
