@@ -182,7 +182,9 @@ def test_without_spectra_a_file_says_what_it_was_and_is_read_again_only_for_what
         whole, line = content_of(path), listed(pix64, path)
         with h5py.File(path) as file:
             lines = lines_of(file, pix64)
+        when = path.stat().st_mtime_ns
         remove_data(path)
+        assert path.stat().st_mtime_ns == when, "else all are opened whenever the workflow is parsed"
         with h5py.File(path) as file:
             assert lines_of(file, pix64) == lines
         assert (content_of(path), listed(pix64, path), has_data(path)) == (whole, line, False)
