@@ -11,12 +11,13 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import numpy.typing as npt
 
 from skyharvest.core import arrays
@@ -32,6 +33,10 @@ _ERRNO = re.compile(r"\berrno = ([1-9][0-9]*)")  # in HDF5's messages
 _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 (not the disk, which may be full)
 USER_BLOCK = 512  # bytes; the smallest that HDF5 has
 _SEALED = b"skyharvest blake2b "
+_CREATION, _LINK = h5py.h5p.create(h5py.h5p.DATASET_CREATE), h5py.h5p.create(h5py.h5p.LINK_CREATE)
+_CREATION.set_obj_track_times(False)
+_LINK.set_char_encoding(h5py.h5t.CSET_UTF8)
+_TEXT = h5py.string_dtype()
 
 
 @contextmanager
@@ -113,7 +118,7 @@ def _seal(path: str | os.PathLike[str]) -> bytes:
     return _SEALED + digest.hexdigest().encode()
 
 
-def safe_name(name: str, taken: Mapping[str, Any] | Sequence[str] = ()) -> str:
+def safe_name(name: str, taken: Container[str] = ()) -> str:
     """Return a valid link name for a column's name: in HDF5 ``/`` separates groups, and ``.`` is the group itself."""
     link = re.sub(r"[/\x00]", "_", name).strip() or "_"
     if set(link) == {"."}:
@@ -136,12 +141,31 @@ def write_column(group: h5py.Group, name: str, values: Array, **attributes: Any)
         dtype = "S1"  # HDF5 has no zero-length strings
     else:
         dtype = values.dtype
-    options: dict[str, Any] = {}
     if len(values) > CHUNK_ROWS:
         options = {"chunks": (CHUNK_ROWS, *values.shape[1:]), **GZIP}
-    dataset = group.create_dataset(name, data=values, dtype=dtype, **options)
-    dataset.attrs.update({key: value for key, value in attributes.items() if value not in (None, "")})
+        dataset = group.create_dataset(name, data=values, dtype=dtype, **options)
+    else:
+        dataset = _new_dataset(group, name, np.ascontiguousarray(values, dtype))
+    for key, value in attributes.items():
+        if isinstance(value, str) and value:
+            _set_text(dataset, key, value)
+        elif value not in (None, ""):
+            dataset.attrs[key] = value
     return dataset
+
+
+def _new_dataset(group: h5py.Group, name: str, values: Array) -> h5py.Dataset:
+    """Write a contiguous dataset as `create_dataset` does, in half the time: files have hundreds of short columns."""
+    kind, space = h5py.h5t.py_create(values.dtype, logical=True), h5py.h5s.create_simple(values.shape)
+    dataset = h5py.h5d.create(group.id, name.encode(), kind, space, _CREATION, _LINK)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    return h5py.Dataset(dataset)
+
+
+def _set_text(dataset: h5py.Dataset, key: str, value: str) -> None:
+    """Give a new dataset an attribute as ``attrs[key] = value`` does, which is slower by a temporary name."""
+    kind, scalar = h5py.h5t.py_create(_TEXT, logical=True), h5py.h5s.create(h5py.h5s.SCALAR)
+    h5py.h5a.create(dataset.id, key.encode(), kind, scalar).write(np.array(value, _TEXT))
 
 
 def spectra_dataset(
@@ -166,14 +190,29 @@ def spectra_dataset(
 
 def write_table(group: h5py.Group, columns: Mapping[str, Array], units: Mapping[str, str] | None = None) -> None:
     """Write columns of equal length under valid link names; the attribute ``column`` keeps a changed name."""
+    taken = set(group)
     for name, values in columns.items():
-        link = safe_name(name, group)
+        link = safe_name(name, taken)
+        taken.add(link)
         write_column(group, link, values, unit=(units or {}).get(name), column=name if link != name else None)
 
 
-def read_table(group: h5py.Group, rows: Any = slice(None)) -> dict[str, Array]:
-    """Read the columns of a group, or some of their rows; strings as stored (bytes)."""
-    return {name: item[rows] for name, item in group.items() if isinstance(item, h5py.Dataset)}
+def read_table(group: h5py.Group, *, units: dict[str, str] | None = None) -> dict[str, Array]:
+    """Read the columns of a group; strings as stored (bytes). ``units`` gets those that they have."""
+    columns = {}
+    for name in group:
+        link = name.encode()
+        if h5py.h5o.get_info(group.id, link).type != h5py.h5o.TYPE_DATASET:
+            continue
+        # As `group[name][:]`, in half the time.
+        dataset = h5py.h5d.open(group.id, link)
+        values = np.empty(dataset.shape, dataset.dtype)
+        if values.size:
+            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+        columns[name] = values
+        if units is not None and h5py.h5a.exists(dataset, b"unit"):
+            units[name] = str(group[name].attrs["unit"])
+    return columns
 
 
 def columns(group: h5py.Group) -> dict[str, h5py.Dataset]:

@@ -151,18 +151,18 @@ def _pieces(files: Sequence[h5py.File], rows: Ints) -> list[PixelRows]:
     return pieces
 
 
-def _gather(pieces: Sequence[PixelRows], group: str) -> dict[str, Array]:
-    """Return the columns of a group of all extracted files, in the assembled order."""
+def _gather(pieces: Sequence[PixelRows], group: str, units: dict[str, str] | None = None) -> dict[str, Array]:
+    """Return the columns of a group of all extracted files, in the assembled order; ``units`` gets theirs."""
     having = [piece for piece in pieces if group in piece.file]
-    tables = [hdf5.read_table(piece.file[group]) for piece in having]
-    tables = [{name: values[piece.take] for name, values in t.items()} for piece, t in zip(having, tables, strict=True)]
-    with_rows = [(t, len(p.take)) for p, t in zip(having, tables, strict=True) if len(p.take)]
-    if not with_rows:
-        return tables[0] if tables else {}
-    stacked, misfits = stack_what_fits([t for t, _ in with_rows], [n for _, n in with_rows])
+    having = [piece for piece in having if len(piece.take)] or having[:1]  # without rows, any file tells the columns
+    tables = [
+        {name: values[piece.take] for name, values in hdf5.read_table(piece.file[group], units=units).items()}
+        for piece in having
+    ]
+    stacked, misfits = stack_what_fits(tables, [len(piece.take) for piece in having])
     for _, name in misfits:
         log.warning("column %s of %s has another shape or type in some pixels: it is left out there", name, group)
-    place = np.concatenate([piece.place for piece in having if len(piece.take)])
+    place = np.concatenate([np.zeros(0, np.int64), *(piece.place for piece in having)])
     assert np.array_equal(np.sort(place), np.arange(len(place)))
     order = np.argsort(place)
     return {name: values[order] for name, values in stacked.items()}
@@ -177,7 +177,8 @@ def _write_columns(desi: h5py.Group, pieces: Sequence[PixelRows], csv_row: Ints,
                     f"{piece.file.filename} has no redshifts: it was extracted with `redshifts: false`; remove it, the "
                     "next run makes it anew"
                 )
-    fibermap, scores = _gather(pieces, "fibermap"), _gather(pieces, "scores")
+    units: dict[str, str] = {}
+    fibermap, scores = _gather(pieces, "fibermap", units), _gather(pieces, "scores")
     redshifts = _gather(pieces, "redshifts") if layout.redshifts else {}
     empty = {"TARGETID": "i8", "TARGET_RA": "f8", "TARGET_DEC": "f8"}
     core = {name: fibermap.pop(name, np.zeros(0, dtype)) for name, dtype in empty.items()}
@@ -187,7 +188,6 @@ def _write_columns(desi: h5py.Group, pieces: Sequence[PixelRows], csv_row: Ints,
     coadd = _coadd_columns(pieces)
     separation = _at_places(pieces, lambda piece: piece.file["separation_arcsec"][:][piece.take], np.float64)
     redrock = {name: redshifts.get(name, np.zeros(n, dtype)) for name, dtype in REDSHIFT_TYPES.items()}
-    units = _units(pieces)
     hdf5.write_column(desi, "targetid", core["TARGETID"])
     hdf5.write_column(desi, "ra", core["TARGET_RA"], unit="deg")
     hdf5.write_column(desi, "dec", core["TARGET_DEC"], unit="deg")
@@ -206,16 +206,7 @@ def _write_columns(desi: h5py.Group, pieces: Sequence[PixelRows], csv_row: Ints,
     for name, values in (fibermap | scores).items():
         if name.lower() not in desi and name.lower() not in SPECTRA:
             more[hdf5.safe_name(name.lower(), more)] = values  # that two differ by their case alone loses neither
-    hdf5.write_table(desi, more, units)
-
-
-def _units(pieces: Sequence[PixelRows]) -> dict[str, str]:
-    units: dict[str, str] = {}
-    for piece in pieces:
-        for name, dataset in piece.file.get("fibermap", {}).items():
-            if "unit" in dataset.attrs:
-                units[name.lower()] = str(dataset.attrs["unit"])
-    return units
+    hdf5.write_table(desi, more, {name.lower(): unit for name, unit in units.items()})
 
 
 def _at_places(pieces: Sequence[PixelRows], read: Any, dtype: Any) -> Array:
