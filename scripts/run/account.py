@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
 
 from skyharvest.core import cli
+from skyharvest.core.errors import MalformedFile
 from skyharvest.core.settings import add_options
 from skyharvest.harvest.extracted import remove_data
 from skyharvest.harvest.ledger import account, show, summarise, write_ledger, write_summary
@@ -59,7 +60,10 @@ def main(options: argparse.Namespace) -> None:
     print(show(summary, ledger.survey))
     if options.remove_extracted:
         for path in sorted(options.extracted.glob("*/*.hdf5")):
-            remove_data(path)
+            try:
+                remove_data(path)
+            except MalformedFile as error:  # of an earlier plan: this one's have all been read
+                cli.log.warning("%s", error)
 
 
 if __name__ == "__main__":

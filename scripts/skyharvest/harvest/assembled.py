@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skyharvest.core import provenance
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.harvest.batches import LAYOUT
 from skyharvest.harvest.extracted import content_of
 from skyharvest.harvest.manifest import csv_of
 
@@ -77,7 +78,7 @@ def made_from(extracted: Iterable[Path], meaning: Mapping[str, str]) -> str:
     meaning
         CSV and settings: `skyharvest.harvest.manifest.MEANING`.
     """
-    digest = hashlib.blake2b(repr(sorted(meaning.items())).encode(), digest_size=8)
+    digest = hashlib.blake2b(repr((LAYOUT, *sorted(meaning.items()))).encode(), digest_size=8)
     for path in extracted:
         digest.update(content_of(path).encode())
     return digest.hexdigest()

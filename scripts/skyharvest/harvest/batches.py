@@ -9,6 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from skyharvest.core.errors import InputError
 
+LAYOUT = 5
+"""Number of the layout of what a batch leaves: with those of an earlier one, its pixels are assembled again. Extracted
+files have one of their own, in what they were made for."""
+
 ORDER = 4  # of NSIDE=16
 WHOLE_SKY = "all"
 PATTERN = rf"{WHOLE_SKY}|[0-{ORDER}]-\d+"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from skyharvest.archive.archive import is_url
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import not_selected
-from skyharvest.harvest.batches import divide, name_of, pixels_of
+from skyharvest.harvest.batches import LAYOUT, divide, name_of, pixels_of
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.manifest import NAME as MANIFEST
 from skyharvest.harvest.manifest import read_manifest
@@ -25,9 +25,6 @@ from skyharvest.harvest.survey import Survey
 log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=ArchivedRelease)
-
-LAYOUT = 5
-"""Number of the layout of what a batch leaves: with those of an earlier one, batches are done again."""
 
 SECONDS_OVER_NETWORK = 0.5
 """What a file takes beyond the seconds of a local one: a few round trips to a server that is far away."""
