@@ -26,8 +26,7 @@ onstart:
     )
     begun = snakemake_state.read_begun(Path.cwd())
     for harvest in ENABLED if not workflow.touch else ():
-        if not snakemake_state.is_forced(workflow, f"harvest_{harvest.name}"):
-            harvest.begin(begun.keys())
+        harvest.begin(begun.keys(), forced=snakemake_state.is_forced(workflow, f"harvest_{harvest.name}"))
     for harvest in HARVESTS.values() if not workflow.touch else ():
         if snakemake_state.is_to_run(workflow, harvest.account[0]):
             for path in harvest.account:

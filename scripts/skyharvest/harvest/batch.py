@@ -23,9 +23,6 @@ log = logging.getLogger(__name__)
 
 U = TypeVar("U", int, str)
 
-Attempt = tuple[list[Line] | None, Cost, Exception | None]
-"""Of extracting a unit: the journal's lines, or None if it is there already; the cost; what went wrong."""
-
 
 @dataclass(kw_only=True)
 class Batch(Generic[U]):
@@ -82,7 +79,7 @@ class Batch(Generic[U]):
         self._unassembled: dict[int, Exception | None] = {}  # None: a unit of it failed
         self._good: list[int] = []  # that had not to be assembled
         self._anew = False
-        self._take: Callable[[U], Attempt] = self._attempt
+        self._take: Callable[[U], Exception | None] = self._attempt
 
     def run(self) -> list[Listed]:
         """Extract and assemble what is not there yet.
@@ -173,37 +170,35 @@ class Batch(Generic[U]):
         for unit in units:
             if unit in self._done or unit in self._failed:
                 continue
-            lines, cost, error = self._take(unit)
+            error = self._take(unit)
+            self.progress.unit_done()
             if error is None:
                 self._done.add(unit)
-            else:
-                self._log(f"{self.survey.unit} {unit}", error)
-                self._failed[unit] = error
-                spent = (cost.seconds, cost.requests, cost.bytes)
-                lines = [Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))]
-            if lines is None:
                 continue
-            self.journal.add(lines)
-            self.progress.unit_done()
-            if error is not None and is_full(error):
+            self._log(f"{self.survey.unit} {unit}", error)
+            self._failed[unit] = error
+            if is_full(error):
                 raise error
 
-    def _attempt(self, unit: U) -> Attempt:
-        """Extract a unit, perhaps in a thread."""
-        cost = Cost()
+    def _attempt(self, unit: U) -> Exception | None:
+        """Extract a unit, perhaps in a thread, and note it; return what went wrong."""
         # Another job may have been quicker with a unit on an edge.
         if not self._anew and self._is_made(unit) and has_data(self._path(unit)):
-            return None, cost, None
+            return None
+        cost = Cost()
         try:
-            return self.extract(unit, cost), cost, None
+            self.journal.add(self.extract(unit, cost))
         except Exception as error:
-            return [], cost, error
+            spent = (cost.seconds, cost.requests, cost.bytes)
+            self.journal.add([Line(time.time(), unit, "", "", FAILED, 0, 0, *spent, message=str(error) or repr(error))])
+            return error
+        return None
 
     def _log(self, what: str, error: Exception) -> None:
         if isinstance(error, HarvestError | OSError):
             log.error("%s: %s", what, error)
         else:
-            log.exception("%s", what)
+            log.error("%s", what, exc_info=error)
 
     def _error(self) -> HarvestError:
         unassembled = {pix16: error for pix16, error in self._unassembled.items() if error is not None}

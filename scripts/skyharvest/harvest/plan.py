@@ -101,7 +101,7 @@ def is_stale(survey: "Survey", listed: Path, digest: str, units: Iterable[Unit],
     """
     lines = {line["unit"]: line for line in _lines(listed)}
     done = done_for(listed)
-    if not done.exists() or done.read_text(encoding="utf-8") != digest:
+    if not done.exists() or done.read_text(encoding="utf-8").removesuffix(TAKEN_UP) != digest:
         return True
     if any(line[name] not in ("", "0") for line in lines.values() for name in line if name.endswith(tuple(again))):
         return True
@@ -116,6 +116,10 @@ def is_stale(survey: "Survey", listed: Path, digest: str, units: Iterable[Unit],
         if is_newer and recorded().request_of(file) != lines[str(unit)]["request"]:
             return True
     return False
+
+
+TAKEN_UP = " taken up again"
+"""What follows the digest in that file where a job that was broken off is to go on, and to keep what is there."""
 
 
 def done_for(listed: Path) -> Path:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from skyharvest.archive.archive import is_url
+from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import not_selected
 from skyharvest.harvest.batches import LAYOUT, divide, name_of, pixels_of
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.manifest import NAME as MANIFEST
 from skyharvest.harvest.manifest import read_manifest
-from skyharvest.harvest.plan import Plan, Unit, done_for, is_stale, recorded
+from skyharvest.harvest.plan import TAKEN_UP, Plan, Unit, done_for, is_stale, recorded
 from skyharvest.harvest.releases import ArchivedRelease
 from skyharvest.harvest.survey import Survey
 
@@ -391,7 +392,7 @@ class Harvest(Generic[R]):
         units = self.plan.units(self.batches[batch])
         return not all(self.survey.path(Path(self.extracted), unit).exists() for unit in units)
 
-    def begin(self, begun: Collection[Path]) -> None:
+    def begin(self, begun: Collection[Path], *, forced: bool = False) -> None:
         """Prepare for jobs: one that is done again because something is not well is not asked for anew.
 
         A job whose batch says that it was done, and lacks nothing, reads all of it again, as a person wants who forces
@@ -400,13 +401,23 @@ class Harvest(Generic[R]):
         Parameters
         ----------
         begun
-            Real paths of outputs of jobs that an earlier run began, and did not end.
+            Real paths of outputs of jobs that an earlier run began, and did not end. Whether these are done again is
+            Snakemake's to say.
+        forced
+            Whether a person forces the jobs.
         """
-        self._begun = True
+        self._begun = not forced
         for done in Path(self.list_of("")).parent.glob("*.digest"):
             listed = Path(self.list_of(done.stem))
-            if not listed.exists() or listed.resolve() in begun or self._judged[1].get(done.stem):
+            before = done.read_text(encoding="utf-8")
+            digest = before.removesuffix(TAKEN_UP)
+            if not forced and (not listed.exists() or self._judged[1].get(done.stem)):
                 done.unlink(missing_ok=True)
+                continue
+            is_taken_up = not forced and listed.resolve() in begun
+            if (now := digest + TAKEN_UP * is_taken_up) != before:
+                with atomic_path(done) as temporary:
+                    temporary.write_text(now, encoding="utf-8")
 
     def products(self, _wildcards: Any = None) -> list[str]:
         """Return what the configuration asks for of the survey beside its ledger: files that need no plan."""

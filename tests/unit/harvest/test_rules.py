@@ -17,7 +17,7 @@ from skyharvest.harvest import rules
 from skyharvest.harvest.assembled import made_from
 from skyharvest.harvest.batches import LAYOUT
 from skyharvest.harvest.manifest import Manifest, write_manifest
-from skyharvest.harvest.plan import done_for
+from skyharvest.harvest.plan import TAKEN_UP, done_for
 from skyharvest.harvest.rules import Harvest, options, pixels_of_spectra
 from skyharvest.surveys import NAMES, load_harvests
 
@@ -263,10 +263,17 @@ def test_a_batch_is_asked_for_anew_only_if_nothing_is_wrong_with_it(harvests):
         desi.begin({Path(desi.list_of(batch)).resolve() for batch in begun})
         desi.harvested()
         desi.harvested()
-        return [batch for batch in batches if done_for(Path(desi.list_of(batch))).exists()]
+        assert desi.harvested() == [desi.list_of(batch) for batch in batches]
+        done = {batch: done_for(Path(desi.list_of(batch))) for batch in batches}
+        return [batch for batch, path in done.items() if path.exists() and not path.read_text().endswith(TAKEN_UP)]
 
     assert left(lambda _: None) == batches
     assert left(lambda _: None, "4-1702") == ["4-1703"]
+    loaded, forced = harvests(batch_seconds=0.01)
+    loaded["desi"].harvested()
+    assert forced == [], "a job that Snakemake finds well after all is not done again"
+    loaded["desi"].begin([], forced=True)
+    assert done_for(Path(loaded["desi"].list_of("4-1702"))).read_text() == loaded["desi"].digest(job(batch="4-1702"))
     assert left(lambda desi: Path(desi.list_of("4-1703")).unlink()) == ["4-1702"]
     for before in (True, False):
         assert left(lambda desi: Path(desi.assembled_file(1703)).unlink(), before=before) == ["4-1702"]
