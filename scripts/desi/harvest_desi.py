@@ -61,7 +61,7 @@ def main(options: argparse.Namespace) -> None:
         about = attributes | {"made_from": made_from}
         return assemble(pix16, options.targets, extracted, out, layout=layout, attributes=about)
 
-    with work.checked_archives(work.at_once) as ((archive, *more), check_absence):
+    with work.checked_archives(work.at_once) as [(archive, check_absence), *more]:
         wanted = replace(
             wanted_of(options),
             lsf=layout.lsf and layout.combine,

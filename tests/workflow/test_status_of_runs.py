@@ -131,7 +131,7 @@ def test_a_run_under_way_killed_resumed_and_finished(demo, run, held):
     assert {path.split("/")[-2] for path, _ in server.requests[asked:] if "coadd-" in path} == {HELD}
     said = [line for line in (demo / "stdout.txt").read_text().splitlines() if "pixels," in line]
     assert len(said) == 1
-    assert re.search(r"\] 13 of 14 pixels, 100 spectra, [\d.]+ MB moved, 0 errors, about \d+ s left$", said[0])
+    assert re.search(r"\] 14 of 14 pixels, 100 spectra, [\d.]+ MB moved, 0 errors, about \d+ s left$", said[0])
     assert (demo / results / "logs/progress_desi.txt").read_text() == f"{said[0]}\n"
     assert "pixels," not in (demo / "stderr.txt").read_text()
 

@@ -25,6 +25,7 @@ from skyharvest.harvest.survey import Survey
 
 U = TypeVar("U", int, str)
 
+CheckedArchive = tuple[Archive, Callable[..., None] | None]
 AT_ONCE = 3  # units; more take memory, and there are not many more connections to a job
 
 
@@ -91,14 +92,14 @@ class Job:
         return min(AT_ONCE, options.connections) if is_url(options.archive) and not options.download else 1
 
     @contextmanager
-    def checked_archive(self) -> Iterator[tuple[Archive, Callable[..., None] | None]]:
+    def checked_archive(self) -> Iterator[CheckedArchive]:
         """Open the archive; the second value is to be called before a file of it is recorded as absent."""
-        with self.checked_archives(1) as (archives, check_absence):
-            yield archives[0], check_absence
+        with self.checked_archives(1) as [checked]:
+            yield checked
 
     @contextmanager
-    def checked_archives(self, n: int) -> Iterator[tuple[list[Archive], Callable[..., None] | None]]:
-        """Open the archive n times, with a share of the connections each; else as `checked_archive`."""
+    def checked_archives(self, n: int) -> Iterator[list[CheckedArchive]]:
+        """Open the archive n times, for n threads, with a share of the connections each; else as `checked_archive`."""
         options = self.options
         if options.forbidden_is_absent and not options.known:
             raise InputError(
@@ -107,7 +108,7 @@ class Job:
         with ExitStack() as opened:
             shares = [(options.connections + k) // n for k in range(n)]
             archives = [opened.enter_context(open_archive(options, share)) for share in shares]
-            yield archives, archives[0].absence_check(options.known) if options.known else None
+            yield [(each, each.absence_check(options.known) if options.known else None) for each in archives]
 
     def run(
         self,

@@ -34,33 +34,36 @@ def extract_pixels(
     extracted: Path,
     wanted: Wanted,
     *,
-    more: Sequence[Archive] = (),
+    more: Sequence[tuple[Archive, Callable[[str], None] | None]] = (),
     at_hand: Callable[[Sequence[CoaddFile]], AbstractContextManager[Archive]] | None = None,
 ) -> tuple[dict[int, str], Callable[[int, Cost], list[Line]]]:
-    """Return the request of each pixel, and what extracts one: `skyharvest.harvest.batch.extract_units` takes them.
+    """Return the request of each pixel, and what extracts one: `skyharvest.harvest.batch.Batch` takes them.
 
     Parameters
     ----------
     pixels
         pix64 → its coadds.
     more
-        The same archive, opened again: as many pixels more can be extracted at once.
+        The same archive, opened again, each with its `Wanted.check_absence`: as many pixels more can be extracted at
+        once, in threads, which share nothing.
     at_hand
         Gives, for the coadds of a pixel, an archive to read them from instead, until the pixel is done.
     """
     wanted_of = {pix64: replace(wanted, targets=Positions.of_pixel(plan_targets, pix64)) for pix64 in pixels}
 
-    free: SimpleQueue[Archive] = SimpleQueue()
-    for each in (archive, *more):
+    free: SimpleQueue[tuple[Archive, Callable[[str], None] | None]] = SimpleQueue()
+    for each in ((archive, wanted.check_absence), *more):
         free.put(each)
 
     def extract_pixel(pix64: int, cost: Cost) -> list[Line]:
-        coadds, own = pixels[pix64], free.get()
+        coadds, each = pixels[pix64], free.get()
+        own, check_absence = each
+        how = replace(wanted_of[pix64], check_absence=check_absence)
         try:
             with own.metered(cost), at_hand(coadds) if at_hand else nullcontext(own) as source:
-                selections = extract(source, coadds, SURVEY.path(extracted, pix64), wanted_of[pix64])
+                selections = extract(source, coadds, SURVEY.path(extracted, pix64), how)
         finally:
-            free.put(own)
+            free.put(each)
         return journal_lines(pix64, selections, cost, wanted_of[pix64])
 
     return {pix64: wanted_of[pix64].digest(coadds) for pix64, coadds in pixels.items()}, extract_pixel
