@@ -72,7 +72,7 @@ def main(options: argparse.Namespace) -> None:
         )
 
         def at_hand(coadds: Sequence[CoaddFile]) -> AbstractContextManager[Archive]:
-            return downloaded(archive, files_of(release, coadds, redshifts=wanted.redshifts), options.download)
+            return downloaded(archive, files_of(release, coadds, redshifts=wanted.redshifts), work.scratch)
 
         plan_targets = work.beside_plan("plan_targets.npy")
         requests, extract = extract_pixels(

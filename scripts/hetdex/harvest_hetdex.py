@@ -81,7 +81,7 @@ def main(options: argparse.Namespace) -> None:
             targets, how = planned[cube]
             out = SURVEY.path(options.extracted, cube)
             with archive.metered(cost):
-                done = extract_cube(archive, paths[cube], targets, out, wanted=how, scratch=options.download)
+                done = extract_cube(archive, paths[cube], targets, out, wanted=how, scratch=work.scratch)
             return [job.line_of_unit(SURVEY, cube, cost, status=done.status, n_targets=len(targets), rows=done.rows)]
 
         requests = {cube: how.request(paths[cube], targets) for cube, (targets, how) in planned.items()}

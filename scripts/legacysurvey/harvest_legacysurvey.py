@@ -70,8 +70,7 @@ def main(options: argparse.Namespace) -> None:
         def extract(brick: str, cost: Cost) -> list[Line]:
             images, targets = planned[brick]
             out = SURVEY.path(options.extracted, brick)
-            # Its own: another job may have the same neighbour, and removes what it has read.
-            scratch = (options.download or out.parent) / brick
+            scratch = work.scratch / brick
             with archive.metered(cost):
                 done = extract_brick(
                     archive, release, images, targets, out, wanted=wanted, request=requests[brick], scratch=scratch

@@ -1,6 +1,7 @@
 """What the programs that harvest a batch share: their options, and what they do with them."""
 
 import argparse
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -86,6 +87,12 @@ class Job:
         return path
 
     @property
+    def scratch(self) -> Path:
+        """A directory of this job's own, to download to: others may need the same unit, and remove what they read."""
+        given: Path = getattr(self.options, "download", None) or self.options.extracted
+        return given / str(self.options.batch)
+
+    @property
     def at_once(self) -> int:
         """How many units to read by rows at once: over the network, where one waits while another is computed."""
         options = self.options
@@ -145,6 +152,7 @@ class Job:
             progress=Progress(survey, options.journal, options.plan),
         )
         lines = batch.run()
+        shutil.rmtree(self.scratch, ignore_errors=True)
         if options.list:
             write_list(options.list, lines)
             with atomic_path(done) as temporary:
