@@ -102,14 +102,14 @@ class Batch(Generic[U]):
             kept, self._anew = set(), True
         if kept:
             log.info("%d of %d %ss are there already", len(kept), len(self.requests), self.survey.unit)
-        order = dict.fromkeys(unit for units in self.searched.values() for unit in units if unit not in kept)
+        order = [unit for unit in self.requests if unit not in kept]
         with Ahead(self._attempt, order, self.at_once) as ahead:
             self._take = ahead.take
-            for pix16, units in self.searched.items():
-                self._harvest(pix16, units, kept)
+            for pix16 in self.searched:
+                self._harvest(pix16, kept)
             # What was read again for a later pixel may be other than what an earlier one was made from.
             for pix16 in [pix16 for pix16 in self._good if not self._done.isdisjoint(self.searched[pix16])]:
-                self._harvest(pix16, self.searched[pix16], kept)
+                self._harvest(pix16, kept)
         if self._failed or any(self._unassembled.values()):
             raise self._error()
         return [listed(unit, self._path(unit)) for unit in self.requests]
@@ -127,7 +127,8 @@ class Batch(Generic[U]):
 
     def _is_current(self, pix16: int) -> bool:
         path, beside = self._assembled(pix16)
-        return is_made_from(path, made_from(self._paths(pix16), self.meaning)) and all(map(Path.exists, beside))
+        there = path.exists() and all(map(Path.exists, beside))  # first: the other asks all extracted files
+        return there and is_made_from(path, made_from(self._paths(pix16), self.meaning))
 
     def _is_renewed(self, pix16: int) -> bool:
         path, beside = self._assembled(pix16)
@@ -142,14 +143,15 @@ class Batch(Generic[U]):
     def _is_made(self, unit: U) -> bool:
         return is_made(self._path(unit), self.requests[unit], self.again)
 
-    def _harvest(self, pix16: int, units: Sequence[U], kept: Collection[U]) -> None:
+    def _harvest(self, pix16: int, kept: Collection[U]) -> None:
+        units: Sequence[U] = self.searched[pix16]
         self._extract(unit for unit in units if unit not in kept)
         if not self._failed.keys() & {*units}:
             if not self._anew and (self._is_current(pix16) or self._is_renewed(pix16)):
                 self._good.append(pix16)
                 return
             # Of some that are kept, only the tables may be there.
-            self._extract(unit for unit in units if not has_data(self._path(unit)))
+            self._extract(unit for unit in units if unit not in self._done and not has_data(self._path(unit)))
         if self._failed.keys() & {*units}:
             self._unassembled[pix16] = None
             return
