@@ -67,12 +67,7 @@ def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
 def from_config(given: dict[str, Any]) -> run_record.Run:
     """Return what a run of a configuration would record."""
     config = validate(given)
-    harvests = load_harvests(
-        config,
-        find_plan=lambda survey: f"{config['results']}/{survey}/plan.csv",
-        force=lambda _files: None,
-        meaning=lambda _survey: {},
-    )
+    harvests = load_harvests(config, lambda survey: f"{config['results']}/{survey}/plan.csv")
     enabled = [harvest for harvest in harvests.values() if harvest.enabled]
     return run_record.Run(
         releases(config),

@@ -20,7 +20,13 @@ ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-hats.lock", "requirements-uv.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
-PACKAGE_OF = {"yaml": "pyyaml", "globus_sdk": "globus-sdk", "PIL": "pillow"}  # where the import has another name
+PACKAGE_OF = {  # where the import has another name
+    "yaml": "pyyaml",
+    "globus_sdk": "globus-sdk",
+    "PIL": "pillow",
+    "isal": "python-isal",
+}
+PYPI_OF = {"python-isal": "isal"}  # where conda-forge's name is not that of the lock file
 
 
 def locked(name):
@@ -78,7 +84,8 @@ def test_conda_environments_have_the_locked_versions(env):
     assert pins
     for pin in pins:
         name, _, version = pin.partition("==")
-        assert version == versions.get(name), f"{env.name} has {pin}, {lock} {versions.get(name)}"
+        locked_version = versions.get(PYPI_OF.get(name, name))
+        assert version == locked_version, f"{env.name} has {pin}, {lock} {locked_version}"
 
 
 def imported(program):

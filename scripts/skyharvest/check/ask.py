@@ -49,7 +49,7 @@ def check(config: Mapping[str, Any]) -> Checked:
     InputError
         If a survey has no such release, or that has no such archive.
     """
-    harvests = load_harvests(config, find_plan=lambda _: "", force=lambda _: None, meaning=lambda _: {})
+    harvests = load_harvests(config, find_plan=lambda _: "")
     asked = {name: harvest for name, harvest in harvests.items() if harvest.enabled}
     targets = cache(lambda: _read_targets(config))
     findings = [finding for harvest in asked.values() for finding in ask(harvest, targets)]

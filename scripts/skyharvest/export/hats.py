@@ -41,7 +41,7 @@ from skyharvest.formats import hdf5
 from skyharvest.harvest import assembled
 from skyharvest.harvest.manifest import MEANING, check_alike
 from skyharvest.harvest.origin import PROPERTY
-from skyharvest.surveys.desi.assemble import SPECTRA
+from skyharvest.surveys.desi.shown import SPECTRA
 from skyharvest.targets.csv_columns import csv_group
 from skyharvest.targets.settings import Targets
 

@@ -39,6 +39,7 @@ import numpy.typing as npt
 from skyharvest.core import provenance
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.harvest.manifest import MEANING, check_alike
 from skyharvest.surveys.desi import assemble
 from skyharvest.surveys.desi.spectra import N_COMBINED, is_sky, primary, stack_columns
@@ -164,7 +165,7 @@ def _write_columns(file_out: h5py.File, columns: Mapping[str, Array], pix16: int
 def _write_spectra(file_out: h5py.File, files: Sequence[h5py.File], source: Ints, take: Ints) -> None:
     n = len(take)
     datasets = {
-        kind: hdf5.spectra_dataset(file_out, f"spectrum_{kind}", n, (N_COMBINED,), dtype, compressed=True)
+        kind: spectra_dataset(file_out, f"spectrum_{kind}", n, (N_COMBINED,), dtype, compressed=True)
         for kind, dtype in (SPECTRA | {"lambda": np.float32}).items()
     }
     for k, file in enumerate(files):
@@ -175,7 +176,6 @@ def _write_spectra(file_out: h5py.File, files: Sequence[h5py.File], source: Ints
             places = rows[start : start + BATCH_ROWS]
             spectra = {kind: desi[f"spectrum_{kind}"][take[places]] for kind in SPECTRA}
             spectra["mask"] = (spectra["mask"] != 0) | (spectra["ivar"] < FAINTEST_IVAR)
-            for i, place in enumerate(places):
-                datasets["lambda"][place] = wave
-                for kind, values in spectra.items():
-                    datasets[kind][place] = values[i]
+            spectra["lambda"] = np.broadcast_to(wave, (len(places), N_COMBINED))
+            for kind, values in spectra.items():
+                write_rows(datasets[kind], places, values)

@@ -168,26 +168,6 @@ def _set_text(dataset: h5py.Dataset, key: str, value: str) -> None:
     h5py.h5a.create(dataset.id, key.encode(), kind, scalar).write(np.array(value, _TEXT))
 
 
-def spectra_dataset(
-    group: h5py.Group,
-    name: str,
-    n_rows: int,
-    shape: tuple[int, ...],
-    dtype: Any,
-    *,
-    compressed: bool,
-    **attributes: Any,
-) -> h5py.Dataset:
-    """Return an empty dataset for ``n_rows`` spectra of ``shape``; a chunk is one spectrum.
-
-    Uncompressed datasets are contiguous.
-    """
-    options: dict[str, Any] = {"chunks": (1, *shape), **GZIP} if compressed and n_rows else {}
-    dataset = group.create_dataset(name, (n_rows, *shape), dtype, **options)
-    dataset.attrs.update(attributes)
-    return dataset
-
-
 def write_table(group: h5py.Group, columns: Mapping[str, Array], units: Mapping[str, str] | None = None) -> None:
     """Write columns of equal length under valid link names; the attribute ``column`` keeps a changed name."""
     taken = set(group)

@@ -15,11 +15,12 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError
 from skyharvest.harvest.batch import Batch
 from skyharvest.harvest.batches import pixels_of
+from skyharvest.harvest.done import done_for
 from skyharvest.harvest.extracted import write_list
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.manifest import MEANING
 from skyharvest.harvest.options import add_shared, open_archive
-from skyharvest.harvest.plan import Plan, Unit, done_for
+from skyharvest.harvest.plan import Plan, Unit
 from skyharvest.harvest.progress import Progress
 from skyharvest.harvest.recorded import csv_of
 from skyharvest.harvest.survey import Survey

@@ -6,7 +6,7 @@ A *unit* is what is extracted into a file of its own, and fails, is kept and is 
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -48,11 +48,11 @@ class Plan:
         self.n_targets: dict[Unit, int] = {}
         self.digest: dict[Unit, str] = {}
         self.searched: dict[int, list[Unit]] = defaultdict(list)
-        for line in _lines(plan):
+        for line in lines_of(plan):
             unit = survey.unit_of(line)
             self.files[unit].append(survey.kind_of(line))
             self.n_targets[unit] = int(line["n_targets"])
-        for line in _lines(plan.parent / "plan_pixels.csv"):
+        for line in lines_of(plan.parent / "plan_pixels.csv"):
             unit = survey.unit_of(line)
             self.searched[int(line["pix16"])].append(unit)
             self.digest[unit] = line["digest"]
@@ -62,7 +62,8 @@ class Plan:
         return list(dict.fromkeys(unit for pix16 in pixels for unit in self.searched[pix16]))
 
 
-def _lines(path: Path) -> Iterator[dict[str, str]]:
+def lines_of(path: Path) -> Iterator[dict[str, str]]:
+    """Return the lines of a CSV file."""
     with path.open(newline="", encoding="utf-8") as stream:
         yield from csv.DictReader(stream)
 
@@ -80,48 +81,3 @@ def _read(survey: "Survey", path: str, _modified_ns: int) -> Plan:
 def recorded() -> Any:
     """Return `skyharvest.harvest.recorded`, whose libraries parse time hardly ever needs."""
     return import_module("skyharvest.harvest.recorded")
-
-
-def is_stale(survey: "Survey", listed: Path, digest: str, units: Iterable[Unit], again: Sequence[str]) -> bool:
-    """Tell whether a batch that has been done is to be done again, whatever Snakemake knows of it.
-
-    So it is if it was done for other targets or settings, if its list counts a file that is to be tried again, or if
-    another batch has extracted one of its units for something else since.
-
-    Parameters
-    ----------
-    listed
-        The batch's list.
-    digest
-        What the batch is to be done for: `skyharvest.harvest.rules.Harvest.digest`.
-    units
-        Of the batch.
-    again
-        Columns of the list, ``n_{again}`` and ``n_beside_{again}``, that are to be zero: `unreadable`, `absent`.
-    """
-    lines = {line["unit"]: line for line in _lines(listed)}
-    done = done_for(listed)
-    if not done.exists() or done.read_text(encoding="utf-8").removesuffix(TAKEN_UP) != digest:
-        return True
-    if any(line[name] not in ("", "0") for line in lines.values() for name in line if name.endswith(tuple(again))):
-        return True
-    written = listed.stat().st_mtime_ns
-    extracted = listed.parents[1]
-    for unit in units:
-        file = survey.path(extracted, unit)
-        try:
-            is_newer = file.stat().st_mtime_ns > written
-        except FileNotFoundError:
-            continue  # it is made when it is needed
-        if is_newer and recorded().request_of(file) != lines[str(unit)]["request"]:
-            return True
-    return False
-
-
-TAKEN_UP = " taken up again"
-"""What follows the digest in that file where a job that was broken off is to go on, and to keep what is there."""
-
-
-def done_for(listed: Path) -> Path:
-    """Return the file beside a batch's list that says what the batch was done for; it is no rule's output."""
-    return listed.with_suffix(".digest")

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from skyharvest.archive.archive import is_url
-from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import not_selected
 from skyharvest.harvest.batches import LAYOUT, divide, name_of, pixels_of
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
+from skyharvest.harvest.done import Done, note_begun
 from skyharvest.harvest.manifest import NAME as MANIFEST
 from skyharvest.harvest.manifest import read_manifest
-from skyharvest.harvest.plan import TAKEN_UP, Plan, Unit, done_for, is_stale, recorded
+from skyharvest.harvest.plan import Plan, Unit, recorded
 from skyharvest.harvest.releases import ArchivedRelease
 from skyharvest.harvest.survey import Survey
 
@@ -124,7 +124,7 @@ class Harvest(Generic[R]):
         self._last: bool | None = None
         self._divided: tuple[Plan | None, dict[str, list[int]]] = (None, {})
         self._announced: Plan | None = None
-        self._judged: tuple[Plan | None, dict[str, bool]] = (None, {})
+        self._done: Done | None = None
         self._begun = False
 
     def _archive(self) -> str:
@@ -305,14 +305,13 @@ class Harvest(Generic[R]):
                 self._force([str(targets)])
         wanted = None if pixels is None else set(pixels)
         batches = [batch for batch, within in self.batches.items() if wanted is None or not wanted.isdisjoint(within)]
-        if pixels is None and (not Path(self.account[0]).exists() or any(map(self._is_to_do, batches))):
-            for batch in batches:
-                if not self._is_to_do(batch) and self._lacks_extracted(batch):
-                    self._judge(batch, stale=True)
-        self._force(self.list_of(batch) for batch in batches if self._is_stale(batch))
+        done = self._of_earlier_runs()
+        if pixels is None and (not Path(self.account[0]).exists() or any(map(done.is_to_do, batches))):
+            done.want_extracted()
+        self._force(self.list_of(batch) for batch in batches if done.is_stale(batch))
         if pixels is None and self._announced is not self.plan:
             self._announced = self.plan
-            self._announce_reading([batch for batch in batches if self._is_to_do(batch)])
+            self._announce_reading(done.n_bare())
         return [self.list_of(batch) for batch in batches]
 
     def alone(self, wildcards: Any) -> list[str]:
@@ -325,17 +324,27 @@ class Harvest(Generic[R]):
         self._force(str(path) for path in there if recorded().meaning_of(path) != self._meaning)
         return []
 
-    def _is_to_do(self, batch: str) -> bool:
-        return self._is_stale(batch) or not Path(self.list_of(batch)).exists()
+    def _of_earlier_runs(self) -> Done:
+        plan = self.plan
+        if self._done is None or self._done.plan is not plan:
+            self._done = Done(
+                self.survey,
+                plan,
+                self.batches_of(plan),
+                extracted=Path(self.extracted),
+                assembled=Path(self.assembled),
+                pixel_files=self.pixel_files,
+                digest=self._digest,
+                meaning=self._meaning,
+                again=self.section["read_again"],
+                begun=self._begun,
+            )
+        return self._done
 
-    def _announce_reading(self, batches: Iterable[str]) -> None:
-        """Say how many units are to be dealt with again whose spectra or images are not kept."""
-        units = self.plan.units(pix16 for batch in batches for pix16 in self.batches[batch])
-        paths = [path for unit in units if (path := self.survey.path(Path(self.extracted), unit)).exists()]
-        bare = sum(map(recorded().is_bare, paths)) if paths else 0
-        if bare:
+    def _announce_reading(self, n_bare: int) -> None:
+        if n_bare:
             log.warning(
-                f"{self.survey.title}: {bare} {self.survey.unit}s have other targets or settings than when their "
+                f"{self.survey.title}: {n_bare} {self.survey.unit}s have other targets or settings than when their "
                 f"{self.survey.product} were removed (keep_extracted: false). What is needed of them is read again "
                 f"from {self.archive}."
             )
@@ -353,71 +362,21 @@ class Harvest(Generic[R]):
             self._last = last is None or all(getattr(last, key) == value for key, value in self._meaning.items())
         return self._last
 
-    def _is_stale(self, batch: str) -> bool:
-        """Tell whether a batch that was done is to be done again; answered once, for what this run finds is final."""
-        plan = self.plan
-        if self._judged[0] is not plan:
-            self._judged = (plan, {})
-        judged, pixels = self._judged[1], self.batches[batch]
-        if batch not in judged:
-            listed, again = Path(self.list_of(batch)), self.section["read_again"]
-            stale = listed.exists() and (
-                not all(self._is_assembled(pix16, listed) for pix16 in pixels)
-                or is_stale(self.survey, listed, self._digest(pixels), plan.units(pixels), again)
-            )
-            self._judge(batch, stale=stale)
-        return judged[batch]
-
-    def _judge(self, batch: str, *, stale: bool) -> None:
-        self._judged[1][batch] = stale
-        if stale and self._begun:
-            done_for(Path(self.list_of(batch))).unlink(missing_ok=True)
-
-    def _is_assembled(self, pix16: int, listed: Path) -> bool:
-        """Tell whether a pixel of a batch that was done has its files, made from what the batch has extracted.
-
-        They are looked into if one of them, or of the extracted ones, is newer than the list: another batch may have
-        extracted a unit again, and a person may have had this file made alone, of another CSV.
-        """
-        path = Path(self.assembled_file(pix16))
-        if not all(path.with_name(name).exists() for name in self.pixel_files):
-            return False
-        extracted = [self.survey.path(Path(self.extracted), unit) for unit in self.plan.searched[pix16]]
-        there = [path, *(one for one in extracted if one.exists())]
-        if max(one.stat().st_mtime_ns for one in there) <= listed.stat().st_mtime_ns:
-            return True
-        return bool(recorded().is_assembled_from(path, extracted, self._meaning))
-
-    def _lacks_extracted(self, batch: str) -> bool:
-        units = self.plan.units(self.batches[batch])
-        return not all(self.survey.path(Path(self.extracted), unit).exists() for unit in units)
-
     def begin(self, begun: Collection[Path], *, forced: bool = False) -> None:
         """Prepare for jobs: one that is done again because something is not well is not asked for anew.
-
-        A job whose batch says that it was done, and lacks nothing, reads all of it again, as a person wants who forces
-        it. So where Snakemake or `harvested` has another reason for the job, that is not to be said.
 
         Parameters
         ----------
         begun
-            Real paths of outputs of jobs that an earlier run began, and did not end. Whether these are done again is
-            Snakemake's to say.
+            Real paths of outputs of jobs that an earlier run began, and did not end.
         forced
             Whether a person forces the jobs.
         """
         self._begun = not forced
-        for done in Path(self.list_of("")).parent.glob("*.digest"):
-            listed = Path(self.list_of(done.stem))
-            before = done.read_text(encoding="utf-8")
-            digest = before.removesuffix(TAKEN_UP)
-            if not forced and (not listed.exists() or self._judged[1].get(done.stem)):
-                done.unlink(missing_ok=True)
-                continue
-            is_taken_up = not forced and listed.resolve() in begun
-            if (now := digest + TAKEN_UP * is_taken_up) != before:
-                with atomic_path(done) as temporary:
-                    temporary.write_text(now, encoding="utf-8")
+        if self._done is not None:
+            self._done.begun = self._begun
+        stale = self._done.stale if self._done is not None else set()
+        note_begun(Path(self.list_of("")).parent, stale, begun, forced=forced)
 
     def products(self, _wildcards: Any = None) -> list[str]:
         """Return what the configuration asks for of the survey beside its ledger: files that need no plan."""

@@ -25,8 +25,8 @@ def releases(config: Mapping[str, Any]) -> dict[str, str]:
 def load_harvests(
     config: Mapping[str, Any],
     find_plan: Callable[[str], str],
-    force: Callable[[Iterable[str]], None],
-    meaning: Callable[[str], Mapping[str, str]],
+    force: Callable[[Iterable[str]], None] = lambda _files: None,
+    meaning: Callable[[str], Mapping[str, str]] = lambda _survey: {},
 ) -> dict[str, Harvest[Any]]:
     """Return what the rules of each survey ask, by its name.
 
@@ -36,6 +36,7 @@ def load_harvests(
         As `skyharvest.config.load.validate` returns it.
     find_plan, force, meaning
         See `skyharvest.harvest.rules.Harvest`; ``find_plan`` and ``meaning`` are given the name of the survey.
+        Without ``force`` and ``meaning`` they can be asked what is to be, but not what earlier runs have left.
 
     Raises
     ------

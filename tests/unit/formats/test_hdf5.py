@@ -77,8 +77,8 @@ def test_an_error_in_the_block_leaves_nothing(tmp_path):
 
 SPECTRA = """
         for k in range({n}):
-            spectra = store.spectra_dataset(file, f"flux{{k}}", 20, (1000,), "f4", compressed={compressed})
-            spectra[:] = np.random.default_rng(k).random((20, 1000))
+            spectra = hdf5_spectra.spectra_dataset(file, f"flux{{k}}", 20, (1000,), "f4", compressed={compressed})
+            hdf5_spectra.write_rows(spectra, slice(None), np.random.default_rng(k).random((20, 1000)))
 """
 COLUMNS = """
         for k in range(40):
@@ -100,7 +100,7 @@ import sys
 sys.path.insert(0, {str(SCRIPTS)!r})
 import numpy as np
 from skyharvest.core import cli
-from skyharvest.formats import hdf5 as store
+from skyharvest.formats import hdf5 as store, hdf5_spectra
 def main(options):
     with store.create("small/x.hdf5", sealed=True) as file:
 {block}

@@ -7,9 +7,9 @@ from pathlib import Path
 import h5py
 import pytest
 
+from skyharvest.harvest.done import done_for, is_stale
 from skyharvest.harvest.journal import Journal, Line
 from skyharvest.harvest.missing import COLUMNS, find_missing, set_aside, show, write_missing
-from skyharvest.harvest.plan import done_for, is_stale
 from skyharvest.surveys.desi.about import SURVEY as DESI
 
 PLAN = """survey,program,pix64,pix16,n_targets

@@ -16,8 +16,8 @@ from skyharvest.formats import hdf5
 from skyharvest.harvest import rules
 from skyharvest.harvest.assembled import made_from
 from skyharvest.harvest.batches import LAYOUT
+from skyharvest.harvest.done import TAKEN_UP, done_for
 from skyharvest.harvest.manifest import Manifest, write_manifest
-from skyharvest.harvest.plan import TAKEN_UP, done_for
 from skyharvest.harvest.rules import Harvest, options, pixels_of_spectra
 from skyharvest.surveys import NAMES, load_harvests
 

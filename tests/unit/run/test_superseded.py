@@ -37,7 +37,7 @@ def everything(results: Path) -> set[Path]:
 def moved(results: Path, **enabled: bool) -> set[str]:
     """Return what is moved, without the directory of the time; all else must be as it was."""
     before = everything(results)
-    harvests = load_harvests(settings(results, **enabled), lambda _: "", lambda _: None, lambda _: {})
+    harvests = load_harvests(settings(results, **enabled), lambda _: "")
     found = supersede(results, harvests, NOW, HASHES)
     if found:
         assert str(len(found)) in show(results, found)

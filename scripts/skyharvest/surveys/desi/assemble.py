@@ -34,9 +34,10 @@ import numpy as np
 from skyharvest.core.arrays import Array, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
+from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.harvest import assembled
 from skyharvest.harvest.extracted import kept_rows
-from skyharvest.surveys.desi.shown import ARMS
+from skyharvest.surveys.desi.shown import ARMS, SPECTRA
 from skyharvest.surveys.desi.spectra import (
     COMBINED_WAVE,
     LSF_UNIT,
@@ -58,9 +59,6 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 64  # spectra combined at once: about 100 MB of float64 work space
 REDSHIFT_TYPES = {"Z": "f8", "ZERR": "f8", "ZWARN": "i8", "SPECTYPE": "S6", "SUBTYPE": "S20", "DELTACHI2": "f8"}
-SPECTRA = {f"spectrum_{kind}" for kind in ("lambda", "flux", "ivar", "mask", "lsf_sigma")} | {
-    f"{arm}_{kind}" for arm in ARMS for kind in ("lambda", "flux", "ivar", "mask", "resolution")
-}
 FLUX_UNIT = "10**-17 erg/(s cm2 Angstrom)"
 IVAR_UNIT = "10**+34 (s2 cm4 Angstrom2) / erg2"
 
@@ -289,25 +287,25 @@ def _write_spectra(desi: h5py.Group, pieces: Sequence[PixelRows], n: int, layout
             columns.append(("lsf_sigma", np.float32, {"unit": LSF_UNIT}))
         for kind, dtype, unit in columns:
             name = f"spectrum_{kind}"
-            datasets[name] = hdf5.spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
+            datasets[name] = spectra_dataset(desi, name, n, wave.shape, dtype, compressed=True, **unit)
     if layout.arms and files:
         datasets |= _arm_datasets(desi, files, n, resolution=layout.lsf)
     for piece, take, place, arms, there in _batches(pieces, resolution=layout.lsf and layout.arms):
         if layout.combine:
             _, flux, ivar, mask = combine_cameras(arms, there)
-            datasets["spectrum_flux"][place] = flux.astype(np.float32)
-            datasets["spectrum_ivar"][place] = ivar.astype(np.float32)
-            datasets["spectrum_mask"][place] = mask
+            write_rows(datasets["spectrum_flux"], place, flux)
+            write_rows(datasets["spectrum_ivar"], place, ivar)
+            write_rows(datasets["spectrum_mask"], place, mask)
             if layout.lsf:
-                datasets["spectrum_lsf_sigma"][place] = _rows(piece.file["lsf_sigma"], take)
+                write_rows(datasets["spectrum_lsf_sigma"], place, _rows(piece.file["lsf_sigma"], take))
         if layout.arms:
             for arm, native in arms.items():
                 for kind in ("flux", "ivar", "mask"):
-                    datasets[f"{arm}_{kind}"][place] = getattr(native, kind)
+                    write_rows(datasets[f"{arm}_{kind}"], place, getattr(native, kind))
                 if native.resolution is not None:
-                    dataset, n_diagonals = datasets[f"{arm}_resolution"], native.resolution.shape[1]
-                    pad = (dataset.shape[1] - n_diagonals) // 2
-                    dataset[place, pad : pad + n_diagonals] = native.resolution
+                    dataset = datasets[f"{arm}_resolution"]
+                    pad = (dataset.shape[1] - native.resolution.shape[1]) // 2
+                    write_rows(dataset, place, np.pad(native.resolution, ((0, 0), (pad, pad), (0, 0))))
 
 
 def _check_lsf(files: Sequence[h5py.File], layout: Layout) -> None:
@@ -340,5 +338,5 @@ def _arm_datasets(desi: h5py.Group, files: Sequence[h5py.File], n: int, *, resol
             name, attributes = f"{arm}_{kind}", {"unit": unit} if unit else {}
             shape = max(dataset.shape[1:] for dataset in native)
             dtype = np.result_type(*(dataset.dtype for dataset in native))
-            datasets[name] = hdf5.spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
+            datasets[name] = spectra_dataset(desi, name, n, shape, dtype, compressed=True, **attributes)
     return datasets

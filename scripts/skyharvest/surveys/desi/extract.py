@@ -47,6 +47,7 @@ from skyharvest.archive.archive import Archive, Cost
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.harvest.extracted import Files, write_files
 from skyharvest.surveys.desi import selection
 from skyharvest.surveys.desi.coadd import N_DIAGONALS, arm_grid
@@ -274,9 +275,10 @@ def _write_arms(file: h5py.File, read: Sequence[Selection], wanted: Wanted, arch
                         pad = (dataset.shape[1] - values.shape[1]) // 2
                         dataset[place, pad : pad + values.shape[1]] = values
                     else:
-                        dataset[place] = values
+                        write_rows(dataset, place, values)
             if widths is not None:
-                widths[place] = lsf_sigma({arm: with_resolution(arms[arm]) for arm in ARMS}, list(chosen.wavelength))
+                found = lsf_sigma({arm: with_resolution(arms[arm]) for arm in ARMS}, list(chosen.wavelength))
+                write_rows(widths, place, found)
             begin += len(rows)
         if without_sky:
             chosen.kept &= ~is_sky(chosen.fibermap.get("OBJTYPE"), len(chosen.fiber))
@@ -285,7 +287,7 @@ def _write_arms(file: h5py.File, read: Sequence[Selection], wanted: Wanted, arch
 
 def _lsf_dataset(file: h5py.File, n: int, wavelength: Mapping[str, Floats]) -> h5py.Dataset:
     shape = combined_grid(wavelength).shape
-    return hdf5.spectra_dataset(file, "lsf_sigma", n, shape, np.float32, compressed=True, unit=LSF_UNIT)
+    return spectra_dataset(file, "lsf_sigma", n, shape, np.float32, compressed=True, unit=LSF_UNIT)
 
 
 def _arm_datasets(
@@ -307,7 +309,7 @@ def _arm_datasets(
         if kind == "resolution":
             # Other numbers of diagonals are padded with zeros on both sides: the same matrix.
             shape = (max(coadd.n_diagonals.get(arm, 0) for coadd in coadds) or N_DIAGONALS, len(wave))
-        datasets[kind] = hdf5.spectra_dataset(group, kind, n, shape, dtype, compressed=kind == "mask")
+        datasets[kind] = spectra_dataset(group, kind, n, shape, dtype, compressed=kind == "mask")
         if kind in units:
             datasets[kind].attrs["unit"] = units[kind]
     return datasets

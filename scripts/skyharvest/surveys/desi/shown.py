@@ -3,6 +3,10 @@
 from skyharvest.harvest.shown import BrowserDescription, ReaderDescription, ReportDescription
 
 ARMS = ("b", "r", "z")
+SPECTRA = {f"spectrum_{kind}" for kind in ("lambda", "flux", "ivar", "mask", "lsf_sigma")} | {
+    f"{arm}_{kind}" for arm in ARMS for kind in ("lambda", "flux", "ivar", "mask", "resolution")
+}
+"""Datasets of an assembled file that are not columns."""
 
 REPORT = ReportDescription(
     words={

@@ -35,6 +35,7 @@ import numpy as np
 from skyharvest.core.arrays import Array, Ints
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats import arrow, hdf5
+from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.harvest import assembled
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR, air_to_vacuum
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
@@ -120,8 +121,8 @@ def assemble_hetdex(
         hdf5.write_column(hetdex, "spectrum_lambda_vacuum", air_to_vacuum(WAVE_AIR), unit="Angstrom", medium="vacuum")
         for key in (key for key in (*SPECTRA, *OPTIMAL) if key in columns):
             of_flux = {} if key.endswith("coverage") else {"unit": FLUX_UNIT}
-            dataset = hdf5.spectra_dataset(hetdex, key, n, (N_WAVE,), np.float32, compressed=True, **of_flux)
-            dataset[:] = columns[key]
+            dataset = spectra_dataset(hetdex, key, n, (N_WAVE,), np.float32, compressed=True, **of_flux)
+            write_rows(dataset, slice(None), columns[key])
         if images is not None:
             write_maps(hetdex.create_group("maps"), images, compressed=True)
         write_csv_columns(file.create_group(name), table, np.searchsorted(rows, columns["row"]))

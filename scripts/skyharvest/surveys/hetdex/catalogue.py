@@ -40,6 +40,7 @@ from skyharvest.core.errors import Absent, ArchiveRefused, InputError, Malformed
 from skyharvest.formats import hdf5
 from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU, IMAGE_TYPES
+from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.sky.matching import within_radius
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
@@ -361,6 +362,6 @@ def write_catalogue(out: Path, matched: Matched, spectra: SourceSpectra, attribu
         hdf5.write_column(file, "catalogue_row", matched.source)
         hdf5.write_column(file, "spectrum_lambda", spectra.wave, unit="Angstrom", medium="air")
         for name, values in (("spectrum_flux", spectra.flux), ("spectrum_error", spectra.error)):
-            dataset = hdf5.spectra_dataset(file, name, n, (N_WAVE,), np.float32, compressed=True, unit=FLUX_UNIT)
-            dataset[:] = values
+            dataset = spectra_dataset(file, name, n, (N_WAVE,), np.float32, compressed=True, unit=FLUX_UNIT)
+            write_rows(dataset, slice(None), values)
         hdf5.write_table(file, matched.columns, matched.units)

@@ -41,6 +41,7 @@ from skyharvest.core import provenance
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.surveys.hetdex import settings
 from skyharvest.surveys.hetdex.cube import BIN_WIDTH, N_WAVE, WAVE_AIR
 from skyharvest.surveys.hetdex.detection_tables import DetectionTable, open_hdf5
@@ -239,8 +240,8 @@ def _write(
     hdf5.write_column(file, "spectrum_lambda", WAVE_AIR, unit="Angstrom", medium="air")
     for name, column in (("spectrum_flux", "spec1d"), ("spectrum_error", "spec1d_err")):
         raw = np.array([spectra[detectid][column] for detectid in read], np.float64).reshape(len(read), N_WAVE)
-        dataset = hdf5.spectra_dataset(file, name, len(read), (N_WAVE,), np.float32, compressed=True, unit=FLUX_UNIT)
-        dataset[:] = (raw / correction / BIN_WIDTH).astype(np.float32)
+        dataset = spectra_dataset(file, name, len(read), (N_WAVE,), np.float32, compressed=True, unit=FLUX_UNIT)
+        write_rows(dataset, slice(None), (raw / correction / BIN_WIDTH).astype(np.float32))
     hdf5.write_table(file, _columns([listed[detectid] for detectid in read], index_dtype), UNITS)
     columns = _columns([details.get(detectid) for detectid in read], np.dtype([("detectid", np.int64)]))
     hdf5.write_table(file.create_group("detections"), columns, UNITS)

@@ -38,6 +38,7 @@ from skyharvest.archive.download import downloaded
 from skyharvest.core.arrays import Array, Bools
 from skyharvest.core.errors import Absent, MalformedFile
 from skyharvest.formats import hdf5
+from skyharvest.formats.hdf5_spectra import spectra_dataset
 from skyharvest.harvest.extracted import Files, write_files
 from skyharvest.surveys.hetdex.about import SURVEY
 from skyharvest.surveys.hetdex.cube import Masking, read_cube
@@ -223,7 +224,7 @@ def _write(file: "h5py.File", path: str, targets: Array, of_cube: _Found | None,
     for name, values in kinds.items():
         attributes = {"unit": FLUX_UNIT} if "coverage" not in name else {}
         shape = values.shape[1:]
-        dataset = hdf5.spectra_dataset(file, name, len(result.rows), shape, np.float32, compressed=False, **attributes)
+        dataset = spectra_dataset(file, name, len(result.rows), shape, np.float32, compressed=False, **attributes)
         dataset[:] = values[has_spectrum]
     if of_cube.maps is not None:
         write_maps(file.create_group("maps"), of_cube.maps)

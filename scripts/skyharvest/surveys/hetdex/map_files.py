@@ -9,6 +9,7 @@ import numpy as np
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.formats import hdf5
+from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.surveys.hetdex.maps import ARRAYS, IMAGES, MapRequest, Maps
 
 if TYPE_CHECKING:
@@ -40,10 +41,8 @@ def write_maps(group: "h5py.Group", maps: Maps, *, compressed: bool = False) -> 
     for name in IMAGES:
         values = getattr(maps, name)
         unit = {} if name.endswith("coverage") else {"unit": FLUX_UNIT}
-        dataset = hdf5.spectra_dataset(
-            group, name, len(values), values.shape[1:], np.float32, compressed=compressed, **unit
-        )
-        dataset[:] = values
+        dataset = spectra_dataset(group, name, len(values), values.shape[1:], np.float32, compressed=compressed, **unit)
+        write_rows(dataset, slice(None), values)
     hdf5.write_column(group, "wave", maps.wave, unit="Angstrom", medium="air")
     for name in ("x0", "y0"):
         hdf5.write_column(group, name, getattr(maps, name), unit="spaxel")

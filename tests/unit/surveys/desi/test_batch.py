@@ -16,8 +16,8 @@ from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import downloaded
 from skyharvest.core import cli
 from skyharvest.core.errors import ArchiveUnavailable, HarvestError
+from skyharvest.harvest.done import done_for
 from skyharvest.harvest.extracted import COLUMNS, content_of, has_data, lines_of, listed, remove_data
-from skyharvest.harvest.plan import done_for
 from skyharvest.surveys.desi import extract, selection
 from skyharvest.surveys.desi.about import SURVEY as DESI
 from skyharvest.surveys.desi.batch import files_of
