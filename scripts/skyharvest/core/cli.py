@@ -1,6 +1,7 @@
 """What the programs of ``scripts/`` share: an argument parser, a log on stderr, an exit status."""
 
 import argparse
+import gc
 import logging
 import shlex
 import sys
@@ -63,6 +64,7 @@ def run(
         traceback: they are bugs.
     """
     options = options_parser.parse_args(arguments)
+    gc.freeze()  # what was imported stays: to look for cycles in it again and again takes a job some per cent
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if options.verbose else logging.INFO,

@@ -92,14 +92,14 @@ def read_files(file: h5py.File) -> Files:
     MalformedFile
         If it has none: it was written by an earlier version.
     """
-    group = file.get("files", {})
-    if "without" not in group:
+    columns = hdf5.read_table(file["files"]) if "files" in file else {}
+    if "without" not in columns:
         raise MalformedFile(f"{file.filename} is of an earlier version: remove it, the next run makes it anew")
     path, survey, program, status, reason, beside, without = (
-        hdf5.text(group[name][:]) for name in ("path", "survey", "program", "status", "reason", "beside", "without")
+        hdf5.text(columns[name]) for name in ("path", "survey", "program", "status", "reason", "beside", "without")
     )
     kind = list(zip(survey, program, strict=True))
-    return Files(path, kind, status, reason, beside, group["n_searched"][:].tolist(), without)
+    return Files(path, kind, status, reason, beside, columns["n_searched"].tolist(), without)
 
 
 def kept_rows(file: h5py.File) -> Bools:

@@ -153,7 +153,7 @@ def account(
     torn = np.zeros(n, bool)
     for unit, planned in _by_unit(np.load(plan_targets, allow_pickle=False), survey):
         with _reading(survey.path(extracted, unit)) as file:
-            of_targets = {key: values[:] for key, values in file["targets"].items()}
+            of_targets = hdf5.read_table(file["targets"])
             files = read_files(file)
         at = of_targets["row"]
         if not np.array_equal(at, planned):

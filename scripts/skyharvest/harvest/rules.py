@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=ArchivedRelease)
 
-SECONDS_OVER_NETWORK = 0.5
-"""What a file takes beyond the seconds of a local one: a few round trips to a server that is far away."""
+SECONDS_OVER_NETWORK = 0.1
+"""What a file takes beyond the seconds of a local one: its bytes, and its share of round trips, for others wait too."""
 
 
 def options(**settings: Any) -> str:
