@@ -41,7 +41,7 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats import hdf5
 from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.harvest.manifest import MEANING, check_alike
-from skyharvest.surveys.desi import assemble
+from skyharvest.surveys.desi import shown
 from skyharvest.surveys.desi.spectra import N_COMBINED, is_sky, primary, stack_columns
 from skyharvest.targets.csv_columns import csv_group
 from skyharvest.targets.settings import Targets
@@ -128,7 +128,7 @@ def _columns(file: h5py.File, name: str, take: Ints) -> dict[str, Array]:
     desi = file["desi"]
     columns = {"ra": desi["ra"][:][take], "dec": desi["dec"][:][take], "CSV_ROW": file[name]["row"][:][take]}
     for link, item in desi.items():
-        if link not in LEFT_OUT and link not in assemble.SPECTRA:
+        if link not in LEFT_OUT and link not in shown.SPECTRA:
             column = str(item.attrs.get("column", link))
             columns[RENAMED.get(link, column.upper())] = item[:][take]
     for key, dtype in NUMBERS.items():

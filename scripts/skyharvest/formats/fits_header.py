@@ -4,11 +4,13 @@ Source: FITS Standard 4.0 (2018), §3.3 (blocks of 2,880 bytes), §4.1-4.2 (card
 """
 
 import re
+from functools import lru_cache
 
 Value = str | int | float | bool | None
 
 BLOCK = 2880
 CARD = 80
+CONTINUE = "CONTINUE"
 
 _NOT_TEXT = {code: "?" for code in range(256) if not chr(code).isprintable()}
 
@@ -29,17 +31,25 @@ def parse_cards(text: bytes) -> dict[str, Value]:
     cards: dict[str, Value] = {}
     last = ""
     for start in range(0, len(text) - CARD + 1, CARD):
-        card = text[start : start + CARD].decode("latin-1").translate(_NOT_TEXT)
-        keyword = card[:8].rstrip()
-        if keyword == "CONTINUE":
+        keyword, value = _parse_card(text[start : start + CARD])
+        if keyword == CONTINUE:
             joined = cards.get(last)
-            more = _value(card[8:])
-            if isinstance(joined, str) and joined.endswith("&") and isinstance(more, str):
-                cards[last] = joined[:-1] + more
-        elif card[8:10] == "= ":
-            cards[keyword] = _value(card[10:])
+            if isinstance(joined, str) and joined.endswith("&") and isinstance(value, str):
+                cards[last] = joined[:-1] + value
+        elif keyword:
+            cards[keyword] = value
             last = keyword
     return cards
+
+
+@lru_cache(maxsize=8192)  # files of one kind have nearly all of their cards in common
+def _parse_card(raw: bytes) -> tuple[str, Value]:
+    """Return the keyword and value of a card; the keyword is "" where the card is no such pair."""
+    card = raw.decode("latin-1").translate(_NOT_TEXT)
+    keyword = card[:8].rstrip()
+    if keyword == CONTINUE:
+        return keyword, _value(card[8:])
+    return (keyword, _value(card[10:])) if card[8:10] == "= " else ("", None)
 
 
 def _value(text: str) -> Value:

@@ -162,7 +162,7 @@ def _set_text(dataset: h5py.h5d.DatasetID, key: str, value: str) -> None:
 
 
 def _new_dataset(group: h5py.Group, name: str, values: Array) -> h5py.h5d.DatasetID:
-    """Write a contiguous dataset as `create_dataset` does, in a third of the time: files have hundreds of short ones."""
+    """Write a contiguous dataset as `create_dataset` does, in a third of its time: files have hundreds of them."""
     kind = _kind(values.dtype, in_file=True)
     dataset = h5py.h5d.create(group.id, name.encode(), kind, _space(values.shape), _CREATION, _LINK)
     dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values, _kind(values.dtype))
@@ -171,7 +171,7 @@ def _new_dataset(group: h5py.Group, name: str, values: Array) -> h5py.h5d.Datase
 
 @lru_cache(maxsize=256)
 def _kind(dtype: np.dtype[Any], *, in_file: bool = False) -> h5py.h5t.TypeID:
-    """Return HDF5's name for a dtype, in memory or in a file. Objects are text: nothing else is written or read here."""
+    """Return HDF5's name for a dtype, in memory or in a file. Objects are text: there are no others here."""
     return h5py.h5t.py_create(_TEXT if dtype.kind == "O" else dtype, logical=in_file)
 
 
@@ -205,7 +205,7 @@ def read_table(group: h5py.Group, *, units: dict[str, str] | None = None) -> dic
         if units is not None and h5py.h5a.exists(dataset, b"unit"):
             unit = np.empty((), _TEXT)
             h5py.h5a.open(dataset, b"unit").read(unit, _kind(_TEXT))
-            units[name] = unit[()].decode()
+            units[name] = unit.item().decode()
     return columns
 
 

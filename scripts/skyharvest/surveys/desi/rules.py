@@ -31,8 +31,8 @@ class Harvest(rules.Harvest[Release]):
     """
 
     resource = "archive"
-    seconds_per_file = 0.06
-    seconds_per_target = 0.006
+    seconds_per_file = 0.03
+    seconds_per_target = 0.003
     load_release = staticmethod(load_release)
 
     def __init__(self, *given: Any, **more: Any) -> None:
