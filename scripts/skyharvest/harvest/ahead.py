@@ -19,11 +19,13 @@ class Ahead(Generic[U, T]):
     order
         Units in the order in which they will be asked for.
     at_once
-        So many are begun and not yet taken, at most. With 1 all is done in the caller's thread, when it is asked for.
+        So many threads work. With 1 all is done in the caller's thread, when it is asked for.
+    ahead
+        So many are begun and not yet taken, at most: what they return is kept.
     """
 
-    def __init__(self, work: Callable[[U], T], order: Iterable[U], at_once: int) -> None:
-        self._work, self._left, self._at_once = work, deque(order), at_once
+    def __init__(self, work: Callable[[U], T], order: Iterable[U], at_once: int, ahead: int) -> None:
+        self._work, self._left, self._ahead = work, deque(order), ahead
         self._begun: dict[U, Future[T]] = {}
         self._threads = ThreadPoolExecutor(at_once) if at_once > 1 else None
 
@@ -41,7 +43,7 @@ class Ahead(Generic[U, T]):
             return self._work(unit)
         if unit not in self._begun:
             self._begin(unit)
-        while self._left and len(self._begun) < self._at_once:
+        while self._left and len(self._begun) < self._ahead:
             self._begin(self._left[0])
         return self._begun.pop(unit).result()
 

@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 U = TypeVar("U", int, str)
 
+AHEAD = 20
+"""Units that are read ahead of their turn: more than an NSIDE=16 pixel has, so that reading goes on while one is
+assembled."""
+
 
 @dataclass(kw_only=True)
 class Batch(Generic[U]):
@@ -103,7 +107,7 @@ class Batch(Generic[U]):
         if kept:
             log.info("%d of %d %ss are there already", len(kept), len(self.requests), self.survey.unit)
         order = [unit for unit in self.requests if unit not in kept]
-        with Ahead(self._attempt, order, self.at_once) as ahead:
+        with Ahead(self._attempt, order, self.at_once, AHEAD) as ahead:
             self._take = ahead.take
             for pix16 in self.searched:
                 self._harvest(pix16, kept)
