@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=ArchivedRelease)
 
-SECONDS_OVER_NETWORK = 0.1
+SECONDS_OVER_NETWORK = 0.05
 """What a file takes beyond the seconds of a local one: its bytes, and its share of round trips, for others wait too."""
 
 

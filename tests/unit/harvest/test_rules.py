@@ -141,7 +141,7 @@ def test_a_batch_works_as_long_as_it_may(harvests):
     desi = harvests()[0]["desi"]
     assert desi.batches == {"all": [1702, 1703]}
     assert harvests(batch_seconds=0.01)[0]["desi"].batches == {"4-1702": [1702], "4-1703": [1703]}
-    far = harvests(batch_seconds=0.3, desi={"archive": "https://example.org/x"})[0]["desi"]
+    far = harvests(batch_seconds=0.25, desi={"archive": "https://example.org/x"})[0]["desi"]
     assert list(far.batches) == ["4-1702", "4-1703"], "what is far away takes longer"
 
 
