@@ -285,10 +285,10 @@ def split_parts(body: bytes, content_type: str) -> list[tuple[int, bytes, int | 
             break
         start = headers_end + 4
         data = body[start : start + span[1] - span[0]]
-        if len(data) < span[1] - span[0] or body[start + len(data) :][:2] != b"\r\n":
+        if len(data) < span[1] - span[0] or not body.startswith(b"\r\n", start + len(data)):
             break
         parts.append((span[0], data, span[2]))
         position = start + len(data) + 2
-        if body[position : position + len(delimiter)] != delimiter:
+        if not body.startswith(delimiter, position):
             break
     raise TryAgain("the answer in parts is broken")
