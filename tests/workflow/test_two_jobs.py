@@ -1,4 +1,4 @@
-"""Two jobs that need the same files at the same moment, as when a person asks for a pixel that a run is dealing with."""
+"""Two jobs that need the same files at the same moment, as when a person asks for a pixel that a run deals with."""
 
 import csv
 import importlib

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from skyharvest.core import arrays
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
+from skyharvest.formats.written import Written
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +39,7 @@ _CREATION, _LINK = h5py.h5p.create(h5py.h5p.DATASET_CREATE), h5py.h5p.create(h5p
 _CREATION.set_obj_track_times(False)
 _LINK.set_char_encoding(h5py.h5t.CSET_UTF8)
 _TEXT = h5py.string_dtype()
+_WRITTEN = Written()
 _SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
 
 
@@ -46,10 +48,12 @@ def create(path: str | os.PathLike[str], *, sealed: bool = False) -> Iterator[h5
     """Open a new HDF5 file, which appears under its name when the block ends without an error."""
     with atomic_path(path) as temporary:
         file = _new(temporary, USER_BLOCK if sealed else 0)
+        _WRITTEN.begin(str(temporary))
         try:
             yield file
             file.flush()
         except BaseException as error:
+            _WRITTEN.end(str(temporary), well=False)
             # Closing writes HDF5's buffers, and Python would crash at exit if that fails: write them to another file.
             with tempfile.TemporaryFile(dir=_MEMORY) as elsewhere:
                 os.dup2(elsewhere.fileno(), file.id.get_vfd_handle())
@@ -62,6 +66,7 @@ def create(path: str | os.PathLike[str], *, sealed: bool = False) -> Iterator[h5
         if sealed:
             with temporary.open("r+b") as stream:
                 stream.write(_seal(temporary))
+        _WRITTEN.end(str(temporary), well=True)
 
 
 def _new(path: Path, user_block: int) -> h5py.File:
@@ -84,7 +89,7 @@ def _new(path: Path, user_block: int) -> h5py.File:
 def reading(path: str | os.PathLike[str], *, check: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file to read; `MalformedFile` for a damaged one says to remove it.
 
-    With ``check`` the digest of a sealed file is compared first.
+    With ``check`` the digest of a sealed file is compared first, unless this process has just written it.
     """
     try:
         file = h5py.File(path, "r")
@@ -95,7 +100,7 @@ def reading(path: str | os.PathLike[str], *, check: bool = False) -> Iterator[h5
             f"{path} is not a readable HDF5 file ({error}): remove it, the next run makes it anew"
         ) from error
     with file:
-        if check and file.userblock_size:
+        if check and file.userblock_size and _WRITTEN.tables(str(path)) is None:
             with open(path, "rb") as stream:  # noqa: PTH123 (any path)
                 seal = stream.read(USER_BLOCK).rstrip(b"\x00")
             if seal != _seal(path):
@@ -183,10 +188,13 @@ def _space(shape: tuple[int, ...]) -> h5py.h5s.SpaceID:
 def write_table(group: h5py.Group, columns: Mapping[str, Array], units: Mapping[str, str] | None = None) -> None:
     """Write columns of equal length under valid link names; the attribute ``column`` keeps a changed name."""
     taken = set(group)
+    links = {}
     for name, values in columns.items():
-        link = safe_name(name, taken)
+        link = links[name] = safe_name(name, taken)
         taken.add(link)
         write_column(group, link, values, unit=(units or {}).get(name), column=name if link != name else None)
+    of_links = {link: unit for name, link in links.items() if (unit := (units or {}).get(name))}
+    _WRITTEN.add(group.file.filename, group.name, {links[name]: values for name, values in columns.items()}, of_links)
 
 
 def read_table(group: h5py.Group, *, units: dict[str, str] | None = None) -> dict[str, Array]:
@@ -207,6 +215,20 @@ def read_table(group: h5py.Group, *, units: dict[str, str] | None = None) -> dic
             h5py.h5a.open(dataset, b"unit").read(unit, _kind(_TEXT))
             units[name] = unit.item().decode()
     return columns
+
+
+def read_group(file: h5py.File, name: str, *, units: dict[str, str] | None = None) -> dict[str, Array]:
+    """Read the columns of a group, as `read_table` does; of a file that this process has just written, at once.
+
+    The arrays are others', too: they are not to be changed.
+    """
+    written = _WRITTEN.tables(file.filename)
+    if written is None or f"/{name}" not in written:
+        return read_table(file[name], units=units)
+    table, of_columns = written[f"/{name}"]
+    if units is not None:
+        units |= of_columns
+    return dict(table)
 
 
 def columns(group: h5py.Group) -> dict[str, h5py.Dataset]:

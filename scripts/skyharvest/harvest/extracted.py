@@ -92,7 +92,7 @@ def read_files(file: h5py.File) -> Files:
     MalformedFile
         If it has none: it was written by an earlier version.
     """
-    columns = hdf5.read_table(file["files"]) if "files" in file else {}
+    columns = hdf5.read_group(file, "files") if "files" in file else {}
     if "without" not in columns:
         raise MalformedFile(f"{file.filename} is of an earlier version: remove it, the next run makes it anew")
     path, survey, program, status, reason, beside, without = (

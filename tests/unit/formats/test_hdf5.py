@@ -126,3 +126,54 @@ sys.exit(cli.run(main, cli.parser(""), []))
     assert "ignored" not in done.stderr
     assert done.stderr.splitlines()[-1] == "error: [Errno 28] No space left on device: 'small/x.hdf5'"
     assert done.stdout == ""
+
+
+TABLE = {
+    "a": np.arange(3, dtype=">i4"),
+    "b": np.array([1.5, np.nan, 2.0]),
+    "text": np.array(["x", "ü", ""], object),
+    "fixed": np.array([b"abc", b"d", b""]),
+    "empty": np.array([b"", b"", b""], "S0"),
+    "flag": np.array([True, False, True]),
+    "many": np.ones((3, 2, 4), np.float32),
+    "u": np.array(["ab", "c", "d"]),
+    "x/y": np.arange(3),
+}
+
+
+def test_what_was_just_written_is_as_if_it_had_been_read(tmp_path, monkeypatch):
+    with hdf5.create(tmp_path / "x.hdf5", sealed=True) as file:
+        hdf5.write_table(file.create_group("t"), TABLE, {"b": "deg", "x/y": "s"})
+        hdf5.write_table(file.create_group("none"), {"a": np.zeros(0), "t": np.array([], object)})
+    with hdf5.reading(tmp_path / "x.hdf5", check=True) as file:
+        for name in ("t", "none"):
+            at_once, units, of_read = {}, {}, {}
+            at_once = hdf5.read_group(file, name, units=units)
+            read = hdf5.read_table(file[name], units=of_read)
+            assert units == of_read
+            assert set(at_once) == set(read)
+            for column, values in read.items():
+                assert at_once[column].dtype == values.dtype, column
+                np.testing.assert_array_equal(at_once[column], values)
+        monkeypatch.setattr(hdf5, "read_table", lambda *_args, **_how: pytest.fail("it was read"))
+        hdf5.read_group(file, "t")
+
+
+def test_another_file_in_its_place_is_read_and_checked(tmp_path):
+    for number in (1, 2):
+        with hdf5.create(tmp_path / f"{number}.hdf5", sealed=True) as file:
+            hdf5.write_table(file.create_group("t"), {"a": np.full(3, number)})
+    spoilt = bytearray((tmp_path / "2.hdf5").read_bytes())
+    (tmp_path / "2.hdf5").replace(tmp_path / "1.hdf5")
+    with hdf5.reading(tmp_path / "1.hdf5", check=True) as file:
+        assert hdf5.read_group(file, "t")["a"].tolist() == [2, 2, 2]
+    (tmp_path / "3.hdf5").write_bytes(bytes(spoilt))
+    with hdf5.reading(tmp_path / "3.hdf5", check=True) as file:
+        assert hdf5.read_group(file, "t")["a"].tolist() == [2, 2, 2]
+    spoilt[-10] ^= 1
+    (tmp_path / "1.hdf5").write_bytes(bytes(spoilt))
+    with (
+        pytest.raises(MalformedFile, match=r"1\.hdf5 is not .*: remove it"),
+        hdf5.reading(tmp_path / "1.hdf5", check=True),
+    ):
+        pass

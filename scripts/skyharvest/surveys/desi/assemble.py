@@ -154,7 +154,7 @@ def _gather(pieces: Sequence[PixelRows], group: str, units: dict[str, str] | Non
     having = [piece for piece in pieces if group in piece.file]
     having = [piece for piece in having if len(piece.take)] or having[:1]  # without rows, any file tells the columns
     tables = [
-        {name: values[piece.take] for name, values in hdf5.read_table(piece.file[group], units=units).items()}
+        {name: values[piece.take] for name, values in hdf5.read_group(piece.file, group, units=units).items()}
         for piece in having
     ]
     stacked, misfits = stack_what_fits(tables, [len(piece.take) for piece in having])
