@@ -64,6 +64,8 @@ status:
 	@test -x $(VENV)/bin/python || { echo "Nothing has been run here yet, there is no $(VENV): make demo" >&2; exit 1; }
 	@python scripts/status.py $(if $(filter file,$(origin CONFIG)),,--configfile $(CONFIG)) $(ARGS)
 
+# Workers of pytest share the cores: threads of their linear algebra would wait for one another.
+test: export OPENBLAS_NUM_THREADS = 1
 test: lint hats
 	pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS) $(TESTS)
 
@@ -90,7 +92,7 @@ hats: $(HATS)/stamp
 
 lock: $(UV)
 	$(COMPILE) $(ARGS) --extra workflow --output-file requirements.lock pyproject.toml
-	$(COMPILE) $(ARGS) --extra workflow --output-file requirements-dev.lock --constraint requirements.lock \
+	$(COMPILE) $(ARGS) --extra workflow --extra reduction --output-file requirements-dev.lock --constraint requirements.lock \
 		--group test --group lint --group docs --group peers pyproject.toml
 	$(COMPILE) $(ARGS) --no-annotate --output-file requirements-hats.lock --group pyproject.toml:hats
 	echo uv | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-uv.lock -

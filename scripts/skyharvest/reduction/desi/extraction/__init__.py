@@ -1,0 +1,1 @@
+"""Spectra out of images, with all fibers of a bundle modelled at once (spectroperfectionism)."""

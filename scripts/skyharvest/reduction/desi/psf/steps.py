@@ -1,0 +1,103 @@
+"""The steps psf, psfnight and traceshift, from files to files."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from desispec.io import read_image
+from desispec.maskbits import extractmaskval
+
+from skyharvest import __version__
+from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.desi.psf.average import average
+from skyharvest.reduction.desi.psf.file import read_psf, write_psf
+from skyharvest.reduction.desi.psf.fit import FitOptions, fit_psf
+from skyharvest.reduction.desi.psf.gauss_hermite import Floats
+from skyharvest.reduction.desi.psf.lines import read_lines
+from skyharvest.reduction.desi.psf.shifts import ShiftOptions, read_sky, shift_traces
+
+log = logging.getLogger(__name__)
+
+SHAPE_DEGREE = {"b": 1, "r": 1, "z": 3}
+"""Degrees of the shape's polynomials that desispec's programs expect."""
+
+
+def fit_exposure(image: Path, psf: Path, out: Path, options: FitOptions, lines: Path | None = None) -> None:
+    """Fit the PSF of an arc's preprocessed image.
+
+    Parameters
+    ----------
+    psf
+        Where to begin.
+    out
+        ``fit-psf-{camera}-{expid}.fits``.
+    lines
+        A list of lines; desispec's own if None.
+
+    Raises
+    ------
+    MalformedFile
+        If there is no light of an arc in it.
+    """
+    pixels, ivar, noise, camera = _read(image)
+    try:
+        fitted = fit_psf(pixels, ivar, noise, read_psf(psf), read_lines(lines), options)
+    except ValueError as error:
+        raise MalformedFile(f"{image}: {error}") from error
+    write_psf(out, fitted, camera, _about(IN_PSF=psf, IN_IMG=image))
+    log.info("%s: %d of %d fibers measured", out, np.count_nonzero(fitted.status == 0), fitted.n_fiber)
+
+
+def average_files(psfs: Sequence[Path], camera: str, out: Path) -> None:
+    """Write the mean of PSFs.
+
+    Raises
+    ------
+    MalformedFile
+        If they are not of one camera.
+    """
+    try:
+        made = average([read_psf(path) for path in psfs], [str(path) for path in psfs])
+    except ValueError as error:
+        raise MalformedFile(str(error)) from error
+    inputs = {f"IN_PSF{k}": path for k, path in enumerate(psfs, 1)}
+    write_psf(out, made, camera, _about(**inputs))
+
+
+def shift_exposure(image: Path, psf: Path, out: Path, options: ShiftOptions, *, sky: bool) -> None:
+    """Move the traces of a PSF to an exposure's light.
+
+    Parameters
+    ----------
+    sky
+        Whether there is light of the sky; else of a lamp without lines.
+
+    Raises
+    ------
+    MalformedFile
+        If there is too little light.
+    """
+    pixels, ivar, _, camera = _read(image)
+    try:
+        moved, in_x, in_y = shift_traces(pixels, ivar, read_psf(psf), options, read_sky() if sky else None)
+    except ValueError as error:
+        raise MalformedFile(f"{image}: {error}") from error
+    about = _about(IN_PSF=psf, IN_IMG=image)
+    # desispec's cards for the mean moves.
+    about |= {"MEANDX": in_x.mean, "MEANDY": in_y.mean}
+    write_psf(out, moved, camera, about)
+
+
+def _read(image: Path) -> tuple[Floats, Floats, Floats, str]:
+    """Return pixels, inverse variances without bad pixels, read noise, and the camera."""
+    read = read_image(str(image))
+    ivar = np.asarray(read.ivar, np.float64) * ((read.mask & extractmaskval) == 0)
+    noise = np.broadcast_to(np.asarray(read.readnoise, np.float64), ivar.shape)
+    return np.asarray(read.pix, np.float64), ivar, noise, str(read.camera).lower()
+
+
+def _about(**inputs: Path) -> dict[str, str | float]:
+    """Return header cards: what has made the file, and of what."""
+    made: dict[str, str | float] = {name: "/".join(path.parts[-3:])[-60:] for name, path in inputs.items()}
+    return made | {"MADEBY": f"skyharvest {__version__}"}
