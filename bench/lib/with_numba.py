@@ -4,10 +4,10 @@ import sys
 import time
 
 BEGAN = time.perf_counter()
-import numba  # noqa: E402
+import numba
 
 IMPORTED = time.perf_counter()
-import numpy as np  # noqa: E402
+import numpy as np
 
 
 @numba.njit

@@ -157,7 +157,7 @@ class _Lights:
 def _write_calibration(root: Path, own: dict[str, Camera]) -> None:
     for name, camera in own.items():
         of_spectrograph = root / "spec" / f"sp{name[1]}"
-        write_psf(of_spectrograph / f"psf-{name}.fits", _calibration_psf(camera), name)
+        write_psf(of_spectrograph / f"psf-{name}.fits", calibration_psf(camera), name)
         width = PRESCAN + camera.n_x // 2 + OVERSCAN
         images = {
             "bias": np.zeros((camera.n_y, 2 * width), np.float32),
@@ -181,7 +181,8 @@ def _write_calibration(root: Path, own: dict[str, Camera]) -> None:
         temporary.write_text("".join(f"sp{k} sm{k}\n" for k in range(10)), encoding="utf-8")
 
 
-def _calibration_psf(camera: Camera) -> Psf:
+def calibration_psf(camera: Camera) -> Psf:
+    """Return the PSF that a calibration has of a camera: a little off, and a little too wide."""
     x, y = camera.traces(*CALIBRATION_OFF)
     n, degree = camera.n_fiber, SHAPE_DEGREE[camera.name[0]]
     shape = {name: np.zeros((n, degree + 1)) for name in ("GHSIGX", "GHSIGY", "GH-0-0")}
