@@ -15,7 +15,7 @@ from running import Run, finish, snakemake, start
 
 RESULTS = "results/demo"
 PIXEL, PIX16 = 27246, "healpix=1702"
-BATCH, WHOLE = "0-6", "all"  # that of the pixel over the network; that of a local archive
+WHOLE = "all"  # the only batch
 # What a test of seconds needs otherwise than a run of days: the profile's own values are for that.
 QUICKLY = ["--jobs", "4", "--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "5"]
 # So that a hanging run ends, however slow the machine: a run of 30 jobs took from 3 to 10 minutes.
@@ -162,7 +162,7 @@ def test_a_job_that_is_killed_for_memory_is_given_more(tmp_path, local, monkeypa
 def test_a_job_that_is_cancelled_from_outside_is_started_again(tmp_path, local, served):
     directory = prepared(tmp_path, *over(served))
     under_way = held_up(served)
-    target = f"{RESULTS}/desi/extracted/batches/{BATCH}.csv"
+    target = f"{RESULTS}/desi/extracted/batches/{WHOLE}.csv"
     process = start(directory, *QUICKLY, *over(served), "--", target, profile="slurm")
     wait_for(under_way, process)
     subprocess.run(["scancel", *jobs("RUNNING")], check=True)

@@ -154,7 +154,7 @@ def test_the_command_of_a_failed_job_repeats_it(demo, run):
         assert "ended before all was done" in text
         assert jobs(text)["harvest_desi"] == {"done": 20, "failed": 2, "absent": 2}
         assert jobs(text)["desi_crossmatches"] == {"waiting": 1, "done": 7}
-        (error,) = re.findall(r"^  \S+ \S+  (harvest_desi 0-6\n.*?)\Z", text, re.M | re.S)
+        (error,) = re.findall(r"^  \S+ \S+  (harvest_desi all\n.*?)\Z", text, re.M | re.S)
         assert "HTTP 403" in error
         (log,) = re.findall(r"^    log +(.*)$", error, re.M)
         assert "HTTP 403" in (demo / log).read_text()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from range_server import serve
 from skyharvest.archive import download
 from skyharvest.core.cli import COMMAND
 
@@ -20,11 +21,16 @@ IN_PATHS = {  # of a unit's files
 PATIENCE_S = 60
 
 
-def job(demo: Path, survey: str, out: Path, *more: str) -> None:
-    """Do the job of the demo's only batch once more, with other options, in another place."""
-    log = (demo / RESULTS / f"logs/harvest_{survey}/all.log").read_text()
+def command_of(survey: str) -> list[str]:
+    """Return the arguments of the job of the demo's only batch."""
+    log = (RESULTS / f"logs/harvest_{survey}/all.log").read_text()
     said = next(line.partition(COMMAND)[2] for line in log.splitlines() if COMMAND in line)
-    arguments = shlex.split(said)[2:]
+    return shlex.split(said)[2:]
+
+
+def job(survey: str, out: Path, *more: str) -> None:
+    """Do that job once more, with other options, in another place."""
+    arguments = command_of(survey)
     for option in ("--extracted", "--assembled", "--journal", "--list", "--server-notes"):
         if option in arguments:
             arguments[arguments.index(option) + 1] = str(out / option.strip("-"))
@@ -49,23 +55,25 @@ def test_what_one_job_has_read_and_removes_is_not_the_others(demo, tmp_path, mon
         return made
 
     monkeypatch.setattr(download, "download", slow)
-    both = ["--download", str(tmp_path / "downloads")]
     errors = []
 
-    def all_pixels() -> None:
+    def all_pixels(*both: str) -> None:
         try:
-            job(demo, survey, tmp_path / "all", *both)
+            job(survey, tmp_path / "all", *both)
         except Exception as error:
             errors.append(error)
 
-    whole = threading.Thread(target=all_pixels)
-    whole.start()
-    try:
-        assert has_files.wait(PATIENCE_S), errors
-        job(demo, survey, tmp_path / "one", *both, "--batch", f"4-{line['pix16']}")
-    finally:
-        other_has_ended.set()
-        whole.join(PATIENCE_S)
+    arguments = command_of(survey)
+    with serve(Path(arguments[arguments.index("--archive") + 1])) as server:  # what is local is not downloaded
+        both = ["--archive", server.url, "--connections", "2", "--download", str(tmp_path / "downloads")]
+        whole = threading.Thread(target=all_pixels, args=both)
+        whole.start()
+        try:
+            assert has_files.wait(PATIENCE_S), errors
+            job(survey, tmp_path / "one", *both, "--batch", f"4-{line['pix16']}")
+        finally:
+            other_has_ended.set()
+            whole.join(PATIENCE_S)
     assert not errors
     expected = (RESULTS / survey / "extracted/batches/all.csv").read_text()
     assert (tmp_path / "all/list").read_text() == expected
