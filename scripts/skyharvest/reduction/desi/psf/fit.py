@@ -52,6 +52,10 @@ class FitOptions:
         Residuals beyond so many σ count less.
     error
         Relative error of the model.
+    least_lines
+        A fiber with fewer spots is not measured.
+    far_pixels
+        A spot so far from where the traces have it, and beyond its error, is not the line that it is taken for.
     """
 
     degree_trace: int = 4
