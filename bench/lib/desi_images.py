@@ -8,10 +8,9 @@ from desispec.image import Image
 from desispec.io import write_image
 
 from skyharvest.reduction.desi.psf.file import write_psf
-from skyharvest.reduction.desi.psf.lines import read_lines
 from skyharvest.reduction.desi.psf.shifts import read_sky
 from skyharvest.simulate.desi_night.camera import Camera
-from skyharvest.simulate.desi_night.night import calibration_psf
+from skyharvest.simulate.desi_night.night import STEP, arc_light, calibration_psf
 
 SHIFT = (-0.10, 0.18)
 """By how much the sky's traces are moved, pixels."""
@@ -20,15 +19,9 @@ SHIFT = (-0.10, 0.18)
 def write_images(root: Path, camera: Camera) -> dict[str, Path]:
     """Write ``arc``, ``sky`` and ``psf``; return their paths."""
     rng = np.random.default_rng(1)
-    fine = np.arange(camera.wave_min - 30, camera.wave_max + 30, 0.1)
+    fine = np.arange(camera.wave_min - 30, camera.wave_max + 30, STEP)
     through = rng.uniform(0.8, 1.2, (camera.n_fiber, 1))
-    arc = np.full(fine.size, 0.03)
-    for line in read_lines():
-        if fine[0] < line < fine[-2]:
-            place = (line - fine[0]) / 0.1
-            amount = np.exp(rng.uniform(np.log(1500), np.log(40000)))
-            arc[int(place)] += amount * (1 - place % 1)
-            arc[int(place) + 1] += amount * (place % 1)
+    arc = arc_light(fine, rng)
     objects = rng.uniform(0, 40, through.shape) * (1 + 0.3 * np.sin(fine / rng.uniform(5, 50, through.shape)))
     sky = 12 + 1.5 * np.interp(fine, *read_sky()) + objects
     paths = {name: root / f"{name}-{camera.name}.fits" for name in ("arc", "sky", "psf")}

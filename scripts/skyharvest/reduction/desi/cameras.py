@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from skyharvest.core.errors import InputError
 
 ARMS = ("b", "r", "z")
-AMPS = ("A", "B", "C", "D")
 
 _CAMWORD = re.compile(r"(?:[abrz]\d+)*")
 _BADAMP = re.compile(r"[brz]\d[A-D]", re.IGNORECASE)

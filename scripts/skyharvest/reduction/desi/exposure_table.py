@@ -46,7 +46,6 @@ COLUMNS: dict[str, Any] = {
 }
 """Name → what a cell holds where nothing is known."""
 NEEDED = ("EXPID", "OBSTYPE", "CAMWORD")
-OBSTYPES = ("zero", "dark", "arc", "flat", "science")
 LAST_STEPS = ("ignore", "skysub", "stdstarfit", "fluxcal", "all")
 """Of science exposures: the step after which nothing more is done."""
 NOT_RUN = frozenset({"bad", "junk", "corrupted", "test", "aborted", "misconfig_cal", "misconfig_petal", "off_target"})

@@ -6,9 +6,6 @@ Light: it is imported whenever the workflow is parsed.
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = "spectro/redux"
-"""Of productions, in the directory of results."""
-
 
 @dataclass(frozen=True)
 class Layout:

@@ -6,10 +6,9 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 from numpy.polynomial.legendre import legfit, legval
 
-Floats = npt.NDArray[np.float64]
+from skyharvest.core.arrays import Floats
 
 SPACING, GAP, MARGIN = 8.0, 8.0, 224.0
 """Pixels from a fiber to the next, more between bundles, and to the first fiber."""

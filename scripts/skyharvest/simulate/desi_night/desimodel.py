@@ -11,8 +11,8 @@ import fitsio
 import numpy as np
 from astropy.table import Table
 
+from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
-from skyharvest.simulate.desi_night.camera import Floats
 
 N_FIBERS, PER_PETAL = 5000, 500
 BEGIN = "2019-01-01T00:00:00+00:00"

@@ -19,13 +19,16 @@ from desispec.io.fibermap import _set_fibermap_columns  # `empty_fibermap` wants
 from desispec.io.filters import load_legacy_survey_filter
 from desitarget.targetmask import desi_mask
 
+from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.reduction.desi.psf.file import write_psf
 from skyharvest.reduction.desi.psf.lines import read_lines
 from skyharvest.reduction.desi.psf.model import Psf
-from skyharvest.simulate.desi_night.camera import Camera, Floats, cameras
+from skyharvest.reduction.desi.psf.steps import SHAPE_DEGREE
+from skyharvest.simulate.desi_night.camera import Camera, cameras
 from skyharvest.simulate.desi_night.desimodel import write_desimodel
 from skyharvest.simulate.desi_night.objects import FIRST_TARGETID, Objects, draw, electrons
+from skyharvest.simulate.desi_night.psf import psf_of
 from skyharvest.simulate.desi_night.raw import OVERSCAN, PRESCAN, Exposure, expose, write_exposure
 from skyharvest.simulate.desi_night.templates import write_redrock, write_standards
 
@@ -36,7 +39,6 @@ CALIBRATION_OFF = (0.25, -0.35)
 """How far the calibration's traces are from the arcs', pixels."""
 CALIBRATION_WIDER = 1.05
 """How much wider its spots are."""
-SHAPE_DEGREE = {"b": 1, "r": 1, "z": 3}
 
 
 @dataclass(frozen=True)
@@ -128,17 +130,23 @@ def _exposures(plan: Plan) -> list[Exposure]:
     return made
 
 
+def arc_light(wave: Floats, rng: np.random.Generator) -> Floats:
+    """Return the electrons of arc lamps at wavelengths `STEP` apart: lines as bright as it falls, and a faint glow."""
+    made = np.full(wave.size, 0.3 * STEP)
+    for line in read_lines():
+        if wave[0] < line < wave[-2]:
+            place = (line - wave[0]) / STEP
+            amount = np.exp(rng.uniform(np.log(1500), np.log(40000)))
+            made[int(place)] += amount * (1 - place % 1)
+            made[int(place) + 1] += amount * (place % 1)
+    return made
+
+
 class _Lights:
     """Electrons of each fiber at each wavelength, by kind of exposure."""
 
     def __init__(self, wave: Floats, objects: Objects, through: Floats, rng: np.random.Generator) -> None:
-        arc = np.full(wave.size, 0.3 * STEP)
-        for line in read_lines():
-            if wave[0] < line < wave[-2]:
-                place = (line - wave[0]) / STEP
-                amount = np.exp(rng.uniform(np.log(1500), np.log(40000)))
-                arc[int(place)] += amount * (1 - place % 1)
-                arc[int(place) + 1] += amount * (place % 1)
+        arc = arc_light(wave, rng)
         lamp = 4000 * np.exp(-(((wave - 6500) / 3500) ** 2)) * STEP
         with importlib.resources.as_file(importlib.resources.files("desispec") / "data" / "spec-sky.dat") as path:
             lines = np.interp(wave, *np.loadtxt(path, unpack=True))
@@ -183,29 +191,7 @@ def _write_calibration(root: Path, own: dict[str, Camera]) -> None:
 
 def calibration_psf(camera: Camera) -> Psf:
     """Return the PSF that a calibration has of a camera: a little off, and a little too wide."""
-    x, y = camera.traces(*CALIBRATION_OFF)
-    n, degree = camera.n_fiber, SHAPE_DEGREE[camera.name[0]]
-    shape = {name: np.zeros((n, degree + 1)) for name in ("GHSIGX", "GHSIGY", "GH-0-0")}
-    shape["GH-0-0"][:, 0] = 1
-    for name, width in (("GHSIGX", camera.sigma_x), ("GHSIGY", camera.sigma_y)):
-        shape[name][:, :2] = CALIBRATION_WIDER * np.array(width)
-    return Psf(
-        x=x,
-        y=y,
-        wave_min=camera.wave_min,
-        wave_max=camera.wave_max,
-        shape=shape,
-        degree_x=6,
-        degree_y=6,
-        half_x=6,
-        half_y=6,
-        n_x=camera.n_x,
-        n_y=camera.n_y,
-        first_fiber=0,
-        error=0.01,
-        status=np.zeros(n, np.int64),
-        chi2=np.full(n, np.nan),
-    )
+    return psf_of(camera, *CALIBRATION_OFF, CALIBRATION_WIDER, SHAPE_DEGREE[camera.name[0]])
 
 
 def _write_fibermap(path: Path, exposure: Exposure, objects: Objects) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skyharvest.simulate.desi_night.camera import Floats
+from skyharvest.core.arrays import Floats
 from skyharvest.simulate.desi_night.spectra import galaxy, quasar, redshifted, star
 from skyharvest.simulate.desi_night.templates import standard_wave
 

@@ -11,8 +11,9 @@ from typing import Any
 import fitsio
 import numpy as np
 
+from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
-from skyharvest.simulate.desi_night.camera import Camera, Floats
+from skyharvest.simulate.desi_night.camera import Camera
 
 PRESCAN, OVERSCAN = 4, 50
 """Columns without light, before and after those of an amplifier."""

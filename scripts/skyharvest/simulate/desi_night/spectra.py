@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skyharvest.simulate.desi_night.camera import Floats
+from skyharvest.core.arrays import Floats
 
 SPEED_OF_LIGHT = 299792.458  # km/s
 BALMER = (3890.2, 3971.2, 4102.9, 4341.7, 4862.7, 6564.6)

@@ -10,8 +10,8 @@ from pathlib import Path
 import fitsio
 import numpy as np
 
+from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
-from skyharvest.simulate.desi_night.camera import Floats
 from skyharvest.simulate.desi_night.spectra import galaxy_parts, quasar_parts, star
 
 VERSION = "skyharvest-simulated"

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
+from skyharvest.core.arrays import Floats
 from skyharvest.reduction.desi.extraction.projection import Box, box_of, model, normal_equations, spot_means
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats
 from skyharvest.reduction.desi.psf.model import Psf, Spots
 
 STARVED = 1e-4

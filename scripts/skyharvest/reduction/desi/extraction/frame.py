@@ -15,11 +15,11 @@ from desispec.maskbits import extractmaskval, specmask
 from desispec.specscore import compute_and_append_frame_scores
 
 from skyharvest import __version__
+from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.extraction.bundle import PATCHING, Extracted, Patching, extract
 from skyharvest.reduction.desi.psf.file import read_psf
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats
 
 FIBERS_OF_CAMERA = 500
 SOME_BAD, BAD_FIT = 0.5, 100.0

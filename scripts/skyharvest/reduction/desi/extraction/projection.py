@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats, Ints
+from skyharvest.core.arrays import Floats, Ints
 
 Box = tuple[int, int, int, int]
 """First and last + 1 row, first and last + 1 column: of an image."""

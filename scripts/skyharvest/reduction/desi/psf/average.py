@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats
+from skyharvest.core.arrays import Floats
 from skyharvest.reduction.desi.psf.model import Psf, to_domain
 
 log = logging.getLogger(__name__)

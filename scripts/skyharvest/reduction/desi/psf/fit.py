@@ -15,8 +15,8 @@ import numpy.typing as npt
 from numpy.polynomial.legendre import legvander
 from scipy.linalg import LinAlgError, solve, solveh_banded
 
+from skyharvest.core.arrays import Floats, Ints
 from skyharvest.reduction.desi.extraction.projection import model, normal_equations
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats, Ints
 from skyharvest.reduction.desi.psf.model import Psf
 from skyharvest.reduction.desi.psf.spot_equations import N_CORE, SIGMA_X, SIGMA_Y, X, Y, equations
 

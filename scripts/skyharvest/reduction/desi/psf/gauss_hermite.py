@@ -11,10 +11,6 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _NORM = 1 / sqrt(2 * pi)
 

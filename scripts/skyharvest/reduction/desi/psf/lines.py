@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import MalformedFile
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats
 
 ARC_LINES = "arc_lines/specex_linelist.txt"
 """In desispec's data: lines that its own fit takes."""

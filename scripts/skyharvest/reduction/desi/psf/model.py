@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.polynomial.legendre import legval, legvander
 
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats, Ints, spots
+from skyharvest.core.arrays import Floats, Ints
+from skyharvest.reduction.desi.psf.gauss_hermite import spots
 
 TAIL = ("TAILAMP", "TAILCORE", "TAILXSCA", "TAILYSCA", "TAILINDE")
 PER_BUNDLE = 25

@@ -5,7 +5,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats, derivatives, integrals
+from skyharvest.core.arrays import Floats
+from skyharvest.reduction.desi.psf.gauss_hermite import derivatives, integrals
 
 
 @numba.njit(cache=True)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.polynomial.legendre import legvander, legvander2d
 
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats
+from skyharvest.core.arrays import Floats
 from skyharvest.reduction.desi.psf.model import Psf
 from skyharvest.reduction.desi.psf.profiles import across, along
 

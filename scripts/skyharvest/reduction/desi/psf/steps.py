@@ -9,11 +9,11 @@ from desispec.io import read_image
 from desispec.maskbits import extractmaskval
 
 from skyharvest import __version__
+from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.psf.average import average
 from skyharvest.reduction.desi.psf.file import read_psf, write_psf
 from skyharvest.reduction.desi.psf.fit import FitOptions, fit_psf
-from skyharvest.reduction.desi.psf.gauss_hermite import Floats
 from skyharvest.reduction.desi.psf.lines import read_lines
 from skyharvest.reduction.desi.psf.shifts import ShiftOptions, read_sky, shift_traces
 
