@@ -7,13 +7,10 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 from isal import isal_zlib
 
+from skyharvest.core.arrays import Array, Ints
 from skyharvest.formats.hdf5 import GZIP
-
-Array = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
 
 
 def spectra_dataset(

@@ -4,12 +4,11 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from skyharvest.core.arrays import Array
+
 Table = tuple[Mapping[str, Array], Mapping[str, str]]
 """Columns and their units, by the names that they have in the file."""
 Identity = tuple[int, int, int, int]

@@ -95,10 +95,7 @@ def extract(
         raise ValueError(f"wavelengths in steps of {step.min():g} to {step.max():g} Å, expected equal steps")
     error = psf.error if error is None else error
     good = np.where(np.isfinite(image), image, 0.0), np.where(np.isfinite(image), ivar, 0.0)
-    made = [
-        _extract_bundle(*good, psf.select(int(of[0]), int(of[-1]) + 1), wave, patching, error)
-        for of in (np.flatnonzero(psf.bundle == bundle) for bundle in np.unique(psf.bundle))
-    ]
+    made = [_extract_bundle(*good, bundle, wave, patching, error) for bundle in psf.by_bundle()]
     flux, inverse, resolution, lost, chi2 = (
         np.concatenate([getattr(one, field.name) for one in made]) for field in fields(Extracted)
     )

@@ -11,7 +11,7 @@ import numpy as np
 from desispec.frame import Frame
 from desispec.heliocentric import barycentric_velocity_multiplicative_corr
 from desispec.io import read_fibermap, read_image, write_frame
-from desispec.maskbits import extractmaskval, specmask
+from desispec.maskbits import specmask
 from desispec.specscore import compute_and_append_frame_scores
 
 from skyharvest import __version__
@@ -19,6 +19,7 @@ from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.extraction.bundle import PATCHING, Extracted, Patching, extract
+from skyharvest.reduction.desi.preprocessed import good_ivar
 from skyharvest.reduction.desi.psf.file import read_psf
 
 FIBERS_OF_CAMERA = 500
@@ -67,8 +68,7 @@ def extract_frame(
             f"{traces.first_fiber + traces.n_fiber - 1}, expected the same"
         )
     factor = barycentric_factor(read.meta) if barycentric else 1.0
-    ivar = np.asarray(read.ivar, np.float64) * ((read.mask & extractmaskval) == 0)
-    found = extract(np.asarray(read.pix, np.float64), ivar, traces, wave / factor, patching, psf_error)
+    found = extract(np.asarray(read.pix, np.float64), good_ivar(read), traces, wave / factor, patching, psf_error)
     header = read.meta
     if barycentric:
         header["HELIOCOR"] = factor

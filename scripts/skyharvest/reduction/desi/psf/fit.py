@@ -110,11 +110,10 @@ def fit_psf(
     log.info("traces are off by %.2f, %.2f pixels", dx, dy)
     start = replace(psf, x=_moved(psf.x, dx), y=_moved(psf.y, dy), shape=_with_degree(psf, options.degree_shape))
     fitted = []
-    for bundle in np.unique(psf.bundle):
-        of = np.flatnonzero(psf.bundle == bundle)
-        own = _Bundle(image, noise2, start.select(int(of[0]), int(of[-1]) + 1), lines, options).fit()
+    for bundle in start.by_bundle():
+        own = _Bundle(image, noise2, bundle, lines, options).fit()
         n_bad = np.count_nonzero(own.status)
-        log.info("bundle %d: chi2 / dof %.3f, %d fibers not measured", bundle, own.chi2[0], n_bad)
+        log.info("bundle %d: chi2 / dof %.3f, %d fibers not measured", own.bundle[0], own.chi2[0], n_bad)
         fitted.append(own)
     return joined(fitted)
 

@@ -1,6 +1,6 @@
 """The PSF of a camera: traces and shapes of its fibers, as Legendre polynomials of wavelength."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,6 +145,12 @@ class Psf:
                 slope = (grid[i] - grid[j]) / (row[i] - row[j])
                 made[k][outside] = grid[i] + slope * (y[outside] - row[i])
         return made
+
+    def by_bundle(self) -> "Iterator[Psf]":
+        """Yield the PSF of each bundle's fibers."""
+        for bundle in np.unique(self.bundle):
+            of = np.flatnonzero(self.bundle == bundle)
+            yield self.select(int(of[0]), int(of[-1]) + 1)
 
     def select(self, first: int, stop: int) -> "Psf":
         """Return the PSF of some fibers, by their place in this one."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from desispec.io import read_image
-from desispec.maskbits import extractmaskval
 
 from skyharvest import __version__
 from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.desi.preprocessed import good_ivar
 from skyharvest.reduction.desi.psf.average import average
 from skyharvest.reduction.desi.psf.file import read_psf, write_psf
 from skyharvest.reduction.desi.psf.fit import FitOptions, fit_psf
@@ -92,7 +92,7 @@ def shift_exposure(image: Path, psf: Path, out: Path, options: ShiftOptions, *, 
 def _read(image: Path) -> tuple[Floats, Floats, Floats, str]:
     """Return pixels, inverse variances without bad pixels, read noise, and the camera."""
     read = read_image(str(image))
-    ivar = np.asarray(read.ivar, np.float64) * ((read.mask & extractmaskval) == 0)
+    ivar = good_ivar(read)
     noise = np.broadcast_to(np.asarray(read.readnoise, np.float64), ivar.shape)
     return np.asarray(read.pix, np.float64), ivar, noise, str(read.camera).lower()
 
