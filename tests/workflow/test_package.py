@@ -72,7 +72,7 @@ def run(python, code, *arguments, cwd, **environment):
 
 def test_the_wheel_has_every_file_of_the_library(wheel):
     there = {path.relative_to(LIBRARY.parent).as_posix() for path in LIBRARY.rglob("*") if path.is_file()}
-    there = {name for name in there if not name.endswith(".pyc")}
+    there = {name for name in there if "/__pycache__/" not in name}
     copies = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "config" / "schema").iterdir()}
     copies["config/releases.yaml"] = ROOT / "config" / "releases.yaml"
     assert {Path(name).suffix for name in there} >= {".py", ".js", ".css", ".html", ".j2", ".rst"}
