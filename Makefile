@@ -10,9 +10,12 @@ BIN := $(CURDIR)/$(VENV)/bin
 # uv has a virtual environment of its own: it installs exactly what a lock file lists, and that is not itself.
 UV := $(VENV)/uv/bin/uv
 # A development environment can do all that a runtime one can, and is not reduced to one.
-RUNTIME := $(if $(wildcard $(VENV)/bin/pytest),$(VENV)/dev.stamp,$(VENV)/runtime.stamp)
+STAMP = $(VENV)/$(if $(wildcard $(VENV)/bin/pytest),dev,$(1)).stamp
+RUNTIME := $(call STAMP,$(if $(wildcard $(VENV)/reduction.stamp),reduction,runtime))
 # hats-import and Snakemake want different versions of one library: it has an environment of its own, too.
 HATS := $(VENV)/hats
+# What the reduction of raw data needs beside.
+REDUCTION := $(call STAMP,reduction)
 SYNC := $(UV) pip sync --quiet --require-hashes --python $(VENV)/bin/python
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 TESTS := $(wildcard tests/unit tests/workflow tests/faults tests/peers tests/browser)
@@ -23,6 +26,7 @@ define HELP
 Skyharvest: what public sky surveys hold at your list of positions.
 
   make demo                  run the whole workflow on a small simulated release; no network, under a minute
+  make demo-reduction        reduce a simulated night of DESI's raw data to redshifts; no network, 8 minutes
   make check CONFIG=my.yaml  ask the archives, in a minute, what would make that run fail; harvests nothing
   make run CONFIG=my.yaml    run your own configuration (default: config/config.yaml, DESI DR1 x Chandra)
   make status CONFIG=my.yaml show how that run stands, or stood when it broke off (default: what ran last)
@@ -43,7 +47,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo check run status test test-slurm lint bench docs hats lock clean
+.PHONY: help demo demo-reduction check run status test test-slurm lint bench docs hats lock clean
 
 help:
 	$(info $(HELP))
@@ -52,6 +56,12 @@ help:
 demo: $(RUNTIME)
 	snakemake --quiet rules host --cores $(CORES) || { python scripts/status.py --configfile config/demo.yaml; exit 1; }
 	python scripts/show_summary.py results/demo
+
+# One arc of the night is cut short: its tasks fail, and all else is done.
+demo-reduction: $(REDUCTION)
+	snakemake --quiet rules host --cores $(CORES) --configfile config/demo-reduction.yaml || true
+	python scripts/demo/check_desi_night.py --root resources/demo/desi_night \
+		--production results/demo-reduction/reduction/desi/spectro/redux/demonight
 
 check: $(RUNTIME)
 	@python scripts/run/check.py --configfile $(CONFIG) $(ARGS)
@@ -92,16 +102,23 @@ hats: $(HATS)/stamp
 
 lock: $(UV)
 	$(COMPILE) $(ARGS) --extra workflow --output-file requirements.lock pyproject.toml
-	$(COMPILE) $(ARGS) --extra workflow --extra reduction --output-file requirements-dev.lock --constraint requirements.lock \
+	$(COMPILE) $(ARGS) --extra workflow --extra reduction --output-file requirements-reduction.lock \
+		--constraint requirements.lock pyproject.toml
+	$(COMPILE) $(ARGS) --extra workflow --extra reduction --output-file requirements-dev.lock \
+		--constraint requirements-reduction.lock \
 		--group test --group lint --group docs --group peers pyproject.toml
 	$(COMPILE) $(ARGS) --no-annotate --output-file requirements-hats.lock --group pyproject.toml:hats
 	echo uv | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-uv.lock -
 
 clean:
-	rm -rf results/demo resources/demo resources/desi/demo
+	rm -rf results/demo results/demo-reduction resources/demo resources/desi/demo
 
 $(VENV)/runtime.stamp: requirements.lock $(UV)
 	$(SYNC) requirements.lock
+	touch $@
+
+$(VENV)/reduction.stamp: requirements-reduction.lock $(UV)
+	$(SYNC) requirements-reduction.lock
 	touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock $(UV)

@@ -18,6 +18,13 @@ for name in HARVESTS:
     include: f"rules/harvest/{name}.smk"
 
 
+if REDUCTION.enabled:
+
+    include: "rules/reduction/desi/tables.smk"
+    include: "rules/reduction/desi/steps.smk"
+    include: "rules/reduction/desi/account.smk"
+
+
 include: "rules/account.smk"
 include: "rules/export.smk"
 include: "rules/browse.smk"

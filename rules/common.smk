@@ -11,22 +11,29 @@ from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest.batches import PATTERN as BATCH
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.rules import literal, options, pixels_of_spectra
+from skyharvest.reduction.desi.rules import Reduction
 from skyharvest.run import snakemake_state
 from skyharvest.surveys import NAMES, load_harvests
 from skyharvest.targets.csv_path import check_csv_exists, content_digest
 
 try:
     config = validate(config or read_yaml(HOME / "config" / "demo.yaml"))
-    IN_DEMO = config["targets"]["csv"] == DEMO_CSV
-    if not IN_DEMO:
-        check_csv_exists(config["targets"]["csv"])
-    CSV_SHA256 = content_digest(config["targets"]["csv"])
+    CSV = config["targets"]["csv"]
+    IN_DEMO = CSV == DEMO_CSV
+    if CSV and not IN_DEMO:
+        check_csv_exists(CSV)
+    CSV_SHA256 = content_digest(CSV) if CSV else ""
     CONFIG_HASH = {name: digest(config, name) for name in NAMES}
     HARVESTS = load_harvests(
         config,
         find_plan=lambda survey: getattr(checkpoints, f"plan_{survey}").get().output.plan,
         force=lambda files: snakemake_state.force(workflow, files),
         meaning=lambda survey: {"csv_sha256": CSV_SHA256, "config_hash": CONFIG_HASH[survey]},
+    )
+    REDUCTION = Reduction(
+        config,
+        find_tables=lambda: checkpoints.desi_exposure_tables.get(),
+        force=lambda files: snakemake_state.force(workflow, files),
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -76,5 +83,7 @@ def asked_for(_wildcards=None):
     for another, without the input that this one adds.
     """
     files = [file for harvest in ENABLED for file in (*harvest.account, *harvest.products())]
+    if REDUCTION.enabled:
+        files += rules.finish_desi_reduction.output
     kept = rules.write_report.output if ENABLED and Path(REPORT, "index.html").exists() else []
     return [*files, *kept] if files else rules.prepare_targets.output

@@ -6,7 +6,7 @@ TARGETS = f"{RESULTS}/targets/targets.parquet"
 
 rule prepare_targets:
     input:
-        csv=config["targets"]["csv"],
+        csv=CSV or [],
     output:
         table=TARGETS,
         rejected=f"{RESULTS}/targets/rejected.csv",

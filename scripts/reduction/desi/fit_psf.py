@@ -15,7 +15,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
     parser.add_argument("--image", type=Path, required=True, help="the arc's preproc-….fits.gz")
-    parser.add_argument("--psf", type=Path, required=True, help="where to begin: the calibration's, or another night's")
+    begin = "where to begin (default: the PSF in DESI_SPECTRO_CALIB for this CCD and date)"
+    parser.add_argument("--psf", type=Path, help=begin)
     parser.add_argument("--out", type=Path, required=True, help="fit-psf-….fits to write")
     parser.add_argument("--camera", required=True, help="such as b0")
     parser.add_argument(

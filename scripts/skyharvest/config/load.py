@@ -23,6 +23,7 @@ from skyharvest.core.paths import expand_user
 from skyharvest.core.settings import Setting, describe, leaves
 from skyharvest.core.words import show
 from skyharvest.harvest.settings import Given, Problem, release_problems
+from skyharvest.reduction.desi import settings as desi_reduction
 from skyharvest.targets.settings import TARGETID_AS_TEXT
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # YAML 1.1's booleans
@@ -159,6 +160,12 @@ def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pr
             yield key, f"found {show(path)}; it holds {words}, which Snakemake takes for names to fill in: rename it"
         elif path.startswith("-"):
             yield key, f"found {show(path)}, which programs take for an option: write ./{path}"
+    harvested = [survey for survey in surveys.NAMES if given(f"{survey}.enabled")]
+    if given("targets.csv") is None and "targets.csv" not in bad and harvested:
+        yield "targets.csv", f"missing; expected the path of a CSV, as {harvested[0]}.enabled is true"
+    of_reduction = given("desi_reduction")
+    if isinstance(of_reduction, dict):
+        yield from ((f"desi_reduction.{key}", text) for key, text in desi_reduction.problems(of_reduction))
     registry = load_registry()
     for survey in surveys.NAMES:
         own, of_survey = module(survey), given.of(survey)

@@ -8,6 +8,7 @@ from typing import Any
 from skyharvest import surveys
 from skyharvest.core.settings import Number, Switch, Whole, section, setting, subsection
 from skyharvest.harvest.settings import Match
+from skyharvest.reduction.desi.settings import Settings as DesiReduction
 from skyharvest.targets.settings import Targets
 
 
@@ -24,9 +25,10 @@ def module(survey: str) -> Any:
 @functools.cache
 def _root(names: tuple[str, ...]) -> type:
     keys: dict[str, tuple[Any, Field[Any]]] = {
-        kind.__name__.lower(): (kind, subsection(kind, required=kind is Targets)) for kind in (Targets, Match)
+        kind.__name__.lower(): (kind, subsection(kind)) for kind in (Targets, Match)
     }
     keys |= {name: (kind, subsection(kind)) for name in names for kind in [module(name).Settings]}
+    keys["desi_reduction"] = (DesiReduction, subsection(DesiReduction))
     keys["connections"] = (
         Whole,
         setting(

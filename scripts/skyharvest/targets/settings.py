@@ -1,6 +1,5 @@
 """The settings of the positions to look for."""
 
-from dataclasses import MISSING
 from typing import Annotated
 
 from skyharvest.core.settings import Distinct, Limited, section, setting
@@ -13,11 +12,11 @@ TARGETID_AS_TEXT = "column {!r} holds the TARGETIDs to match on, which are whole
 class Targets:
     """The positions to look for."""
 
-    csv: str = setting(
-        MISSING,
-        "Path of the CSV, with a header line; a row per position, any further columns; as it is, or .gz, .bz2, .xz "
-        "or .zst. A FITS, VOTable, ECSV or Parquet table does as well. Relative to the working directory, or "
-        "absolute.",
+    csv: str | None = setting(
+        None,
+        "Path of the CSV, needed where a survey is harvested; with a header line, a row per position, any further "
+        "columns; as it is, or .gz, .bz2, .xz or .zst. A FITS, VOTable, ECSV or Parquet table does as well. Relative "
+        "to the working directory, or absolute.",
         min_length=1,
         path=True,
         outcome=False,

@@ -100,7 +100,7 @@ def simulate(root: Path, plan: Plan = Plan()) -> list[Exposure]:
         if plan.truncated and exposure.expid == plan.arcs + 1:
             with path.open("r+b") as stream:
                 stream.truncate(path.stat().st_size // 2)
-    _write_truth(root / "truth.fits", objects, through)
+    _write_truth(root / "truth.fits", objects, through, exposures)
     return exposures
 
 
@@ -142,16 +142,21 @@ def arc_light(wave: Floats, rng: np.random.Generator) -> Floats:
     return made
 
 
+def sky_flux(wave: Floats) -> Floats:
+    """Return the sky's light in a fiber, 1e-17 erg/s/cm²/Å: a glow, and desispec's lines."""
+    with importlib.resources.as_file(importlib.resources.files("desispec") / "data" / "spec-sky.dat") as path:
+        lines = np.interp(wave, *np.loadtxt(path, unpack=True))
+    glow = np.interp(wave, [3500, 4000, 5000, 6000, 8000, 9850], [1.2, 1.2, 1.1, 1.3, 1.6, 2.2])
+    return np.asarray(glow + 0.15 * lines)
+
+
 class _Lights:
     """Electrons of each fiber at each wavelength, by kind of exposure."""
 
     def __init__(self, wave: Floats, objects: Objects, through: Floats, rng: np.random.Generator) -> None:
         arc = arc_light(wave, rng)
         lamp = 4000 * np.exp(-(((wave - 6500) / 3500) ** 2)) * STEP
-        with importlib.resources.as_file(importlib.resources.files("desispec") / "data" / "spec-sky.dat") as path:
-            lines = np.interp(wave, *np.loadtxt(path, unpack=True))
-        glow = np.interp(wave, [3500, 4000, 5000, 6000, 8000, 9850], [1.2, 1.2, 1.1, 1.3, 1.6, 2.2])
-        sky = glow + 0.15 * lines
+        sky = sky_flux(wave)
         self._of = {
             "arc": np.outer(through, arc),
             "flat": np.outer(through, lamp),
@@ -236,7 +241,7 @@ def _add_targets(table: Table, objects: Objects) -> None:
     table["GAIA_PHOT_BP_MEAN_MAG"], table["GAIA_PHOT_RP_MEAN_MAG"] = magnitude + 0.3, magnitude - 0.4
 
 
-def _write_truth(path: Path, objects: Objects, through: Floats) -> None:
+def _write_truth(path: Path, objects: Objects, through: Floats, exposures: Sequence[Exposure]) -> None:
     table = np.zeros(
         objects.n_fiber, [("FIBER", "i4"), ("TARGETID", "i8"), ("KIND", "S8"), ("Z", "f8"), ("THROUGHPUT", "f8")]
     )
@@ -247,3 +252,7 @@ def _write_truth(path: Path, objects: Objects, through: Floats) -> None:
         file.write(table, extname="OBJECTS")
         file.write(objects.wave[::4], extname="WAVELENGTH")
         file.write(objects.flux[:, ::4].astype(np.float32), extname="FLUX")
+        moved = np.array(
+            [(one.expid, one.dx, one.dy) for one in exposures], [("EXPID", "i4"), ("DX", "f8"), ("DY", "f8")]
+        )
+        file.write(moved, extname="EXPOSURES")

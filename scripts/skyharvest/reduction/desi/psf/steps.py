@@ -4,12 +4,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import fitsio
 import numpy as np
+from desispec.calibfinder import findcalibfile
 from desispec.io import read_image
 
 from skyharvest import __version__
 from skyharvest.core.arrays import Floats
-from skyharvest.core.errors import MalformedFile
+from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.desi.preprocessed import good_ivar
 from skyharvest.reduction.desi.psf.average import average
 from skyharvest.reduction.desi.psf.file import read_psf, write_psf
@@ -23,13 +25,13 @@ SHAPE_DEGREE = {"b": 1, "r": 1, "z": 3}
 """Degrees of the shape's polynomials that desispec's programs expect."""
 
 
-def fit_exposure(image: Path, psf: Path, out: Path, options: FitOptions, lines: Path | None = None) -> None:
+def fit_exposure(image: Path, psf: Path | None, out: Path, options: FitOptions, lines: Path | None = None) -> None:
     """Fit the PSF of an arc's preprocessed image.
 
     Parameters
     ----------
     psf
-        Where to begin.
+        Where to begin; None: the calibration's (``DESI_SPECTRO_CALIB``) for this CCD and date.
     out
         ``fit-psf-{camera}-{expid}.fits``.
     lines
@@ -41,6 +43,7 @@ def fit_exposure(image: Path, psf: Path, out: Path, options: FitOptions, lines: 
         If there is no light of an arc in it.
     """
     pixels, ivar, noise, camera = _read(image)
+    psf = psf or _of_calibration(image)
     try:
         fitted = fit_psf(pixels, ivar, noise, read_psf(psf), read_lines(lines), options)
     except ValueError as error:
@@ -87,6 +90,14 @@ def shift_exposure(image: Path, psf: Path, out: Path, options: ShiftOptions, *, 
     # desispec's cards for the mean moves.
     about |= {"MEANDX": in_x.mean, "MEANDY": in_y.mean}
     write_psf(out, moved, camera, about)
+
+
+def _of_calibration(image: Path) -> Path:
+    with fitsio.FITS(str(image)) as file:
+        found = findcalibfile([dict(file["IMAGE"].read_header())], "PSF")
+    if found is None:
+        raise InputError(f"DESI_SPECTRO_CALIB has no PSF for the CCD and date of {image}: name one, with --psf")
+    return Path(found)
 
 
 def _read(image: Path) -> tuple[Floats, Floats, Floats, str]:

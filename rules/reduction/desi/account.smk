@@ -1,0 +1,47 @@
+# What became of every exposure × camera × step, and the production as a release that can be harvested.
+
+
+rule account_desi_reduction:
+    input:
+        done=lambda wildcards: REDUCTION.all_done(),
+    output:
+        ledger=REDUCTION.path("ledger.csv"),
+        summary=REDUCTION.path("summary.json"),
+    log:
+        f"{LOGS}/account_desi_reduction.log",
+    benchmark:
+        f"{BENCHMARKS}/account_desi_reduction.tsv"
+    conda:
+        "../../../envs/reduction.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    shell:
+        f"{RUN}/reduction/desi/account_reduction.py {REDUCTION.program_options} "
+        "--ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
+
+
+rule finish_desi_reduction:
+    input:
+        ledger=rules.account_desi_reduction.output.ledger,
+        summary=rules.account_desi_reduction.output.summary,
+    output:
+        complete=REDUCTION.path("complete.json"),
+    log:
+        f"{LOGS}/finish_desi_reduction.log",
+    benchmark:
+        f"{BENCHMARKS}/finish_desi_reduction.tsv"
+    conda:
+        "../../../envs/reduction.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=lambda wildcards, attempt: 5 * attempt,
+    shell:
+        f"{RUN}/reduction/desi/finish_reduction.py "
+        "--ledger {input.ledger:q} --summary {input.summary:q} --out {output.complete:q} 2> {log:q}"
+
+
+rule reduce_desi:
+    input:
+        rules.finish_desi_reduction.output.complete,
+    localrule: True

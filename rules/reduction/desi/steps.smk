@@ -1,0 +1,35 @@
+# A rule for each step. A job has the tasks of some exposures, of a night, or of some HEALPix pixels: each task is a
+# command of desispec, or of ours, in a process of its own. Its files are no outputs: Snakemake would remove all of a job
+# where one task fails, and one that failed holds up only what needs it. What failed is in the ledger.
+from skyharvest.reduction.desi.steps import STEPS
+
+
+for name in STEPS:
+
+    rule:
+        name:
+            f"desi_{name}"
+        input:
+            tables=ancient(rules.desi_exposure_tables.output.tables),
+            before=lambda wildcards, step=name: REDUCTION.before(step, wildcards.job),
+        output:
+            done=REDUCTION.done(name, "{job}"),
+        log:
+            f"{LOGS}/desi_{name}/{{job}}.log",
+        benchmark:
+            f"{BENCHMARKS}/desi_{name}/{{job}}.tsv"
+        wildcard_constraints:
+            job="[a-z0-9-]+",
+        conda:
+            "../../../envs/reduction.yaml"
+        threads: REDUCTION.cores(name)
+        resources:
+            mem_mb=lambda wildcards, threads, attempt, step=name: attempt * REDUCTION.mem_mb(step, threads),
+            runtime=lambda wildcards, threads, attempt, step=name: attempt
+            * REDUCTION.minutes(step, wildcards.job, threads),
+        params:
+            step=name,
+        shell:
+            f"{RUN}/reduction/desi/run_step.py "
+            f"{{params.step}} --job {{wildcards.job}} {REDUCTION.program_options} "
+            "--workers {threads} --done {output.done:q} 2> {log:q}"

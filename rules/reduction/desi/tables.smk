@@ -1,0 +1,38 @@
+# The list of what is run: an exposure table for each night, out of the headers of the raw data. A person may edit them.
+
+
+if REDUCTION.is_demo:
+
+    rule simulate_desi_night:
+        output:
+            exposures=f"{REDUCTION.demo}/exposures.csv",
+        log:
+            f"{LOGS}/simulate_desi_night.log",
+        benchmark:
+            f"{BENCHMARKS}/simulate_desi_night.tsv"
+        conda:
+            "../../../envs/reduction.yaml"
+        resources:
+            mem_mb=lambda wildcards, attempt: 2000 * attempt,
+            runtime=lambda wildcards, attempt: 10 * attempt,
+        shell:
+            f"{RUN}/demo/simulate_desi_night.py "
+            f"--root {REDUCTION.demo} --exposures {{output.exposures:q}} 2> {{log:q}}"
+
+
+checkpoint desi_exposure_tables:
+    input:
+        raw=rules.simulate_desi_night.output.exposures if REDUCTION.is_demo else REDUCTION.night_directories,
+    output:
+        tables=REDUCTION.path("exposure_tables/tables.csv"),
+    log:
+        f"{LOGS}/desi_exposure_tables.log",
+    benchmark:
+        f"{BENCHMARKS}/desi_exposure_tables.tsv"
+    conda:
+        "../../../envs/reduction.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, input, attempt: attempt * (10 + 5 * len(input)),
+    shell:
+        f"{RUN}/reduction/desi/make_exposure_tables.py {REDUCTION.begin_options} --out {{output.tables:q}} 2> {{log:q}}"

@@ -1,0 +1,54 @@
+"""What programs are told of a production: options of the command line, from settings and back."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from skyharvest.core.errors import InputError
+from skyharvest.core.settings import Setting, describe
+from skyharvest.core.yaml_file import read_yaml
+from skyharvest.reduction.desi.production import OPTIONS, Production
+from skyharvest.reduction.desi.settings import Settings
+
+PATHS = ("raw", "calibration", "desimodel", "star_templates", "redshift_templates")
+CHOICES = ("nights", "expids", "tiles", "cameras")
+
+
+def said_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what programs must be told beside what is frozen into the production: option → value."""
+    named = {name: settings[name] for name in (*PATHS, *CHOICES, "cores_per_job")}
+    return {name: value for name, value in named.items() if value is not None} | {"again": settings["again"]}
+
+
+def add_production(parser: argparse.ArgumentParser) -> None:
+    """Give a program the options that tell a production."""
+    described = describe(Settings)
+
+    def meaning(name: str) -> str:
+        said = described[name]
+        assert isinstance(said, Setting)
+        return said.meaning
+
+    parser.add_argument("--production", type=Path, required=True, help="its directory, …/spectro/redux/<specprod>")
+    for name in PATHS:
+        parser.add_argument(f"--{name.replace('_', '-')}", help=meaning(name), required=name == "raw")
+    for name in CHOICES:
+        kind = str if name == "cameras" else int
+        parser.add_argument(f"--{name}", nargs="+", type=kind, help=meaning(name))
+    parser.add_argument("--cores-per-job", type=int, default=1, help=meaning("cores_per_job"))
+    parser.add_argument("--again", action="store_true", help=meaning("again"))
+
+
+def production_of(options: argparse.Namespace) -> Production:
+    """Return the production that a program was told of.
+
+    Raises
+    ------
+    InputError
+        If it has not been begun.
+    """
+    path = options.production / OPTIONS
+    if not path.exists():
+        raise InputError(f"{path} is not there: make_exposure_tables.py begins a production")
+    given = {name: getattr(options, name) for name in (*PATHS, *CHOICES, "cores_per_job", "again")}
+    return Production(options.production, given | read_yaml(path))

@@ -1,0 +1,238 @@
+"""A production: its frozen options, its exposure tables, and its jobs.
+
+Light: it is imported whenever the workflow is parsed.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.errors import InputError
+from skyharvest.core.yaml_file import read_yaml
+from skyharvest.reduction.desi import exposure_healpix, exposure_table
+from skyharvest.reduction.desi.commands import Commands, Exposed
+from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
+from skyharvest.reduction.desi.exposure_table import Exposure
+from skyharvest.reduction.desi.graph import Graph, Selection, Task, owner_of, owner_of_pixel
+from skyharvest.reduction.desi.settings import frozen
+from skyharvest.reduction.desi.steps import STEPS, Step, reaches
+
+OPTIONS = "options.yaml"
+"""What is frozen into a production stands in this file of it."""
+
+
+def directory_of(results: Path, specprod: str) -> Path:
+    """Return the directory of a production."""
+    return results / "reduction" / "desi" / "spectro" / "redux" / specprod
+
+
+def check_frozen(production: Path, settings: Mapping[str, Any]) -> None:
+    """Check that settings are those that a production was begun with.
+
+    Raises
+    ------
+    InputError
+        If they differ; says in what.
+    """
+    path = production / OPTIONS
+    if not path.exists():
+        return
+    differing = list(_differing(read_yaml(path), frozen(settings), ""))
+    if differing:
+        lines = "\n".join(f"  desi_reduction.{key}: {there!r} there, {here!r} now" for key, there, here in differing)
+        raise InputError(
+            f"{production} was begun with other options:\n{lines}\n"
+            "Give them back their values, or give desi_reduction.specprod another name: a production has one set."
+        )
+
+
+def _differing(there: Any, here: Any, key: str) -> Any:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for name in sorted({*there, *here}):
+            yield from _differing(there.get(name), here.get(name), f"{key}.{name}" if key else name)
+    elif there != here:
+        yield key, there, here
+
+
+def freeze(production: Path, settings: Mapping[str, Any]) -> None:
+    """Write the options into a production that has none yet."""
+    if not (production / OPTIONS).exists():
+        with atomic_path(production / OPTIONS) as temporary:
+            temporary.write_text(yaml.safe_dump(frozen(settings), sort_keys=False), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a step: some owners of tasks.
+
+    Attributes
+    ----------
+    name
+        ``20250115-00000006``, ``20250115-00000006-00000009``, ``20250115``, or ``main-dark-97``.
+    """
+
+    step: str
+    name: str
+    owners: tuple[str, ...]
+
+
+class Production:
+    """What a production is made of, and how.
+
+    Parameters
+    ----------
+    directory
+        Its own.
+    settings
+        The configuration's section ``desi_reduction``.
+    """
+
+    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
+        self.directory, self.settings = directory, settings
+        self.selection = Selection(*(settings[name] for name in ("nights", "expids", "tiles", "cameras")))
+        self.graph = Graph.of_settings(settings)
+
+    @functools.cached_property
+    def tables(self) -> list[Path]:
+        """The exposure tables of the nights that are asked for, in order."""
+        found = sorted(self.directory.glob("exposure_tables/*/exposure_table_*.csv"))
+        return [path for path in found if self.selection.has_night(int(path.stem.rpartition("_")[2]))]
+
+    @functools.cached_property
+    def nights(self) -> dict[int, list[Exposure]]:
+        """Night → its exposures that are asked for, with those that the table leaves out."""
+        of_tables = {int(path.stem.rpartition("_")[2]): exposure_table.read_table(path) for path in self.tables}
+        chosen = {night: self.selection.of(exposures) for night, exposures in of_tables.items()}
+        return {night: exposures for night, exposures in chosen.items() if exposures}
+
+    @functools.cached_property
+    def pixels(self) -> list[ExposurePixel]:
+        """In which pixels the targets of exposures are, of all nights."""
+        paths = (exposure_healpix.path_of(self.directory, night) for night in self.nights)
+        return [found for path in paths if path.exists() for found in exposure_healpix.read_healpix(path)]
+
+    @property
+    def exposures(self) -> list[Exposure]:
+        """Those of all nights."""
+        return [exposure for exposures in self.nights.values() for exposure in exposures]
+
+    @functools.cached_property
+    def commands(self) -> Commands:
+        """Of its tasks."""
+        exposed = {one.expid: Exposed(one.obstype, dict(one.badamps)) for one in self.exposures}
+        return Commands(self.directory, self.settings, exposed)
+
+    def tasks(self) -> list[Task]:
+        """Return all tasks, each after those that it needs."""
+        made = [task for exposures in self.nights.values() for task in self.graph.of_night(exposures)]
+        return made + list(self.graph.of_pixels(self.exposures, self.pixels))
+
+    def tasks_of(self, job: Job) -> list[Task]:
+        """Return the tasks of a job."""
+        kinds, owners = STEPS[job.step].kinds, set(job.owners)
+        if STEPS[job.step].per == "pixel":
+            wanted = [one for one in self.pixels if owner_of_pixel(one.survey, one.program, one.healpix) in owners]
+            tasks = self.graph.of_pixels(self.exposures, wanted)
+        else:
+            tasks = self.graph.of_night(self.nights.get(int(job.name.partition("-")[0]), []))
+        return [task for task in tasks if task.key.kind in kinds and task.key.owner in owners]
+
+    def job(self, step: str, name: str) -> Job:
+        """Return a job by its name.
+
+        Raises
+        ------
+        InputError
+            If the production has no such job.
+        """
+        owners = tuple(owner for owner in self._owners(STEPS[step]) if _is_of(name, owner, STEPS[step]))
+        if not owners:
+            raise InputError(f"{self.directory} has nothing for job {name} of step {step}: see its exposure_tables")
+        return Job(step, name, owners)
+
+    def jobs(self, step: str, seconds: float) -> list[Job]:
+        """Return the jobs of a step: of neighbouring exposures of a night, as many as take about so long."""
+        per = STEPS[step].per
+        owners = self._owners(STEPS[step])
+        if per == "night":
+            return [Job(step, owner, (owner,)) for owner in owners]
+        if per == "pixel":
+            groups: dict[str, list[str]] = {}
+            for owner in owners:
+                groups.setdefault("-".join(owner.split("/")[1:4]), []).append(owner)
+            return [Job(step, name, tuple(some)) for name, some in groups.items()]
+        made, packed, left = [], [], 0.0
+        n_tasks = {owner_of(one): len(one.cameras) for one in self.exposures}
+        for owner in owners:
+            takes = n_tasks[owner] * self.seconds(step) / self.settings["cores_per_job"]
+            if packed and (takes > left or packed[-1].partition("/")[0] != owner.partition("/")[0]):
+                made.append(_job(step, packed))
+                packed, left = [], 0.0
+            left = (left if packed else seconds) - takes
+            packed.append(owner)
+        return made + ([_job(step, packed)] if packed else [])
+
+    @functools.cached_property
+    def n_fiber(self) -> int:
+        """Most fibers of a spectrograph, as the science exposures' targets tell; 500 where there are none."""
+        counts: dict[tuple[int, int], int] = {}
+        for one in self.pixels:
+            counts[one.expid, one.spectro] = counts.get((one.expid, one.spectro), 0) + one.n_targets
+        return max(counts.values(), default=500)
+
+    def seconds(self, step: str) -> float:
+        """Return how long a task of a step takes."""
+        base, per_fiber = STEPS[step].seconds
+        return base + per_fiber * self.n_fiber
+
+    def megabytes(self, step: str) -> float:
+        """Return the memory that a task of a step takes."""
+        base, per_fiber = STEPS[step].megabytes
+        return base + per_fiber * self.n_fiber
+
+    def _owners(self, step: Step) -> Sequence[str]:
+        linked = self.graph.linked
+        if step.per == "pixel":
+            if step.name == "redshift" and not self.graph.redshifts:
+                return []
+            return self._pixel_owners
+        run = [one for one in self.exposures if not one.reason and one.obstype in step.obstypes]
+        if step.per == "night":
+            if "cframe" in linked:
+                return []
+            nights = {one.night for one in self.exposures if not one.reason and one.obstype != "arc"}
+            return [str(night) for night in sorted(nights | {one.night for one in run})]
+        if "cframe" in linked:
+            return [owner_of(one) for one in run] if step.name == "cframe" else []
+        left_out = {kind for kind, name in (("arc", "psfnight"), ("flat", "fiberflatnight")) if name in linked}
+        return [
+            owner_of(one)
+            for one in run
+            if one.obstype not in left_out and one.cameras and reaches(one.laststep, step.name)
+        ]
+
+    @functools.cached_property
+    def _pixel_owners(self) -> list[str]:
+        return [
+            task.key.owner for task in self.graph.of_pixels(self.exposures, self.pixels) if task.key.kind == "spectra"
+        ]
+
+
+def _job(step: str, owners: Sequence[str]) -> Job:
+    first, last = (owner.replace("/", "-") for owner in (owners[0], owners[-1]))
+    return Job(step, first if len(owners) == 1 else f"{first}-{last.partition('-')[2]}", tuple(owners))
+
+
+def _is_of(name: str, owner: str, step: Step) -> bool:
+    if step.per == "pixel":
+        return "-".join(owner.split("/")[1:4]) == name
+    if step.per == "night":
+        return owner == name
+    night, *expids = name.split("-")
+    own_night, own_expid = owner.split("/")
+    return night == own_night and expids[0] <= own_expid <= expids[-1]

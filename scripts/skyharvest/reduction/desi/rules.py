@@ -1,0 +1,196 @@
+"""What the rules of the reduction ask: which jobs there are, what each needs, and what is to be run again.
+
+Without Snakemake, and light: it is imported whenever the workflow is parsed.
+"""
+
+import functools
+import json
+import logging
+import math
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.rules import literal, options
+from skyharvest.reduction.desi.cameras import create_camword
+from skyharvest.reduction.desi.given import said_of
+from skyharvest.reduction.desi.graph import Key
+from skyharvest.reduction.desi.production import Job, Production, check_frozen, directory_of
+from skyharvest.reduction.desi.records import NEW, READY, Judged, Records, judge_all
+from skyharvest.reduction.desi.settings import frozen
+from skyharvest.reduction.desi.steps import STEP_OF, STEPS
+
+DEMO_NIGHT = f"{DEMO}/desi_night"
+
+log = logging.getLogger(__name__)
+
+SHOWN = 40
+"""As many lines tell what is to be run again."""
+
+
+class Reduction:
+    """The reduction's part of a run.
+
+    Parameters
+    ----------
+    config
+        As `skyharvest.config.load.validate` returns it.
+    find_tables
+        Returns once the exposure tables are there.
+    force
+        Makes this run do the jobs of these outputs again.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], find_tables: Callable[[], object], force: Callable[[Iterable[str]], None]
+    ) -> None:
+        self.settings: dict[str, Any] = config["desi_reduction"]
+        self.enabled: bool = self.settings["enabled"]
+        self.batch_seconds = float(config["batch_seconds"])
+        self._find_tables, self._force = find_tables, force
+        if self.enabled:
+            self.directory = directory_of(Path(config["results"]), self.settings["specprod"])
+            check_frozen(self.directory, self.settings)
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether its raw data are the demo's, which a rule writes first."""
+        return bool(self.settings["raw"] == f"{DEMO_NIGHT}/data")
+
+    @property
+    def demo(self) -> str:
+        """Directory of the demo's raw data."""
+        return DEMO_NIGHT
+
+    def path(self, name: str) -> str:
+        """Return the path of a file of the production."""
+        return str(self.directory / name)
+
+    @property
+    def program_options(self) -> str:
+        """Options of every program of the reduction, for a shell command."""
+        return literal(options(production=self.directory, **said_of(self.settings)))
+
+    @property
+    def begin_options(self) -> str:
+        """Options of the program that begins a production: the raw data, and all that is frozen."""
+        said = options(production=self.directory, raw=self.settings["raw"], nights=self.settings["nights"])
+        return literal(f"{said} --frozen {shlex.quote(json.dumps(frozen(self.settings)))}")
+
+    @property
+    def night_directories(self) -> list[str]:
+        """Those of the raw data: a new exposure makes one newer."""
+        nights = self.settings["nights"]
+        raw = Path(self.settings["raw"])
+        found = raw.iterdir() if raw.is_dir() else ()
+        return sorted(
+            str(path)
+            for path in found
+            if path.name.isdigit() and len(path.name) == 8 and (nights is None or int(path.name) in nights)
+        )
+
+    @functools.cached_property
+    def production(self) -> Production:
+        """The production. Until its tables are there, an input function that asks for it is called again."""
+        self._find_tables()
+        return Production(self.directory, self.settings)
+
+    @functools.cached_property
+    def _jobs(self) -> dict[str, dict[str, Job]]:
+        return {step: {job.name: job for job in self.production.jobs(step, self.batch_seconds)} for step in STEPS}
+
+    @functools.cached_property
+    def _job_of(self) -> dict[tuple[str, str], str]:
+        """Step and owner → the name of the job."""
+        return {
+            (step, owner): job.name
+            for step, jobs in self._jobs.items()
+            for job in jobs.values()
+            for owner in job.owners
+        }
+
+    @functools.cached_property
+    def _tasks(self) -> list[Any]:
+        return self.production.tasks()
+
+    @functools.cached_property
+    def _needs(self) -> dict[tuple[str, str], set[tuple[str, str]]]:
+        """Step and owner → steps and owners that its tasks need."""
+        made: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        for task in self._tasks:
+            step = STEP_OF[task.key.kind].name
+            needed = made.setdefault((step, task.key.owner), set())
+            needed.update((STEP_OF[key.kind].name, key.owner) for key in (*task.needs, *task.some_of))
+            needed.discard((step, task.key.owner))
+        return made
+
+    def done(self, step: str, job: str) -> str:
+        """Return the file that says that a job has ended; with ``{job}`` it is a rule's output."""
+        return self.path(f"tasks/jobs/{step}/{job}.json")
+
+    def before(self, step: str, job: str) -> list[str]:
+        """Return the files of the jobs that a job needs."""
+        owners = self._jobs[step][job].owners
+        needed = {one for owner in owners for one in self._needs.get((step, owner), ())}
+        return sorted({self.done(name, self._job_of[name, owner]) for name, owner in needed})
+
+    def all_done(self) -> list[str]:
+        """Return the files of all jobs; those with tasks that are to be run are done again."""
+        ready = {
+            (STEP_OF[key.kind].name, key.owner): reason
+            for key, reason in ((key, one.reason) for key, one in self.judged.items() if one.state == READY)
+        }
+        stale = {self.done(step, self._job_of[step, owner]) for step, owner in ready}
+        self._force(path for path in sorted(stale) if Path(path).exists())
+        self._tell()
+        return [self.done(step, job) for step, jobs in self._jobs.items() for job in jobs]
+
+    @functools.cached_property
+    def judged(self) -> dict[Key, Judged]:
+        """How every task stands."""
+        records = Records(self.directory)
+        return judge_all(self._tasks, records, self.production.commands.is_there, again=self.settings["again"])
+
+    @functools.cached_property
+    def _told(self) -> bool:
+        ready = [key for key, one in self.judged.items() if one.state == READY]
+        known = [key for key in ready if self.judged[key].reason != NEW]
+        if known:
+            steps = Counter(key.kind for key in ready)
+            counts = ", ".join(f"{kind} {n}" for kind, n in steps.items())
+            log.warning(f"{self.directory.name}: {len(ready)} tasks are to be run: {counts}")
+            units: dict[tuple[str, str], list[str]] = {}
+            for key in ready:
+                units.setdefault((key.kind, key.owner), []).append(key.unit)
+            for (kind, owner), some in [*units.items()][:SHOWN]:
+                cameras = [unit for unit in some if len(unit) == 2]
+                log.warning(f"  {kind} {owner} {create_camword(cameras) if cameras else ' '.join(some)}".rstrip())
+        return True
+
+    def _tell(self) -> None:
+        _ = self._told
+
+    def n_tasks(self, step: str, job: str) -> int:
+        """Return how many tasks a job has."""
+        owners = self._jobs[step][job].owners
+        return sum(self._n_of.get((step, owner), 0) for owner in owners)
+
+    @functools.cached_property
+    def _n_of(self) -> Counter[tuple[str, str]]:
+        return Counter((STEP_OF[task.key.kind].name, task.key.owner) for task in self._tasks)
+
+    def cores(self, step: str) -> int:
+        """Return how many cores a job of a step may use."""
+        return max(self.settings["cores_per_job"], 2 if step == "redshift" else 1)
+
+    def mem_mb(self, step: str, threads: int) -> int:
+        """Return the memory of a job: of its tasks that run at once, and of the process that they are forked from."""
+        return math.ceil(300 + threads * self.production.megabytes(step))
+
+    def minutes(self, step: str, job: str, threads: int) -> int:
+        """Return how long a job may take: three times what was measured, and five minutes."""
+        rounds = math.ceil(self.n_tasks(step, job) / threads)
+        return 5 + math.ceil(3 * rounds * self.production.seconds(step) / 60)

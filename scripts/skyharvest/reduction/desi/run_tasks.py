@@ -1,0 +1,324 @@
+"""Run the tasks of a job: each in a process of its own, forked from one that has imported what they need.
+
+A task's files appear under their names when all of them are whole. Its record says what it was made from; a task of
+which the record says that, and whose files are there, is not run again.
+"""
+
+import importlib
+import json
+import logging
+import os
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.errors import ArchiveUnavailable
+from skyharvest.reduction.desi.commands import Commands
+from skyharvest.reduction.desi.graph import Key, Task
+from skyharvest.reduction.desi.production import Job, Production
+from skyharvest.reduction.desi.records import (
+    BROKEN,
+    DONE,
+    FAILED,
+    READY,
+    WAITING,
+    Judged,
+    Record,
+    Records,
+    as_recorded,
+    judge,
+    show,
+)
+from skyharvest.reduction.desi.steps import STEPS
+
+log = logging.getLogger(__name__)
+
+TRANSIENT = re.compile(
+    r"No space left on device|Disk quota exceeded|MemoryError|Input/output error|Cannot allocate memory"
+)
+"""What a log says where another try may do better."""
+TRIES = 2
+TEMPORARY = ".task-"
+
+
+class JobIncomplete(ArchiveUnavailable):
+    """Tasks of a job were broken off: the job is to be run again."""
+
+
+@dataclass
+class _Running:
+    task: Task
+    judged: Judged
+    used: list[Key]
+    outputs: list[Path]
+    directories: list[Path]
+    log: Path
+    begun: float
+    tries: int
+
+
+class Runner:
+    """Runs the tasks of a job.
+
+    Parameters
+    ----------
+    workers
+        How many run at once.
+    """
+
+    def __init__(self, production: Production, job: Job, workers: int) -> None:
+        self.production, self.job, self.workers = production, job, workers
+        self.commands: Commands = production.commands
+        self.records = Records(production.directory)
+        self.again = production.settings["again"]
+        self.counts = dict.fromkeys((DONE, FAILED, BROKEN, WAITING, "kept"), 0)
+        self._running: dict[int, _Running] = {}
+        self._imported = False
+
+    def run(self) -> dict[str, int]:
+        """Run them; return how many tasks ended in which state, and how many were kept as they were.
+
+        Raises
+        ------
+        JobIncomplete
+            If one was broken off, though it was tried again.
+        """
+        signal.signal(signal.SIGTERM, _end)
+        upstream = as_recorded(self.records, self.commands.is_there)
+        left = self.production.tasks_of(self.job)
+        unfinished = {task.key for task in left}
+        try:
+            while left or self._running:
+                for task in list(left):
+                    if len(self._running) == self.workers:
+                        break
+                    if unfinished.isdisjoint((*task.needs, *task.some_of)):
+                        left.remove(task)
+                        judged = judge(task, upstream, self.records, self.commands.is_there, again=self.again)
+                        if not self._begin(task, judged, [key for key in task.some_of if upstream(key).made]):
+                            unfinished.discard(task.key)
+                if self._running:
+                    unfinished -= self._end_one()
+        except BaseException:
+            self._stop()
+            raise
+        if self.counts[BROKEN]:
+            raise JobIncomplete(f"{self.counts[BROKEN]} tasks were broken off: see above; run again")
+        return self.counts
+
+    def _begin(self, task: Task, judged: Judged, used: list[Key], tries: int = 1) -> bool:
+        """Begin a task that is to be run; return whether there was one."""
+        if judged.state != READY:
+            self.counts["kept" if judged.state == DONE else judged.state] += 1
+            if judged.state == WAITING:
+                self._remove(task.key)  # what is there was made from something else
+                log.warning("%s waits: %s", show(task.key), judged.reason)
+            elif judged.state == FAILED:
+                log.warning("%s has failed before: %s", show(task.key), judged.reason)
+            return False
+        if tries == 1:
+            self._import()
+            self._remove(task.key)
+        outputs = self.commands.outputs(task.key)
+        temporary, directories = [], []
+        for path in outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(path)
+            directories.append(Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}.", dir=path.parent)))
+            temporary.append(directories[-1] / path.name)
+        words = self.commands.words(task, temporary, used)
+        text = directories[0] / "log"
+        pid = os.fork()
+        if pid == 0:
+            _child(words, temporary, text)
+        self._running[pid] = _Running(task, judged, used, outputs, directories, text, time.monotonic(), tries)
+        return True
+
+    def _end_one(self) -> set[Key]:
+        """Wait for a task to end; return its key, if it is not tried again."""
+        pid, status, usage = os.wait4(-1, 0)
+        if pid not in self._running:
+            return set()
+        one = self._running.pop(pid)
+        seconds, code = time.monotonic() - one.begun, os.waitstatus_to_exitcode(status)
+        said = one.log.read_text(encoding="utf-8", errors="replace") if one.log.exists() else ""
+        command = self.commands.shown(one.task, one.used)
+        sys.stderr.write(f"\n=== {show(one.task.key)}\n{command}\n{said.rstrip()}\n")
+        state = DONE if code == 0 else BROKEN if code < 0 or TRANSIENT.search(said) else FAILED
+        if state == DONE:
+            for path, directory in zip(one.outputs, one.directories, strict=True):
+                (directory / path.name).replace(path)
+        for directory in one.directories:
+            shutil.rmtree(directory, ignore_errors=True)
+        reason = "" if state == DONE else _reason(code, said)
+        log.info("%s: %s in %.1f s %s", show(one.task.key), state, seconds, reason)
+        if state == BROKEN and one.tries < TRIES:
+            log.info("%s is tried again", show(one.task.key))
+            self._begin(one.task, one.judged, one.used, one.tries + 1)
+            return set()
+        lacked = " ".join(f"{key.unit}@{key.owner}" for key in one.judged.lacked)
+        made = one.judged.made or ""
+        self.records.put(
+            one.task.key,
+            Record(one.task.key.unit, state, made, f"{seconds:.1f}", f"{usage.ru_maxrss / 1024:.0f}", reason, lacked),
+        )
+        self.counts[state] += 1
+        return {one.task.key}
+
+    def _remove(self, key: Key) -> None:
+        self.records.put(key, None)
+        for path in self.commands.outputs(key):
+            path.unlink(missing_ok=True)
+
+    def _import(self) -> None:
+        if not self._imported:
+            self._imported = True
+            os.environ.update(self.commands.environment)
+            for name in STEPS[self.job.step].imports:
+                with suppress(ImportError):  # its command will say so
+                    importlib.import_module(name)
+
+    def _stop(self) -> None:
+        for pid, one in self._running.items():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            for directory in one.directories:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _end(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed run of the same task has left."""
+    for left in path.parent.glob(f"{TEMPORARY}{path.name}.*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _child(words: Sequence[Sequence[str]], outputs: Sequence[Path], text: Path) -> None:
+    """Run commands, check what they made, and end this process."""
+    status = 1
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):  # then it was killed, and has not failed
+            signal.signal(number, signal.SIG_DFL)
+        stream = os.open(text, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(stream, 1)
+        os.dup2(stream, 2)
+        for command in words:
+            _execute(command)
+        for path in outputs:
+            _check(path)
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+        if isinstance(ended.code, str):
+            print(ended.code)
+    except BaseException:
+        logging.getLogger("skyharvest").exception("failed")
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _execute(words: Sequence[str]) -> None:
+    """Run a command in this process, if it is a program in Python; else in another one.
+
+    Raises
+    ------
+    SystemExit
+        If it ends with another status than 0.
+    """
+    program = words[1] if words[0] == "python" else _find(words[0])
+    arguments = list(words[2:] if words[0] == "python" else words[1:])
+    if not _is_python(program):
+        if status := subprocess.run([program, *arguments], check=False).returncode:
+            raise SystemExit(f"{shlex.join(words)} ended with status {status}")
+        return
+    sys.argv = [program, *arguments]
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as ended:
+        if ended.code not in (None, 0, False):
+            raise
+
+
+def _find(name: str) -> str:
+    """Return the path of a program: beside this Python first."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise SystemExit(f"error: there is no program {name} beside {sys.executable}, nor on PATH")
+    return found
+
+
+def _is_python(program: str) -> bool:
+    with Path(program).open("rb") as stream:
+        return b"python" in stream.readline(200) or program.endswith(".py")
+
+
+def _check(path: Path) -> None:
+    """Check that a file can be read to its end.
+
+    Raises
+    ------
+    SystemExit
+        If not.
+    """
+    if not path.exists():
+        raise SystemExit(f"error: the command ended well, and {path.name} is not there")
+    if path.name.endswith((".fits", ".fits.gz")):
+        import fitsio  # noqa: PLC0415 (only here, and heavy)
+
+        try:
+            with fitsio.FITS(str(path)) as file:
+                n_hdus = len(file)
+                file[n_hdus - 1].read_header()
+        except OSError as error:
+            raise SystemExit(f"error: the command ended well, and {path.name} cannot be read: {error}") from error
+    elif path.stat().st_size == 0:
+        raise SystemExit(f"error: the command ended well, and {path.name} is empty")
+
+
+_SAYS_WHY = re.compile(
+    r"^(error: .*|(?:[a-z_]+\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*|CRITICAL.*|ERROR:.*)$", re.MULTILINE
+)
+
+
+def _reason(code: int, said: str) -> str:
+    """Return why a task has not been done, in one line."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    whys = _SAYS_WHY.findall(said)
+    lines = [line for line in said.splitlines() if line.strip()]
+    why = whys[-1] if whys else lines[-1] if lines else f"it ended with status {code}"
+    return re.sub(r"\s+", " ", why.removeprefix("error: "))[:300]
+
+
+def run_job(production: Production, job: Job, workers: int, done: Path) -> None:
+    """Run a job, and say in a file how its tasks have ended.
+
+    Raises
+    ------
+    JobIncomplete
+        If a task was broken off.
+    """
+    counts = Runner(production, job, workers).run()
+    with atomic_path(done) as temporary:
+        temporary.write_text(json.dumps(counts) + "\n", encoding="utf-8")
+    log.info("%s %s: %s", job.step, job.name, ", ".join(f"{n} {state}" for state, n in counts.items() if n))

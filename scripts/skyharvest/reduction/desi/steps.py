@@ -1,0 +1,185 @@
+"""The steps of the reduction: of what each makes one task, what it needs of a machine, and what it imports.
+
+Light: it is imported whenever the workflow is parsed.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Per = Literal["exposure", "night", "pixel"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step.
+
+    Attributes
+    ----------
+    name
+        As the field calls it.
+    per
+        What owns its tasks, and their record.
+    obstypes
+        Exposures that have it; of a step by night, those that it is made from.
+    tasks
+        Kinds of tasks, in order. Nearly every step has one kind, of its own name.
+    imports
+        What its commands import; a job does it once for all its tasks.
+    seconds
+        Of a task, at 2.5 GHz: without fibers, and for each fiber.
+    megabytes
+        Of a task: without fibers, and for each fiber.
+    meaning
+        What it makes.
+    """
+
+    name: str
+    per: Per
+    obstypes: tuple[str, ...]
+    imports: tuple[str, ...]
+    seconds: tuple[float, float]
+    megabytes: tuple[float, float]
+    meaning: str
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of its tasks, in order."""
+        return self.tasks or (self.name,)
+
+
+_D = "desispec.scripts."
+_STEPS = (
+    Step(
+        "preproc",
+        "exposure",
+        ("arc", "flat", "science"),
+        (_D + "preproc",),
+        (10, 0.02),
+        (450, 0.3),
+        "images in electrons, of raw counts",
+    ),
+    Step(
+        "psf",
+        "exposure",
+        ("arc",),
+        ("skyharvest.reduction.desi.psf.steps",),
+        (1, 0.25),
+        (300, 2),
+        "the point-spread function of an arc",
+    ),
+    Step(
+        "psfnight",
+        "night",
+        ("arc",),
+        ("skyharvest.reduction.desi.psf.steps",),
+        (1, 0.02),
+        (250, 0.5),
+        "the mean of a night's arcs",
+    ),
+    Step(
+        "traceshift",
+        "exposure",
+        ("flat", "science"),
+        ("skyharvest.reduction.desi.psf.steps",),
+        (1, 0.12),
+        (300, 1),
+        "traces moved to an exposure's light",
+    ),
+    Step(
+        "extract",
+        "exposure",
+        ("flat", "science"),
+        ("skyharvest.reduction.desi.extraction.frame",),
+        (1, 0.28),
+        (450, 3),
+        "spectra of all fibers",
+    ),
+    Step(
+        "fiberflat",
+        "exposure",
+        ("flat",),
+        (_D + "fiberflat",),
+        (2, 0.2),
+        (300, 2),
+        "how fibers differ in throughput, of a flat",
+    ),
+    Step(
+        "fiberflatnight",
+        "night",
+        ("flat",),
+        (_D + "average_fiberflat",),
+        (1, 0.05),
+        (150, 1),
+        "the mean of a night's flats",
+    ),
+    Step(
+        "sky",
+        "exposure",
+        ("science",),
+        (_D + "sky",),
+        (2, 0.8),
+        (800, 4),
+        "the sky's spectrum in each fiber",
+    ),
+    Step(
+        "starfit",
+        "exposure",
+        ("science",),
+        (_D + "stdstars",),
+        (4, 0.2),
+        (300, 4),
+        "models of the standard stars of a spectrograph",
+    ),
+    Step(
+        "fluxcalib",
+        "exposure",
+        ("science",),
+        (_D + "select_calib_stars", _D + "fluxcalibration"),
+        (4, 0.2),
+        (600, 4),
+        "from electrons to flux",
+        tasks=("calibstars", "fluxcalib"),
+    ),
+    Step(
+        "cframe",
+        "exposure",
+        ("science",),
+        (_D + "procexp",),
+        (3, 0.1),
+        (320, 2),
+        "calibrated spectra of a camera",
+    ),
+    Step(
+        "spectra",
+        "pixel",
+        ("science",),
+        (_D + "group_spectra", _D + "coadd_spectra"),
+        (4, 0.02),
+        (250, 2),
+        "spectra and coadds of a HEALPix pixel",
+        tasks=("spectra", "coadd-cameras", "coadd-lin", "coadd-log", "coadd-fast"),
+    ),
+    Step(
+        "redshift",
+        "pixel",
+        ("science",),
+        ("redrock.external.desi",),
+        (15, 4),
+        (1500, 4),
+        "redshifts of a coadd",
+    ),
+)
+STEPS = {step.name: step for step in _STEPS}
+"""Steps by name, in their order."""
+STEP_OF = {kind: step for step in _STEPS for kind in step.kinds}
+"""Kind of task → its step."""
+
+LAST = {"skysub": "sky", "stdstarfit": "starfit", "fluxcal": "cframe", "all": "redshift"}
+"""LASTSTEP → the last step that an exposure is in."""
+
+
+def reaches(laststep: str, step: str) -> bool:
+    """Tell whether an exposure with this LASTSTEP is in a step."""
+    order = list(STEPS)
+    return laststep in LAST and order.index(step) <= order.index(LAST[laststep])

@@ -1,0 +1,201 @@
+"""A reduction of the simulated night, compared with its truth."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fitsio
+import numpy as np
+from desispec.io import read_frame
+from scipy.sparse import csr_matrix
+
+from skyharvest.core.arrays import Floats
+from skyharvest.reduction.desi.layout import Layout
+from skyharvest.reduction.desi.psf.file import read_psf
+from skyharvest.reduction.desi.psf.model import Psf
+from skyharvest.simulate.desi_night.camera import Camera, cameras
+from skyharvest.simulate.desi_night.night import NIGHT, STEP, sky_flux
+from skyharvest.simulate.desi_night.objects import electrons
+
+PIXELS, WIDTH, PULLS, Z = 0.02, 0.02, (0.9, 1.1), 3e-4
+FLUX = {"b": 0.03, "r": 0.02, "z": 0.02}
+LINES = 30
+"""So many of the sky's brightest lines of a camera are compared with the resolution."""
+LOBES = 6
+"""Of the kernel that puts light onto the grid of a frame."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was compared, what was seen, what was expected, and whether it is so."""
+
+    what: str
+    seen: str
+    goal: str
+    well: bool
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth of a night, as `skyharvest.simulate.desi_night.night.simulate` writes it."""
+
+    objects: Any
+    wave: Floats
+    flux: Floats
+    moved: dict[int, tuple[float, float]]
+
+    @classmethod
+    def read(cls, path: Path) -> "Truth":
+        """Read ``truth.fits``."""
+        with fitsio.FITS(str(path)) as file:
+            moved = {int(row["EXPID"]): (float(row["DX"]), float(row["DY"])) for row in file["EXPOSURES"].read()}
+            return cls(file["OBJECTS"].read(), file["WAVELENGTH"].read(), file["FLUX"].read().astype(float), moved)
+
+    @property
+    def kind(self) -> np.ndarray[Any, Any]:
+        """(n_fiber,) text: what each fiber looks at."""
+        return np.char.strip(self.objects["KIND"].astype(str))
+
+    @property
+    def lit(self) -> np.ndarray[Any, Any]:
+        """(n_fiber,) bool: fibers that are not dead."""
+        return np.asarray(self.objects["THROUGHPUT"] > 0)
+
+
+def check_night(root: Path, production: Path) -> Iterator[Check]:
+    """Yield the comparisons of a production with the truth.
+
+    Parameters
+    ----------
+    root
+        Where the night was simulated.
+    production
+        Its reduction.
+    """
+    truth, files = Truth.read(root / "truth.fits"), Layout(production)
+    n_fiber = len(truth.objects)
+    own = cameras(0, n_fiber)
+    names = sorted(path.name.split("-")[1] for path in (production / "calibnight" / str(NIGHT)).glob("psfnight-*"))
+    frames = sorted((production / "exposures" / str(NIGHT)).glob("*/cframe-*.fits.gz"))
+    for name in names:
+        psf = read_psf(files.calibnight("psfnight", NIGHT, name))
+        yield _traces(f"{name}: traces of the arcs", psf, own[name], (0.0, 0.0))
+        yield _widths(f"{name}: widths of spots", psf, own[name])
+    for name in names:
+        expids = [int(path.parent.name) for path in frames if f"-{name}-" in path.name]
+        for expid in expids:
+            psf = read_psf(files.exposure("psf", NIGHT, expid, name))
+            yield _traces(f"{name} {expid:08d}: traces", psf, own[name], truth.moved[expid])
+        yield _resolution(name, files, expids, truth)
+        yield from _calibrated(name, files, expids, truth)
+    for path in sorted(production.glob("healpix/*/*/*/*/redrock-*.fits")):
+        yield from _redshifts(path, truth)
+
+
+def _traces(what: str, psf: Psf, camera: Camera, moved: tuple[float, float]) -> Check:
+    wave = np.linspace(camera.first, camera.last, 100)
+    u = camera.scaled(wave)
+    expected = [np.polynomial.legendre.legval(u, coefficients.T) for coefficients in camera.traces(*moved)]
+    good = psf.status == 0
+    pairs = zip(psf.traces(wave), expected, strict=True)
+    off = max(float(np.abs(seen - true)[good].max()) for seen, true in pairs)
+    return Check(what, f"{off:.3f} pixel off at most", f"≤ {PIXELS}", off <= PIXELS)
+
+
+def _widths(what: str, psf: Psf, camera: Camera) -> Check:
+    wave = np.linspace(camera.first, camera.last, 100)
+    good = psf.status == 0
+    off = max(
+        float(np.abs(psf.parameter(name, wave)[good] / true - 1).max())
+        for name, true in zip(("GHSIGX", "GHSIGY"), camera.widths(wave), strict=True)
+    )
+    return Check(what, f"{off:.2%} off at most", f"≤ {WIDTH:.0%}", off <= WIDTH)
+
+
+def _calibrated(name: str, files: Layout, expids: Sequence[int], truth: Truth) -> Iterator[Check]:
+    """Compare calibrated frames: fluxes of objects, and the scatter of fibers on the sky."""
+    ratios, pulls = [], []
+    for expid in expids:
+        frame = read_frame(str(files.exposure("cframe", NIGHT, expid, name)))
+        for fiber in np.flatnonzero(truth.lit):
+            good = (frame.ivar[fiber] > 0) & (frame.mask[fiber] == 0)
+            expected = np.interp(frame.wave, truth.wave, truth.flux[fiber])
+            if truth.kind[fiber] == "SKY":
+                pulls.append((frame.flux[fiber] * np.sqrt(frame.ivar[fiber]))[good])
+            elif good.any():
+                ratios.append(float(np.median(frame.flux[fiber][good] / expected[good])))
+    off, limit = float(np.mean(ratios)) - 1, FLUX[name[0]]
+    yield Check(f"{name}: flux over truth", f"{1 + off:.4f}", f"1 ± {limit}", abs(off) <= limit)
+    spread = float(np.std(np.concatenate(pulls)))
+    low, high = PULLS
+    yield Check(f"{name}: pulls of sky fibers", f"{spread:.3f}", f"{low} to {high}", low <= spread <= high)
+
+
+def _resolution(name: str, files: Layout, expids: Sequence[int], truth: Truth) -> Check:
+    """Compare frames, around the brightest lines of the sky, with the true light times their resolution."""
+    total, n = 0.0, 0
+    fine = np.arange(truth.wave[0], truth.wave[-1], STEP)
+    for expid in expids:
+        frame = read_frame(str(files.exposure("frame", NIGHT, expid, name)))
+        observed = frame.wave / float(frame.meta.get("HELIOCOR", 1.0))
+        onto = _onto(fine, observed)
+        lines = _brightest(observed)
+        for fiber in np.flatnonzero(truth.lit & (truth.kind == "SKY")):
+            light = truth.objects["THROUGHPUT"][fiber] * sky_flux(fine) * electrons(fine, frame.meta["EXPTIME"])
+            expected = frame.R[fiber].dot(onto @ light)
+            good = lines & (frame.ivar[fiber] > 0) & (frame.mask[fiber] == 0)
+            total += float(np.sum(((frame.flux[fiber] - expected) ** 2 * frame.ivar[fiber])[good]))
+            n += int(good.sum())
+    chi2, (low, high) = total / max(n, 1), PULLS
+    return Check(
+        f"{name}: χ²/dof of lines, with the resolution", f"{chi2:.3f}", f"{low} to {high}", low <= chi2 <= high
+    )
+
+
+def _onto(fine: Floats, grid: Floats) -> csr_matrix:
+    """Return what puts light at fine wavelengths onto a grid: a band-limited kernel (Lanczos), of the same total.
+
+    Between the points of a grid a narrow line is no sum of its two neighbours, which would be wider.
+    """
+    step = grid[1] - grid[0]
+    place = (fine - grid[0]) / step
+    first = np.floor(place).astype(int) - LOBES + 1
+    columns = first[:, None] + np.arange(2 * LOBES)
+    distance = place[:, None] - columns
+    weights = np.sinc(distance) * np.sinc(distance / LOBES)
+    inside = (columns >= 0) & (columns < grid.size)
+    rows = np.broadcast_to(np.arange(fine.size)[:, None], columns.shape)
+    scale = (fine[1] - fine[0]) / step
+    return csr_matrix((weights[inside] * scale, (columns[inside], rows[inside])), shape=(grid.size, fine.size))
+
+
+def _brightest(wave: Floats) -> np.ndarray[Any, Any]:
+    """Return where the sky's brightest lines are, and 5 pixels to each side."""
+    sky = sky_flux(wave)
+    near = np.zeros(wave.size, bool)
+    peaks = np.flatnonzero((sky[1:-1] > sky[:-2]) & (sky[1:-1] > sky[2:])) + 1
+    for k in peaks[np.argsort(sky[peaks])[-LINES:]]:
+        near[max(0, k - 5) : k + 6] = True
+    return near
+
+
+def _redshifts(path: Path, truth: Truth) -> Iterator[Check]:
+    found = fitsio.read(str(path), ext="REDSHIFTS")
+    place = {int(targetid): k for k, targetid in enumerate(truth.objects["TARGETID"])}
+    rows = [place[int(targetid)] for targetid in found["TARGETID"]]
+    assert len(set(rows)) == len(rows), path
+    sky, lit = (truth.kind == "SKY")[rows], truth.lit[rows]
+    wanted = lit & ~sky
+    well = found["ZWARN"] == 0
+    off = np.abs(found["Z"] - truth.objects["Z"][rows])
+    wrong = int(np.sum(wanted & well & (off > Z)))
+    name = path.stem.removeprefix("redrock-")
+    most = float(off[wanted & well].max(initial=0))
+    yield Check(
+        f"{name}: redshifts",
+        f"{np.sum(wanted & well)} of {np.sum(wanted)} with ZWARN 0, {wrong} wrong; {most:.1e} off at most",
+        f"≤ {Z:.0e}",
+        wrong == 0 and bool(np.any(wanted & well)),
+    )
+    yield Check(f"{name}: sky with ZWARN 0", f"{np.sum(sky & well)} of {np.sum(sky)}", "none", not np.any(sky & well))
