@@ -8,7 +8,7 @@ from skyharvest.reduction.desi.exposure_healpix import path_of as healpix_of
 from skyharvest.reduction.desi.exposure_table import path_of, write_table
 from skyharvest.reduction.desi.production import Production, freeze
 from skyharvest.reduction.desi.records import DONE, Record, Records, judge_all
-from skyharvest.reduction.desi.settings import Settings
+from skyharvest.reduction.desi.settings import Settings, frozen
 
 NIGHT = 20250115
 
@@ -46,7 +46,7 @@ PIXELS = tuple(
 def production(root: Path, rows: tuple = ROWS, pixels: tuple = PIXELS, **own: object) -> Production:
     """Return a production with these tables, read from its files."""
     directory, said = root / "small", settings(root, **own)
-    freeze(directory, said)
+    freeze(directory, frozen(said))
     for night in sorted({one["NIGHT"] for one in rows}):
         write_table(path_of(directory, night), [one for one in rows if one["NIGHT"] == night])
         write_healpix(healpix_of(directory, night), [one for one in pixels if one.night == night])

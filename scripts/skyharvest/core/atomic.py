@@ -52,6 +52,22 @@ def atomic_path(final: str | os.PathLike[str]) -> Iterator[Path]:
         raise
 
 
+def write_changed(path: Path, text: str) -> bool:
+    """Write a text file, unless it holds this text already: then its time stays as it was.
+
+    Returns
+    -------
+    bool
+        Whether it was written.
+    """
+    data = text.encode()
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return True
+
+
 def is_full(error: BaseException) -> bool:
     """Tell whether an error is that of a full disk."""
     return isinstance(error, OSError) and error.errno in FULL

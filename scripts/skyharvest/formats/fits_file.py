@@ -48,6 +48,7 @@ class FitsFile:
         self._guess = guess
         self._guesses = 0
         self._hdus: list[HDU] = []
+        self._cut: list[HDU] = []  # the one whose data are not all there
         self._position: int | None = 0  # of the next header; None at the file's end
         self.source.head(first_read)
         if not self._next():
@@ -59,6 +60,11 @@ class FitsFile:
         while self._next():
             pass
         return self._hdus
+
+    @property
+    def known(self) -> list[HDU]:
+        """Every HDU whose header was read so far, also once `hdus` has raised: the last may be cut short."""
+        return [*self._hdus, *self._cut]
 
     def __contains__(self, name: str) -> bool:
         return self._find(name) is not None
@@ -104,6 +110,7 @@ class FitsFile:
         hdu = parse_hdu(self.name, text, self._position, first=not self._hdus)
         end = hdu.all_rows()[1]
         if end > size:
+            self._cut = [hdu]
             raise MalformedFile(
                 f"{hdu}: its header claims {hdu.n_rows:,} rows of {hdu.row_bytes:,} bytes up to byte {end:,}, "
                 f"the file has {size:,}: it is truncated"

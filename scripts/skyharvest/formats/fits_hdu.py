@@ -140,6 +140,11 @@ class HDU:
         """Return the byte range that holds every row."""
         return self.data_start, self.data_start + self.n_rows * self.row_bytes
 
+    @property
+    def data_stop(self) -> int:
+        """Byte offset behind the data: behind a table's rows come the values of variable length (compressed images)."""
+        return self.all_rows()[1] + _integer(self, "PCOUNT", 0)
+
     def image(self, data: bytes) -> Array:
         """Return rows of an image as an array of shape (rows, …), in native byte order.
 

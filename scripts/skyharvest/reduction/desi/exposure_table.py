@@ -5,12 +5,14 @@ Light: it is imported whenever the workflow is parsed. Columns, types and words 
 """
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import io
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skyharvest.core.atomic import atomic_path
+from skyharvest.core.atomic import write_changed
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.cameras import decode_camword, parse_badamps
 
@@ -66,6 +68,54 @@ FLAGS = NOT_RUN | frozenset(
 BETWEEN = "|"
 """Between the words of a cell."""
 
+_FILE_FAULT = re.compile(
+    r"FILE:(?P<name>\S+) (?:is missing|of (?P<size>\d+) bytes: (?P<problem>.*))"
+    r"->(?:CAMWORD ?(?P<camword>(?:[abrz]\d+)*)|EXPFLAG (?P<flags>[\w ]+))"
+)
+
+
+@dataclass(frozen=True)
+class FileFault:
+    """What was wrong with a file when its exposure was read: an entry of HEADERERR, in the form of desispec's.
+
+    Attributes
+    ----------
+    size
+        Bytes; None if the file was not there.
+    problem
+        What was found; "" if the file was not there.
+    camword
+        What CAMWORD has because of it; None if it has nothing to do with that.
+    flags
+        What it added to EXPFLAG.
+    """
+
+    name: str
+    size: int | None
+    problem: str
+    camword: str | None = None
+    flags: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        then = f"EXPFLAG {' '.join(self.flags)}" if self.camword is None else f"CAMWORD {self.camword}"
+        return f"FILE:{self.found}->{then}"
+
+    @property
+    def found(self) -> str:
+        """What was found, with the file's name."""
+        return f"{self.name} is missing" if self.size is None else f"{self.name} of {self.size} bytes: {self.problem}"
+
+
+def file_faults(headererr: str) -> list[FileFault]:
+    """Return the faults of files among the entries of a cell."""
+    made = []
+    for entry in headererr.split(BETWEEN):
+        if match := _FILE_FAULT.fullmatch(entry.strip()):
+            size = None if match["size"] is None else int(match["size"])
+            flags = tuple((match["flags"] or "").split())
+            made.append(FileFault(match["name"], size, match["problem"] or "", match["camword"], flags))
+    return made
+
 
 @dataclass(frozen=True, order=True)
 class Exposure:
@@ -81,6 +131,8 @@ class Exposure:
         Bad amplifiers of each camera: ``{"b7": "D"}`` as pairs.
     reason
         Why the exposure is left out as a whole; "" if it is run.
+    headererr
+        What was wrong with headers and files, as the table says it.
     """
 
     night: int
@@ -95,6 +147,7 @@ class Exposure:
     left_out: frozenset[str]
     badamps: tuple[tuple[str, str], ...]
     reason: str
+    headererr: str = ""
 
     def amps_of(self, camera: str) -> str:
         """Return the bad amplifiers of a camera, such as ``AD``; "" if all are good."""
@@ -171,12 +224,15 @@ def _exposure(path: Path, number: int, cells: Mapping[str, str], night: str) -> 
             f"{path}, line {number}, column EXPFLAG: {', '.join(unknown)}, expected some of {', '.join(sorted(FLAGS))}"
         )
     reasons = sorted(flags & NOT_RUN) + (["LASTSTEP ignore"] if laststep == "ignore" else [])
+    headererr = cells.get("HEADERERR", "")
+    reasons += [fault.found for fault in file_faults(headererr) if flags & NOT_RUN & {*fault.flags}]
+    survey = cell("SURVEY", str.lower, "")
     return Exposure(
         night=cell("NIGHT", int, "a night as YYYYMMDD") if "NIGHT" in cells else int(night),
         expid=cell("EXPID", int, "a whole number"),
         obstype=cell("OBSTYPE", str.lower, ""),
         tileid=cell("TILEID", int, "a whole number"),
-        survey=cell("FA_SURV", str.lower, ""),
+        survey=survey if survey != COLUMNS["SURVEY"] else cell("FA_SURV", str.lower, ""),
         program=cell("FAPRGRM", str.lower, ""),
         laststep=laststep,
         exptime=cell("EXPTIME", float, "seconds"),
@@ -184,16 +240,26 @@ def _exposure(path: Path, number: int, cells: Mapping[str, str], night: str) -> 
         left_out=cameras & bad,
         badamps=tuple(sorted(amps.items())),
         reason=", ".join(reasons),
+        headererr=headererr,
     )
 
 
-def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a table; columns that a row lacks have their default. The file appears whole."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow([_text(row.get(name, default)) for name, default in COLUMNS.items()])
+def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Write a table; columns that a row lacks have their default.
+
+    The file appears whole. If it says the same already, it is left alone, and its time stays.
+
+    Returns
+    -------
+    bool
+        Whether it was written.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_text(row.get(name, default)) for name, default in COLUMNS.items()])
+    return write_changed(path, stream.getvalue())
 
 
 def _text(value: Any) -> str:
@@ -201,7 +267,7 @@ def _text(value: Any) -> str:
     return "" if words in ([], ()) else str(words).replace(",", ";")
 
 
-def merged(path: Path, found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def merged(path: Path, found: Iterable[Mapping[str, Any]], again: Collection[int] = ()) -> list[dict[str, Any]]:
     """Return the rows of a table with those of new exposures: what a person has edited stays as it is.
 
     Parameters
@@ -209,8 +275,21 @@ def merged(path: Path, found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
     path
         The table, if there is one.
     found
-        Rows of the exposures that are in the raw data.
+        Rows of exposures that were read.
+    again
+        EXPIDs of those in the table that were read once more, as their files have changed. Of their cells, those that
+        differ from the column's default stay. CAMWORD, HEADERERR, and the flags that the fault had led to, are new.
     """
     there = {int(cells["EXPID"]): dict(cells) for _, cells in _lines(path)} if path.exists() else {}
     new = {int(row["EXPID"]): dict(row) for row in found}
-    return [there.get(expid) or new[expid] for expid in sorted({*there, *new})]
+    renewed = {expid: _renewed(there[expid], new[expid]) for expid in again}
+    return [renewed.get(expid) or there.get(expid) or new[expid] for expid in sorted({*there, *new})]
+
+
+def _renewed(old: Mapping[str, str], new: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(new)
+    made |= {name: cell for name, cell in old.items() if cell not in ("", _text(COLUMNS.get(name, "")))}
+    of_faults = {flag for fault in file_faults(old.get("HEADERERR", "")) for flag in fault.flags}
+    flags = [flag for flag in old.get("EXPFLAG", "").split(BETWEEN) if flag.strip() and flag.strip() not in of_faults]
+    made["EXPFLAG"] = [*flags, *(flag for flag in new["EXPFLAG"] if flag not in flags)]
+    return made | {name: new[name] for name in ("CAMWORD", "HEADERERR")}

@@ -59,11 +59,11 @@ def _differing(there: Any, here: Any, key: str) -> Any:
         yield key, there, here
 
 
-def freeze(production: Path, settings: Mapping[str, Any]) -> None:
-    """Write the options into a production that has none yet."""
+def freeze(production: Path, options: Mapping[str, Any]) -> None:
+    """Write options, as `frozen` gives them, into a production that has none yet."""
     if not (production / OPTIONS).exists():
         with atomic_path(production / OPTIONS) as temporary:
-            temporary.write_text(yaml.safe_dump(frozen(settings), sort_keys=False), encoding="utf-8")
+            temporary.write_text(yaml.safe_dump(dict(options), sort_keys=False), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,11 @@ def test_a_table_that_is_torn_is_refused(table):
         read_table(table)
 
 
+def test_the_survey_is_that_of_the_tile_or_of_fiberassign(table):
+    write_table(table, [ROWS[2] | {"SURVEY": "sv1"}, ROWS[2] | {"EXPID": 7}])
+    assert [exposure.survey for exposure in read_table(table)] == ["sv1", "main"]
+
+
 def test_new_exposures_join_and_what_was_edited_stays(table):
     edited = table.read_text().replace(",a0,,", ",a0,z0,", 1)
     table.write_text(edited)
