@@ -17,7 +17,14 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-hats.lock", "requirements-uv.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-reduction.lock",
+    "requirements-dev.lock",
+    "requirements-hats.lock",
+    "requirements-uv.lock",
+)
+LOCK_OF = {"hats": "requirements-hats.lock", "reduction": "requirements-reduction.lock"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 PACKAGE_OF = {  # where the import has another name
@@ -43,9 +50,10 @@ def locked(name):
 
 
 def test_lock_files_are_exact_and_agree():
-    runtime, dev, hats, uv = map(locked, LOCKS)
+    runtime, reduction, dev, hats, uv = map(locked, LOCKS)
     assert list(uv) == ["uv"]
-    assert {name: dev.get(name) for name in runtime} == runtime
+    assert {name: reduction.get(name) for name in runtime} == runtime
+    assert {name: dev.get(name) for name in reduction} == reduction
     assert "snakemake" not in hats
 
 
@@ -56,6 +64,7 @@ def test_lock_files_are_exact_and_agree():
             "requirements.lock",
             [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["workflow"]],
         ),
+        ("requirements-reduction.lock", PROJECT["project"]["optional-dependencies"]["reduction"]),
         ("requirements-dev.lock", [name for key, group in GROUPS.items() if key != "hats" for name in group]),
         ("requirements-hats.lock", GROUPS["hats"]),
     ],
@@ -73,13 +82,18 @@ def test_what_the_project_asks_for_is_in_the_lock(lock, requirements):
             assert of_extra <= set(versions), f"{lock} lacks {of_extra - set(versions)}: run `make lock`"
 
 
+def flat(pins):
+    """Return what conda installs, and then pip."""
+    return [name for pin in pins if pin != "pip" for name in (pin["pip"] if isinstance(pin, dict) else [pin])]
+
+
 @pytest.mark.parametrize("env", ENVS, ids=lambda path: path.stem)
 def test_conda_environments_have_the_locked_versions(env):
     described = yaml.safe_load(env.read_text())
     assert described["channels"] == ["conda-forge", "nodefaults"]
-    python, *pins = described["dependencies"]
+    python, *pins = flat(described["dependencies"])
     assert python == "python=3.12"
-    lock = "requirements-hats.lock" if env.stem == "hats" else "requirements.lock"
+    lock = LOCK_OF.get(env.stem, "requirements.lock")
     versions = locked(lock)
     assert pins
     for pin in pins:
@@ -125,7 +139,7 @@ def test_rules_import_only_what_their_environment_has():
             continue
         assert env, f"{rule} has no conda environment"
         pins = yaml.safe_load((ROOT / "envs" / f"{env}.yaml").read_text())["dependencies"]
-        there = {pin.partition("=")[0] for pin in pins}
+        there = {pin.partition("=")[0] for pin in flat(pins)}
         for program in programs:
             assert (SCRIPTS / program).is_file(), f"{rule} runs {program}, which scripts/ does not have"
             needed = {PACKAGE_OF.get(name, name) for name in imported(SCRIPTS / program)}
