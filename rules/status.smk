@@ -35,11 +35,12 @@ onstart:
 
 def set_earlier_runs_aside():
     """Move what is of earlier runs; here no job is under way that could be writing, or reading it."""
-    csv = config["targets"]["csv"]
+    if not CSV:
+        return
     try:
         for harvest in ENABLED:
             superseded.remove_old_lists(harvest)
-        moved = superseded.supersede(Path(RESULTS), HARVESTS, content_digest(csv), CONFIG_HASH)
+        moved = superseded.supersede(Path(RESULTS), HARVESTS, content_digest(CSV), CONFIG_HASH)
     except OSError as error:
         logger.error(f"What earlier runs have left in {RESULTS} cannot be moved aside ({error}): move it yourself.")
     else:

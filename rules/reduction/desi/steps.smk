@@ -4,6 +4,26 @@
 from skyharvest.reduction.desi.steps import STEPS
 
 
+rule check_redshift_templates:
+    input:
+        simulated=rules.simulate_desi_night.output.exposures if REDUCTION.is_demo else [],
+    output:
+        found=REDUCTION.path("redshift_templates.json"),
+    log:
+        f"{LOGS}/check_redshift_templates.log",
+    benchmark:
+        f"{BENCHMARKS}/check_redshift_templates.tsv"
+    conda:
+        "../../../envs/reduction.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 500 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        templates=as_it_is(REDUCTION.template_options),
+    shell:
+        f"{RUN}/reduction/desi/check_redrock_templates.py " "{params.templates} --out {output.found:q} 2> {log:q}"
+
+
 for name in STEPS:
 
     rule:
@@ -11,6 +31,7 @@ for name in STEPS:
             f"desi_{name}"
         input:
             tables=ancient(rules.desi_exposure_tables.output.tables),
+            templates=rules.check_redshift_templates.output.found if name == "redshift" else [],
             before=lambda wildcards, step=name: REDUCTION.before(step, wildcards.job),
         output:
             done=REDUCTION.done(name, "{job}"),

@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.reduction.desi.given import add_production, production_of
 from skyharvest.reduction.desi.ledger import write_ledger
+from skyharvest.reduction.desi.set_aside import set_aside
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,7 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write both."""
-    write_ledger(production_of(options), options.ledger, options.summary)
+    production = production_of(options)
+    set_aside(production)
+    write_ledger(production, options.ledger, options.summary)
 
 
 if __name__ == "__main__":

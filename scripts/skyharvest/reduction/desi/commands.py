@@ -171,7 +171,7 @@ class Commands:
             return self._own("extract_frame", *words, *(["--barycentric"] if barycentric else []))
         words = ["-i", image, "-p", psf, "-o", out[0], "-w", ",".join(wave), "--psferr", error]
         more = ["--barycentric-correction"] if barycentric else []
-        return ["desi_extract_spectra", *words, *more, "--no-gpu"]
+        return ["desi_extract_spectra", *words, *more, "--no-gpu", *self._more("extract")]
 
     def _fiberflat(self, key: Key, out: list[str], _used: list[Key]) -> list[str]:
         return ["desi_compute_fiberflat", "-i", self._one("extract", key), "-o", out[0], *self._more("fiberflat")]

@@ -113,6 +113,8 @@ class Graph:
         What another production gives: ``psfnight``, ``fiberflatnight``, ``cframe``.
     other
         That production.
+    templates
+        What redshifts are measured with: names and sizes of the templates' files.
     """
 
     raw: Path
@@ -133,6 +135,7 @@ class Graph:
             redshifts=options["redshift"]["enabled"],
             linked=frozenset(start["products"]),
             other=Path(start["production"]) if start["production"] else None,
+            templates=_content_of(settings["redshift_templates"]),
         )
 
     def of_night(self, exposures: Sequence[Exposure]) -> Iterator[Task]:
@@ -262,6 +265,12 @@ class Graph:
             except FileNotFoundError:
                 self._sizes[path] = None
         return self._sizes[path]
+
+
+def _content_of(directory: str | None) -> str:
+    if directory is None or not Path(directory).is_dir():
+        return "none"
+    return " ".join(f"{path.name}:{path.stat().st_size}" for path in sorted(Path(directory).glob("rrtemplate-*")))
 
 
 def raw_files(raw: Path, night: int, expid: int) -> tuple[Path, Path]:

@@ -93,9 +93,13 @@ class Production:
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
-        self.directory, self.settings = directory, settings
+        self.directory, self.settings = directory, dict(settings)
         self.selection = Selection(*(settings[name] for name in ("nights", "expids", "tiles", "cameras")))
         self.graph = Graph.of_settings(settings)
+
+    def whole(self) -> "Production":
+        """Return it with all that its tables have, whatever is asked for."""
+        return Production(self.directory, self.settings | dict.fromkeys(("nights", "expids", "tiles", "cameras")))
 
     @functools.cached_property
     def tables(self) -> list[Path]:

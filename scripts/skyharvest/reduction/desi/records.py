@@ -66,6 +66,11 @@ class Records:
             self._of[key.kind, key.owner] = _read(self.path(key.kind, key.owner))
         return self._of[key.kind, key.owner].get(key.unit)
 
+    def units(self, kind: str, owner: str) -> list[str]:
+        """Return the units of an owner that have a record of this kind."""
+        self.get(Key(kind, owner, ""))
+        return list(self._of[kind, owner])
+
     def put(self, key: Key, record: Record | None) -> None:
         """Set, or remove, the record of a task; the file appears whole."""
         self.get(key)

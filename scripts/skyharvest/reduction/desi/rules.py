@@ -81,6 +81,12 @@ class Reduction:
         return literal(f"{said} --frozen {shlex.quote(json.dumps(frozen(self.settings)))}")
 
     @property
+    def template_options(self) -> str:
+        """Options of the program that checks redrock's templates."""
+        said = self.settings["options"]["redshift"]
+        return options(templates=self.settings["redshift_templates"], any_version=said["any_version"])
+
+    @property
     def night_directories(self) -> list[str]:
         """Those of the raw data: a new exposure makes one newer."""
         nights = self.settings["nights"]

@@ -58,6 +58,7 @@ class Extract:
     z: Annotated[list[Number], Limited(min_length=3, max_length=3)] = setting(
         [7520.0, 9824.0, 0.8], "First and last wavelength and step of arm z, Å in vacuum."
     )
+    more: str = setting("", "More options of desi_extract_spectra, of engine desispec, as they are typed.")
     psf_error_flat: Number = setting(0.04, "Relative error of the PSF for the χ² of flats.", gt=0)
     psf_error_science: Number = setting(0.01, "Relative error of the PSF for the χ² of science exposures.", gt=0)
     barycentric: Switch = setting(
@@ -124,6 +125,10 @@ class Redshift:
     """Redshifts (`rrdesi`, of redrock)."""
 
     enabled: Switch = setting(True, "Whether redshifts are measured.")
+    any_version: Switch = setting(
+        False,
+        "Whether templates may be of any version. With outdated ones a galaxy can become a quasar with ZWARN 0.",
+    )
     more: str = setting("", "More options of rrdesi, as they are typed.")
 
 

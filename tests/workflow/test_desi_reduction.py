@@ -1,0 +1,180 @@
+"""A simulated night of raw data, reduced to redshifts: against truth, after edits of its table, and harvested.
+
+Fewer exposures than the demo's, with the same faults: an arc is cut short, a fiber is dead, a camera is missing.
+"""
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+
+import fitsio
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from running import Run, snakemake
+from skyharvest.simulate.desi_night.night import NIGHT, Plan, simulate
+from skyharvest.simulate.desi_night.truth import check_night
+
+pytestmark = pytest.mark.xdist_group("desi-reduction")
+
+TORN, FLAT, SCIENCE = 2, 3, (4, 5)
+MISSING = (5, "z0")
+
+
+class Night:
+    """The night, and the directory that it is reduced in."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.production = root / "results/reduction/desi/spectro/redux/night"
+        self.config = root / "config.yaml"
+        where = root / "simulated"
+        reduction = {
+            "enabled": True,
+            "raw": "simulated/data",
+            "calibration": str(where / "calibration"),
+            "desimodel": str(where / "desimodel"),
+            "star_templates": str(where / "templates/standard_stars.fits"),
+            "redshift_templates": str(where / "templates/redrock"),
+            "specprod": "night",
+            "options": {
+                "spectra": {"forms": ["cameras"]},
+                "starfit": {"delta_color": 0.3},
+                "fluxcalib": {"delta_color_cut": 0.3},
+            },
+        }
+        self.config.write_text(yaml.safe_dump({"desi_reduction": reduction, "desi": {"enabled": False}}))
+
+    @property
+    def table(self) -> Path:
+        return self.production / f"exposure_tables/{str(NIGHT)[:6]}/exposure_table_{NIGHT}.csv"
+
+    def run(self, *options: str) -> Run:
+        return snakemake(self.root, "--configfile", str(self.config), *options, timeout=900)
+
+    def ledger(self) -> list[dict[str, str]]:
+        with (self.production / "ledger.csv").open(newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    def edit(self, expid: int, **cells: str) -> None:
+        """Edit a line of the exposure table by hand."""
+        with self.table.open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        for row in rows:
+            if int(row["EXPID"]) == expid:
+                row |= cells
+        with self.table.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    made = Night(tmp_path_factory.mktemp("night"))
+    simulate(made.root / "simulated", Plan(arcs=1, flats=1, science=2, many_cosmics=None, missing=(1, "z0")))
+    return made
+
+
+@pytest.fixture(scope="module")
+def first(night):
+    return night.run()
+
+
+def jobs_of(run: Run) -> Counter:
+    """Return how many jobs of each rule a dry run shows."""
+    return Counter(re.findall(r"^rule (desi_\w+):", run.output, re.MULTILINE))
+
+
+def test_the_run_names_what_failed_and_does_all_else(night, first):
+    assert first.status != 0
+    assert re.search(r"preproc [brz]0 20250115 00000002", first.output)
+    lines = night.ledger()
+    keys = [(line["NIGHT"], line["EXPID"], line["CAMERA"], line["HEALPIX"], line["STEP"]) for line in lines]
+    assert len(set(keys)) == len(keys)
+    unwell = {(line["EXPID"], line["STEP"], line["STATE"]) for line in lines if line["STATE"] in ("failed", "waiting")}
+    assert {expid for expid, *_ in unwell} == {str(TORN)}
+    assert {step for _, step, _ in unwell} <= {"preproc", "psf"}
+    skipped = {(line["EXPID"], line["CAMERA"]) for line in lines if line["STATE"] == "skipped"}
+    assert skipped == {("5", "z0")}
+    assert not (night.production / "complete.json").exists()
+
+
+def test_it_agrees_with_the_truth(night, first):
+    checks = list(check_night(night.root / "simulated", night.production))
+    assert len(checks) > 20
+    assert [f"{check.what}: {check.seen} ({check.goal})" for check in checks if not check.well] == []
+
+
+def test_nothing_is_done_twice(night, first):
+    again = night.run("-n")
+    assert jobs_of(again) == Counter()
+
+
+def test_a_torn_exposure_that_the_table_calls_bad_is_skipped(night, first):
+    before = {path: path.stat().st_mtime_ns for path in night.production.rglob("*.fits*")}
+    night.edit(TORN, EXPFLAG="bad|")
+    done = night.run()
+    assert done.status == 0, done.output
+    assert (night.production / "complete.json").exists()
+    assert {line["REASON"] for line in night.ledger() if line["EXPID"] == str(TORN)} == {"bad"}
+    after = {path: path.stat().st_mtime_ns for path in night.production.rglob("*.fits*")}
+    changed = {path.name for path in after if before.get(path) != after[path]}
+    assert changed <= {"tilepix.fits"}
+
+
+def test_one_cell_has_exactly_its_dependants_run_again(night, first):
+    text = night.table.read_text()
+    try:
+        night.edit(SCIENCE[1], BADAMPS="b0A")
+        shown = jobs_of(night.run("-n"))
+    finally:
+        night.table.write_text(text)
+    by_exposure = ("preproc", "traceshift", "extract", "sky", "starfit", "fluxcalib", "cframe")
+    assert set(shown) == {f"desi_{step}" for step in (*by_exposure, "spectra", "redshift")}
+    assert {shown[f"desi_{step}"] for step in by_exposure} == {1}
+
+
+def test_other_options_do_not_mix(night, first):
+    other = night.run("-n", "--config", "desi_reduction={options: {sky: {adjust_lsf: false}}}")
+    assert other.status != 0
+    assert "options.sky.adjust_lsf: True there, False now" in other.output
+
+
+def test_its_own_coadds_are_harvested_bit_for_bit(night, first):
+    """The code that harvests DR1 harvests the production, and finds every spectrum as it stands in the coadds."""
+    coadds = sorted(night.production.glob("healpix/main/dark/*/*/coadd-main-dark-*.fits"))
+    fibers = np.concatenate([fitsio.read(str(path), ext="FIBERMAP") for path in coadds])
+    csv_path = night.root / "targets.csv"
+    rows = (f"{row['TARGETID']},{row['TARGET_RA']!r},{row['TARGET_DEC']!r}\n" for row in fibers)
+    csv_path.write_text("TARGETID,RA_DESI,DEC_DESI\n" + "".join(rows))
+    config = night.root / "harvest.yaml"
+    desi = {"release": "night", "archive": "results/reduction/desi", "sky_fibers": True, "spectra": {"arms": True}}
+    config.write_text(yaml.safe_dump({"targets": {"csv": "targets.csv", "name": "night"}, "desi": desi}))
+    done = snakemake(night.root, "desi", "--configfile", str(config))
+    assert done.status == 0, done.output
+    n_seen = 0
+    for path in sorted((night.root / "results/desi_crossmatches").glob("healpix=*/crossmatch_desi.hdf5")):
+        with h5py.File(path) as file:
+            n_seen += _equal_to(file, coadds)
+    assert n_seen == len(fibers) - 1, "all but the dead fiber"
+
+
+def _equal_to(file: h5py.File, coadds: list[Path]) -> int:
+    """Check the native arms of an assembled file against the coadds, row by row by TARGETID; return how many."""
+    group = file["desi"]
+    seen = 0
+    for coadd in coadds:
+        place = {int(targetid): k for k, targetid in enumerate(fitsio.read(str(coadd), ext="FIBERMAP")["TARGETID"])}
+        for row, targetid in enumerate(group["targetid"][:]):
+            if int(targetid) not in place:
+                continue
+            seen += 1
+            for arm in "brz":
+                for name, kind in (("flux", "FLUX"), ("ivar", "IVAR"), ("mask", "MASK")):
+                    expected = fitsio.read(str(coadd), ext=f"{arm.upper()}_{kind}")[place[int(targetid)]]
+                    assert np.array_equal(group[f"{arm}_{name}"][row], expected), (coadd, targetid, arm, name)
+    return seen
