@@ -89,6 +89,7 @@ lint: $(VENV)/dev.stamp
 	mypy
 	PYTHONPATH=scripts lint-imports
 	snakemake --lint
+	snakemake --lint --configfile config/demo-reduction.yaml
 
 bench: $(VENV)/dev.stamp
 	set -e; for program in bench/*.py; do \

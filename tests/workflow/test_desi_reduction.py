@@ -62,10 +62,7 @@ class Night:
     def edit(self, expid: int, **cells: str) -> None:
         """Edit a line of the exposure table by hand."""
         with self.table.open(newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        for row in rows:
-            if int(row["EXPID"]) == expid:
-                row |= cells
+            rows = [row | (cells if int(row["EXPID"]) == expid else {}) for row in csv.DictReader(stream)]
         with self.table.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
             writer.writeheader()

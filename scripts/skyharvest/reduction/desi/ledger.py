@@ -61,7 +61,8 @@ def lines_of(production: Production) -> Iterator[Line]:
         for camera in sorted(frozenset().union(*(one.cameras for one in run))):
             for step in _steps("night"):
                 key = Key(step.name, str(night), camera)
-                why = "" if key in judged else "cframes are of another production"
+                otherwise = "another production stands in for it" if production.graph.linked else "nothing needs it"
+                why = "" if key in judged else otherwise
                 yield own(step, str(night), camera, why, None)
     owners = sorted({key.owner for key in judged if key.kind == "spectra"})
     for owner in owners:

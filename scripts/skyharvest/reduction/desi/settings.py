@@ -29,7 +29,7 @@ class Preproc:
 class Psf:
     """The point-spread function of arcs."""
 
-    degree_hermite: Whole = setting(6, "Largest order of the Gauss-Hermite terms, of engine builtin.", ge=0, le=6)
+    degree_hermite: Whole = setting(4, "Largest order of the Gauss-Hermite terms, of engine builtin.", ge=0, le=6)
     more: str = setting("", "More options of desi_compute_psf, of engine desispec, as they are typed.")
 
 

@@ -76,6 +76,9 @@ OPTIONS = FitOptions()
 _STAGES = ((1, 0, 0, 3), (None, None, 0, 4), (None, None, None, 5))
 """Degrees of traces, of widths, and of Gauss-Hermite terms in fiber and wavelength, and steps; None: the full ones."""
 
+_BESIDE = 4
+"""Columns beside the spots of a bundle: its traces may move."""
+
 
 def fit_psf(
     image: Floats, ivar: Floats, read_noise: Floats, psf: Psf, lines: Floats, options: FitOptions = OPTIONS
@@ -111,11 +114,23 @@ def fit_psf(
     start = replace(psf, x=_moved(psf.x, dx), y=_moved(psf.y, dy), shape=_with_degree(psf, options.degree_shape))
     fitted = []
     for bundle in start.by_bundle():
-        own = _Bundle(image, noise2, bundle, lines, options).fit()
+        own = _fit_bundle(image, noise2, bundle, lines, options)
         n_bad = np.count_nonzero(own.status)
         log.info("bundle %d: chi2 / dof %.3f, %d fibers not measured", own.bundle[0], own.chi2[0], n_bad)
         fitted.append(own)
     return joined(fitted)
+
+
+def _fit_bundle(image: Floats, noise2: Floats, psf: Psf, lines: Floats, options: FitOptions) -> Psf:
+    """Fit a bundle, on the columns of the image that it has light in."""
+    x = psf.traces(np.linspace(psf.wave_min, psf.wave_max, 50))[0]
+    first = max(0, int(x.min()) - psf.half_x - _BESIDE)
+    stop = min(psf.n_x, int(x.max()) + psf.half_x + _BESIDE + 2)
+    columns = np.s_[:, first:stop]
+    part = replace(psf, x=_moved(psf.x, -first), n_x=stop - first)
+    fitted = _Bundle(np.ascontiguousarray(image[columns]), np.ascontiguousarray(noise2[columns]), part, lines, options)
+    made = fitted.fit()
+    return replace(made, x=_moved(made.x, first), n_x=psf.n_x)
 
 
 def joined(parts: Sequence[Psf]) -> Psf:
