@@ -13,8 +13,8 @@ Table = tuple[Mapping[str, Array], Mapping[str, str]]
 """Columns and their units, by the names that they have in the file."""
 Identity = tuple[int, int, int, int]
 
-MOST = 64
-"""Files whose tables are kept."""
+MOST = 128
+"""Files whose tables are kept: more than are read ahead."""
 
 
 class Written:

@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 U = TypeVar("U", int, str)
 
-AHEAD = 20
-"""Units that are read ahead of their turn: more than an NSIDE=16 pixel has, so that reading goes on while one is
-assembled."""
+AHEAD = 100
+"""Units that are read ahead of their turn: so many that reading goes on while a pixel is assembled, or waits some ten
+seconds for an answer that the server has let stand."""
 
 
 @dataclass(kw_only=True)
