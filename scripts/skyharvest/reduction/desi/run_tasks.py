@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -217,6 +218,7 @@ def _child(words: Sequence[Sequence[str]], outputs: Sequence[Path], text: Path) 
         stream = os.open(text, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(stream, 1)
         os.dup2(stream, 2)
+        sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
         for command in words:
             _execute(command)
         for path in outputs:
@@ -227,7 +229,7 @@ def _child(words: Sequence[Sequence[str]], outputs: Sequence[Path], text: Path) 
         if isinstance(ended.code, str):
             print(ended.code)
     except BaseException:
-        logging.getLogger("skyharvest").exception("failed")
+        traceback.print_exc()
     finally:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
