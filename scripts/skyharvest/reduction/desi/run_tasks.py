@@ -4,6 +4,7 @@ A task's files appear under their names when all of them are whole. Its record s
 which the record says that, and whose files are there, is not run again.
 """
 
+import gzip
 import importlib
 import json
 import logging
@@ -22,6 +23,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from isal import igzip
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import ArchiveUnavailable
@@ -186,6 +189,8 @@ class Runner:
         if not self._imported:
             self._imported = True
             os.environ.update(self.commands.environment)
+            # astropy packs .fits.gz with Python's gzip at its slowest: 9 s for an image of 4,096 rows, 0.1 s with this.
+            gzip.GzipFile = igzip.IGzipFile  # type: ignore[misc]
             for name in STEPS[self.job.step].imports:
                 with suppress(ImportError):  # its command will say so
                     importlib.import_module(name)
