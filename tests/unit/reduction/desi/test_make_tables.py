@@ -84,6 +84,9 @@ def test_a_cut_file_has_the_cameras_that_come_later(tmp_path):
     write_raw(raw, 2, "arc", ("b0", "r0", "z0", "z5"))
     exposures, read = run(raw, tmp_path)
     assert (exposures[1].cameras, read) == ({"b0", "r0", "z0", "z5"}, [2, 1])
+    cut(write_raw(raw, 3, "arc") / "desi-00000003.fits.fz", 20_000)
+    exposures, read = run(raw, tmp_path)
+    assert (exposures[3].cameras, read) == ({"b0", "r0", "z0", "z5"}, [3])
     assert run(raw, tmp_path) == (exposures, [])
 
 

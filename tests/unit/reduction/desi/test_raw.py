@@ -108,6 +108,9 @@ def test_numbers_are_those_of_the_directory(tmp_path):
         "EXPID:8->7",
         "NIGHT:20250116->20250115",
     ]
+    directory = write_raw(tmp_path, 8, "science", NIGHT=20250116, EXPTIME=1.0, **ASSIGNED)
+    write_fibermap(directory)
+    assert read_exposure(directory, NIGHT, 8).row["LASTSTEP"] == "ignore"
     for expid, date, laststep in (9, "2025-01-16T05:00:00", "all"), (10, "2025-01-16T20:00:00", "ignore"):
         row = read_exposure(write_raw(tmp_path, expid, "arc", NIGHT=None, DATE_OBS=date), NIGHT, expid).row
         assert (row["LASTSTEP"], row["NIGHT"], row["HEADERERR"]) == (laststep, NIGHT, ["NIGHT:->20250115"])
@@ -206,6 +209,7 @@ def test_wherever_a_file_is_cut_its_cameras_are_not_lost(tmp_path):
         path.write_bytes(whole[:size])
         found = read_exposure(directory, NIGHT, 7)
         assert (found.row["OBSTYPE"], found.row["CAMWORD"], found.row["HEADERERR"]) == ("arc", seen, [])
+        assert found.complete(frozenset({"b1"})).cameras == found.cameras | {"b1"}
         row = found.complete(others).row
         assert (row["CAMWORD"], row["EXPFLAG"], row["LASTSTEP"]) == ("a0b1", [], "all")
         (fault,) = file_faults(row["HEADERERR"][0])
