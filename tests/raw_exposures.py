@@ -16,9 +16,9 @@ ASSIGNED = {"SURVEY": "main", "FAPRGRM": "DARK "}
 def write_raw(
     raw: Path, expid: int, obstype: str, cameras: tuple[str, ...] = CAMERAS, night: int = NIGHT, **changes: Any
 ) -> Path:
-    """Write a raw file; return its directory. A card that is changed to None is left out; ``_`` stands for ``-``."""
+    """Write a raw file; return its directory. A card that is changed to None is left out; _OBS is -OBS."""
     exposure = Exposure(night, expid, obstype, 1000.0, "dark, simulated", cameras, tileid=1)
-    changes = {name.replace("_", "-") if name == "MJD_OBS" else name: value for name, value in changes.items()}
+    changes = {name.replace("_OBS", "-OBS"): value for name, value in changes.items()}
     header = {name: value for name, value in (exposure.header() | changes).items() if value is not None}
     cards = [{"name": name, "value": value} for name, value in header.items()]
     directory = raw / str(night) / f"{expid:08d}"

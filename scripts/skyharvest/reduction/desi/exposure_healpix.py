@@ -7,7 +7,8 @@ and the number of fibers. Cameras are not asked: a spectrograph is there if the 
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from skyharvest.core.atomic import write_changed
@@ -41,6 +42,8 @@ class ExposurePixel:
 
 COLUMNS = ("NIGHT", "EXPID", "TILEID", "SURVEY", "PROGRAM", "SPECTRO", "HEALPIX", "N_TARGETS")
 """In the order of the attributes."""
+
+_values = attrgetter(*(name.lower() for name in COLUMNS))
 
 
 def path_of(production: Path, night: int) -> Path:
@@ -90,5 +93,5 @@ def write_healpix(path: Path, pixels: Iterable[ExposurePixel]) -> bool:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(astuple(pixel) for pixel in sorted(pixels))
+    writer.writerows(sorted(map(_values, pixels)))
     return write_changed(path, stream.getvalue())

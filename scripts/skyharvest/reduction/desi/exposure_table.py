@@ -224,7 +224,7 @@ def _exposure(path: Path, number: int, cells: Mapping[str, str], night: str) -> 
             f"{path}, line {number}, column EXPFLAG: {', '.join(unknown)}, expected some of {', '.join(sorted(FLAGS))}"
         )
     reasons = sorted(flags & NOT_RUN) + (["LASTSTEP ignore"] if laststep == "ignore" else [])
-    headererr = cells.get("HEADERERR", "")
+    headererr = cells.get("HEADERERR", "").strip(BETWEEN)  # desispec writes no entries as "|"
     reasons += [fault.found for fault in file_faults(headererr) if flags & NOT_RUN & {*fault.flags}]
     survey = cell("SURVEY", str.lower, "")
     return Exposure(
@@ -288,7 +288,7 @@ def merged(path: Path, found: Iterable[Mapping[str, Any]], again: Collection[int
 
 def _renewed(old: Mapping[str, str], new: Mapping[str, Any]) -> dict[str, Any]:
     made = dict(new)
-    made |= {name: cell for name, cell in old.items() if cell not in ("", _text(COLUMNS.get(name, "")))}
+    made |= {name: cell for name, cell in old.items() if cell not in ("", BETWEEN, _text(COLUMNS.get(name, "")))}
     of_faults = {flag for fault in file_faults(old.get("HEADERERR", "")) for flag in fault.flags}
     flags = [flag for flag in old.get("EXPFLAG", "").split(BETWEEN) if flag.strip() and flag.strip() not in of_faults]
     made["EXPFLAG"] = [*flags, *(flag for flag in new["EXPFLAG"] if flag not in flags)]

@@ -111,8 +111,8 @@ def make_table(directory: Path, production: Path, night: int) -> Path:
         if expid not in known or expid in again
     }
     cameras = frozenset[str]().union(
-        *(exposure.cameras for exposure in read.values() if exposure.cut is None),
-        *(known[expid].cameras | known[expid].left_out for expid in known.keys() - again if not _guessed(known[expid])),
+        *(exposure.cameras for exposure in read.values()),
+        *(known[expid].cameras | known[expid].left_out for expid in known.keys() - again),
     )
     for expid in sorted(known.keys() & directories.keys() - again):
         if any(not cameras <= guess for guess in _guessed(known[expid])):  # other cameras came since

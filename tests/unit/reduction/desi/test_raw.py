@@ -19,6 +19,7 @@ SAME_AS_DESISPEC = {
     "dark": ("dark", {"EXPTIME": 300.0}),
     "zero of no length": ("zero", {"EXPTIME": 0.0, "TILEID": None, "TARGTRA": None, "SEQTOT": None}),
     "arc that lacks cards": ("arc", {"SEQNUM": None, "AIRMASS": None, "PURPOSE": None, "TARGTDEC": None}),
+    "arc without a night": ("arc", {"NIGHT": None, "DATE_OBS": "2025-01-16T05:00:00"}),
     "science": ("science", DARK),
     "science that lacks cards": ("science", DARK | {"TILEID": None, "SEQNUM": None, "MJD_OBS": None}),
     "science of nothing known": ("science", {}),
@@ -107,9 +108,12 @@ def test_numbers_are_those_of_the_directory(tmp_path):
         "EXPID:8->7",
         "NIGHT:20250116->20250115",
     ]
-    directory = write_raw(tmp_path, 9, "arc", NIGHT=None)
-    row = read_exposure(directory, NIGHT, 9).row
-    assert (row["LASTSTEP"], row["HEADERERR"]) == ("all", ["NIGHT:->20250115"])
+    directory = write_raw(tmp_path, 8, "science", NIGHT=20250116, EXPTIME=1.0, **ASSIGNED)
+    write_fibermap(directory)
+    assert read_exposure(directory, NIGHT, 8).row["LASTSTEP"] == "ignore"
+    for expid, date, laststep in (9, "2025-01-16T05:00:00", "all"), (10, "2025-01-16T20:00:00", "ignore"):
+        row = read_exposure(write_raw(tmp_path, expid, "arc", NIGHT=None, DATE_OBS=date), NIGHT, expid).row
+        assert (row["LASTSTEP"], row["NIGHT"], row["HEADERERR"]) == (laststep, NIGHT, ["NIGHT:->20250115"])
 
 
 def test_any_obstype_has_a_row(tmp_path):
@@ -131,7 +135,7 @@ FAULTS = {
     "no raw file": (break_raw(lambda path: path.unlink()), "desi-00000007.fits.fz is missing"),
     "nothing in it": (break_raw(lambda path: cut(path, 0)), "of 0 bytes: the file is empty, expected FITS"),
     "no FITS": (break_raw(lambda path: path.write_text("<html>busy</html>")), "of 17 bytes: found an HTML page"),
-    "cut in the first header": (break_raw(lambda path: cut(path, 2000)), "of 2000 bytes: the header at byte 0 has no"),
+    "cut in the first header": (break_raw(lambda path: cut(path, 2000)), r"of 2000 bytes: \[PRIMARY\]: its header"),
     "cut in the second": (break_raw(lambda path: cut(path, 3500)), "the file is truncated: no header before that has"),
     "no fibermap": (
         lambda directory: (directory / "fibermap-00000007.fits").unlink(),
@@ -205,6 +209,7 @@ def test_wherever_a_file_is_cut_its_cameras_are_not_lost(tmp_path):
         path.write_bytes(whole[:size])
         found = read_exposure(directory, NIGHT, 7)
         assert (found.row["OBSTYPE"], found.row["CAMWORD"], found.row["HEADERERR"]) == ("arc", seen, [])
+        assert found.complete(frozenset({"b1"})).cameras == found.cameras | {"b1"}
         row = found.complete(others).row
         assert (row["CAMWORD"], row["EXPFLAG"], row["LASTSTEP"]) == ("a0b1", [], "all")
         (fault,) = file_faults(row["HEADERERR"][0])
