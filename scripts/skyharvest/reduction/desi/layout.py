@@ -6,6 +6,10 @@ Light: it is imported whenever the workflow is parsed.
 from dataclasses import dataclass
 from pathlib import Path
 
+COADDS = ("coadd", "coadd-cameras", "coadd-lin", "coadd-log", "coadd-fast")
+"""Forms of coadds, by the words of desispec's `desi_coadd_spectra`: by camera; all cameras in one; on a linear and on a
+logarithmic grid by spectroperfectionism; on a grid by fast resampling."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -31,7 +35,20 @@ class Layout:
         return self.production / f"calibnight/{night}/{kind}-{camera}-{night}.fits"
 
     def healpix(self, kind: str, survey: str, program: str, pix64: int) -> Path:
-        """Return the path of a file of an NSIDE=64 pixel: ``spectra``, ``coadd``, ``redrock``, ``rrdetails``."""
+        """Return the path of a file of an NSIDE=64 pixel: ``spectra``, one of `COADDS`, ``redrock``, ``rrdetails``."""
         suffix = "h5" if kind == "rrdetails" else "fits.gz" if kind == "spectra" else "fits"
         name = f"{kind}-{survey}-{program}-{pix64}.{suffix}"
         return self.production / f"healpix/{survey}/{program}/{pix64 // 100}/{pix64}/{name}"
+
+    def checksums(self, survey: str, program: str, pix64: int) -> Path:
+        """Return the path of the SHA-256 sums of a pixel's directory, which are named after it."""
+        name = f"redux_{self.production.name}_healpix_{survey}_{program}_{pix64 // 100}_{pix64}.sha256sum"
+        return self.healpix("coadd", survey, program, pix64).with_name(name)
+
+    def tilepix(self) -> Path:
+        """Return the path of the table of tiles, petals and pixels: the list of what a release has."""
+        return self.production / "healpix/tilepix.fits"
+
+    def tilepix_checksum(self) -> Path:
+        """Return the path of the SHA-256 sum of that."""
+        return self.production / f"healpix/redux_{self.production.name}_healpix.sha256sum"
