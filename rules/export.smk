@@ -71,7 +71,7 @@ rule export_mmu_pixel:
         name=config["targets"]["name"],
         release=DESI.release.name,
     shell:
-        f"{RUN}/export/export_mmu.py "
+        f"{RUN}/export/export_mmu.py {literal(options(archive=DESI.archive))} "
         "--pix16 {wildcards.pix16} --crossmatches {params.crossmatches:q} "
         "--name {params.name:q} --release {params.release:q} --out {output.spectra:q} 2> {log:q}"
 

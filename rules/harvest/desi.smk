@@ -7,7 +7,7 @@ include: "globus.smk"
 
 rule fetch_tilepix:
     input:
-        simulated=rules.simulate_release.output.tilepix if DESI.is_simulated else [],
+        there=rules.simulate_release.output.tilepix if DESI.is_simulated else (lambda wildcards: DESI.produced),
     output:
         tilepix=f"{DESI.resources}/tilepix.fits",
     log:

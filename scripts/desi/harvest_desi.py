@@ -38,10 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Harvest all pixels of the batch, and write its list."""
-    release = load_release(options.release)
+    release = load_release(options.release, archive=options.archive)
     work = job.Job.of(SURVEY, options)
     pixels = {
-        pix64: [CoaddFile.of_release(release, *kind, pix64) for kind in work.plan.files[pix64]] for pix64 in work.units
+        pix64: [CoaddFile.of_release(release, *kind, pix64, options.archive) for kind in work.plan.files[pix64]]
+        for pix64 in work.units
     }
     layout = Layout(
         name=options.name,

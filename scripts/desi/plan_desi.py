@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -34,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Plan, and show the table of what will be read."""
-    release = load_release(options.release)
+    release = load_release(options.release, archive=options.archive)
     with Archive(release.root(options.archive)) as archive:
         listed = cached_tilepix(archive, release, options.tilepix)
     table = pq.read_table(options.targets.absolute())
@@ -49,7 +50,7 @@ def main(options: argparse.Namespace) -> None:
         programs=options.programs,
         radius_arcsec=max(options.radius, options.targetid_radius if options.targetid else 0),
     )
-    write_plan(plan, options.out_dir)
+    write_plan(plan, options.out_dir, partial(release.sums, options.archive))
     print(summary(plan))
 
 

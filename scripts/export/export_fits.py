@@ -37,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Export, and say how much there is."""
-    release = load_release(options.release)
+    release = load_release(options.release, archive=options.archive)
     plan = SURVEY.read_plan(options.plan)
     pixels = {
         int(pix64): [CoaddFile.of_release(release, *kind, int(pix64)) for kind in plan.files[pix64]]

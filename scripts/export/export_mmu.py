@@ -19,6 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     add_shared(parser, "--pix16", help="NSIDE=16 NESTED pixel of the fibers")
     add_shared(parser, "--release", "--out")
+    add_shared(parser, "--archive", required=False, default="", help="where the release was read from")
     parser.add_argument(
         "--crossmatches",
         type=Path,
@@ -33,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Export, and say how much there is."""
-    release = load_release(options.release)
+    release = load_release(options.release, archive=options.archive)
     attributes = {"release": release.name, "specprod": release.specprod}
     n = export_mmu(options.pix16, options.crossmatches, options.out, name=options.name, attributes=attributes)
     cli.log.info("%s: %d targets", options.out, n)

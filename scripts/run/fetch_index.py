@@ -27,7 +27,8 @@ def main(options: argparse.Namespace) -> None:
     """Fetch and check."""
     package = f"skyharvest.surveys.{options.survey}"
     fetch = resolve_name(f"{package}.{SURVEYS[options.survey].fetch_index}")
-    release = import_module(f"{package}.release").load_release(options.release)
+    asked = {"release": options.release, "archive": options.archive}
+    release = import_module(f"{package}.rules").Harvest.release_of(asked)
     with Archive(release.root(options.archive)) as archive:
         fetch(archive, release, options.out)
 

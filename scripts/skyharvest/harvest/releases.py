@@ -61,6 +61,8 @@ class ArchivedRelease:
         What lies directly below a root.
     templates
         What its paths are made of, for a message.
+    in_directories
+        For a message: which releases need no entry, as a directory of this machine has them; "" if there are none.
     name
         Its key in the registry, such as ``dr1``.
     roots
@@ -73,6 +75,7 @@ class ArchivedRelease:
     ways: ClassVar[tuple[str, ...]]
     holds: ClassVar[str]
     templates: ClassVar[str]
+    in_directories: ClassVar[str] = ""
 
     name: str
     roots: Mapping[str, str]
@@ -82,6 +85,11 @@ class ArchivedRelease:
     def of_entry(cls, name: str, entry: dict[str, Any]) -> Self:
         """Return the release that an entry of the registry describes; each of its paths has been formed once."""
         raise NotImplementedError
+
+    @classmethod
+    def of_directory(cls, name: str, archive: str) -> Self | None:
+        """Return a release that no registry has to describe, as it stands in a directory of this machine; or None."""
+        return None
 
     def root_if_any(self, archive: str) -> str:
         """Return what `root` does, or "" where the registry has no root of that transport."""
@@ -119,13 +127,16 @@ class ArchivedRelease:
 _Release = TypeVar("_Release", bound=ArchivedRelease)
 
 
-def load_release_of(kind: type[_Release], name: str, registry: Path | None = None) -> _Release:
+def load_release_of(kind: type[_Release], name: str, registry: Path | None = None, archive: str = "") -> _Release:
     """Return a survey's release of that name. (`skyharvest.config.registry` says more of a mistake.)
 
     Parameters
     ----------
     registry
         ``config/releases.yaml`` unless given.
+    archive
+        Where it is read from: a directory may have releases that the registry does not have; see
+        `ArchivedRelease.of_directory`.
 
     Raises
     ------
@@ -134,6 +145,8 @@ def load_release_of(kind: type[_Release], name: str, registry: Path | None = Non
     """
     path = registry or REGISTRY
     entries = read_yaml(path)
+    if name not in entries and (found := kind.of_directory(name, archive)):
+        return found
     if name not in entries:
         of_survey = [key for key, entry in entries.items() if survey_of(entry) == kind.survey]
         raise InputError(f"no release {name!r}{nearest(name, of_survey)} (see {path})")

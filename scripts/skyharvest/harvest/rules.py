@@ -127,6 +127,12 @@ class Harvest(Generic[R]):
         self._done: Done | None = None
         self._begun = False
 
+    @classmethod
+    def release_of(cls, section: Mapping[str, Any]) -> R:
+        """Return the release that the survey's section of a configuration asks for."""
+        release: R = cls.load_release(section["release"])
+        return release
+
     def _archive(self) -> str:
         return self.release.root(self.section["archive"])
 

@@ -84,13 +84,16 @@ def release_problems(kind: type[ArchivedRelease], given: Given, registry: dict[s
     """Yield what is wrong with the release and the archive of a survey."""
     release, archive = given("release"), given("archive")
     names = [name for name, entry in registry.items() if survey_of(entry) == kind.survey]
-    if release and release not in registry:
+    if release and release not in registry and kind.of_directory(release, archive or ""):
+        pass  # it needs no entry
+    elif release and release not in registry:
         of_specprod = [name for name in names if registry[name].get("specprod") == release]
         near = f"; did you mean {of_specprod[0]!r}?" if of_specprod else _suggest(release, names)
+        other = f"; {kind.in_directories}" if kind.in_directories else ""
         yield (
             "release",
             f"found {show(release)}{near}; config/{REGISTRY.name} has: {', '.join(names)}; another one "
-            "is added there, as an entry with the paths of its files",
+            f"is added there, as an entry with the paths of its files{other}",
         )
     elif release and release not in names:
         yield "release", f"found {show(release)}, {wrong_survey(release, registry, kind.survey)}"

@@ -46,6 +46,6 @@ def load_harvests(
     harvests = {}
     for name, survey in SURVEYS.items():
         of_survey = import_module(f"{__name__}.{name}.rules").Harvest
-        release = of_survey.load_release(config[name]["release"])
+        release = of_survey.release_of(config[name])
         harvests[name] = of_survey(survey, release, config, partial(find_plan, name), force, meaning=meaning(name))
     return harvests

@@ -348,6 +348,21 @@ def test_a_release_without_that_root_asks_for_a_mirror(tmp_path):
     assert validate(merged(config, "desi.archive", str(tmp_path)))["desi"]["archive"] == str(tmp_path)
 
 
+def test_a_production_in_a_directory_needs_no_entry(tmp_path):
+    (tmp_path / "spectro/redux/sim").mkdir(parents=True)
+    config = merged(merged(MINIMAL, "desi.release", "sim"), "desi.archive", str(tmp_path))
+    filled = validate(config)
+    desi = surveys.load_harvests(filled, lambda survey: "")["desi"]
+    assert (desi.release.specprod, desi.archive) == ("sim", str(tmp_path))
+    assert desi.produced == [f"{tmp_path}/spectro/redux/sim/healpix/tilepix.fits"]
+    for key, value in (("desi.archive", "https"), ("desi.release", "sim2")):
+        message = refused(merged(config, key, value))
+        assert "config/releases.yaml has: dr1, edr, loa, demo; another one is added there" in message
+        assert "where the archive is a directory of this machine, a production in its spectro/redux/ can be" in message
+    message = refused(merged(merged(MINIMAL, "hetdex.release", "sim"), "hetdex.archive", str(tmp_path)))
+    assert "hetdex.release: found 'sim'" in message and "directory of this machine" not in message
+
+
 def test_hetdex_is_read_where_its_release_lies():
     config = merged(MINIMAL, "hetdex.release", "demohetdex")
     assert "hetdex.archive: found 'https', which release 'demohetdex' does not have" in refused(config)

@@ -132,6 +132,29 @@ def test_an_unknown_release_is_told_what_there_is():
         load_release("matterhorn")
 
 
+def test_a_directory_has_productions_that_the_registry_does_not(tmp_path, monkeypatch):
+    (tmp_path / "spectro/redux/Himalayas-1.2").mkdir(parents=True)
+    found = load_release("Himalayas-1.2", archive=str(tmp_path))
+    assert (found.name, found.specprod, found.is_production) == ("Himalayas-1.2", "Himalayas-1.2", True)
+    assert found.root(str(tmp_path)) == str(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_release("Himalayas-1.2", archive="~") == found
+    dr1 = load_release("dr1", archive=str(tmp_path))
+    assert (dr1.specprod, dr1.is_production) == ("iron", False)
+    assert (found.nside, found.group, found.paths) == (dr1.nside, dr1.group, dr1.paths)
+    for name, archive in (
+        ("kibo", str(tmp_path)),  # not there
+        ("Himalayas-1.2", ""),
+        ("Himalayas-1.2", "https"),
+        ("Himalayas-1.2", f"file://{tmp_path}"),
+        ("..", str(tmp_path)),
+        ("", str(tmp_path)),
+        ("../redux/Himalayas-1.2", str(tmp_path)),
+    ):
+        with pytest.raises(InputError, match="no release"):
+            load_release(name, archive=archive)
+
+
 @given(
     survey=st.from_regex(r"[a-z0-9]+", fullmatch=True),
     program=st.from_regex(r"[a-z0-9]+", fullmatch=True),

@@ -12,7 +12,7 @@ from skyharvest.surveys.desi.shown import BROWSER, READER, REPORT
 
 def addresses(section: Mapping[str, Any]) -> Addresses:
     """Return where the coadds are; what Globus copies is in a directory of this machine."""
-    release = load_release(section["release"])
+    release = load_release(section["release"], archive=section["archive"])
 
     def path(unit: Unit, kind: Kind) -> str:
         return release.coadd(*kind, int(unit))

@@ -5,7 +5,8 @@ import itertools
 import logging
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -254,7 +255,7 @@ def _left_out(listed: Coadds, row: Ints, pixel: Ints, surveys: Sequence[str], pr
     return NotSelected.of_pairs(zip(row[i].tolist(), map("/".join, kinds), strict=True), change)
 
 
-def write_plan(plan: CoaddPlan, directory: Path) -> None:
+def write_plan(plan: CoaddPlan, directory: Path, content: Callable[[str, str, int], str] = lambda *_coadd: "") -> None:
     """Write ``plan.csv``, ``plan_pixels.csv``, ``plan_targets.npy`` and ``plan_not_selected.json``.
 
     ``plan.csv`` has a row per coadd: ``survey,program,pix64,pix16,n_targets`` (pix16: the NSIDE=16 pixel that holds
@@ -262,13 +263,23 @@ def write_plan(plan: CoaddPlan, directory: Path) -> None:
     them: ``pix16,pix64,n_targets,digest``; near an edge the one need not hold the other. The digest is of all targets
     of pix64, so that a pixel is extracted again only when its own targets have changed. ``plan_targets.npy``:
     `TARGET_DTYPE`. ``plan_not_selected.json``: `skyharvest.harvest.not_selected`.
+
+    Parameters
+    ----------
+    content
+        Returns what tells which content a coadd has, of survey, program and pixel, where that may change: the digests
+        are of this as well.
     """
     pix64 = plan.coadds.pix64
     columns = (plan.coadds.survey, plan.coadds.program, pix64, pix64 >> PIX16_SHIFT, plan.n_targets)
     write_columns(directory / "plan.csv", ("survey", "program", "pix64", "pix16", "n_targets"), columns)
     pairs, counts = np.unique(np.stack([plan.pix16, plan.targets["pix64"]], axis=1), axis=0, return_counts=True)
     edges = np.searchsorted(plan.targets["pix64"], np.stack([pairs[:, 1], pairs[:, 1] + 1]))
-    digests = np.array([_digest(plan.targets[first:last]) for first, last in edges.T.tolist()])
+    contents: dict[int, str] = defaultdict(str)
+    for coadd in zip(plan.coadds.survey.tolist(), plan.coadds.program.tolist(), pix64.tolist(), strict=True):
+        contents[coadd[2]] += content(*coadd)
+    of_pairs = zip(pairs[:, 1].tolist(), edges.T.tolist(), strict=True)
+    digests = np.array([_digest(plan.targets[first:last], contents[pix]) for pix, (first, last) in of_pairs])
     write_columns(
         directory / "plan_pixels.csv",
         ("pix16", "pix64", "n_targets", "digest"),
@@ -278,8 +289,8 @@ def write_plan(plan: CoaddPlan, directory: Path) -> None:
     write_not_selected(plan.left_out, directory)
 
 
-def _digest(targets: Array) -> str:
-    return hashlib.blake2b(targets.tobytes(), digest_size=8).hexdigest()
+def _digest(targets: Array, content: str) -> str:
+    return hashlib.blake2b(targets.tobytes() + content.encode(), digest_size=8).hexdigest()
 
 
 def targets_of_pixel(path: Path, pix64: int) -> Array:

@@ -3,15 +3,28 @@
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, Self
 
+from skyharvest.core.paths import expand_user
 from skyharvest.core.settings import Whole, section, setting, subsection
 from skyharvest.harvest import releases
 from skyharvest.harvest.releases import TRANSPORTS, ArchivedRelease, address, load_release_of, template
 
 GLOBUS = "globus"
 """The ``archive`` that is first copied, by Globus, to a directory of this machine."""
+
+PRODUCTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""Name of a production: a directory."""
+NSIDE, GROUP = 64, 100
+_PIXEL = "spectro/redux/{specprod}/healpix/{survey}/{program}/{group}/{pix}"
+PATHS = {
+    "tilepix": "spectro/redux/{specprod}/healpix/tilepix.fits",
+    "coadd": f"{_PIXEL}/coadd-{{survey}}-{{program}}-{{pix}}.fits",
+    "redrock": f"{_PIXEL}/redrock-{{survey}}-{{program}}-{{pix}}.fits",
+    "checksums": f"{_PIXEL}/redux_{{specprod}}_healpix_{{survey}}_{{program}}_{{group}}_{{pix}}.sha256sum",
+}
+"""Of every production (desidatamodel.readthedocs.io), by the keys of `Paths`."""
 
 _COADD_NAME = re.compile(r"coadd-([a-z0-9]+)-([a-z0-9]+)-([0-9]+)\.fits")
 
@@ -76,17 +89,23 @@ class Release(ArchivedRelease):
         Pixel ``p`` lies in the directory ``p // group``.
     paths, globus
         By the keys of `Paths` and `Globus`; ``globus`` may be empty.
+    is_production
+        Whether it is one that no registry describes: see `of_directory`.
     """
 
     survey: ClassVar[str] = "desi"
     ways: ClassVar[tuple[str, ...]] = (*TRANSPORTS, GLOBUS)
     holds: ClassVar[str] = "spectro/"
     templates: ClassVar[str] = "{specprod} and, but for tilepix, {survey}, {program}, {group} and {pix}"
+    in_directories: ClassVar[str] = (
+        "where the archive is a directory of this machine, a production in its spectro/redux/ can be named without one"
+    )
 
     specprod: str
     nside: int
     group: int
     globus: Mapping[str, str] = field(default_factory=dict)
+    is_production: bool = False
 
     @classmethod
     def of_entry(cls, name: str, entry: dict[str, Any]) -> Self:
@@ -104,6 +123,23 @@ class Release(ArchivedRelease):
         for kind in ("coadd", "redrock", "checksums"):
             release._path(kind, "main", "dark", 0)
         return release
+
+    @classmethod
+    def of_directory(cls, name: str, archive: str) -> Self | None:
+        """Return the production of a name that a directory of this machine has; None if it has none.
+
+        Productions are laid out as DESI's releases are, which are productions: ``dr1`` is ``iron``.
+
+        Parameters
+        ----------
+        archive
+            The directory that holds spectro/. Names of transports and URLs are none.
+        """
+        if not archive or archive in cls.ways or "://" in archive or not PRODUCTION.fullmatch(name):
+            return None
+        if not (expand_user(archive) / "spectro" / "redux" / name).is_dir():
+            return None
+        return cls(name=name, specprod=name, nside=NSIDE, group=GROUP, roots={}, paths=PATHS, is_production=True)
 
     def list_root(self, otherwise: str) -> str:
         """Return the root that ``tilepix.fits`` is read from when the archive itself is not there yet: the first one.
@@ -128,15 +164,35 @@ class Release(ArchivedRelease):
         """Return the path, relative to a root, of the SHA-256 sums of a pixel's directory."""
         return self._path("checksums", survey, program, pix)
 
+    def sums(self, archive: str, survey: str, program: str, pix: int) -> str:
+        """Return the lines of a pixel's checksum file that tell which coadd and redshifts a production has now.
+
+        "" of a release, whose files never change, and of a pixel without that file.
+
+        Parameters
+        ----------
+        archive
+            The directory that holds spectro/.
+        """
+        if not self.is_production:
+            return ""
+        place = (survey, program, pix)
+        names = tuple(f" {PurePosixPath(path).name}" for path in (self.coadd(*place), self.redrock(*place)))
+        try:
+            text = (expand_user(archive) / self.checksums(*place)).read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        return "".join(f"{line}\n" for line in text.splitlines() if line.endswith(names))
+
     def _path(self, kind: str, survey: str, program: str, pix: int) -> str:
         return self.paths[kind].format(
             specprod=self.specprod, survey=survey, program=program, pix=pix, group=pix // self.group
         )
 
 
-def load_release(name: str, registry: Path | None = None) -> Release:
-    """Return DESI's release of that name; see `load_release_of`."""
-    return load_release_of(Release, name, registry)
+def load_release(name: str, registry: Path | None = None, *, archive: str = "") -> Release:
+    """Return DESI's release of that name, or the production of that name in a directory; see `load_release_of`."""
+    return load_release_of(Release, name, registry, archive)
 
 
 @dataclass(frozen=True)
@@ -150,6 +206,8 @@ class CoaddFile:
         if nobody knows where they are.
     survey, program, pix64
         Empty and -1 where neither a plan nor the file's name tells them.
+    sums
+        Which content they have, where that may change: `Release.sums`.
     """
 
     path: str
@@ -157,12 +215,14 @@ class CoaddFile:
     survey: str = ""
     program: str = ""
     pix64: int = -1
+    sums: str = ""
 
     @classmethod
-    def of_release(cls, release: Release, survey: str, program: str, pix64: int) -> Self:
-        """Return a coadd of a release."""
+    def of_release(cls, release: Release, survey: str, program: str, pix64: int, archive: str = "") -> Self:
+        """Return a coadd of a release; with its `sums` if the directory is given where it is."""
         place = (survey, program, pix64)
-        return cls(release.coadd(*place), release.redrock(*place), *place)
+        sums = release.sums(archive, *place) if archive else ""
+        return cls(release.coadd(*place), release.redrock(*place), *place, sums)
 
     @classmethod
     def of_path(cls, path: str) -> Self:

@@ -1,6 +1,7 @@
 """What DESI's rules ask beside what all surveys' do."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -41,9 +42,19 @@ class Harvest(rules.Harvest[Release]):
             self.copied = [f"{self.root}/globus_transfer.csv"]
             self.list_archive = self.release.list_root(self.archive)
 
+    @classmethod
+    def release_of(cls, section: Mapping[str, Any]) -> Release:
+        """Return the release, which may be a production in the directory that is the archive."""
+        return load_release(section["release"], archive=section["archive"])
+
     def _archive(self) -> str:
         copies = self.section["archive"] == GLOBUS
         return str(self.section["globus"]["local"]) if copies else self.release.root(self.section["archive"])
+
+    @property
+    def produced(self) -> list[str]:
+        """The list of a production in a directory, which is newer than all that it names. Releases do not change."""
+        return [f"{self.list_archive}/{self.release.tilepix()}"] if self.release.is_production else []
 
     @property
     def is_simulated(self) -> bool:

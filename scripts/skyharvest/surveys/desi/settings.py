@@ -67,7 +67,11 @@ class Settings:
     """The DESI survey's spectra."""
 
     enabled: Switch = setting(True, "Whether to harvest DESI.")
-    release: str = setting("dr1", "A key of config/releases.yaml, of a release of DESI.")
+    release: str = setting(
+        "dr1",
+        "A key of config/releases.yaml, of a release of DESI; or, with an archive that is a directory, the name of a "
+        "production in its spectro/redux/.",
+    )
     archive: str = setting(
         "https",
         "Where the release is read from: https, s3 or local (the roots in config/releases.yaml), globus "

@@ -75,11 +75,13 @@ class Wanted:
         return self.targets is not None and self.targets.targetid is not None
 
     def digest(self, coadds: Sequence[CoaddFile]) -> str:
-        """Return a digest of what decides the content of an extracted file, but for what the archive holds."""
+        """Return a digest of what decides the content of an extracted file, but for what a release holds."""
         digest = hashlib.blake2b(digest_size=16)
         radii = (self.radius_arcsec, self.report_radius_arcsec)
         how = (FORMAT, *radii, self.resolution, self.lsf, self.redshifts, self.sky_fibers)
         digest.update(repr((*how, *(file.path for file in coadds))).encode())
+        for file in coadds:
+            digest.update(file.sums.encode())
         if self.by_targetid:
             digest.update(repr(self.targetid_radius_arcsec).encode())
         if self.targets is not None:
