@@ -41,6 +41,7 @@ class Night:
             "redshift_templates": str(where / "templates/redrock"),
             "specprod": "night",
             "options": {
+                "extract": {"barycentric": False},
                 "spectra": {"forms": ["cameras"]},
                 "starfit": {"delta_color": 0.3},
                 "fluxcalib": {"delta_color_cut": 0.3},

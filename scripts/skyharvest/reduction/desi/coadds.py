@@ -85,10 +85,13 @@ def resample(
     spectra = _read(coadd)
     if spectra.resolution_data is None:
         raise MalformedFile(f"{coadd} has no HDUs {_names(spectra.bands, 'RESOLUTION')}: it cannot be resampled")
+    lit = np.any([(spectra.ivar[b] > 0).any(axis=1) for b in spectra.bands], axis=0)
     made = coaddition.resample_spectra_lin_or_log(
-        spectra, linear_step=lin_step, log10_step=log10_step, fast=fast, nproc=nproc
+        spectra[lit], linear_step=lin_step, log10_step=log10_step, fast=fast, nproc=nproc
     )
     [band] = made.bands
+    for values in (made.flux, made.ivar, made.resolution_data or {}):
+        values.update({b: _among(lit, of_lit) for b, of_lit in values.items() if of_lit is not None})
     good = {b: spectra.ivar[b] * (spectra.mask[b] == 0) for b in spectra.bands} if fast else spectra.ivar
     made.mask = {band: _mask(spectra, made.wave[band], good)}
     _write(out, made, coadd, spectra)
@@ -112,6 +115,13 @@ def _read(coadd: Path) -> Any:
     # desispec compares each camera with those before and after it in the list, which is in the file's order.
     spectra.bands.sort(key=lambda band: float(np.mean(spectra.wave[band])))
     return spectra
+
+
+def _among(lit: Array, values: Array) -> Array:
+    """Return values of some spectra among zeros: one without a good pixel, of a dead fiber, makes desispec fail."""
+    made = np.zeros((lit.size, *values.shape[1:]), values.dtype)
+    made[lit] = values
+    return made
 
 
 def _names(bands: list[str], kind: str) -> str:

@@ -236,13 +236,11 @@ class Commands:
         ]
 
     def _coadd(self, key: Key, out: list[str], _used: list[Key]) -> list[str]:
-        spectra, coadd = map(str, self.outputs(Key("spectra", key.owner, "")))
+        coadd = str(self.outputs(Key("spectra", key.owner, ""))[1])
         said, form = self.options["spectra"], key.kind.partition("-")[2]
-        if form == "cameras":
-            return self._own("coadd_cameras", "--coadd", coadd, "--out", out[0])
         log = ["--log10-step", str(said["log10_step"])]
-        grid = {"lin": ["--lin-step", str(said["lin_step"])], "log": log, "fast": [*log, "--fast"]}[form]
-        return ["desi_coadd_spectra", "-i", spectra, *grid, "-o", out[0]]
+        how = {"cameras": [], "lin": ["--lin-step", str(said["lin_step"])], "log": log, "fast": [*log, "--fast"]}
+        return self._own("coadd_cameras", "--coadd", coadd, "--out", out[0], *how[form])
 
     def _redshift(self, key: Key, out: list[str], _used: list[Key]) -> list[str]:
         coadd = str(self.outputs(Key("spectra", key.owner, ""))[1])

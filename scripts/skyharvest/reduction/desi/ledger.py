@@ -121,7 +121,7 @@ def _line(
         state=state,
         seconds=seconds,
         megabytes=megabytes,
-        reason="" if state == DONE else reason,
+        reason="" if state == DONE else f"{reason} ({of.headererr})" if of and of.headererr and record else reason,
     )
 
 

@@ -92,14 +92,22 @@ def star(wave: Floats, kelvin: float, metals: float = 0.0) -> Floats:
     return np.asarray(black_body(wave, kelvin) * absorbed * (1 - jump), np.float64)
 
 
+def _ripple(wave: Floats, number: int) -> Floats:
+    """Return a faint light that goes with a group of lines.
+
+    Redrock solves for the amounts of all parts, which has no solution where one has no light within sight.
+    """
+    return np.asarray(0.01 * (1 + np.sin(wave / (150.0 + 60.0 * number))))
+
+
 def galaxy_parts(wave: Floats) -> dict[str, Floats]:
     """Return what galaxies are sums of, at rest: old and young stars, and groups of emission lines."""
     broadened = 3.0  # Å: the lines of many stars that move
     old = star(wave, 4700.0) * (1 - 0.35 * 0.5 * (1 - np.tanh((wave - 4000) / 40)))
     young = star(wave, 9000.0)
     parts = {"old": _smoothed(wave, old, broadened), "young": _smoothed(wave, young, broadened)}
-    for name, lines in NEBULAR.items():
-        parts[name] = sum((light * gaussian(wave, line, 2.2) for line, light in lines.items()), np.zeros_like(wave))
+    for number, (name, lines) in enumerate(NEBULAR.items()):
+        parts[name] = sum((light * gaussian(wave, line, 2.2) for line, light in lines.items()), _ripple(wave, number))
     return parts
 
 
@@ -112,9 +120,10 @@ def galaxy(wave: Floats, amounts: Mapping[str, float]) -> Floats:
 def quasar_parts(wave: Floats) -> dict[str, Floats]:
     """Return what quasars are sums of, at rest: two continua and groups of broad lines."""
     parts = {"blue": (wave / 3000) ** -1.7, "red": (wave / 3000) ** -0.6}
-    for name, lines in BROAD.items():
+    for number, (name, lines) in enumerate(BROAD.items()):
         narrow = 0.004 if name == "oiii" else 0.012
-        parts[name] = sum((light * gaussian(wave, at, narrow * at) for at, light in lines.items()), np.zeros_like(wave))
+        broad = (light * gaussian(wave, at, narrow * at) for at, light in lines.items())
+        parts[name] = sum(broad, _ripple(wave, number))
     iron = 0.5 + 0.5 * np.sin(wave / 37.0)
     parts["iron"] = iron * (
         gaussian(wave, 2500, 180) + 0.7 * gaussian(wave, 4600, 110) + 0.6 * gaussian(wave, 5250, 110)

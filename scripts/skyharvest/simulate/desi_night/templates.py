@@ -69,7 +69,10 @@ def _sets() -> Iterator[tuple[str, str, float, float, Floats, Floats]]:
         return np.asarray(10 ** np.arange(np.log10(1 + z_min), np.log10(1 + z_max), step) - 1)
 
     first, last = 1500.0, 11000.0
-    yield "GALAXY", "", first, last, log_spaced(-0.005, 1.3, 3e-4), _stacked(galaxy_parts(_grid(first, last)))
+    # As galaxies are drawn: their smoothing is in Å.
+    rest = np.arange(first - 10, last + 10, 0.25)
+    galaxies = {name: np.interp(_grid(first, last), rest, part) for name, part in galaxy_parts(rest).items()}
+    yield "GALAXY", "", first, last, log_spaced(-0.005, 1.3, 3e-4), _stacked(galaxies)
     for subtype, limits, z in (("LOZ", (1200.0, 11000.0), (0.05, 1.6)), ("HIZ", (700.0, 4600.0), (1.4, 4.0))):
         yield "QSO", subtype, *limits, log_spaced(*z, 5e-4), _stacked(quasar_parts(_grid(*limits)))
     first, last = 3400.0, 10500.0

@@ -215,6 +215,21 @@ def test_a_camera_that_is_missing_or_alone(coadd, tmp_path):
             assert (file[f"{band}_MASK"].data[0] > 0).sum() == 1
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_dead_fiber_does_not_spoil_the_others(coadd, forms, form, tmp_path):
+    dead, out = tmp_path / "dead.fits", tmp_path / "out.fits"
+    with fits.open(coadd) as file:
+        for band in "BRZ":
+            for name in ("FLUX", "IVAR", "RESOLUTION"):
+                file[f"{band}_{name}"].data[1] = 0
+        file.writeto(dead)
+    FORMS[form](dead, out)
+    with fits.open(out) as made, fits.open(forms[form]) as before:
+        for kind in ("FLUX", "IVAR"):
+            assert not made[f"BRZ_{kind}"].data[1].any()
+            assert np.array_equal(made[f"BRZ_{kind}"].data[[0, 2]], before[f"BRZ_{kind}"].data[[0, 2]])
+
+
 def test_the_program_makes_each_form(forms, coadd, tmp_path):
     options = {"cameras": [], "fast": ["--lin-step", "0.8", "--fast"]}
     for form, more in options.items():

@@ -36,7 +36,9 @@ class ShiftOptions:
     angstrom
         Of a measurement in y.
     most_error
-        Of a move anywhere on the traces, pixels: degrees are lowered until it is so.
+        Of a move anywhere on the traces, pixels, one σ: degrees are lowered until it is so.
+    useful_error
+        Of a measurement, pixels: in x twice as much, and in y four times, is still used.
     steps
         How often what is left is measured again.
     """
@@ -46,7 +48,8 @@ class ShiftOptions:
     rows: int = 64
     width: int = 7
     angstrom: float = 120.0
-    most_error: float = 0.05
+    most_error: float = 0.01
+    useful_error: float = 0.05
     steps: int = 3
 
 
@@ -161,7 +164,7 @@ def measure_across(image: Floats, weight: Floats, psf: Psf, options: ShiftOption
         light, light_weight, move = np.empty(psf.n_y), np.empty(psf.n_y), np.empty((psf.n_y, 2))
         across(image, weight, row.x, row.sigma, row.terms, options.width // 2, light, light_weight, move)
         total = move[: n_blocks * options.rows].reshape(n_blocks, options.rows, 2).sum(axis=1)
-        seen = total[:, 1] > 1 / options.most_error**2 / 4  # errors below twice the wanted one
+        seen = total[:, 1] > 1 / options.useful_error**2 / 4
         place = (np.flatnonzero(seen) + 0.5) * options.rows
         ratio = total[seen, 0] / total[seen, 1]
         found.append(np.stack([np.interp(place, rows, row.x), place, ratio, total[seen, 1] ** -0.5]))
@@ -188,7 +191,7 @@ def measure_along(
         n_pieces = max(1, round((psf.wave_max - psf.wave_min) / options.angstrom))
         for piece in np.array_split(np.arange(psf.n_y), n_pieces):
             one = _line_move(light[piece], light_weight[piece], made[piece], slope[piece])
-            if one is not None and one[1] < 4 * options.most_error and abs(one[0]) < 2:
+            if one is not None and one[1] < 4 * options.useful_error and abs(one[0]) < 2:
                 # Where the lines are, not in the middle of the piece.
                 centre = float((piece * made[piece]).sum() / made[piece].sum())
                 found.append(np.array([[np.interp(centre, rows, row.x)], [centre], [one[0]], [one[1]]]))
