@@ -49,8 +49,7 @@ class Written:
     without
         Of pixels that exposures reach into, and that have no coadd.
     changed
-        Files that were written: those that would have been the same are as they were. ``tilepix.fits`` is as new as
-        the newest of them.
+        Files that were written: those that would have been the same are as they were.
     """
 
     coadds: int
@@ -83,19 +82,23 @@ def write_release(production: Path) -> Written:
             f"{layout.production / 'healpix'} has no coadd of the {len(pixels)} pixels that {TABLES} name, such as "
             f"{layout.healpix('coadd', *pixels[0])}: coadd them first"
         )
-    changed = [path for pixel in there if (path := _write_sums(layout.checksums(*pixel)))]
-    listed = [row for row in rows if (row[1], row[2], row[4]) in set(there)]
-    tilepix, sums = layout.tilepix(), layout.tilepix_checksum()
+    changed: list[Path] = []
+    content = hashlib.sha256()
+    for pixel in there:
+        sums = _sums(layout.checksums(*pixel), changed)
+        names = (layout.healpix(kind, *pixel).name for kind in ("coadd", "redrock"))
+        content.update("".join(f"{sums[name]}  {name}\n" for name in names if name in sums).encode())
+    have = set(there)
+    listed = [row for row in rows if (row[1], row[2], row[4]) in have]
+    tilepix = layout.tilepix()
+    table = _tilepix(listed, content.hexdigest())
     # The list is last: whoever finds it finds all that it names.
-    content = _tilepix(listed)
-    changed += _write_if_other(sums, f"{hashlib.sha256(content).hexdigest()}  {tilepix.name}\n".encode())
-    changed += _write_if_other(tilepix, content)
-    if changed:
-        os.utime(tilepix)  # newer than what it names: whoever reads a release looks for changes here
+    digest = f"{hashlib.sha256(table).hexdigest()}  {tilepix.name}\n"
+    changed += _write_if_other(layout.tilepix_checksum(), digest.encode()) + _write_if_other(tilepix, table)
     redshifts = sum(layout.healpix("redrock", *pixel).is_file() for pixel in there)
     if redshifts < len(there):
         log.warning("%d of %d coadds have no redshifts", len(there) - redshifts, len(there))
-    for path in _unlisted(layout, set(there)):
+    for path in _unlisted(layout, have):
         log.warning("%s is of no exposure in %s: it is left out", path, TABLES)
     log.info("%s: %d coadds, %d files written", tilepix, len(there), len(changed))
     return Written(len(there), redshifts, len(pixels) - len(there), tuple(changed))
@@ -137,8 +140,11 @@ def _read(path: Path) -> Iterator[tuple[int, str, str, int, int]]:
             yield numbers["TILEID"], cells["SURVEY"], cells["PROGRAM"], numbers["SPECTRO"], numbers["HEALPIX"]
 
 
-def _tilepix(rows: Iterable[tuple[int, str, str, int, int]]) -> bytes:
-    """Return the file ``tilepix.fits``: a row per tile, petal and pixel."""
+def _tilepix(rows: Iterable[tuple[int, str, str, int, int]], content: str) -> bytes:
+    """Return the file ``tilepix.fits``: a row per tile, petal and pixel; ``content`` is a card of its own.
+
+    The card changes with each coadd and each redshift: a harvest learns from it that there is something new.
+    """
     tile, survey, program, petal, pixel = zip(*rows, strict=True)
     columns = {
         "TILEID": np.array(tile, np.int32),
@@ -149,9 +155,10 @@ def _tilepix(rows: Iterable[tuple[int, str, str, int, int]]) -> bytes:
     }
     hdu = fits.BinTableHDU(Table(columns), name="TILEPIX")
     hdu.header["HPXNSIDE"], hdu.header["HPXNEST"] = NSIDE, True
-    content = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(content)
-    return content.getvalue()
+    hdu.header["CONTENT"] = content
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    return file.getvalue()
 
 
 def _write_if_other(path: Path, content: bytes) -> list[Path]:
@@ -163,8 +170,8 @@ def _write_if_other(path: Path, content: bytes) -> list[Path]:
     return [path]
 
 
-def _write_sums(path: Path) -> Path | None:
-    """Write the sums of a directory's files, sorted by name; return the file if its content has changed.
+def _sums(path: Path, changed: list[Path]) -> dict[str, str]:
+    """Write the sums of a directory's files, sorted by name, and return them; add the file to those that have changed.
 
     Only files are read whose status has changed since the last time (ctime: a file that is copied over another may
     keep the other's mtime), and those without a sum.
@@ -187,7 +194,8 @@ def _write_sums(path: Path) -> Path | None:
     written = _write_if_other(path, "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode())
     if written or read:
         os.utime(path, ns=(begun - TICK_NS, begun - TICK_NS))
-    return path if written else None
+    changed += written
+    return sums
 
 
 def _unlisted(layout: Layout, listed: set[Pixel]) -> Iterator[Path]:

@@ -53,7 +53,7 @@ class Harvest(rules.Harvest[Release]):
 
     @property
     def produced(self) -> list[str]:
-        """The list of a production in a directory, which is newer than all that it names. Releases do not change."""
+        """The list of a production in a directory, which changes with each coadd that it names. Releases do not."""
         return [f"{self.list_archive}/{self.release.tilepix()}"] if self.release.is_production else []
 
     @property
