@@ -21,8 +21,30 @@ rule account_desi_reduction:
         "--ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
 
 
+rule release_desi_reduction:
+    input:
+        summary=rules.account_desi_reduction.output.summary,
+    output:
+        # tilepix.fits and the checksums are no outputs: they stay as they are where nothing has changed.
+        said=REDUCTION.path("release.txt"),
+    log:
+        f"{LOGS}/release_desi_reduction.log",
+    benchmark:
+        f"{BENCHMARKS}/release_desi_reduction.tsv"
+    conda:
+        "../../../envs/reduction.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        production=as_it_is(str(REDUCTION.directory)),
+    shell:
+        f"{RUN}/reduction/desi/write_release.py " "--production {params.production:q} > {output.said:q} 2> {log:q}"
+
+
 rule finish_desi_reduction:
     input:
+        release=lambda wildcards: rules.release_desi_reduction.output if REDUCTION.has_pixels else [],
         ledger=rules.account_desi_reduction.output.ledger,
         summary=rules.account_desi_reduction.output.summary,
     output:

@@ -179,6 +179,11 @@ class Reduction:
     def _tell(self) -> None:
         _ = self._told
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether there will be coadds."""
+        return bool(self._jobs["spectra"])
+
     def n_tasks(self, step: str, job: str) -> int:
         """Return how many tasks a job has."""
         owners = self._jobs[step][job].owners

@@ -127,7 +127,7 @@ def _calibrated(name: str, files: Layout, expids: Sequence[int], truth: Truth) -
                 ratios.append(float(np.median(frame.flux[fiber][good] / expected[good])))
     off, limit = float(np.mean(ratios)) - 1, FLUX[name[0]]
     yield Check(f"{name}: flux over truth", f"{1 + off:.4f}", f"1 ± {limit}", abs(off) <= limit)
-    # The model of the sky is the mean of these very fibers: it takes 1 / n of their variance, and desispec adds as much.
+    # The sky is the mean of these very fibers: it takes 1 / n of their variance, and desispec adds as much.
     n_sky = int(np.sum(truth.lit & (truth.kind == "SKY")))
     left = np.sqrt((n_sky - 1) / (n_sky + 1))
     spread, (low, high) = float(np.std(np.concatenate(pulls))) / left, PULLS
