@@ -42,6 +42,7 @@ class Commands:
         self.settings, self.options = settings, settings["options"]
         self.exposures = exposures
         self.builtin = settings["engine"] == "builtin"
+        self.processes = 1  # of a task that can have some; what it makes is the same
 
     @property
     def environment(self) -> dict[str, str]:
@@ -244,7 +245,7 @@ class Commands:
 
     def _redshift(self, key: Key, out: list[str], _used: list[Key]) -> list[str]:
         coadd = str(self.outputs(Key("spectra", key.owner, ""))[1])
-        return ["rrdesi", "-i", coadd, "-o", out[0], "-d", out[1], "--mp", "1", *self._more("redshift")]
+        return ["rrdesi", "-i", coadd, "-o", out[0], "-d", out[1], "--mp", str(self.processes), *self._more("redshift")]
 
     @staticmethod
     def _own(name: str, *words: str) -> list[str]:

@@ -140,7 +140,7 @@ def write_ledger(production: Production, ledger: Path, summary: Path) -> None:
 
 def table(steps: Mapping[str, Mapping[str, int]], seconds: Mapping[str, float]) -> str:
     """Return the states of all steps, and the seconds of their tasks, as a table."""
-    rows = [("step", *STATES, "seconds")]
+    rows: list[tuple[str, ...]] = [("step", *STATES, "seconds")]
     rows += [
         (step, *(str(counts[state] or "–") for state in STATES), f"{seconds[step]:.0f}")
         for step, counts in steps.items()

@@ -170,7 +170,9 @@ class Production:
             for owner in owners:
                 groups.setdefault("-".join(owner.split("/")[1:4]), []).append(owner)
             return [Job(step, name, tuple(some)) for name, some in groups.items()]
-        made, packed, left = [], [], 0.0
+        made: list[Job] = []
+        packed: list[str] = []
+        left = 0.0
         n_tasks = {owner_of(one): len(one.cameras) for one in self.exposures}
         for owner in owners:
             takes = n_tasks[owner] * self.seconds(step) / self.settings["cores_per_job"]

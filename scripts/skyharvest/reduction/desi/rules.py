@@ -195,7 +195,7 @@ class Reduction:
 
     def cores(self, step: str) -> int:
         """Return how many cores a job of a step may use."""
-        return max(self.settings["cores_per_job"], 2 if step == "redshift" else 1)
+        return max(int(self.settings["cores_per_job"]), 2 if step == "redshift" else 1)
 
     def mem_mb(self, step: str, threads: int) -> int:
         """Return the memory of a job: of its tasks that run at once, and of the process that they are forked from."""

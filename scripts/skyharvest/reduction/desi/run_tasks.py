@@ -101,6 +101,7 @@ class Runner:
         signal.signal(signal.SIGTERM, _end)
         upstream = as_recorded(self.records, self.commands.is_there)
         left = self.production.tasks_of(self.job)
+        self.commands.processes = max(1, self.workers // max(1, len(left)))
         unfinished = {task.key for task in left}
         try:
             while left or self._running:
