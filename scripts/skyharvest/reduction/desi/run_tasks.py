@@ -224,6 +224,7 @@ def _child(words: Sequence[Sequence[str]], outputs: Sequence[Path], text: Path) 
         stream = os.open(text, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(stream, 1)
         os.dup2(stream, 2)
+        logging.getLogger().handlers.clear()  # desispec has its own
         sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
         for command in words:
             _execute(command)
@@ -303,8 +304,10 @@ def _check(path: Path) -> None:
 
 
 _SAYS_WHY = re.compile(
-    r"^(error: .*|(?:[a-z_]+\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*|CRITICAL.*|ERROR:.*)$", re.MULTILINE
+    r"^(?:error: )?((?:[a-z_]+\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*|(?<=error: ).*)$", re.MULTILINE
 )
+_REPORTS = re.compile(r"^(?:ERROR|CRITICAL):\S+?:\d+:\w+: *(.*)$", re.MULTILINE)
+"""What desispec's programs log: level, file, line, function, and what they say."""
 
 
 def _reason(code: int, said: str) -> str:
@@ -313,9 +316,9 @@ def _reason(code: int, said: str) -> str:
         name = signal.Signals(-code).name
         return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     whys = _SAYS_WHY.findall(said)
-    lines = [line for line in said.splitlines() if line.strip()]
-    why = whys[-1] if whys else lines[-1] if lines else f"it ended with status {code}"
-    return re.sub(r"\s+", " ", why.removeprefix("error: "))[:300]
+    lines = [line for line in said.splitlines() if line.strip()] or [f"it ended with status {code}"]
+    why = whys[-1] if whys else "; ".join(dict.fromkeys(_REPORTS.findall(said))) or lines[-1]
+    return re.sub(r"\s+", " ", why)[:300]
 
 
 def run_job(production: Production, job: Job, workers: int, done: Path) -> None:

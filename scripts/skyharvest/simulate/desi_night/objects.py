@@ -81,7 +81,7 @@ def _drawn(kind: str, rest: Floats, wave: Floats, rng: np.random.Generator) -> t
         z = rng.uniform(0.8, 1.4)
         amounts = {"blue": 1.0, "red": rng.uniform(0.2, 0.8), "iron": rng.uniform(0.05, 0.2)}
         amounts |= {name: rng.uniform(0.4, 1.2) for name in ("lya", "civ", "ciii", "mgii", "balmer", "oiii")}
-        return z, redshifted(rest, quasar(rest, amounts), z, wave), rng.uniform(5, 12)
+        return z, redshifted(rest, quasar(rest, amounts), z, wave), rng.uniform(20, 40)
     z = rng.normal(0, 1.5e-4)
     return z, redshifted(rest, star(rest, rng.uniform(3300, 4900)), z, wave), rng.uniform(6, 12)
 

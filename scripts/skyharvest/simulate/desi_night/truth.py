@@ -19,6 +19,8 @@ from skyharvest.simulate.desi_night.night import NIGHT, STEP, sky_flux
 from skyharvest.simulate.desi_night.objects import electrons
 
 PIXELS, WIDTH, PULLS, Z = 0.02, 0.02, (0.9, 1.1), 3e-4
+PIXELS_BLUE = 0.03
+"""Of traces of b on the sky: with 25 fibers the sky's few lines there tell a move to 0.011 pixel, one σ."""
 FLUX = {"b": 0.03, "r": 0.02, "z": 0.02}
 LINES = 30
 """So many of the sky's brightest lines of a camera are compared with the resolution."""
@@ -86,21 +88,22 @@ def check_night(root: Path, production: Path) -> Iterator[Check]:
         expids = [int(path.parent.name) for path in frames if f"-{name}-" in path.name]
         for expid in expids:
             psf = read_psf(files.exposure("psf", NIGHT, expid, name))
-            yield _traces(f"{name} {expid:08d}: traces", psf, own[name], truth.moved[expid])
+            most = PIXELS_BLUE if name[0] == "b" else PIXELS
+            yield _traces(f"{name} {expid:08d}: traces", psf, own[name], truth.moved[expid], most)
         yield _resolution(name, files, expids, truth)
         yield from _calibrated(name, files, expids, truth)
     for path in sorted(production.glob("healpix/*/*/*/*/redrock-*.fits")):
         yield from _redshifts(path, truth)
 
 
-def _traces(what: str, psf: Psf, camera: Camera, moved: tuple[float, float]) -> Check:
+def _traces(what: str, psf: Psf, camera: Camera, moved: tuple[float, float], most: float = PIXELS) -> Check:
     wave = np.linspace(camera.first, camera.last, 100)
     u = camera.scaled(wave)
     expected = [np.polynomial.legendre.legval(u, coefficients.T) for coefficients in camera.traces(*moved)]
     good = psf.status == 0
     pairs = zip(psf.traces(wave), expected, strict=True)
     off = max(float(np.abs(seen - true)[good].max()) for seen, true in pairs)
-    return Check(what, f"{off:.3f} pixel off at most", f"≤ {PIXELS}", off <= PIXELS)
+    return Check(what, f"{off:.3f} pixel off at most", f"≤ {most}", off <= most)
 
 
 def _widths(what: str, psf: Psf, camera: Camera) -> Check:
@@ -136,7 +139,11 @@ def _calibrated(name: str, files: Layout, expids: Sequence[int], truth: Truth) -
 
 
 def _resolution(name: str, files: Layout, expids: Sequence[int], truth: Truth) -> Check:
-    """Compare frames, around the brightest lines of the sky, with the true light times their resolution."""
+    """Compare frames, around the brightest lines of the sky, with the true light times their resolution.
+
+    Of each fiber an amount and a constant are fitted: the variances that desispec gives a pixel without a model of its
+    light, which needs specter, are those of its own noise, so that faint light comes out some per cent too faint.
+    """
     total, n = 0.0, 0
     fine = np.arange(truth.wave[0], truth.wave[-1], STEP)
     for expid in expids:
@@ -148,8 +155,10 @@ def _resolution(name: str, files: Layout, expids: Sequence[int], truth: Truth) -
             light = truth.objects["THROUGHPUT"][fiber] * sky_flux(fine) * electrons(fine, frame.meta["EXPTIME"])
             expected = frame.R[fiber].dot(onto @ light)
             good = lines & (frame.ivar[fiber] > 0) & (frame.mask[fiber] == 0)
-            total += float(np.sum(((frame.flux[fiber] - expected) ** 2 * frame.ivar[fiber])[good]))
-            n += int(good.sum())
+            root = np.sqrt(frame.ivar[fiber][good])
+            basis = np.stack([expected[good], np.ones(good.sum())], axis=1) * root[:, None]
+            total += float(np.linalg.lstsq(basis, frame.flux[fiber][good] * root)[1][0])
+            n += int(good.sum()) - 2
     chi2, (low, high) = total / max(n, 1), PULLS
     return Check(
         f"{name}: χ²/dof of lines, with the resolution", f"{chi2:.3f}", f"{low} to {high}", low <= chi2 <= high

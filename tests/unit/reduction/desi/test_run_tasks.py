@@ -56,6 +56,10 @@ def files_of(made):
 FAILS = {
     "raises": ("raise ValueError('no light in it')", "ValueError: no light in it"),
     "says": ("import sys; print('reading'); sys.exit('error: there is no bias')", "there is no bias"),
+    "logs": (
+        "import sys; print('ERROR:a.py:2:f: no r0 in it\\nERROR:a.py:3:main: 1/1 failed'); sys.exit(1)",
+        "no r0 in it; 1/1 failed",
+    ),
     "status": ("import sys; print('last words'); sys.exit(3)", "last words"),
     "nothing": ("pass", "the command ended well, and preproc-r0-00000005.fits.txt is not there"),
     "empty": (
