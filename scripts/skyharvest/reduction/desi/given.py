@@ -29,7 +29,7 @@ def add_production(parser: argparse.ArgumentParser) -> None:
         assert isinstance(said, Setting)
         return said.meaning
 
-    parser.add_argument("--production", type=Path, required=True, help="its directory, …/spectro/redux/<specprod>")
+    parser.add_argument("--production", type=Path, required=True, help="its directory, …/spectro/redux/SPECPROD")
     for name in PATHS:
         parser.add_argument(f"--{name.replace('_', '-')}", help=meaning(name), required=name == "raw")
     for name in CHOICES:

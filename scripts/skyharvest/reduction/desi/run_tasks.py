@@ -103,6 +103,8 @@ class Runner:
         left = self.production.tasks_of(self.job)
         self.commands.processes = max(1, self.workers // max(1, len(left)))
         unfinished = {task.key for task in left}
+        for path in (path for task in left for path in self.commands.outputs(task.key)):
+            _sweep(path)
         try:
             while left or self._running:
                 for task in list(left):
@@ -139,7 +141,6 @@ class Runner:
         temporary, directories = [], []
         for path in outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(path)
             directories.append(Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}.", dir=path.parent)))
             temporary.append(directories[-1] / path.name)
         words = self.commands.words(task, temporary, used)
@@ -198,9 +199,9 @@ class Runner:
 
     def _stop(self) -> None:
         for pid, one in self._running.items():
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, ChildProcessError):
                 os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+                os.waitpid(pid, 0)
             for directory in one.directories:
                 shutil.rmtree(directory, ignore_errors=True)
 

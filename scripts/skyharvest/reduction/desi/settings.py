@@ -154,7 +154,7 @@ class StartFrom:
     """Products of another production that stand in for steps: they are linked, and only the rest is run."""
 
     production: str | None = setting(
-        None, "Directory of that production, spectro/redux/<its name>; null for none.", min_length=1, path=True
+        None, "Directory of that production, spectro/redux/SPECPROD; null for none.", min_length=1, path=True
     )
     products: Annotated[list[Product], Distinct()] = setting([], "What is taken from it.")
 
@@ -176,7 +176,7 @@ class Settings:
     )
     specprod: str | None = setting(
         None,
-        "Name of the production: its files stand below results/reduction/desi/spectro/redux/<name>.",
+        "Name of the production: its files stand below results/reduction/desi/spectro/redux/SPECPROD.",
         pattern="^[A-Za-z0-9_][A-Za-z0-9._-]*$",
     )
     desimodel: str | None = setting(
