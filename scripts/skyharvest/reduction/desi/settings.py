@@ -187,7 +187,7 @@ class Settings:
     )
     redshift_templates: str | None = setting(
         None,
-        "Directory of redrock's templates (RR_TEMPLATE_DIR); `install_redrock_templates` fetches them.",
+        "Directory of redrock's templates (RR_TEMPLATE_DIR); install_redrock_templates fetches them.",
         min_length=1,
         path=True,
         outcome=False,
