@@ -20,8 +20,8 @@ from skyharvest.simulate.desi_night.truth import check_night
 
 pytestmark = pytest.mark.xdist_group("desi-reduction")
 
-TORN, FLAT, SCIENCE = 2, 3, (4, 5)
-MISSING = (5, "z0")
+TORN, SCIENCE = 3, (5, 6)
+MISSING = ("6", "z0")
 
 
 class Night:
@@ -73,7 +73,7 @@ class Night:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
     made = Night(tmp_path_factory.mktemp("night"))
-    simulate(made.root / "simulated", Plan(arcs=1, flats=1, science=2, many_cosmics=None, missing=(1, "z0")))
+    simulate(made.root / "simulated", Plan(arcs=2, flats=1, science=2, many_cosmics=None, missing=(1, "z0")))
     return made
 
 
@@ -89,7 +89,7 @@ def jobs_of(run: Run) -> Counter:
 
 def test_the_run_names_what_failed_and_does_all_else(night, first):
     assert first.status != 0
-    assert re.search(r"preproc [brz]0 20250115 00000002", first.output)
+    assert re.search(r"preproc [brz]0 20250115 00000003", first.output)
     lines = night.ledger()
     keys = [(line["NIGHT"], line["EXPID"], line["CAMERA"], line["HEALPIX"], line["STEP"]) for line in lines]
     assert len(set(keys)) == len(keys)
@@ -97,7 +97,7 @@ def test_the_run_names_what_failed_and_does_all_else(night, first):
     assert {expid for expid, *_ in unwell} == {str(TORN)}
     assert {step for _, step, _ in unwell} <= {"preproc", "psf"}
     skipped = {(line["EXPID"], line["CAMERA"]) for line in lines if line["STATE"] == "skipped"}
-    assert skipped == {("5", "z0")}
+    assert skipped == {MISSING}
     assert not (night.production / "complete.json").exists()
 
 
