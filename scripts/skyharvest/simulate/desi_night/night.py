@@ -143,11 +143,14 @@ def arc_light(wave: Floats, rng: np.random.Generator) -> Floats:
 
 
 def sky_flux(wave: Floats) -> Floats:
-    """Return the sky's light in a fiber, 1e-17 erg/s/cm²/Å: a glow, and desispec's lines."""
+    """Return the sky's light in a fiber, 1e-17 erg/s/cm²/Å: a glow, and desispec's lines.
+
+    As those lines are given, the one at 5577 Å has 225 Rayleigh in a fiber of 1.8 arcsec²: what it has.
+    """
     with importlib.resources.as_file(importlib.resources.files("desispec") / "data" / "spec-sky.dat") as path:
         lines = np.interp(wave, *np.loadtxt(path, unpack=True))
     glow = np.interp(wave, [3500, 4000, 5000, 6000, 8000, 9850], [1.2, 1.2, 1.1, 1.3, 1.6, 2.2])
-    return np.asarray(glow + 0.15 * lines)
+    return np.asarray(glow + lines)
 
 
 class _Lights:
