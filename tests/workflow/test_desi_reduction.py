@@ -84,7 +84,7 @@ def first(night):
 
 def jobs_of(run: Run) -> Counter:
     """Return how many jobs of each rule a dry run shows."""
-    return Counter(re.findall(r"^rule (desi_\w+):", run.output, re.MULTILINE))
+    return Counter(re.findall(r"^(?:local)?rule (desi_\w+):", run.output, re.MULTILINE))
 
 
 def test_the_run_names_what_failed_and_does_all_else(night, first):
