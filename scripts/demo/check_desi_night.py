@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Print both tables; fail if something is not well."""
+    os.environ.setdefault("DESI_LOGLEVEL", "ERROR")  # what desispec reads is of no interest here
     from skyharvest.reduction.desi.ledger import table  # noqa: PLC0415 (--help need not wait for it)
     from skyharvest.simulate.desi_night.truth import check_night  # noqa: PLC0415
 
