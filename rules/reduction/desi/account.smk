@@ -3,6 +3,8 @@
 
 rule account_desi_reduction:
     input:
+        # A person edits them: what is left out from now on needs no job.
+        tables=lambda wildcards: REDUCTION.tables,
         done=lambda wildcards: REDUCTION.all_done(),
     output:
         ledger=REDUCTION.path("ledger.csv"),
@@ -16,6 +18,8 @@ rule account_desi_reduction:
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        asked_for=REDUCTION.asked_for,
     shell:
         f"{RUN}/reduction/desi/account_reduction.py {REDUCTION.program_options} "
         "--ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"

@@ -16,7 +16,7 @@ from typing import Any
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import literal, options
 from skyharvest.reduction.desi.cameras import create_camword
-from skyharvest.reduction.desi.given import said_of
+from skyharvest.reduction.desi.given import CHOICES, said_of
 from skyharvest.reduction.desi.graph import Key
 from skyharvest.reduction.desi.production import Job, Production, check_frozen, directory_of
 from skyharvest.reduction.desi.records import NEW, READY, Judged, Records, judge_all
@@ -103,6 +103,16 @@ class Reduction:
         """The production. Until its tables are there, an input function that asks for it is called again."""
         self._find_tables()
         return Production(self.directory, self.settings)
+
+    @property
+    def tables(self) -> list[str]:
+        """The exposure tables of the nights that are asked for."""
+        return [str(path) for path in self.production.tables]
+
+    @property
+    def asked_for(self) -> list[str]:
+        """What of the production is asked for, as text: other choices make another ledger."""
+        return [f"{name}: {self.settings[name]}" for name in CHOICES]
 
     @functools.cached_property
     def _jobs(self) -> dict[str, dict[str, Job]]:

@@ -198,9 +198,11 @@ class Settings:
         "specex and gpu_specter, as at NERSC.",
     )
     nights: Annotated[list[Night], Distinct()] | None = setting(None, "Nights; null: all.", outcome=False)
-    expids: Annotated[list[Whole], Distinct()] | None = setting(None, "Exposures; null: all.", outcome=False)
+    expids: Annotated[list[Whole], Distinct()] | None = setting(
+        None, "Science exposures; null: all. Arcs and flats of their nights are always used.", outcome=False
+    )
     tiles: Annotated[list[Whole], Distinct()] | None = setting(
-        None, "Tiles of science exposures; null: all.", outcome=False
+        None, "Tiles of science exposures; null: all. As expids.", outcome=False
     )
     cameras: Annotated[list[Camera], Distinct()] | None = setting(None, "Cameras; null: all.", outcome=False)
     cores_per_job: Whole = setting(
