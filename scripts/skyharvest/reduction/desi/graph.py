@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
 from skyharvest.reduction.desi.exposure_table import Exposure
+from skyharvest.reduction.desi.layout import fibermap_path, raw_path
 from skyharvest.reduction.desi.steps import reaches
 
 RUN = ("arc", "flat", "science")
@@ -276,7 +277,7 @@ def _content_of(directory: str | None) -> str:
 def raw_files(raw: Path, night: int, expid: int) -> tuple[Path, Path]:
     """Return the paths of a raw exposure and of its fibermap."""
     directory = raw / str(night) / f"{expid:08d}"
-    return directory / f"desi-{expid:08d}.fits.fz", directory / f"fibermap-{expid:08d}.fits"
+    return raw_path(directory, expid), fibermap_path(directory, expid)
 
 
 def owner_of(exposure: Exposure) -> str:

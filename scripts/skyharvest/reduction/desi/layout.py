@@ -11,6 +11,16 @@ COADDS = ("coadd", "coadd-cameras", "coadd-lin", "coadd-log", "coadd-fast")
 logarithmic grid by spectroperfectionism; on a grid by fast resampling."""
 
 
+def raw_path(directory: Path, expid: int) -> Path:
+    """Return the raw file in an exposure's directory of the raw data."""
+    return directory / f"desi-{expid:08d}.fits.fz"
+
+
+def fibermap_path(directory: Path, expid: int) -> Path:
+    """Return the fibermap in an exposure's directory."""
+    return directory / f"fibermap-{expid:08d}.fits"
+
+
 @dataclass(frozen=True)
 class Layout:
     """Paths below a production, ``{results}/reduction/desi/spectro/redux/{specprod}``."""

@@ -12,7 +12,8 @@ from skyharvest.reduction.desi.cameras import decode_camword
 from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
 from skyharvest.reduction.desi.exposure_table import Exposure, file_faults
 from skyharvest.reduction.desi.fibermap import FiberPixel, read_fibermap
-from skyharvest.reduction.desi.raw import RawExposure, fibermap_path, read_exposure
+from skyharvest.reduction.desi.layout import fibermap_path
+from skyharvest.reduction.desi.raw import RawExposure, read_exposure
 
 log = logging.getLogger(__name__)
 

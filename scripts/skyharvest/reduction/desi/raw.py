@@ -33,6 +33,7 @@ from skyharvest.formats.fits_header import Value
 from skyharvest.reduction.desi.cameras import create_camword, decode_camword
 from skyharvest.reduction.desi.exposure_table import BETWEEN, COLUMNS, FileFault
 from skyharvest.reduction.desi.fibermap import FiberPixel, read_fibermap
+from skyharvest.reduction.desi.layout import fibermap_path, raw_path
 
 Header = Mapping[str, Any]
 Row = dict[str, Any]
@@ -92,16 +93,6 @@ class RawExposure:
         word = create_camword(self.cameras | cameras)
         entries = [*self.row["HEADERERR"], str(replace(self.cut, camword=word))]
         return RawExposure(self.row | {"CAMWORD": word, "HEADERERR": entries}, self.pixels)
-
-
-def raw_path(directory: Path, expid: int) -> Path:
-    """Return the raw file in an exposure's directory."""
-    return directory / f"desi-{expid:08d}.fits.fz"
-
-
-def fibermap_path(directory: Path, expid: int) -> Path:
-    """Return the fibermap in an exposure's directory."""
-    return directory / f"fibermap-{expid:08d}.fits"
 
 
 def read_exposure(directory: Path, night: int, expid: int) -> RawExposure:
