@@ -20,9 +20,39 @@ if REDUCTION.is_demo:
             f"--root {REDUCTION.demo} --exposures {{output.exposures:q}} 2> {{log:q}}"
 
 
+if REDUCTION.settings["raw_archive"]:
+
+    rule fetch_desi_raw:
+        output:
+            fetched=REDUCTION.path("raw_fetched.csv"),
+        log:
+            f"{LOGS}/fetch_desi_raw.log",
+        benchmark:
+            f"{BENCHMARKS}/fetch_desi_raw.tsv"
+        conda:
+            "../../../envs/reduction.yaml"
+        resources:
+            archive=config["connections"],
+            mem_mb=lambda wildcards, attempt: 1000 * attempt,
+            runtime=lambda wildcards, attempt: 24 * 60 * attempt,
+        params:
+            asked_for=REDUCTION.asked_for,
+        shell:
+            f"{RUN}/reduction/desi/fetch_raw.py {REDUCTION.fetch_options} "
+            "--connections {resources.archive} --out {output.fetched:q} 2> {log:q}"
+
+
 checkpoint desi_exposure_tables:
     input:
-        raw=rules.simulate_desi_night.output.exposures if REDUCTION.is_demo else REDUCTION.night_directories,
+        raw=(
+            rules.simulate_desi_night.output.exposures
+            if REDUCTION.is_demo
+            else (
+                rules.fetch_desi_raw.output.fetched
+                if REDUCTION.settings["raw_archive"]
+                else REDUCTION.night_directories
+            )
+        ),
     output:
         tables=REDUCTION.path("exposure_tables/tables.csv"),
     log:

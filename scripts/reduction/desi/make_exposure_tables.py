@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.csv_file import write_rows
 from skyharvest.reduction.desi.exposure_table import read_table
-from skyharvest.reduction.desi.make_tables import make_tables
+from skyharvest.reduction.desi.make_tables import make_tables, take_tables
 from skyharvest.reduction.desi.production import freeze
 
 
@@ -20,6 +20,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--raw", type=Path, required=True, help="raw data: NIGHT/EXPID/desi-EXPID.fits.fz")
     parser.add_argument("--production", type=Path, required=True, help="where exposure_tables/ goes")
     parser.add_argument("--nights", type=int, nargs="+", metavar="NIGHT", help="as YYYYMMDD (default: all)")
+    given = (
+        "exposure tables to begin with, YYYYMM/exposure_table_NIGHT.csv, for nights that have none in the production"
+    )
+    parser.add_argument("--exposure-tables", type=Path, metavar="DIR", help=given)
     frozen = "options of the production, as JSON: they are frozen into it"
     parser.add_argument("--frozen", type=json.loads, metavar="JSON", help=frozen)
     parser.add_argument("--out", type=Path, help="CSV to write: the tables, and how many exposures each has")
@@ -30,6 +34,8 @@ def main(options: argparse.Namespace) -> None:
     """Freeze the options, and make the tables."""
     if options.frozen is not None:
         freeze(options.production, options.frozen)
+    if options.exposure_tables is not None:
+        take_tables(options.exposure_tables, options.production, options.nights)
     tables = make_tables(options.raw, options.production, options.nights)
     if options.out is not None:
         lines = ((path.relative_to(options.production), len(read_table(path))) for path in tables)

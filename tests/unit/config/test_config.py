@@ -76,6 +76,8 @@ legacysurvey:
 desi_reduction:
   enabled: false
   raw: null
+  raw_archive: null
+  exposure_tables: null
   calibration: null
   specprod: null
   desimodel: null

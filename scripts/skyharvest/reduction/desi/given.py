@@ -8,10 +8,9 @@ from skyharvest.core.errors import InputError
 from skyharvest.core.settings import Setting, describe
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.reduction.desi.production import OPTIONS, Production
-from skyharvest.reduction.desi.settings import Settings
+from skyharvest.reduction.desi.settings import CHOICES, Settings
 
 PATHS = ("raw", "calibration", "desimodel", "star_templates", "redshift_templates")
-CHOICES = ("nights", "expids", "tiles", "cameras")
 
 
 def said_of(settings: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from skyharvest.core.atomic import write_changed
 from skyharvest.core.errors import Absent, InputError, MalformedFile
 from skyharvest.reduction.desi import exposure_healpix, exposure_table
 from skyharvest.reduction.desi.cameras import decode_camword
@@ -98,6 +99,23 @@ def make_tables(raw: Path, production: Path, nights: Sequence[int] | None = None
             f"{raw} has no night {', '.join(map(str, missing))}; it has {len(there)}, {min(there)} to {max(there)}"
         )
     return [make_table(there[night], production, night) for night in wanted]
+
+
+def take_tables(given: Path, production: Path, nights: Sequence[int] | None = None) -> None:
+    """Copy exposure tables that somebody has made to a production, for nights of which it has none.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be understood.
+    """
+    for path in sorted(given.glob("*/exposure_table_*.csv")):
+        night = int(path.stem.rpartition("_")[2])
+        own = exposure_table.path_of(production, night)
+        if (nights is None or night in nights) and not own.exists():
+            exposure_table.read_table(path)
+            own.parent.mkdir(parents=True, exist_ok=True)
+            write_changed(own, path.read_text(encoding="utf-8"))
 
 
 def make_table(directory: Path, production: Path, night: int) -> Path:

@@ -16,11 +16,11 @@ from typing import Any
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import literal, options
 from skyharvest.reduction.desi.cameras import create_camword
-from skyharvest.reduction.desi.given import CHOICES, said_of
+from skyharvest.reduction.desi.given import said_of
 from skyharvest.reduction.desi.graph import Key
 from skyharvest.reduction.desi.production import Job, Production, check_frozen, directory_of
 from skyharvest.reduction.desi.records import NEW, READY, Judged, Records, judge_all
-from skyharvest.reduction.desi.settings import frozen
+from skyharvest.reduction.desi.settings import CHOICES, frozen
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 
 DEMO_NIGHT = f"{DEMO}/desi_night"
@@ -77,8 +77,15 @@ class Reduction:
     @property
     def begin_options(self) -> str:
         """Options of the program that begins a production: the raw data, and all that is frozen."""
-        said = options(production=self.directory, raw=self.settings["raw"], nights=self.settings["nights"])
+        names = ("raw", "nights", "exposure_tables")
+        said = options(production=self.directory, **{name: self.settings[name] for name in names})
         return literal(f"{said} --frozen {shlex.quote(json.dumps(frozen(self.settings)))}")
+
+    @property
+    def fetch_options(self) -> str:
+        """Options of the program that fetches raw data."""
+        said = {"archive": self.settings["raw_archive"], "tables": self.settings["exposure_tables"]}
+        return literal(options(**said, raw=self.settings["raw"], **{name: self.settings[name] for name in CHOICES}))
 
     @property
     def template_options(self) -> str:

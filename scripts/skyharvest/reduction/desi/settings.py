@@ -14,6 +14,8 @@ Product = Literal["psfnight", "fiberflatnight", "cframe"]
 Form = Literal["cameras", "lin", "log", "fast"]
 
 NEEDED = ("raw", "calibration", "specprod")
+CHOICES = ("nights", "expids", "tiles", "cameras")
+"""Settings that choose what of a production is asked for."""
 
 
 @section
@@ -171,6 +173,21 @@ class Settings:
         path=True,
         outcome=False,
     )
+    raw_archive: str | None = setting(
+        None,
+        "Address of an archive that raw data are fetched from, into raw, as exposure_tables lists them; null: they are "
+        "there.",
+        min_length=1,
+        outcome=False,
+    )
+    exposure_tables: str | None = setting(
+        None,
+        "Directory of exposure tables to begin with, YYYYMM/exposure_table_NIGHT.csv, such as a release's; null: they "
+        "are made from the headers of the raw data.",
+        min_length=1,
+        path=True,
+        outcome=False,
+    )
     calibration: str | None = setting(
         None, "A DESI_SPECTRO_CALIB tree, which says what is known of each CCD.", min_length=1, path=True, outcome=False
     )
@@ -234,6 +251,8 @@ def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "redshift_templates",
             "found nothing; expected redrock's templates (install_redrock_templates), or redshift.enabled: false",
         )
+    if given.get("raw_archive") and not given.get("exposure_tables"):
+        yield "exposure_tables", "found nothing; expected exposure tables, which list what is fetched from raw_archive"
     if bool(start.get("products")) != bool(start.get("production")):
         yield "start_from", "expected both, production and products, or neither"
 
