@@ -104,12 +104,12 @@ def release_problems(kind: type[ArchivedRelease], given: Given, registry: dict[s
             f"found {archive!r}, which release {release!r} does not have (in config/{REGISTRY.name}: {roots}); "
             f"give the path or URL of a mirror, the directory that holds {kind.holds}",
         )
-    if archive and (problem := _archive_problem(archive, kind.ways)):
+    if archive and (problem := archive_problem(archive, kind.ways)):
         yield "archive", problem
 
 
-def _archive_problem(archive: str, ways: Sequence[str]) -> str | None:
-    """Return what is wrong with where a release is to be read from, whichever release it is."""
+def archive_problem(archive: str, ways: Sequence[str]) -> str | None:
+    """Return what is wrong with where something is to be read from: words that stand for a place, a path, or a URL."""
     if "://" in archive:
         return _url_problem(archive, ways)
     if archive in ways or expand_user(archive).is_dir():
@@ -142,7 +142,7 @@ def _url_problem(url: str, ways: Sequence[str]) -> str | None:
 
 
 def _either(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
+    return f"{', '.join(words[:-1])} or {words[-1]}" if words else "a directory"
 
 
 def _suggest(word: str, valid: list[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from skyharvest.core.settings import Distinct, Limited, Number, Switch, Whole, section, setting, subsection
+from skyharvest.harvest.settings import archive_problem
 
 Camera = Annotated[str, Limited("A camera: b, r or z, and the spectrograph's number.", pattern="^[brz][0-9]$")]
 Night = Annotated[int, Limited("A night, as YYYYMMDD.", strict=True, ge=20000101, le=21000101)]
@@ -251,7 +252,10 @@ def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "redshift_templates",
             "found nothing; expected redrock's templates (install_redrock_templates), or redshift.enabled: false",
         )
-    if given.get("raw_archive") and not given.get("exposure_tables"):
+    archive = given.get("raw_archive")
+    if archive and (problem := archive_problem(archive, ())):
+        yield "raw_archive", problem
+    if archive and not given.get("exposure_tables"):
         yield "exposure_tables", "found nothing; expected exposure tables, which list what is fetched from raw_archive"
     if bool(start.get("products")) != bool(start.get("production")):
         yield "start_from", "expected both, production and products, or neither"
