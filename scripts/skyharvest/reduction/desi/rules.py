@@ -51,6 +51,7 @@ class Reduction:
         self.enabled: bool = self.settings["enabled"]
         self.batch_seconds = float(config["batch_seconds"])
         self._find_tables, self._force = find_tables, force
+        self._announced = False
         if self.enabled:
             self.directory = directory_of(Path(config["results"]), self.settings["specprod"])
             check_frozen(self.directory, self.settings)
@@ -150,25 +151,25 @@ class Reduction:
             needed.discard((step, task.key.owner))
         return made
 
+    def _job(self, step: str, name: str) -> Job:
+        return self._jobs[step].get(name) or self.production.job(step, name)
+
     def done(self, step: str, job: str) -> str:
         """Return the file that says that a job has ended; with ``{job}`` it is a rule's output."""
         return self.path(f"tasks/jobs/{step}/{job}.json")
 
     def before(self, step: str, job: str) -> list[str]:
         """Return the files of the jobs that a job needs."""
-        owners = self._jobs[step][job].owners
+        owners = self._job(step, job).owners
         needed = {one for owner in owners for one in self._needs.get((step, owner), ())}
         return sorted({self.done(name, self._job_of[name, owner]) for name, owner in needed})
 
     def all_done(self) -> list[str]:
         """Return the files of all jobs; those with tasks that are to be run are done again."""
-        ready = {
-            (STEP_OF[key.kind].name, key.owner): reason
-            for key, reason in ((key, one.reason) for key, one in self.judged.items() if one.state == READY)
-        }
+        ready = {(STEP_OF[key.kind].name, key.owner) for key, one in self.judged.items() if one.state == READY}
         stale = {self.done(step, self._job_of[step, owner]) for step, owner in ready}
         self._force(path for path in sorted(stale) if Path(path).exists())
-        self._tell()
+        self._announce()
         return [self.done(step, job) for step, jobs in self._jobs.items() for job in jobs]
 
     @functools.cached_property
@@ -177,24 +178,20 @@ class Reduction:
         records = Records(self.directory)
         return judge_all(self._tasks, records, self.production.commands.is_there, again=self.settings["again"])
 
-    @functools.cached_property
-    def _told(self) -> bool:
+    def _announce(self) -> None:
+        """Say once what is to be run again, or for the first time beside what has been done."""
         ready = [key for key, one in self.judged.items() if one.state == READY]
-        known = [key for key in ready if self.judged[key].reason != NEW]
-        if known:
-            steps = Counter(key.kind for key in ready)
-            counts = ", ".join(f"{kind} {n}" for kind, n in steps.items())
-            log.warning(f"{self.directory.name}: {len(ready)} tasks are to be run: {counts}")
-            units: dict[tuple[str, str], list[str]] = {}
-            for key in ready:
-                units.setdefault((key.kind, key.owner), []).append(key.unit)
-            for (kind, owner), some in [*units.items()][:SHOWN]:
-                cameras = [unit for unit in some if len(unit) == 2]
-                log.warning(f"  {kind} {owner} {create_camword(cameras) if cameras else ' '.join(some)}".rstrip())
-        return True
-
-    def _tell(self) -> None:
-        _ = self._told
+        if self._announced or all(self.judged[key].reason == NEW for key in ready):
+            return
+        self._announced = True
+        counts = ", ".join(f"{kind} {n}" for kind, n in Counter(key.kind for key in ready).items())
+        log.warning(f"{self.directory.name}: {len(ready)} tasks are to be run: {counts}")
+        units: dict[tuple[str, str], list[str]] = {}
+        for key in ready:
+            units.setdefault((key.kind, key.owner), []).append(key.unit)
+        for (kind, owner), some in [*units.items()][:SHOWN]:
+            cameras = [unit for unit in some if len(unit) == 2]
+            log.warning(f"  {kind} {owner} {create_camword(cameras) if cameras else ' '.join(some)}".rstrip())
 
     @property
     def has_pixels(self) -> bool:
@@ -203,7 +200,7 @@ class Reduction:
 
     def n_tasks(self, step: str, job: str) -> int:
         """Return how many tasks a job has."""
-        owners = self._jobs[step][job].owners
+        owners = self._job(step, job).owners
         return sum(self._n_of.get((step, owner), 0) for owner in owners)
 
     @functools.cached_property
