@@ -18,11 +18,9 @@ for name in HARVESTS:
     include: f"rules/harvest/{name}.smk"
 
 
-if REDUCTION.enabled:
+for name in REDUCED:
 
-    include: "rules/reduction/desi/tables.smk"
-    include: "rules/reduction/desi/steps.smk"
-    include: "rules/reduction/desi/account.smk"
+    include: f"rules/reduction/{name}.smk"
 
 
 include: "rules/account.smk"

@@ -16,6 +16,7 @@ from skyharvest.run import snakemake_state
 from skyharvest.surveys import NAMES, load_harvests
 from skyharvest.targets.csv_path import check_csv_exists, content_digest
 
+FORCE = lambda files: snakemake_state.force(workflow, files)
 try:
     config = validate(config or read_yaml(HOME / "config" / "demo.yaml"))
     CSV = config["targets"]["csv"]
@@ -27,14 +28,10 @@ try:
     HARVESTS = load_harvests(
         config,
         find_plan=lambda survey: getattr(checkpoints, f"plan_{survey}").get().output.plan,
-        force=lambda files: snakemake_state.force(workflow, files),
+        force=FORCE,
         meaning=lambda survey: {"csv_sha256": CSV_SHA256, "config_hash": CONFIG_HASH[survey]},
     )
-    REDUCTION = Reduction(
-        config,
-        find_tables=lambda: checkpoints.desi_exposure_tables.get(),
-        force=lambda files: snakemake_state.force(workflow, files),
-    )
+    REDUCTION = Reduction(config, lambda: checkpoints.desi_exposure_tables.get(), force=FORCE)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -42,8 +39,10 @@ except InputError as error:
 wildcard_constraints:
     batch=BATCH,
     pix16=r"\d+",
+    job="[a-z0-9-]+",
 
 
+REDUCED = ["desi"] if REDUCTION.enabled else []
 ENABLED = [harvest for harvest in HARVESTS.values() if harvest.enabled]
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"

@@ -9,7 +9,7 @@ from skyharvest.surveys import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "rules").rglob("*.smk"))
-ORDER = ("name", "input", "output", "log", "benchmark", "localrule", "conda", "resources", "params", "shell")
+ORDER = ("name", "input", "output", "log", "benchmark", "localrule", "conda", "threads", "resources", "params", "shell")
 OF_COMMANDS = {"output", "log", "benchmark", "conda", "shell"}
 RULE = re.compile(r"^( *)(?:(?:rule|checkpoint)(?: \w+)?|use rule (?P<used>\w+) as (?P<other>\w+) with):$", re.M)
 

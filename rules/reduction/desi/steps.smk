@@ -39,8 +39,6 @@ for name in STEPS:
             f"{LOGS}/desi_{name}/{{job}}.log",
         benchmark:
             f"{BENCHMARKS}/desi_{name}/{{job}}.tsv"
-        wildcard_constraints:
-            job="[a-z0-9-]+",
         conda:
             "../../../envs/reduction.yaml"
         threads: REDUCTION.cores(name)

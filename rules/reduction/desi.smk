@@ -1,0 +1,6 @@
+# DESI: raw exposures to redshifts.
+
+
+include: "desi/tables.smk"
+include: "desi/steps.smk"
+include: "desi/account.smk"
