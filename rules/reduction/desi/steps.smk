@@ -32,7 +32,9 @@ for name in STEPS:
         input:
             tables=ancient(rules.desi_exposure_tables.output.tables),
             templates=rules.check_redshift_templates.output.found if name == "redshift" else [],
-            before=lambda wildcards, step=name: REDUCTION.before(step, wildcards.job),
+            before=lambda wildcards, step=name: REDUCTION.before(step, wildcards.job, to_do=True),
+            # Of a job without tasks to be run: that one of these is done again does not make it old.
+            kept=ancient(lambda wildcards, step=name: REDUCTION.before(step, wildcards.job, to_do=False)),
         output:
             done=REDUCTION.done(name, "{job}"),
         log:

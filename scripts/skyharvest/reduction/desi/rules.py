@@ -158,17 +158,18 @@ class Reduction:
         """Return the file that says that a job has ended; with ``{job}`` it is a rule's output."""
         return self.path(f"tasks/jobs/{step}/{job}.json")
 
-    def before(self, step: str, job: str) -> list[str]:
-        """Return the files of the jobs that a job needs."""
+    def before(self, step: str, job: str, *, to_do: bool) -> list[str]:
+        """Return the files of the jobs that a job needs, if it has tasks that are to be run, or if it has none."""
+        done = self.done(step, job)
+        if to_do != (done in self._stale or not Path(done).exists()):
+            return []
         owners = self._job(step, job).owners
         needed = {one for owner in owners for one in self._needs.get((step, owner), ())}
         return sorted({self.done(name, self._job_of[name, owner]) for name, owner in needed})
 
     def all_done(self) -> list[str]:
         """Return the files of all jobs; those with tasks that are to be run are done again."""
-        ready = {(STEP_OF[key.kind].name, key.owner) for key, one in self.judged.items() if one.state == READY}
-        stale = {self.done(step, self._job_of[step, owner]) for step, owner in ready}
-        self._force(path for path in sorted(stale) if Path(path).exists())
+        self._force(path for path in sorted(self._stale) if Path(path).exists())
         self._announce()
         return [self.done(step, job) for step, jobs in self._jobs.items() for job in jobs]
 
@@ -177,6 +178,12 @@ class Reduction:
         """How every task stands."""
         records = Records(self.directory)
         return judge_all(self._tasks, records, self.production.commands.is_there, again=self.settings["again"])
+
+    @functools.cached_property
+    def _stale(self) -> set[str]:
+        """Files of the jobs that have tasks that are to be run."""
+        ready = {(STEP_OF[key.kind].name, key.owner) for key, one in self.judged.items() if one.state == READY}
+        return {self.done(step, self._job_of[step, owner]) for step, owner in ready}
 
     def _announce(self) -> None:
         """Say once what is to be run again, or for the first time beside what has been done."""
