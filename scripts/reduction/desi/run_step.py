@@ -1,6 +1,7 @@
 """Run a job of a step of a production: desispec's own command, or ours, for each of its tasks."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Run the job."""
     production = production_of(options)
+    # Before anything that has threads is imported: tasks share the cores, and their matrices are small.
+    os.environ.update(production.commands.environment)
     run_job(production, production.job(options.step, options.job), options.workers, options.done)
 
 

@@ -155,7 +155,6 @@ class Runner:
         text = directories[0] / "log"
         pid = os.fork()
         if pid == 0:
-            os.environ.update(self.commands.environment)
             _child(words, temporary, text)
         self._running[pid] = _Running(task, judged, used, outputs, directories, text, time.monotonic(), tries)
         return True

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import run_step
 
 from skyharvest.reduction.desi.commands import Commands
 from skyharvest.reduction.desi.graph import Key
@@ -120,6 +121,16 @@ def test_a_task_that_waits_loses_what_was_made_from_something_else(tmp_path):
     made, records = run(tmp_path, r0="raise ValueError('torn')")
     assert records["r0"].state == FAILED
     assert [path.name[8:10] for path in files_of(made)] == ["b0", "z0"]
+
+
+def test_tasks_have_one_thread_each_whatever_the_job_has(tmp_path, monkeypatch):
+    """Libraries read it as they are imported, which the job does for all its tasks."""
+    made, seen = production(tmp_path, (row(5, "science"),)), {}
+    monkeypatch.setattr(os, "environ", {**os.environ, "OMP_NUM_THREADS": "32"})
+    monkeypatch.setattr(run_step, "run_job", lambda *_: seen.update(os.environ))
+    arguments = ["preproc", "--job", f"{NIGHT}-00000005", "--production", str(made.directory), "--raw", "raw"]
+    run_step.main(run_step.build_parser().parse_args([*arguments, "--done", str(tmp_path / "done.json")]))
+    assert (seen["OMP_NUM_THREADS"], seen["OPENBLAS_NUM_THREADS"]) == ("1", "1")
 
 
 def test_each_log_has_a_command_that_repeats_the_task(tmp_path, capfd, caplog):
