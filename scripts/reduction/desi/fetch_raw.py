@@ -11,6 +11,7 @@ from skyharvest.archive.archive import Archive
 from skyharvest.core import cli
 from skyharvest.core.csv_file import write_rows
 from skyharvest.reduction.desi.fetch_raw import Fetched, fetch_exposures, listed
+from skyharvest.reduction.desi.given import add_choices
 from skyharvest.reduction.desi.graph import Selection
 from skyharvest.reduction.desi.settings import CHOICES
 
@@ -21,8 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--archive", required=True, help="address, or directory, that holds NIGHT/EXPID")
     parser.add_argument("--tables", type=Path, required=True, help="exposure tables: YYYYMM/exposure_table_NIGHT.csv")
     parser.add_argument("--raw", type=Path, required=True, help="directory that the exposures go to")
-    for name in CHOICES:
-        parser.add_argument(f"--{name}", nargs="+", type=str if name == "cameras" else int, help="only these")
+    add_choices(parser)
     parser.add_argument("--connections", type=int, default=1, help="open connections to the archive, at most")
     parser.add_argument("--out", type=Path, required=True, help="CSV to write: what has become of each file")
     return parser

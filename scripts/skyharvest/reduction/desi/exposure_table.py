@@ -164,6 +164,12 @@ def path_of(production: Path, night: int) -> Path:
     return production / "exposure_tables" / str(night)[:6] / f"exposure_table_{night}.csv"
 
 
+def tables_in(directory: Path) -> dict[int, Path]:
+    """Return the tables in a production's ``exposure_tables``, or a directory laid out like it, by night, in order."""
+    found = directory.glob("*/exposure_table_*.csv")
+    return dict(sorted((int(path.stem.rpartition("_")[2]), path) for path in found))
+
+
 def read_table(path: Path) -> list[Exposure]:
     """Read a table, in its order.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from skyharvest.archive.archive import Archive
 from skyharvest.archive.download import download
 from skyharvest.core.errors import InputError
-from skyharvest.reduction.desi.exposure_table import Exposure, read_table
+from skyharvest.reduction.desi.exposure_table import Exposure, read_table, tables_in
 from skyharvest.reduction.desi.graph import Selection, raw_files
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,7 @@ def listed(tables: Path, selection: Selection) -> list[Exposure]:
     InputError
         If there is no table of these nights.
     """
-    found = sorted(tables.glob("*/exposure_table_*.csv"))
-    wanted = [path for path in found if selection.has_night(int(path.stem.rpartition("_")[2]))]
+    wanted = [path for night, path in tables_in(tables).items() if selection.has_night(night)]
     if not wanted:
         raise InputError(
             f"{tables} has no table of the nights that are asked for, expected YYYYMM/exposure_table_NIGHT.csv as in "

@@ -19,23 +19,27 @@ def said_of(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None} | {"again": settings["again"]}
 
 
-def add_production(parser: argparse.ArgumentParser) -> None:
-    """Give a program the options that tell a production."""
-    described = describe(Settings)
+def _meaning(name: str) -> str:
+    said = describe(Settings)[name]
+    assert isinstance(said, Setting)
+    return said.meaning
 
-    def meaning(name: str) -> str:
-        said = described[name]
-        assert isinstance(said, Setting)
-        return said.meaning
 
-    parser.add_argument("--production", type=Path, required=True, help="its directory, …/spectro/redux/SPECPROD")
-    for name in PATHS:
-        parser.add_argument(f"--{name.replace('_', '-')}", help=meaning(name), required=name == "raw")
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Give a program the options that choose what of a production is asked for."""
     for name in CHOICES:
         kind = str if name == "cameras" else int
-        parser.add_argument(f"--{name}", nargs="+", type=kind, help=meaning(name))
-    parser.add_argument("--cores-per-job", type=int, default=1, help=meaning("cores_per_job"))
-    parser.add_argument("--again", action="store_true", help=meaning("again"))
+        parser.add_argument(f"--{name}", nargs="+", type=kind, help=_meaning(name))
+
+
+def add_production(parser: argparse.ArgumentParser) -> None:
+    """Give a program the options that tell a production."""
+    parser.add_argument("--production", type=Path, required=True, help="its directory, …/spectro/redux/SPECPROD")
+    for name in PATHS:
+        parser.add_argument(f"--{name.replace('_', '-')}", help=_meaning(name), required=name == "raw")
+    add_choices(parser)
+    parser.add_argument("--cores-per-job", type=int, default=1, help=_meaning("cores_per_job"))
+    parser.add_argument("--again", action="store_true", help=_meaning("again"))
 
 
 def production_of(options: argparse.Namespace) -> Production:

@@ -112,8 +112,6 @@ class Graph:
         Whether they are measured.
     linked
         What another production gives: ``psfnight``, ``fiberflatnight``, ``cframe``.
-    other
-        That production.
     templates
         What redshifts are measured with: names and sizes of the templates' files.
     """
@@ -122,7 +120,6 @@ class Graph:
     forms: Sequence[str] = ()
     redshifts: bool = True
     linked: Collection[str] = ()
-    other: Path | None = None
     templates: str = ""
     _sizes: dict[Path, int | None] = field(default_factory=dict, repr=False, compare=False)
 
@@ -135,7 +132,6 @@ class Graph:
             forms=tuple(options["spectra"]["forms"]),
             redshifts=options["redshift"]["enabled"],
             linked=frozenset(start["products"]),
-            other=Path(start["production"]) if start["production"] else None,
             templates=_content_of(settings["redshift_templates"]),
         )
 

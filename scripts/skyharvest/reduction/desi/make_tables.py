@@ -109,8 +109,7 @@ def take_tables(given: Path, production: Path, nights: Sequence[int] | None = No
     InputError
         If one of them cannot be understood.
     """
-    for path in sorted(given.glob("*/exposure_table_*.csv")):
-        night = int(path.stem.rpartition("_")[2])
+    for night, path in exposure_table.tables_in(given).items():
         own = exposure_table.path_of(production, night)
         if (nights is None or night in nights) and not own.exists():
             exposure_table.read_table(path)

@@ -19,7 +19,7 @@ from skyharvest.reduction.desi.commands import Commands, Exposed
 from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
 from skyharvest.reduction.desi.exposure_table import Exposure
 from skyharvest.reduction.desi.graph import Graph, Selection, Task, owner_of, owner_of_pixel
-from skyharvest.reduction.desi.settings import frozen
+from skyharvest.reduction.desi.settings import CHOICES, frozen
 from skyharvest.reduction.desi.steps import STEPS, Step, reaches
 
 OPTIONS = "options.yaml"
@@ -94,24 +94,23 @@ class Production:
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         self.directory, self.settings = directory, dict(settings)
-        self.selection = Selection(*(settings[name] for name in ("nights", "expids", "tiles", "cameras")))
+        self.selection = Selection(*(settings[name] for name in CHOICES))
         self.graph = Graph.of_settings(settings)
 
     def whole(self) -> "Production":
         """Return it with all that its tables have, whatever is asked for."""
-        return Production(self.directory, self.settings | dict.fromkeys(("nights", "expids", "tiles", "cameras")))
+        return Production(self.directory, self.settings | dict.fromkeys(CHOICES))
 
     @functools.cached_property
-    def tables(self) -> list[Path]:
-        """The exposure tables of the nights that are asked for, in order."""
-        found = sorted(self.directory.glob("exposure_tables/*/exposure_table_*.csv"))
-        return [path for path in found if self.selection.has_night(int(path.stem.rpartition("_")[2]))]
+    def tables(self) -> dict[int, Path]:
+        """The exposure tables of the nights that are asked for, by night, in order."""
+        found = exposure_table.tables_in(self.directory / "exposure_tables")
+        return {night: path for night, path in found.items() if self.selection.has_night(night)}
 
     @functools.cached_property
     def nights(self) -> dict[int, list[Exposure]]:
         """Night → its exposures that are asked for, with those that the table leaves out."""
-        of_tables = {int(path.stem.rpartition("_")[2]): exposure_table.read_table(path) for path in self.tables}
-        chosen = {night: self.selection.of(exposures) for night, exposures in of_tables.items()}
+        chosen = {night: self.selection.of(exposure_table.read_table(path)) for night, path in self.tables.items()}
         return {night: exposures for night, exposures in chosen.items() if exposures}
 
     @functools.cached_property
@@ -168,7 +167,7 @@ class Production:
         if per == "pixel":
             groups: dict[str, list[str]] = {}
             for owner in owners:
-                groups.setdefault("-".join(owner.split("/")[1:4]), []).append(owner)
+                groups.setdefault(_group_of(owner), []).append(owner)
             return [Job(step, name, tuple(some)) for name, some in groups.items()]
         made: list[Job] = []
         packed: list[str] = []
@@ -229,6 +228,11 @@ class Production:
         ]
 
 
+def _group_of(owner: str) -> str:
+    """Return the name of the job that has a pixel: ``main-dark-97``."""
+    return "-".join(owner.split("/")[1:4])
+
+
 def _job(step: str, owners: Sequence[str]) -> Job:
     first, last = (owner.replace("/", "-") for owner in (owners[0], owners[-1]))
     return Job(step, first if len(owners) == 1 else f"{first}-{last.partition('-')[2]}", tuple(owners))
@@ -236,7 +240,7 @@ def _job(step: str, owners: Sequence[str]) -> Job:
 
 def _is_of(name: str, owner: str, step: Step) -> bool:
     if step.per == "pixel":
-        return "-".join(owner.split("/")[1:4]) == name
+        return _group_of(owner) == name
     if step.per == "night":
         return owner == name
     night, *expids = name.split("-")

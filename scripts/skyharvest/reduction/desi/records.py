@@ -175,8 +175,9 @@ def judge_all(
 ) -> dict[Key, Judged]:
     """Return how all tasks of a production stand, those that are to be run taken for done for those that need them."""
     made: dict[Key, Judged] = {}
+    upstream = functools.partial(_of, made)
     for task in tasks:
-        made[task.key] = judge(task, functools.partial(_of, made), records, is_there, again=again)
+        made[task.key] = judge(task, upstream, records, is_there, again=again)
     return made
 
 

@@ -115,7 +115,7 @@ class Reduction:
     @property
     def tables(self) -> list[str]:
         """The exposure tables of the nights that are asked for."""
-        return [str(path) for path in self.production.tables]
+        return [str(path) for path in self.production.tables.values()]
 
     @property
     def asked_for(self) -> list[str]:

@@ -29,8 +29,6 @@ class Step:
         Of a task, at 2.5 GHz: without fibers, and for each fiber.
     megabytes
         Of a task: without fibers, and for each fiber.
-    meaning
-        What it makes.
     """
 
     name: str
@@ -39,7 +37,6 @@ class Step:
     imports: tuple[str, ...]
     seconds: tuple[float, float]
     megabytes: tuple[float, float]
-    meaning: str
     tasks: tuple[str, ...] = ()
 
     @property
@@ -57,7 +54,6 @@ _STEPS = (
         (_D + "preproc",),
         (10, 0.02),
         (450, 0.3),
-        "images in electrons, of raw counts",
     ),
     Step(
         "psf",
@@ -66,7 +62,6 @@ _STEPS = (
         ("skyharvest.reduction.desi.psf.steps",),
         (1, 0.25),
         (300, 2),
-        "the point-spread function of an arc",
     ),
     Step(
         "psfnight",
@@ -75,7 +70,6 @@ _STEPS = (
         ("skyharvest.reduction.desi.psf.steps",),
         (1, 0.02),
         (250, 0.5),
-        "the mean of a night's arcs",
     ),
     Step(
         "traceshift",
@@ -84,7 +78,6 @@ _STEPS = (
         ("skyharvest.reduction.desi.psf.steps",),
         (1, 0.12),
         (300, 1),
-        "traces moved to an exposure's light",
     ),
     Step(
         "extract",
@@ -93,7 +86,6 @@ _STEPS = (
         ("skyharvest.reduction.desi.extraction.frame",),
         (1, 0.28),
         (450, 3),
-        "spectra of all fibers",
     ),
     Step(
         "fiberflat",
@@ -102,7 +94,6 @@ _STEPS = (
         (_D + "fiberflat",),
         (2, 0.2),
         (300, 2),
-        "how fibers differ in throughput, of a flat",
     ),
     Step(
         "fiberflatnight",
@@ -111,7 +102,6 @@ _STEPS = (
         (_D + "average_fiberflat",),
         (1, 0.05),
         (150, 1),
-        "the mean of a night's flats",
     ),
     Step(
         "sky",
@@ -120,7 +110,6 @@ _STEPS = (
         (_D + "sky",),
         (2, 0.8),
         (800, 4),
-        "the sky's spectrum in each fiber",
     ),
     Step(
         "starfit",
@@ -129,7 +118,6 @@ _STEPS = (
         (_D + "stdstars",),
         (4, 0.2),
         (300, 4),
-        "models of the standard stars of a spectrograph",
     ),
     Step(
         "fluxcalib",
@@ -138,7 +126,6 @@ _STEPS = (
         (_D + "select_calib_stars", _D + "fluxcalibration"),
         (4, 0.2),
         (600, 4),
-        "from electrons to flux",
         tasks=("calibstars", "fluxcalib"),
     ),
     Step(
@@ -148,16 +135,14 @@ _STEPS = (
         (_D + "procexp",),
         (3, 0.1),
         (320, 2),
-        "calibrated spectra of a camera",
     ),
     Step(
         "spectra",
         "pixel",
         ("science",),
-        (_D + "group_spectra", _D + "coadd_spectra"),
+        (_D + "group_spectra", "skyharvest.reduction.desi.coadds"),
         (4, 0.02),
         (250, 2),
-        "spectra and coadds of a HEALPix pixel",
         tasks=("spectra", "coadd-cameras", "coadd-lin", "coadd-log", "coadd-fast"),
     ),
     Step(
@@ -167,7 +152,6 @@ _STEPS = (
         ("redrock.external.desi",),
         (15, 4),
         (1500, 4),
-        "redshifts of a coadd",
     ),
 )
 STEPS = {step.name: step for step in _STEPS}

@@ -4,7 +4,6 @@ Below the directory: ``data`` (raw exposures and fibermaps), ``calibration`` (a 
 ``desimodel``, ``templates``, and the truth, ``truth.fits``.
 """
 
-import importlib.resources
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.reduction.desi.psf.file import write_psf
 from skyharvest.reduction.desi.psf.lines import read_lines
 from skyharvest.reduction.desi.psf.model import Psf
+from skyharvest.reduction.desi.psf.shifts import read_sky
 from skyharvest.reduction.desi.psf.steps import SHAPE_DEGREE
 from skyharvest.simulate.desi_night.camera import Camera, cameras
 from skyharvest.simulate.desi_night.desimodel import write_desimodel
@@ -147,8 +147,7 @@ def sky_flux(wave: Floats) -> Floats:
 
     As those lines are given, the one at 5577 Å has 225 Rayleigh in a fiber of 1.8 arcsec²: what it has.
     """
-    with importlib.resources.as_file(importlib.resources.files("desispec") / "data" / "spec-sky.dat") as path:
-        lines = np.interp(wave, *np.loadtxt(path, unpack=True))
+    lines = np.interp(wave, *read_sky())
     glow = np.interp(wave, [3500, 4000, 5000, 6000, 8000, 9850], [1.2, 1.2, 1.1, 1.3, 1.6, 2.2])
     return np.asarray(glow + lines)
 
