@@ -17,20 +17,12 @@ from desispec.io import read_frame
 from lib import ROOT, measure, report
 from lib.desi_images import SHIFT, write_images
 from skyharvest.reduction.desi.psf.file import read_psf
-from skyharvest.reduction.desi.psf.model import Psf
 from skyharvest.simulate.desi_night.camera import Camera, cameras
+from skyharvest.simulate.desi_night.psf import off
 
 GOAL_PSF_S, GOAL_EXTRACT_S, GOAL_EXTRACT_MB = 25, 20, 600
 GOAL_PIXELS, GOAL_MEDIAN, GOAL_MOST = 0.02, 0.05, 0.5
 PROGRAMS = ROOT / "scripts" / "reduction" / "desi"
-
-
-def off(psf: Psf, camera: Camera, moved: tuple[float, float]) -> float:
-    """Return how far traces are from the truth at most, pixels, where spectra are extracted."""
-    wave = np.linspace(camera.first, camera.last, 100)
-    u = camera.scaled(wave)
-    truth = [np.polynomial.legendre.legval(u, coefficients.T) for coefficients in camera.traces(*moved)]
-    return max(float(np.abs(a - b).max()) for a, b in zip(psf.traces(wave), truth, strict=True))
 
 
 def program(name: str, *arguments: object) -> measure.Run:

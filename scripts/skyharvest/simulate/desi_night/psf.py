@@ -1,4 +1,6 @@
-"""The PSF of a simulated camera, as the reduction describes it."""
+"""The PSF of a simulated camera, as the reduction describes it, and how far another one's traces are from it."""
+
+from typing import Any
 
 import numpy as np
 
@@ -35,3 +37,19 @@ def psf_of(camera: Camera, dx: float = 0.0, dy: float = 0.0, wider: float = 1.0,
         status=np.zeros(n, np.int64),
         chi2=np.full(n, np.nan),
     )
+
+
+def off(psf: Psf, camera: Camera, moved: tuple[float, float], fibers: Any = np.s_[:]) -> float:
+    """Return how far traces are from the truth at most, pixels, where spectra are extracted.
+
+    Parameters
+    ----------
+    moved
+        By how much the truth is moved in x and y, pixels.
+    fibers
+        Those that count: all, unless given.
+    """
+    wave = np.linspace(camera.first, camera.last, 100)
+    truth = (np.polynomial.legendre.legval(camera.scaled(wave), values.T) for values in camera.traces(*moved))
+    pairs = zip(psf.traces(wave), truth, strict=True)
+    return max(float(np.abs(seen - true)[fibers].max()) for seen, true in pairs)
