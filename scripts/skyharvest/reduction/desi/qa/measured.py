@@ -1,0 +1,137 @@
+"""What is measured of a camera's exposure, and its file: ``QA/NIGHT/EXPID/qa-CAMERA-EXPID.yaml`` in the production.
+
+A metric is named ``QATYPE-METRIC``, as the field does: ``SKYSUB-MED_RESID``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.errors import MalformedFile
+from skyharvest.core.yaml_file import read_yaml
+
+OK, WARN, BAD = "OK", "WARN", "BAD"
+STATES = (OK, WARN, BAD)
+"""States, from good to bad. A metric without limits is `OK`."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that tells how good something is.
+
+    Attributes
+    ----------
+    value
+        None where it cannot be told, though the step was to be run: then ``at`` says why, and it is `BAD`.
+    at
+        Where the worst of it is: ``amp A``, ``fiber 12``, ``5577 Å``.
+    limits
+        As they judged it: ``warn`` and ``bad``, each (low, high), None for no limit. Empty if it has none.
+    """
+
+    value: float | None
+    unit: str = ""
+    at: str = ""
+    limits: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    state: str = OK
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Numbers to be drawn: what the metrics are made from.
+
+    Attributes
+    ----------
+    kind
+        ``line`` and ``points`` have x and y of one length; ``steps``, a histogram, has one edge x more than counts y.
+    says
+        A caption: one sentence.
+    """
+
+    kind: Literal["line", "points", "steps"]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    x_label: str
+    y_label: str
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """All that is measured of a camera's exposure.
+
+    Attributes
+    ----------
+    mjd
+        Of the exposure's begin, days.
+    exptime
+        Seconds.
+    metrics
+        By ``QATYPE-METRIC``, in the order of steps.
+    curves
+        By ``QATYPE-CURVE``.
+    """
+
+    night: int
+    expid: int
+    camera: str
+    obstype: str
+    tileid: int
+    survey: str
+    program: str
+    mjd: float
+    exptime: float
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """The worst state of its metrics."""
+        return worst(metric.state for metric in self.metrics.values())
+
+
+def worst(states: Any) -> str:
+    """Return the worst of some states; `OK` of none."""
+    return max(states, key=STATES.index, default=OK)
+
+
+def path_of(production: Path, night: int, expid: int, camera: str) -> Path:
+    """Return where a frame's file stands."""
+    return production / f"QA/{night}/{expid:08d}/qa-{camera}-{expid:08d}.yaml"
+
+
+def write_frame(frame: Frame, path: Path) -> None:
+    """Write a frame's file; it appears whole."""
+    text = yaml.dump(_plain(asdict(frame)), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with lists for tuples, which YAML has no word for."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (tuple, list)) else value
+
+
+def read_frame(path: Path) -> Frame:
+    """Return what a frame's file says.
+
+    Raises
+    ------
+    MalformedFile
+        If it is not such a file.
+    """
+    try:
+        said = dict(read_yaml(path))
+        metrics = {name: Metric(**one) for name, one in said.pop("metrics").items()}
+        curves = {name: Curve(**one) for name, one in said.pop("curves").items()}
+        return Frame(**said, metrics=metrics, curves=curves)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise MalformedFile(
+            f"{path}: expected the metrics of a frame; found {error!r}: remove it, and run again"
+        ) from error
