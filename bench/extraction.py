@@ -38,7 +38,9 @@ def one_camera(camera: Camera, root: Path, peer: Path | None) -> list[report.Row
     fit = program("fit_psf", *arc, "--out", fitted)
     shift = program("shift_traces", "--image", paths["sky"], "--psf", fitted, "--out", moved, "--sky")
     grid = ("--wavelength", camera.first, camera.last, 0.8)
-    extract = program("extract_frame", "--image", paths["sky"], "--psf", moved, "--out", frame, *grid)
+    exposure = ("--image", paths["sky"], "--psf", moved, *grid)
+    extract = program("extract_frame", *exposure, "--out", frame)
+    modelled = program("extract_frame", *exposure, "--out", root / f"modelled-{camera.name}.fits", "--model-variance")
     arm = camera.name
     rows = [
         report.Row(
@@ -60,9 +62,10 @@ def one_camera(camera: Camera, root: Path, peer: Path | None) -> list[report.Row
         )
         theirs |= {"peer": f"{other.cpu_s:.1f} s", "ratio": other.cpu_s / extract.cpu_s}
         different = _differences(arm, read_frame(str(frame)), out)
-    reached = extract.cpu_s <= GOAL_EXTRACT_S
-    rows.append(report.Row(f"{arm}: CPU s, extraction", **theirs, goal_text=f"≤ {GOAL_EXTRACT_S} s", reached=reached))
-    megabytes = extract.peak_bytes / measure.MB
+    rows.append(report.Row(f"{arm}: CPU s, extraction", **theirs))
+    goal = {"goal_text": f"≤ {GOAL_EXTRACT_S} s", "reached": modelled.cpu_s <= GOAL_EXTRACT_S}
+    rows.append(report.Row(f"{arm}: with modelled variances", f"{modelled.cpu_s:.1f} s", **goal))
+    megabytes = modelled.peak_bytes / measure.MB
     goal = {"goal_text": f"≤ {GOAL_EXTRACT_MB} MB", "reached": megabytes <= GOAL_EXTRACT_MB}
     rows.append(report.Row(f"{arm}: its peak memory", f"{megabytes:.0f} MB", **goal))
     return rows + different

@@ -22,6 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--wavelength", type=float, nargs=3, required=True, metavar=grid, help="Å in vacuum")
     parser.add_argument("--psf-error", type=float, help="relative error of the PSF, for χ² (default: as it says)")
     parser.add_argument("--barycentric", action="store_true", help="wavelengths of the solar system's barycentre")
+    parser.add_argument(
+        "--model-variance", action="store_true", help="variances of pixels from a model of their light, not their own"
+    )
     return parser
 
 
@@ -36,6 +39,7 @@ def main(options: argparse.Namespace) -> None:
         wave,
         psf_error=options.psf_error,
         barycentric=options.barycentric,
+        model_variance=options.model_variance,
     )
 
 

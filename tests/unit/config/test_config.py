@@ -101,6 +101,7 @@ desi_reduction:
       z: [7520.0, 9824.0, 0.8]
       psf_error_flat: 0.04
       psf_error_science: 0.01
+      model_variance: true
       barycentric: true
       more: ""
     fiberflat: {more: ""}

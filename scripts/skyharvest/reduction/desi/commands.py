@@ -169,7 +169,8 @@ class Commands:
         barycentric = said["barycentric"] and not is_flat
         if self.builtin:
             words = ["--image", image, "--psf", psf, "--out", out[0], "--wavelength", *wave, "--psf-error", error]
-            return self._own("extract_frame", *words, *(["--barycentric"] if barycentric else []))
+            flags = {"--barycentric": barycentric, "--model-variance": said["model_variance"]}
+            return self._own("extract_frame", *words, *(flag for flag, is_set in flags.items() if is_set))
         words = ["-i", image, "-p", psf, "-o", out[0], "-w", ",".join(wave), "--psferr", error]
         more = ["--barycentric-correction"] if barycentric else []
         return ["desi_extract_spectra", *words, *more, "--no-gpu", *self._more("extract")]

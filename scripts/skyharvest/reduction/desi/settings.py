@@ -64,6 +64,11 @@ class Extract:
     more: str = setting("", "More options of desi_extract_spectra, of engine desispec, as they are typed.")
     psf_error_flat: Number = setting(0.04, "Relative error of the PSF for the χ² of flats.", gt=0)
     psf_error_science: Number = setting(0.01, "Relative error of the PSF for the χ² of science exposures.", gt=0)
+    model_variance: Switch = setting(
+        True,
+        "Whether variances of pixels are of a model of their light (engine builtin): by a pixel's own electrons faint "
+        "light comes out too faint. For engine desispec give preproc.more: --model-variance.",
+    )
     barycentric: Switch = setting(
         True, "Whether wavelengths of science exposures are those of the solar system's barycentre."
     )

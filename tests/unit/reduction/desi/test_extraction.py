@@ -6,6 +6,7 @@ from scipy.sparse import dia_array
 
 from reduction_camera import camera, noisy, psf_of
 from skyharvest.reduction.desi.extraction.bundle import Patching, diagonals, extract
+from skyharvest.reduction.desi.extraction.variance import modelled_ivar
 
 STEP = 0.8
 
@@ -152,3 +153,37 @@ def test_an_image_of_another_camera_is_refused():
     image = np.zeros((120, 640))
     with pytest.raises(ValueError, match="expected equal steps"):
         extract(image, image, psf, np.array([7500.0, 7501, 7503]))
+
+
+def test_variances_of_a_model_do_not_make_faint_light_fainter():
+    """By a pixel's own electrons, as desi_preproc has them, each amount is half a σ too small."""
+    made = camera(n_y=400)
+    psf, wave = psf_of(made), waves(made)
+    pad = STEP * np.arange(1, 25)
+    padded = np.concatenate([wave[0] - pad[::-1], wave, wave[-1] + pad])
+    rng = np.random.default_rng(11)
+    light = np.tile(20 * (1 + 0.3 * np.sin(padded / 20)), (25, 1))
+    light[:, rng.integers(40, len(padded) - 40, 9)] += rng.uniform(100, 3000, 9)  # the sky's lines
+    light *= rng.uniform(0.8, 1.2, (25, 1))
+    light[5] *= 5  # an object, and a line of its own
+    light[8, 150] += 4000
+    image = rng.poisson(made.image(padded, light)) + rng.normal(0, 2.5, (psf.n_y, psf.n_x))
+    image[200:203, 200:210] += 5000  # a cosmic ray that was not seen
+    own = 1 / (np.maximum(image, 0) + 2.5**2)
+    own[300:303, 300:310] = 0
+    modelled = modelled_ivar(image, own, np.full(image.shape, 2.5), psf, wave)
+
+    def pull(ivar: np.ndarray) -> np.ndarray:
+        found = extract(image, ivar, psf, wave)
+        expected = [matrix_of(found.resolution[k]) @ light[k, 24:-24] / STEP for k in range(25)]
+        good = np.isfinite(found.flux)
+        x, y = psf.traces(wave)
+        good &= ~((np.abs(x - 205) < 20) & (np.abs(y - 201) < 12))
+        return ((found.flux - np.array(expected)) * np.sqrt(found.ivar))[:, 12:-12][good[:, 12:-12]]
+
+    assert pull(own).mean() < -0.4
+    found = pull(modelled)
+    assert found.mean() == pytest.approx(0, abs=0.03)
+    assert found.std() == pytest.approx(1, abs=0.04)
+    assert (modelled[300:303, 300:310] == 0).all()
+    assert (modelled[200:203, 200:210] == own[200:203, 200:210]).all()

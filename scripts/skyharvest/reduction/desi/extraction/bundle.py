@@ -102,6 +102,43 @@ def extract(
     return Extracted(flux / step[0], inverse * step[0] ** 2, resolution, lost, chi2)
 
 
+def padded(wave: Floats, n: int) -> Floats:
+    """Return equally spaced wavelengths with ``n`` more at each end."""
+    outside = (wave[1] - wave[0]) * np.arange(1, n + 1)
+    return np.concatenate([wave[0] - outside[::-1], wave, wave[-1] + outside])
+
+
+def light_of(
+    image: Floats, weight: Floats, psf: Psf, wave: Floats, stiff: float, patching: Patching = PATCHING
+) -> Floats:
+    """Return the light of a bundle's fibers as it fits an image best, not convolved, and not bent without need.
+
+    Parameters
+    ----------
+    image, wave
+        As in `extract`.
+    weight
+        (n_y, n_x) f8: of pixels; 1 where they are good makes it independent of their noise.
+    stiff
+        Weight of second differences of the light: without it neighbours scatter widely.
+
+    Returns
+    -------
+    Floats
+        (n_fiber, n_wave) f8: electrons of each wavelength.
+    """
+    spots = psf.spots(padded(wave, patching.pad_wave))
+    made = np.zeros((psf.n_fiber, len(wave)))
+    for patch, few, box in _patches_of(spots, len(wave), patching, image.shape):
+        n_fiber, n_wave = few.values.shape[:2]
+        matrix, right = _equations(image, weight, few, box)
+        bends = np.diff(np.eye(n_wave), 2, axis=0)
+        matrix += np.kron(np.eye(n_fiber), stiff * bends.T @ bends)
+        raw = _solution(matrix, right).reshape(n_fiber, n_wave)
+        made[patch.out_fibers, patch.out_waves] = raw[patch.kept_fibers, patch.kept_waves]
+    return made
+
+
 @dataclass(frozen=True)
 class _Patch:
     """Fibers and padded wavelengths: those to solve for, and which of these are kept."""
@@ -115,9 +152,7 @@ class _Patch:
 
 
 def _extract_bundle(image: Floats, ivar: Floats, psf: Psf, wave: Floats, patching: Patching, error: float) -> Extracted:
-    step, pad = wave[1] - wave[0], patching.pad_wave
-    outside = step * np.arange(1, pad + 1)
-    spots = psf.spots(np.concatenate([wave[0] - outside[::-1], wave, wave[-1] + outside]))
+    spots = psf.spots(padded(wave, patching.pad_wave))
     n_fiber, n_wave = psf.n_fiber, len(wave)
     n_diagonals = 2 * psf.half_y + 1
     made = Extracted(
@@ -127,17 +162,24 @@ def _extract_bundle(image: Floats, ivar: Floats, psf: Psf, wave: Floats, patchin
         lost=np.ones((n_fiber, n_wave)),
         chi2=np.zeros((n_fiber, n_wave)),
     )
-    for patch in _patches(n_fiber, n_wave, patching):
-        few = Spots(spots.values[patch.fibers, patch.waves], spots.corners[patch.fibers, patch.waves])
-        box = _box(few, patch, patching, image.shape)
-        if box[0] >= box[1] or box[2] >= box[3]:
-            continue  # off the image: nothing is known
+    for patch, few, box in _patches_of(spots, n_wave, patching, image.shape):
         flux, inverse, resolution, lost, chi2 = _solve(image, ivar, few, box, n_diagonals, error)
         kept, out = (patch.kept_fibers, patch.kept_waves), (patch.out_fibers, patch.out_waves)
         made.flux[out], made.ivar[out] = flux[kept], inverse[kept]
         made.lost[out], made.chi2[out] = lost[kept], chi2[kept]
         made.resolution[patch.out_fibers, :, patch.out_waves] = resolution[patch.kept_fibers, :, patch.kept_waves]
     return made
+
+
+def _patches_of(
+    spots: Spots, n_wave: int, patching: Patching, shape: tuple[int, ...]
+) -> Iterator[tuple[_Patch, Spots, Box]]:
+    """Yield the patches of a bundle, those off the image left out: with their spots, and the pixels to use."""
+    for patch in _patches(len(spots.values), n_wave, patching):
+        few = Spots(spots.values[patch.fibers, patch.waves], spots.corners[patch.fibers, patch.waves])
+        box = _box(few, patch, patching, shape)
+        if box[0] < box[1] and box[2] < box[3]:
+            yield patch, few, box
 
 
 def _patches(n_fiber: int, n_wave: int, patching: Patching) -> Iterator[_Patch]:
@@ -172,11 +214,7 @@ def _solve(
     """Solve for the flux of a patch; return what `Extracted` has, with the padding."""
     values, corners = spots.values, spots.corners
     n_fiber, n_wave = values.shape[:2]
-    matrix, right, weight = normal_equations(image, ivar, values, corners, box)
-    # Weak knowledge that it is zero, where there is next to none: the matrix must have an inverse.
-    least = STARVED * weight.max()
-    starved = weight < least
-    matrix[np.diag_indices_from(matrix)] += np.where(starved, (least - weight) ** 2, 0) + 1e-15
+    matrix, right = _equations(image, ivar, spots, box)
     covariance = _inverse(matrix)
     raw = covariance @ right
     flux, inverse = np.empty((n_fiber, n_wave)), np.empty((n_fiber, n_wave))
@@ -196,6 +234,29 @@ def _solve(
     variance = np.divide(1, ivar[rows, columns], where=use, out=np.ones(use.shape)) + (error * made) ** 2
     chi2, lost = spot_means((image[rows, columns] - made) ** 2 / variance, use, values, corners, box)
     return flux, inverse, resolution, lost, chi2
+
+
+def _equations(image: Floats, ivar: Floats, spots: Spots, box: Box) -> tuple[Floats, Floats]:
+    """Return the inverse covariance of a patch's light, and the right-hand side of its equations."""
+    matrix, right, weight = normal_equations(image, ivar, spots.values, spots.corners, box)
+    # Weak knowledge that it is zero, where there is next to none: the matrix must have an inverse.
+    least = STARVED * weight.max()
+    matrix[np.diag_indices_from(matrix)] += np.where(weight < least, (least - weight) ** 2, 0) + 1e-15
+    return matrix, right
+
+
+def _solution(matrix: Floats, right: Floats) -> Floats:
+    """Solve equations with a symmetric, positive definite matrix.
+
+    Raises
+    ------
+    np.linalg.LinAlgError
+        If it is not positive definite.
+    """
+    _, found, failed = lapack.dposv(matrix, right, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError(f"the equations of a patch have no solution (LAPACK says {failed})")
+    return np.asarray(found)
 
 
 def _inverse(matrix: Floats) -> Floats:

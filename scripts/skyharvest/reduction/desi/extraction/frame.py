@@ -19,6 +19,7 @@ from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.extraction.bundle import PATCHING, Extracted, Patching, extract
+from skyharvest.reduction.desi.extraction.variance import modelled_ivar
 from skyharvest.reduction.desi.preprocessed import good_ivar
 from skyharvest.reduction.desi.psf.file import read_psf
 
@@ -35,6 +36,7 @@ def extract_frame(
     *,
     psf_error: float | None = None,
     barycentric: bool = False,
+    model_variance: bool = False,
     patching: Patching = PATCHING,
 ) -> None:
     """Extract a preprocessed image, and write its frame; the file appears whole.
@@ -49,6 +51,8 @@ def extract_frame(
         Å, equally spaced, in vacuum; of the solar system's barycentre if ``barycentric``.
     psf_error
         Relative error of the PSF for χ²; the PSF's own if None.
+    model_variance
+        Whether variances of pixels are of a model of their light, see `modelled_ivar`.
 
     Raises
     ------
@@ -68,7 +72,10 @@ def extract_frame(
             f"{traces.first_fiber + traces.n_fiber - 1}, expected the same"
         )
     factor = barycentric_factor(read.meta) if barycentric else 1.0
-    found = extract(np.asarray(read.pix, np.float64), good_ivar(read), traces, wave / factor, patching, psf_error)
+    pixels, ivar, own_wave = np.asarray(read.pix, np.float64), good_ivar(read), wave / factor
+    if model_variance:
+        ivar = modelled_ivar(pixels, ivar, read.readnoise, traces, own_wave, patching)
+    found = extract(pixels, ivar, traces, own_wave, patching, psf_error)
     header = read.meta
     if barycentric:
         header["HELIOCOR"] = factor
@@ -77,6 +84,7 @@ def extract_frame(
     header["WAVESTEP"] = wave[1] - wave[0], "Angstrom"
     header["EXTRACT"] = f"skyharvest {__version__}", "what has extracted"
     header["IN_PSF"], header["IN_IMG"] = "/".join(psf.parts[-3:]), "/".join(image.parts[-3:])
+    header["MODELVAR"] = model_variance, "variances of pixels are of a model"
     header["BUNIT"] = "electron/Angstrom"
     frame = Frame(
         wave,
