@@ -67,7 +67,7 @@ class Extract:
     model_variance: Switch = setting(
         True,
         "Whether variances of pixels are of a model of their light (engine builtin): by a pixel's own electrons faint "
-        "light comes out too faint. For engine desispec give preproc.more: --model-variance.",
+        "light comes out too faint. For engine desispec it is an option of desi_preproc, in preproc.more.",
     )
     barycentric: Switch = setting(
         True, "Whether wavelengths of science exposures are those of the solar system's barycentre."
