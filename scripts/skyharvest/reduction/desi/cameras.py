@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from skyharvest.core.errors import InputError
 
 ARMS = ("b", "r", "z")
+FIBERS_OF_CAMERA = 500
 
 _CAMWORD = re.compile(r"(?:[abrz]\d+)*")
 _BADAMP = re.compile(r"[brz]\d[A-D]", re.IGNORECASE)

@@ -4,7 +4,7 @@ Light: it is imported whenever the workflow is parsed.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Commands:
         self.exposures = exposures
         self.builtin = settings["engine"] == "builtin"
         self.processes = 1  # of a task that can have some; what it makes is the same
+        # Image → fibers without light, which specex must be told of. Who runs commands asks the calibration.
+        self.broken_fibers: Callable[[str], Sequence[int]] = lambda _: ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -141,13 +143,15 @@ class Commands:
         no_degrees = [word for axis in ("xx", "xy", "yx", "yy") for word in (f"--deg{axis}", "0")]
         shift = ["desi_compute_trace_shifts", "-i", image, *no_degrees, "--arc-lamps", "--outpsf", begun]
         fit = ["desi_compute_psf", "--input-image", image, "--input-psf", begun, "--output-psf", out[0]]
-        return [shift, [*fit, *self._more("psf")]]
+        broken = ",".join(map(str, self.broken_fibers(image)))
+        return [shift, [*fit, *(["--broken-fibers", broken] if broken else []), *self._more("psf")]]
 
     def _psfnight(self, key: Key, out: list[str], used: list[Key]) -> list[str]:
         psfs = self._files_of("psf", used)
         if self.builtin:
             return self._own("average_psf", "--camera", key.unit, "--psfs", *psfs, "--out", out[0])
-        return ["desi_average_psf", "-i", *psfs, "-o", out[0]]
+        # desi_average_psf refuses to average one.
+        return ["desi_average_psf", "-i", *psfs, "-o", out[0]] if len(psfs) > 1 else ["cp", psfs[0], out[0]]
 
     def _traceshift(self, key: Key, out: list[str], _used: list[Key]) -> list[str]:
         image, psf, is_flat = self._one("preproc", key), self._night("psfnight", key), self._is_flat(key)

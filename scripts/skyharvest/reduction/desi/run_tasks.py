@@ -86,6 +86,10 @@ class Runner:
         self.commands: Commands = production.commands
         self.records = Records(production.directory)
         self.again = production.settings["again"]
+        if job.step == "psf" and not self.commands.builtin:
+            from skyharvest.reduction.desi.psf.steps import broken_fibers  # noqa: PLC0415 (only here, and heavy)
+
+            self.commands.broken_fibers = broken_fibers
         self.counts = dict.fromkeys((DONE, FAILED, BROKEN, WAITING, "kept"), 0)
         self._running: dict[int, _Running] = {}
         self._imported = False

@@ -18,12 +18,12 @@ from skyharvest import __version__
 from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.desi.cameras import FIBERS_OF_CAMERA
 from skyharvest.reduction.desi.extraction.bundle import PATCHING, Extracted, Patching, extract
 from skyharvest.reduction.desi.extraction.variance import modelled_ivar
 from skyharvest.reduction.desi.preprocessed import good_ivar
 from skyharvest.reduction.desi.psf.file import read_psf
 
-FIBERS_OF_CAMERA = 500
 SOME_BAD, BAD_FIT = 0.5, 100.0
 """Share of a spot's light on bad pixels, and χ², beyond which desispec sets SOMEBADPIX and BAD2DFIT."""
 

@@ -138,6 +138,10 @@ def write_psf(path: Path, psf: Psf, camera: str, header: Mapping[str, Any] | Non
         "GHDEGY": psf.degree_y,
         "PSFERROR": psf.error,
         "PSFERR": psf.error,
+        # specex wants them in the PSF that it begins with.
+        "MJD": 0,
+        "PLATEID": 0,
+        "ARCEXP": 0,
     }
     for bundle, k in zip(bundles, where, strict=True):
         if np.isfinite(psf.chi2[k]):

@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import fitsio
 import numpy as np
-from desispec.calibfinder import findcalibfile
+from desispec.calibfinder import badfibers, findcalibfile
 from desispec.io import read_image
 
 from skyharvest import __version__
 from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.reduction.desi.cameras import FIBERS_OF_CAMERA
 from skyharvest.reduction.desi.preprocessed import good_ivar
 from skyharvest.reduction.desi.psf.average import average
 from skyharvest.reduction.desi.psf.file import read_psf, write_psf
@@ -92,9 +94,19 @@ def shift_exposure(image: Path, psf: Path, out: Path, options: ShiftOptions, *, 
     write_psf(out, moved, camera, about)
 
 
-def _of_calibration(image: Path) -> Path:
+def broken_fibers(image: str) -> list[int]:
+    """Return the fibers, as numbers in their spectrograph, that the calibration says are not to be fitted."""
+    found = badfibers([_header(image)], ["BROKENFIBERS", "BADCOLUMNFIBERS"])
+    return [int(fiber) % FIBERS_OF_CAMERA for fiber in found]
+
+
+def _header(image: str | Path) -> dict[str, Any]:
     with fitsio.FITS(str(image)) as file:
-        found = findcalibfile([dict(file["IMAGE"].read_header())], "PSF")
+        return dict(file["IMAGE"].read_header())
+
+
+def _of_calibration(image: Path) -> Path:
+    found = findcalibfile([_header(image)], "PSF")
     if found is None:
         raise InputError(f"DESI_SPECTRO_CALIB has no PSF for the CCD and date of {image}: name one, with --psf")
     return Path(found)
