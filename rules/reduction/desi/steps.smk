@@ -45,6 +45,7 @@ for name in STEPS:
             "../../../envs/reduction.yaml"
         threads: REDUCTION.cores(name)
         resources:
+            archive=REDUCTION.connections(name),
             mem_mb=lambda wildcards, threads, attempt, step=name: attempt * REDUCTION.mem_mb(step, threads),
             runtime=lambda wildcards, threads, attempt, step=name: attempt
             * REDUCTION.minutes(step, wildcards.job, threads),

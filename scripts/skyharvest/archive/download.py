@@ -1,10 +1,12 @@
 """Whole files from an archive: downloads are resumed and verified, and deleted after they are read."""
 
 import fcntl
+import gzip
 import hashlib
 import logging
 import os
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from skyharvest.archive.archive import Archive
 from skyharvest.core.errors import Absent, ArchiveUnavailable, MalformedFile
-from skyharvest.formats.byte_source import LocalFile, Source
+from skyharvest.formats.byte_source import CHUNK, LocalFile, Source
 from skyharvest.formats.fits_file import FitsFile
 
 log = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ def download(archive: Archive, paths: Sequence[str], root: Path, checksums: str)
         Directory to write to.
     checksums
         Path, relative to the archive's root, of the directory's ``sha256sum`` file; "" if the release has none. A file
-        without a checksum must be FITS, of the length that its headers imply.
+        without a checksum must be whole gzip, or FITS of the length that its headers imply.
 
     Returns
     -------
@@ -154,6 +156,8 @@ def _damage(path: Path, expected: str | None) -> str | None:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         return None if digest == expected else f"sha256 is {digest}, the archive says {expected}"
+    if path.name.removesuffix(".part").endswith(".gz"):
+        return _damage_of_gzip(path)
     with LocalFile(path) as source:
         source.name = path.name.removesuffix(".part")
         try:
@@ -162,6 +166,17 @@ def _damage(path: Path, expected: str | None) -> str | None:
             return str(error)
         if implied != source.size():
             return f"its headers imply {implied:,} bytes, it has {source.size():,}"
+    return None
+
+
+def _damage_of_gzip(path: Path) -> str | None:
+    """Return what is wrong with a compressed file, which has a checksum of its own; None if nothing is."""
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        return f"it cannot be unpacked: {error}"
     return None
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skyharvest.archive.archive import is_url
+from skyharvest.core.paths import expand_user
 from skyharvest.reduction.desi.graph import LINKED, Key, Task, exposure_of, pixel_of, raw_files
 from skyharvest.reduction.desi.layout import Layout
 
@@ -92,7 +94,7 @@ class Commands:
         """
         key = task.key
         if task.about == LINKED:
-            return [["ln", "-s", str(self._linked(key)), str(outputs[0])]]
+            return [self._linked(key, str(outputs[0]))]
         made = getattr(self, f"_{key.kind.partition('-')[0]}")(key, [str(path) for path in outputs], list(used))
         return made if isinstance(made[0], list) else [made]
 
@@ -100,9 +102,11 @@ class Commands:
         """Return the command of a task as a line for a shell."""
         return " && ".join(shlex.join(words) for words in self.words(task, self.outputs(task.key), used))
 
-    def _linked(self, key: Key) -> Path:
-        other = Commands(Path(self.settings["start_from"]["production"]).resolve(), self.settings, {})
-        return other.outputs(key)[0]
+    def _linked(self, key: Key, out: str) -> list[str]:
+        given, path = self.settings["start_from"]["production"], self.outputs(key)[0].relative_to(self.files.production)
+        if is_url(given):
+            return self._own("fetch_product", "--production", given, "--file", str(path), "--out", out)
+        return ["ln", "-s", str(expand_user(given).resolve() / path), out]
 
     def _one(self, kind: str, key: Key, unit: str | None = None) -> str:
         return str(self.outputs(Key(kind, key.owner, key.unit if unit is None else unit))[0])

@@ -36,7 +36,7 @@ def add_production(parser: argparse.ArgumentParser) -> None:
     """Give a program the options that tell a production."""
     parser.add_argument("--production", type=Path, required=True, help="its directory, …/spectro/redux/SPECPROD")
     for name in PATHS:
-        parser.add_argument(f"--{name.replace('_', '-')}", help=_meaning(name), required=name == "raw")
+        parser.add_argument(f"--{name.replace('_', '-')}", help=_meaning(name))
     add_choices(parser)
     parser.add_argument("--cores-per-job", type=int, default=1, help=_meaning("cores_per_job"))
     parser.add_argument("--again", action="store_true", help=_meaning("again"))

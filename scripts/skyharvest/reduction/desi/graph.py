@@ -128,7 +128,7 @@ class Graph:
         """Return that of the configuration's section."""
         start, options = settings["start_from"], settings["options"]
         return cls(
-            raw=Path(settings["raw"]),
+            raw=Path(settings["raw"] or ""),  # where cframes are given, nobody looks there
             forms=tuple(options["spectra"]["forms"]),
             redshifts=options["redshift"]["enabled"],
             linked=frozenset(start["products"]),

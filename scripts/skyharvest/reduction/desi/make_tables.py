@@ -104,6 +104,8 @@ def make_tables(raw: Path, production: Path, nights: Sequence[int] | None = None
 def take_tables(given: Path, production: Path, nights: Sequence[int] | None = None) -> None:
     """Copy exposure tables that somebody has made to a production, for nights of which it has none.
 
+    The pixels of exposures that stand beside them are copied too.
+
     Raises
     ------
     InputError
@@ -114,7 +116,10 @@ def take_tables(given: Path, production: Path, nights: Sequence[int] | None = No
         if (nights is None or night in nights) and not own.exists():
             exposure_table.read_table(path)
             own.parent.mkdir(parents=True, exist_ok=True)
-            write_changed(own, path.read_text(encoding="utf-8"))
+            pixels = exposure_healpix.path_of(production, night)
+            for source, copy in ((path.with_name(pixels.name), pixels), (path, own)):
+                if source.exists():
+                    write_changed(copy, source.read_text(encoding="utf-8"))
 
 
 def make_table(directory: Path, production: Path, night: int) -> Path:

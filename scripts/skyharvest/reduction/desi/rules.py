@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from skyharvest.archive.archive import is_url
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import literal, options
 from skyharvest.reduction.desi.cameras import create_camword
@@ -50,6 +51,7 @@ class Reduction:
         self.settings: dict[str, Any] = config["desi_reduction"]
         self.enabled: bool = self.settings["enabled"]
         self.batch_seconds = float(config["batch_seconds"])
+        self._connections = int(config["connections"])
         self._find_tables, self._force = find_tables, force
         self._announced = False
         if self.enabled:
@@ -98,8 +100,8 @@ class Reduction:
     def night_directories(self) -> list[str]:
         """Those of the raw data: a new exposure makes one newer."""
         nights = self.settings["nights"]
-        raw = Path(self.settings["raw"])
-        found = raw.iterdir() if raw.is_dir() else ()
+        raw = self.settings["raw"]
+        found = Path(raw).iterdir() if raw and Path(raw).is_dir() else ()
         return sorted(
             str(path)
             for path in found
@@ -216,7 +218,14 @@ class Reduction:
 
     def cores(self, step: str) -> int:
         """Return how many cores a job of a step may use."""
-        return max(int(self.settings["cores_per_job"]), 2 if step == "redshift" else 1)
+        most = int(self.settings["cores_per_job"])
+        return min(most, self._connections) if self.connections(step) else max(most, 2 if step == "redshift" else 1)
+
+    def connections(self, step: str) -> int:
+        """Return how many connections to an archive a job of a step has: one for each task that runs at once."""
+        start = self.settings["start_from"]
+        fetches = step in start["products"] and is_url(start["production"])
+        return min(int(self.settings["cores_per_job"]), self._connections) if fetches else 0
 
     def mem_mb(self, step: str, threads: int) -> int:
         """Return the memory of a job: of its tasks that run at once, and of the process that they are forked from."""

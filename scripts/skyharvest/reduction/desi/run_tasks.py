@@ -27,9 +27,10 @@ from pathlib import Path
 from isal import igzip
 
 from skyharvest.core.atomic import atomic_path
+from skyharvest.core.cli import EXIT_TRY_AGAIN
 from skyharvest.core.errors import ArchiveUnavailable
 from skyharvest.reduction.desi.commands import Commands
-from skyharvest.reduction.desi.graph import Key, Task
+from skyharvest.reduction.desi.graph import LINKED, Key, Task
 from skyharvest.reduction.desi.production import Job, Production
 from skyharvest.reduction.desi.records import (
     BROKEN,
@@ -147,7 +148,8 @@ class Runner:
                 log.warning("%s has failed before: %s", show(task.key), judged.reason)
             return False
         if tries == 1:
-            self._import()
+            if task.about != LINKED:
+                self._import()
             self._remove(task.key)
         outputs = self.commands.outputs(task.key)
         temporary, directories = [], []
@@ -173,7 +175,8 @@ class Runner:
         said = one.log.read_text(encoding="utf-8", errors="replace") if one.log.exists() else ""
         command = self.commands.shown(one.task, one.used)
         sys.stderr.write(f"\n=== {show(one.task.key)}\n{command}\n{said.rstrip()}\n")
-        state = DONE if code == 0 else BROKEN if code < 0 or TRANSIENT.search(said) else FAILED
+        breaks_off = code < 0 or code == EXIT_TRY_AGAIN or TRANSIENT.search(said)
+        state = DONE if code == 0 else BROKEN if breaks_off else FAILED
         if state == DONE:
             for path, directory in zip(one.outputs, one.directories, strict=True):
                 (directory / path.name).replace(path)

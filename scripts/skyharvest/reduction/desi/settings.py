@@ -14,7 +14,8 @@ Night = Annotated[int, Limited("A night, as YYYYMMDD.", strict=True, ge=20000101
 Product = Literal["psfnight", "fiberflatnight", "cframe"]
 Form = Literal["cameras", "lin", "log", "fast"]
 
-NEEDED = ("raw", "calibration", "specprod")
+NEEDED = ("specprod", "raw", "calibration")
+"""Without the last two only if another production gives calibrated frames."""
 CHOICES = ("nights", "expids", "tiles", "cameras")
 """Settings that choose what of a production is asked for."""
 
@@ -162,7 +163,9 @@ class StartFrom:
     """Products of another production that stand in for steps: they are linked, and only the rest is run."""
 
     production: str | None = setting(
-        None, "Directory of that production, spectro/redux/SPECPROD; null for none.", min_length=1, path=True
+        None,
+        "Directory of that production, spectro/redux/SPECPROD, or its address in an archive; null for none.",
+        min_length=1,
     )
     products: Annotated[list[Product], Distinct()] = setting([], "What is taken from it.")
 
@@ -245,12 +248,14 @@ def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what a reduction lacks: key below ``desi_reduction``, and the problem."""
     if not given.get("enabled"):
         return
-    for key in NEEDED:
+    options, start = given.get("options") or {}, given.get("start_from") or {}
+    has_frames = "cframe" in (start.get("products") or ())
+    for key in NEEDED[:1] if has_frames else NEEDED:
         if given.get(key) is None:
             yield key, "found nothing; expected a value, as desi_reduction.enabled is true"
-    options, start = given.get("options") or {}, given.get("start_from") or {}
-    needs_stars = "cframe" not in (start.get("products") or ())
-    if needs_stars and given.get("star_templates") is None:
+    if has_frames and given.get("raw") is None and given.get("exposure_tables") is None:
+        yield "exposure_tables", "found nothing; expected exposure tables, as there are no raw data to make them from"
+    if not has_frames and given.get("star_templates") is None:
         yield "star_templates", "found nothing; expected the templates of standard stars, for the step starfit"
     if (options.get("redshift") or {}).get("enabled") and given.get("redshift_templates") is None:
         yield (
@@ -264,6 +269,8 @@ def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "exposure_tables", "found nothing; expected exposure tables, which list what is fetched from raw_archive"
     if bool(start.get("products")) != bool(start.get("production")):
         yield "start_from", "expected both, production and products, or neither"
+    elif start.get("production") and (problem := archive_problem(start["production"], ())):
+        yield "start_from.production", problem
 
 
 def frozen(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def test_a_reduction_alone_needs_no_csv():
         ({"raw_archive": "ftp://host/data"}, "address that begins with https:// or http://"),
         ({"raw_archive": "elsewhere"}, "found 'elsewhere'"),
         ({"start_from": {"products": ["psfnight"]}}, "expected both, production and products"),
+        ({"start_from": {"production": "iron", "products": ["psfnight"]}}, "start_from.production: found 'iron'"),
         ({"cameras": ["b0", "x1"]}, "desi_reduction.cameras"),
         ({"specprod": "../iron"}, "desi_reduction.specprod"),
         ({"options": {"sky": {"adjust": True}}}, "desi_reduction.options.sky.adjust"),
@@ -52,6 +53,9 @@ def test_no_password_gets_in():
 
 
 def test_what_stands_in_for_steps_is_not_asked_for():
-    start = {"production": "iron", "products": ["cframe"]}
-    given = WHOLE | {"star_templates": None, "start_from": start}
-    assert validate({"desi": {"enabled": False}, "desi_reduction": given})["desi_reduction"]["star_templates"] is None
+    start = {"production": "https://host/iron", "products": ["cframe"]}
+    unneeded = dict.fromkeys(("raw", "calibration", "star_templates"))
+    given = WHOLE | unneeded | {"start_from": start, "exposure_tables": "tables"}
+    filled = validate({"desi": {"enabled": False}, "desi_reduction": given})["desi_reduction"]
+    assert {name: filled[name] for name in unneeded} == unneeded
+    assert "desi_reduction.exposure_tables: found nothing" in refused(**unneeded, start_from=start)
