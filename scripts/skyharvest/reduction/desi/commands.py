@@ -52,6 +52,7 @@ class Commands:
     def environment(self) -> dict[str, str]:
         """Variables of the environment that commands need, beside one thread for linear algebra."""
         given = {
+            "DESI_SPECTRO_DATA": self.settings["raw"],
             "DESI_SPECTRO_CALIB": self.settings["calibration"],
             "DESIMODEL": self.settings["desimodel"],
             "RR_TEMPLATE_DIR": self.settings["redshift_templates"],
