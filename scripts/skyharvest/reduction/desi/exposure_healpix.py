@@ -13,6 +13,7 @@ from pathlib import Path
 
 from skyharvest.core.atomic import write_changed
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.desi.layout import Layout
 
 NSIDE = 64
 """Of the pixels, in NESTED order."""
@@ -48,7 +49,7 @@ _values = attrgetter(*(name.lower() for name in COLUMNS))
 
 def path_of(production: Path, night: int) -> Path:
     """Return where the pixels of a night stand in a production."""
-    return production / "exposure_tables" / str(night)[:6] / f"exposure_healpix_{night}.csv"
+    return Layout(production).of_night("exposure_healpix", night)
 
 
 def read_healpix(path: Path) -> list[ExposurePixel]:

@@ -15,6 +15,7 @@ from typing import Any
 from skyharvest.core.atomic import write_changed
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.cameras import decode_camword, parse_badamps
+from skyharvest.reduction.desi.layout import Layout
 
 COLUMNS: dict[str, Any] = {
     "EXPID": -99,
@@ -161,7 +162,7 @@ class Exposure:
 
 def path_of(production: Path, night: int) -> Path:
     """Return where the table of a night stands in a production."""
-    return production / "exposure_tables" / str(night)[:6] / f"exposure_table_{night}.csv"
+    return Layout(production).of_night("exposure_table", night)
 
 
 def tables_in(directory: Path) -> dict[int, Path]:
@@ -283,8 +284,9 @@ def merged(path: Path, found: Iterable[Mapping[str, Any]], again: Collection[int
     found
         Rows of exposures that were read.
     again
-        EXPIDs of those in the table that were read once more, as their files have changed. Of their cells, those that
-        differ from the column's default stay. CAMWORD, HEADERERR, and the flags that the fault had led to, are new.
+        EXPIDs of those in the table that were read once more, as their files have changed. Their cells stay, and where
+        a file had been missing only those that differ from the column's default. CAMWORD, HEADERERR, and the flags
+        that the fault had led to, are new.
     """
     there = {int(cells["EXPID"]): dict(cells) for _, cells in _lines(path)} if path.exists() else {}
     new = {int(row["EXPID"]): dict(row) for row in found}
@@ -293,9 +295,11 @@ def merged(path: Path, found: Iterable[Mapping[str, Any]], again: Collection[int
 
 
 def _renewed(old: Mapping[str, str], new: Mapping[str, Any]) -> dict[str, Any]:
-    made = dict(new)
-    made |= {name: cell for name, cell in old.items() if cell not in ("", BETWEEN, _text(COLUMNS.get(name, "")))}
-    of_faults = {flag for fault in file_faults(old.get("HEADERERR", "")) for flag in fault.flags}
+    faults = file_faults(old.get("HEADERERR", ""))
+    was_read = all(fault.camword is not None for fault in faults)  # of a file that was cut short the headers were
+    unknown = {name: ("", BETWEEN, _text(COLUMNS.get(name, ""))) for name in old}
+    made = dict(new) | {name: cell for name, cell in old.items() if was_read or cell not in unknown[name]}
+    of_faults = {flag for fault in faults for flag in fault.flags}
     flags = [flag for flag in old.get("EXPFLAG", "").split(BETWEEN) if flag.strip() and flag.strip() not in of_faults]
     made["EXPFLAG"] = [*flags, *(flag for flag in new["EXPFLAG"] if flag not in flags)]
     return made | {name: new[name] for name in ("CAMWORD", "HEADERERR")}

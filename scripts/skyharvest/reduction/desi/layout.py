@@ -27,6 +27,10 @@ class Layout:
 
     production: Path
 
+    def of_night(self, kind: str, night: int) -> Path:
+        """Return the path of a list of a night: ``exposure_table``, or ``exposure_healpix``."""
+        return self.production / f"exposure_tables/{str(night)[:6]}/{kind}_{night}.csv"
+
     def preproc(self, night: int, expid: int, camera: str) -> Path:
         """Return the path of a preprocessed image."""
         return self.production / f"preproc/{night}/{expid:08d}/preproc-{camera}-{expid:08d}.fits.gz"

@@ -52,7 +52,7 @@ def test_a_night_is_added_to_and_edits_stay(raw, tmp_path):
 
     lines = path.read_text().splitlines()
     assert lines[2].startswith("2,arc,1,all,a0,,,1000.0")
-    lines[2] = lines[2].replace("2,arc,1,all,a0,,,1000.0", "2,arc,1,all,a0,r0,z0D,1001.0")[:-2] + ",junk|,clouds|"
+    lines[2] = lines[2].replace("2,arc,1,all,a0,,,1000.0", "2,arc,1,all,a0,r0,z0D,0.0")[:-2] + ",junk|,clouds|"
     lines[3] = lines[3].replace(",dark,", ",bright,", 1)
     lines[4] = lines[4].replace(",corrupted|,", ",corrupted|low_sn|,lamp|")
     path.write_text("\n".join(lines) + "\n")
@@ -67,7 +67,7 @@ def test_a_night_is_added_to_and_edits_stay(raw, tmp_path):
     assert read == [2, 4, 5]
     arc, science, flat = exposures[2], exposures[3], exposures[4]
     assert (arc.cameras, arc.left_out, arc.badamps) == ({"b0", "z0", "b1"}, {"r0"}, (("z0", "D"),))
-    assert (arc.reason, arc.exptime, arc.headererr) == ("junk", 1001.0, "")
+    assert (arc.reason, arc.exptime, arc.headererr) == ("junk", 0.0, "")
     assert science.program == "bright"
     assert {pixel.program for pixel in read_healpix(pixels)} == {"bright"}
     assert (flat.obstype, flat.reason, flat.cameras) == ("flat", "", {"b0", "r0", "z0", "b1"})

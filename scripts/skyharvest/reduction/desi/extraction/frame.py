@@ -21,7 +21,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.cameras import FIBERS_OF_CAMERA
 from skyharvest.reduction.desi.extraction.bundle import PATCHING, Extracted, Patching, extract
 from skyharvest.reduction.desi.extraction.variance import modelled_ivar
-from skyharvest.reduction.desi.preprocessed import good_ivar
+from skyharvest.reduction.desi.preprocessed import good_ivar, short_path
 from skyharvest.reduction.desi.psf.file import read_psf
 
 SOME_BAD, BAD_FIT = 0.5, 100.0
@@ -83,7 +83,7 @@ def extract_frame(
     header["WAVEMIN"], header["WAVEMAX"] = (wave[0], "first wavelength, Angstrom"), (wave[-1], "last wavelength")
     header["WAVESTEP"] = wave[1] - wave[0], "Angstrom"
     header["EXTRACT"] = f"skyharvest {__version__}", "what has extracted"
-    header["IN_PSF"], header["IN_IMG"] = "/".join(psf.parts[-3:]), "/".join(image.parts[-3:])
+    header["IN_PSF"], header["IN_IMG"] = short_path(psf), short_path(image)
     header["MODELVAR"] = model_variance, "variances of pixels are of a model"
     header["BUNIT"] = "electron/Angstrom"
     frame = Frame(

@@ -14,7 +14,7 @@ from skyharvest import __version__
 from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.desi.cameras import FIBERS_OF_CAMERA
-from skyharvest.reduction.desi.preprocessed import good_ivar
+from skyharvest.reduction.desi.preprocessed import good_ivar, short_path
 from skyharvest.reduction.desi.psf.average import average
 from skyharvest.reduction.desi.psf.file import read_psf, write_psf
 from skyharvest.reduction.desi.psf.fit import FitOptions, fit_psf
@@ -122,5 +122,5 @@ def _read(image: Path) -> tuple[Floats, Floats, Floats, str]:
 
 def _about(**inputs: Path) -> dict[str, str | float]:
     """Return header cards: what has made the file, and of what."""
-    made: dict[str, str | float] = {name: "/".join(path.parts[-3:])[-60:] for name, path in inputs.items()}
+    made: dict[str, str | float] = {name: short_path(path) for name, path in inputs.items()}
     return made | {"MADEBY": f"skyharvest {__version__}"}
