@@ -1,6 +1,7 @@
 """Which tasks a production has, and which of them an edited table, a new raw file or a failure has run again."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -184,6 +185,20 @@ def test_what_another_production_gives_is_linked_and_only_the_rest_is_run(tmp_pa
     made, run = kinds("cframe")
     assert run == {"spectra", "redshift"}
     assert [job.step for step in ("preproc", "psfnight", "sky") for job in made.jobs(step, 20)] == []
+
+
+def test_engine_desispec_is_told_of_broken_fibers_and_does_not_average_one_arc(tmp_path):
+    made = production(tmp_path, engine="desispec")
+    made.commands.broken_fibers = lambda _: (3, 9)
+    tasks = {task.key: task for task in made.tasks()}
+    fit = made.commands.words(tasks[key("psf", 1, "b0")], [Path("fit-psf-b0-00000001.fits")])[-1]
+    assert fit[fit.index("--broken-fibers") + 1] == "3,9"
+    night = tasks[Key("psfnight", str(NIGHT), "b0")]
+    arcs = [str(made.commands.outputs(one)[0]) for one in night.some_of]
+    assert made.commands.words(night, [Path("out.fits")], night.some_of) == [
+        ["desi_average_psf", "-i", *arcs, "-o", "out.fits"]
+    ]
+    assert made.commands.words(night, [Path("out.fits")], night.some_of[:1]) == [["cp", arcs[0], "out.fits"]]
 
 
 def test_selection(tmp_path):
