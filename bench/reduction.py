@@ -118,7 +118,7 @@ def month(root: Path) -> None:
     made = Production(production, said)
     began = time.monotonic()
     tasks = made.tasks()
-    judge_all(tasks, Records(production), made.commands.is_there, again=False)
+    judge_all(tasks, Records(production), made.commands.listed(), again=False)
     judged = time.monotonic() - began
     n_jobs = sum(len(made.jobs(step, given["batch_seconds"])) for step in STEPS)
     finish(made)
@@ -148,14 +148,14 @@ def _seconds(what: str, run: measure.Run) -> report.Row:
 def finish(made: Production) -> None:
     """Write what a run leaves: records, files (empty ones), and what says that jobs have ended."""
     records = Records(made.directory)
-    judged = judge_all(made.tasks(), records, made.commands.is_there, again=False)
+    judged = judge_all(made.tasks(), records, made.commands.listed(), again=False)
     by_file: dict[Path, list[str]] = {}
     for key, one in judged.items():
         by_file.setdefault(records.path(key.kind, key.owner), []).append(f"{key.unit},{DONE},{one.made},,,,\n")
         for path in made.commands.outputs(key):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-    header = ",".join(Record.__dataclass_fields__) + "\n"
+    header = ",".join(Record._fields) + "\n"
     for path, lines in by_file.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(header + "".join(lines))

@@ -12,10 +12,14 @@ from typing import Any
 from skyharvest.archive.archive import is_url
 from skyharvest.core.paths import expand_user
 from skyharvest.reduction.desi.graph import LINKED, Key, Task, exposure_of, pixel_of, raw_files
-from skyharvest.reduction.desi.layout import Layout
+from skyharvest.reduction.desi.layout import Layout, Places
+from skyharvest.reduction.desi.listing import Listing
 
 PROGRAMS = Path(__file__).resolve().parents[3] / "reduction" / "desi"
 """Directory of our own programs, in a checkout."""
+
+_NAMES = Places(str)
+_OF_EXPOSURE = {"psf": ("fit-psf",), "traceshift": ("psf",), "extract": ("frame",), "sky": ("sky", "skycorr")}
 
 
 @dataclass(frozen=True)
@@ -62,26 +66,38 @@ class Commands:
 
     def outputs(self, key: Key) -> list[Path]:
         """Return the files that a task makes; the first is the one that other tasks read."""
+        return [self.files.production / name for name in self.names(key)]
+
+    def names(self, key: Key) -> list[str]:
+        """Return their paths below the production."""
         kind, owner, unit = key
         if owner.startswith("healpix/"):
             pixel = pixel_of(owner)
             of_pixel = {"spectra": ("spectra", "coadd"), "redshift": ("redrock", "rrdetails")}.get(kind, (kind,))
-            return [self.files.healpix(name, *pixel) for name in of_pixel]
+            return [_NAMES.healpix(name, *pixel) for name in of_pixel]
         if "/" not in owner:
-            return [self.files.calibnight(kind, int(owner), unit)]
+            return [_NAMES.calibnight(kind, int(owner), unit)]
         night, expid = exposure_of(owner)
         if kind == "preproc":
-            return [self.files.preproc(night, expid, unit)]
+            return [_NAMES.preproc(night, expid, unit)]
         if kind == "starfit":
-            return [self.files.of_exposure(f"stdstars-{unit}-{expid:08d}.fits.gz", night, expid)]
+            return [_NAMES.of_exposure(f"stdstars-{unit}-{expid:08d}.fits.gz", night, expid)]
         if kind == "calibstars":
-            return [self.files.of_exposure(f"calibstars-{expid:08d}.csv", night, expid)]
-        names = {"psf": ("fit-psf",), "traceshift": ("psf",), "extract": ("frame",), "sky": ("sky", "skycorr")}
-        return [self.files.exposure(name, night, expid, unit) for name in names.get(kind, (kind,))]
+            return [_NAMES.of_exposure(f"calibstars-{expid:08d}.csv", night, expid)]
+        return [_NAMES.exposure(name, night, expid, unit) for name in _OF_EXPOSURE.get(kind, (kind,))]
 
     def is_there(self, key: Key) -> bool:
-        """Tell whether all files of a task are there."""
+        """Tell whether all files of a task are there, now."""
         return all(path.exists() for path in self.outputs(key))
+
+    def listed(self) -> Callable[[Key], bool]:
+        """Return a function that tells it of many tasks, as it is now: each directory is read once."""
+        listing = Listing(self.files.production)
+
+        def is_there(key: Key) -> bool:
+            return all(map(listing.has, self.names(key)))
+
+        return is_there
 
     def words(self, task: Task, outputs: Sequence[Path], used: Sequence[Key] = ()) -> list[list[str]]:
         """Return the commands of a task, as lists of words, to be run one after the other.

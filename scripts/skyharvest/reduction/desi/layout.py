@@ -3,8 +3,11 @@
 Light: it is imported whenever the workflow is parsed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
+
+P = TypeVar("P")
 
 COADDS = ("coadd", "coadd-cameras", "coadd-lin", "coadd-log", "coadd-fast")
 """Forms of coadds, by the words of desispec's `desi_coadd_spectra`: by camera; all cameras in one; on a linear and on a
@@ -21,38 +24,52 @@ def fibermap_path(directory: Path, expid: int) -> Path:
     return directory / f"fibermap-{expid:08d}.fits"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Paths below a production, ``{results}/reduction/desi/spectro/redux/{specprod}``."""
+class Places(Generic[P]):
+    """Where files stand below a production, in whatever form.
 
-    production: Path
+    Parameters
+    ----------
+    at
+        Makes such a form of a path below the production.
+    """
 
-    def of_night(self, kind: str, night: int) -> Path:
+    def __init__(self, at: Callable[[str], P]) -> None:
+        self._at = at
+
+    def of_night(self, kind: str, night: int) -> P:
         """Return the path of a list of a night: ``exposure_table``, or ``exposure_healpix``."""
-        return self.production / f"exposure_tables/{str(night)[:6]}/{kind}_{night}.csv"
+        return self._at(f"exposure_tables/{str(night)[:6]}/{kind}_{night}.csv")
 
-    def preproc(self, night: int, expid: int, camera: str) -> Path:
+    def preproc(self, night: int, expid: int, camera: str) -> P:
         """Return the path of a preprocessed image."""
-        return self.production / f"preproc/{night}/{expid:08d}/preproc-{camera}-{expid:08d}.fits.gz"
+        return self._at(f"preproc/{night}/{expid:08d}/preproc-{camera}-{expid:08d}.fits.gz")
 
-    def exposure(self, kind: str, night: int, expid: int, camera: str) -> Path:
+    def exposure(self, kind: str, night: int, expid: int, camera: str) -> P:
         """Return the path of a file of an exposure: ``psf``, ``frame``, ``sky``, ``fluxcalib``, ``cframe``, …"""
         suffix = "fits" if kind in ("psf", "fit-psf", "shifted-input-psf") else "fits.gz"
-        return self.production / f"exposures/{night}/{expid:08d}/{kind}-{camera}-{expid:08d}.{suffix}"
+        return self._at(f"exposures/{night}/{expid:08d}/{kind}-{camera}-{expid:08d}.{suffix}")
 
-    def of_exposure(self, name: str, night: int, expid: int) -> Path:
+    def of_exposure(self, name: str, night: int, expid: int) -> P:
         """Return the path of a file of an exposure that has no camera in its name."""
-        return self.production / f"exposures/{night}/{expid:08d}/{name}"
+        return self._at(f"exposures/{night}/{expid:08d}/{name}")
 
-    def calibnight(self, kind: str, night: int, camera: str) -> Path:
+    def calibnight(self, kind: str, night: int, camera: str) -> P:
         """Return the path of a calibration of a night: ``psfnight``, ``fiberflatnight``."""
-        return self.production / f"calibnight/{night}/{kind}-{camera}-{night}.fits"
+        return self._at(f"calibnight/{night}/{kind}-{camera}-{night}.fits")
 
-    def healpix(self, kind: str, survey: str, program: str, pix64: int) -> Path:
+    def healpix(self, kind: str, survey: str, program: str, pix64: int) -> P:
         """Return the path of a file of an NSIDE=64 pixel: ``spectra``, one of `COADDS`, ``redrock``, ``rrdetails``."""
         suffix = "h5" if kind == "rrdetails" else "fits.gz" if kind == "spectra" else "fits"
         name = f"{kind}-{survey}-{program}-{pix64}.{suffix}"
-        return self.production / f"healpix/{survey}/{program}/{pix64 // 100}/{pix64}/{name}"
+        return self._at(f"healpix/{survey}/{program}/{pix64 // 100}/{pix64}/{name}")
+
+
+class Layout(Places[Path]):
+    """Paths below a production, ``{results}/reduction/desi/spectro/redux/{specprod}``."""
+
+    def __init__(self, production: Path) -> None:
+        super().__init__(production.joinpath)
+        self.production = production
 
     def checksums(self, survey: str, program: str, pix64: int) -> Path:
         """Return the path of the SHA-256 sums of a pixel's directory, which are named after it."""

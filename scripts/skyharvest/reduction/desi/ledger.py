@@ -49,7 +49,7 @@ class Incomplete(HarvestError):
 def lines_of(production: Production) -> Iterator[Line]:
     """Yield the lines of a production's ledger, in the order of nights, exposures, cameras and steps."""
     records = Records(production.directory)
-    judged = judge_all(production.tasks(), records, production.commands.is_there, again=False)
+    judged = judge_all(production.tasks(), records, production.commands.listed(), again=False)
     own = functools.partial(_line, judged, records)
     for night, exposures in production.nights.items():
         cameras = sorted(frozenset().union(*(one.cameras | one.left_out for one in exposures)))

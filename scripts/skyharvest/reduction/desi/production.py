@@ -13,6 +13,7 @@ import yaml
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError
+from skyharvest.core.many_objects import without_collector
 from skyharvest.core.yaml_file import read_yaml
 from skyharvest.reduction.desi import exposure_healpix, exposure_table
 from skyharvest.reduction.desi.commands import Commands, Exposed
@@ -97,6 +98,15 @@ class Production:
         self.selection = Selection(*(settings[name] for name in CHOICES))
         self.graph = Graph.of_settings(settings)
 
+    def of_job(self, step: str, name: str) -> "Production":
+        """Return it with what a job needs: of one that is not of pixels, its night, and not a month of tables."""
+        if STEPS[step].per == "pixel":
+            return self
+        night = int(name.partition("-")[0])
+        return Production(
+            self.directory, self.settings | {"nights": [night] if self.selection.has_night(night) else []}
+        )
+
     def whole(self) -> "Production":
         """Return it with all that its tables have, whatever is asked for."""
         return Production(self.directory, self.settings | dict.fromkeys(CHOICES))
@@ -132,8 +142,9 @@ class Production:
 
     def tasks(self) -> list[Task]:
         """Return all tasks, each after those that it needs."""
-        made = [task for exposures in self.nights.values() for task in self.graph.of_night(exposures)]
-        return made + list(self.graph.of_pixels(self.exposures, self.pixels))
+        with without_collector():
+            made = [task for exposures in self.nights.values() for task in self.graph.of_night(exposures)]
+            return made + list(self.graph.of_pixels(self.exposures, self.pixels))
 
     def tasks_of(self, job: Job) -> list[Task]:
         """Return the tasks of a job."""
@@ -142,7 +153,8 @@ class Production:
             wanted = [one for one in self.pixels if owner_of_pixel(one.survey, one.program, one.healpix) in owners]
             tasks = self.graph.of_pixels(self.exposures, wanted)
         else:
-            tasks = self.graph.of_night(self.nights.get(int(job.name.partition("-")[0]), []))
+            nights = sorted({int(owner.partition("/")[0]) for owner in owners})
+            tasks = (task for night in nights for task in self.graph.of_night(self.nights.get(night, [])))
         return [task for task in tasks if task.key.kind in kinds and task.key.owner in owners]
 
     def job(self, step: str, name: str) -> Job:

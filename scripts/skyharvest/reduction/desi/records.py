@@ -7,10 +7,11 @@ import csv
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from skyharvest.core.csv_file import write_rows
+from skyharvest.core.many_objects import without_collector
 from skyharvest.reduction.desi.graph import Key, Task
 
 DONE, FAILED, BROKEN, WAITING, READY = "done", "failed", "broken off", "waiting", "ready"
@@ -20,8 +21,7 @@ NEW = "it has not been run"
 """Why most tasks are to be run."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """What has become of a task.
 
     Attributes
@@ -63,7 +63,7 @@ class Records:
     def get(self, key: Key) -> Record | None:
         """Return the record of a task; None if there is none."""
         if (key.kind, key.owner) not in self._of:
-            self._of[key.kind, key.owner] = _read(self.path(key.kind, key.owner))
+            self._of[key.kind, key.owner] = _read(f"{self.root}/{key.owner}/{key.kind}.csv")
         return self._of[key.kind, key.owner].get(key.unit)
 
     def units(self, kind: str, owner: str) -> list[str]:
@@ -80,20 +80,21 @@ class Records:
         own.pop(key.unit, None)
         if record is not None:
             own[key.unit] = record
-        header = [one.name for one in fields(Record)]
-        write_rows(self.path(key.kind, key.owner), header, (astuple(own[unit]) for unit in sorted(own)))
+        write_rows(self.path(key.kind, key.owner), Record._fields, (own[unit] for unit in sorted(own)))
 
 
-def _read(path: Path) -> dict[str, Record]:
+def _read(path: str) -> dict[str, Record]:
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return {line["unit"]: Record(**line) for line in csv.DictReader(stream)}
+        with open(path, newline="", encoding="utf-8") as stream:  # noqa: PTH123 (tens of thousands of them)
+            lines = csv.reader(stream)
+            if tuple(next(lines, ())) != Record._fields:
+                return {}  # nothing is known: it is done again
+            return {line[0]: Record(*line) for line in lines}
     except FileNotFoundError:
         return {}
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """How a task stands.
 
     Attributes
@@ -176,8 +177,9 @@ def judge_all(
     """Return how all tasks of a production stand, those that are to be run taken for done for those that need them."""
     made: dict[Key, Judged] = {}
     upstream = functools.partial(_of, made)
-    for task in tasks:
-        made[task.key] = judge(task, upstream, records, is_there, again=again)
+    with without_collector():
+        for task in tasks:
+            made[task.key] = judge(task, upstream, records, is_there, again=again)
     return made
 
 

@@ -179,7 +179,7 @@ class Reduction:
     def judged(self) -> dict[Key, Judged]:
         """How every task stands."""
         records = Records(self.directory)
-        return judge_all(self._tasks, records, self.production.commands.is_there, again=self.settings["again"])
+        return judge_all(self._tasks, records, self.production.commands.listed(), again=self.settings["again"])
 
     @functools.cached_property
     def _stale(self) -> set[str]:

@@ -165,7 +165,7 @@ def test_an_average_is_made_of_what_there_is_and_again_when_there_is_more(tmp_pa
     of_b0 = Key("psfnight", str(NIGHT), "b0")
     assert Records(made.directory).get(of_b0).state == DONE
     records = Records(made.directory)
-    records.put(failed, replace(records.get(failed), state=DONE))
+    records.put(failed, records.get(failed)._replace(state=DONE))
     made.commands.outputs(failed)[0].touch()
     assert in_state(production(tmp_path), READY) == downstream(made, of_b0)
 

@@ -28,8 +28,8 @@ class Made(Commands):
         super().__init__(made.directory, made.settings, {})
         self.root, self.instead = root, instead
 
-    def outputs(self, key):
-        return [path.with_suffix(".txt") for path in super().outputs(key)]
+    def names(self, key):
+        return [str(Path(name).with_suffix(".txt")) for name in super().names(key)]
 
     def words(self, task, outputs, used=()):
         program = self.root / f"{task.key.kind}_{task.key.unit}.py"
