@@ -9,15 +9,14 @@ from typing import Any
 from skyharvest.config.load import validate
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
-from skyharvest.core.paths import expand_user
-from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest import run_record
 from skyharvest.harvest.demo import DEMO_CSV
+from skyharvest.run.last import find
 from skyharvest.run.status import gather
 from skyharvest.run.status_table import show
 from skyharvest.surveys import SURVEYS, load_harvests, releases
 
-CONFIGS = Path(__file__).resolve().parents[1] / "config"
+CONFIGS = [Path(__file__).resolve().parents[1] / "config" / name for name in ("demo.yaml", "config.yaml")]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,7 +40,7 @@ def main(options: argparse.Namespace) -> None:
         config: dict[str, Any] = {}
         results: Path = options.results
     else:
-        config, results = find(options.configfile)
+        _, config, results = find([options.configfile] if options.configfile else CONFIGS)
     recorded = run_record.load(results / "logs")
     if recorded is None and not config:
         raise InputError(f"{results / 'logs' / run_record.RECORD} does not exist: give the run's --configfile instead")
@@ -50,18 +49,6 @@ def main(options: argparse.Namespace) -> None:
     names = [name for name in SURVEYS if name in asked.releases] or list(SURVEYS)[:1]
     surveys = [gather(results, directory, asked, recorded, SURVEYS[name], first=name == names[0]) for name in names]
     print(show(surveys, time.time(), options.errors))
-
-
-def find(configfile: Path | None) -> tuple[dict[str, Any], Path]:
-    """Return the configuration that was asked for, or that ran last, and the directory of its results."""
-    configs = []
-    for path in [configfile] if configfile else [CONFIGS / "demo.yaml", CONFIGS / "config.yaml"]:
-        config = read_yaml(path)
-        results = expand_user(str(config.get("results") or "results"))
-        run = run_record.load(results / "logs")
-        configs.append((run.started if run else 0.0, config, results))
-    _, config, results = max(configs, key=lambda one: one[0])
-    return config, results
 
 
 def from_config(given: dict[str, Any]) -> run_record.Run:

@@ -8,12 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the library is
 
 from skyharvest.core import cli
-from skyharvest.core.csv_file import write_rows
-from skyharvest.core.errors import InputError
-from skyharvest.reduction.desi.exposure_table import read_table
-from skyharvest.reduction.desi.make_tables import make_tables, take_tables
-from skyharvest.reduction.desi.production import freeze
-from skyharvest.reduction.desi.start_from import archive_of, take_pixels
+from skyharvest.reduction.desi.control.begin import begin
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,20 +30,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Freeze the options, and make the tables."""
-    if options.raw is None and "cframe" not in (options.frozen or {}).get("start_from", {}).get("products", ()):
-        raise InputError("there is no --raw, which only a production that starts from calibrated frames can lack")
-    if options.frozen is not None:
-        freeze(options.production, options.frozen)
-    if options.exposure_tables is not None:
-        take_tables(options.exposure_tables, options.production, options.nights)
-    if options.raw is not None:
-        tables = make_tables(options.raw, options.production, options.nights)
-    else:
-        with archive_of(options.frozen["start_from"]["production"]) as archive:
-            tables = take_pixels(archive, options.production, options.nights)
-    if options.out is not None:
-        lines = ((path.relative_to(options.production), len(read_table(path))) for path in tables)
-        write_rows(options.out, ("TABLE", "EXPOSURES"), lines)
+    begin(
+        options.production,
+        options.raw,
+        options.nights,
+        frozen=options.frozen,
+        given=options.exposure_tables,
+        out=options.out,
+    )
 
 
 if __name__ == "__main__":

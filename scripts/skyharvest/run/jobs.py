@@ -75,7 +75,7 @@ class Jobs:
             return self._noted(max(notes, key=lambda note: note.time), log, not_begun)
         if all(path.exists() for path in outputs):
             return ENDED
-        if _changed(log) < max(self._since, 1.0):
+        if changed(log) < max(self._since, 1.0):
             return not_begun
         return self._tried(name, log, not_begun)
 
@@ -85,7 +85,7 @@ class Jobs:
             return INTERRUPTED
         if begun.time < self._since:
             return not_begun  # cut off in an earlier run, and this one comes to it
-        waits = begun.submitted and _changed(log) < begun.time - SAME_S  # in the cluster's queue
+        waits = begun.submitted and changed(log) < begun.time - SAME_S  # in the cluster's queue
         return not_begun if waits else RUNNING
 
     def _tried(self, name: str, log: Path, not_begun: str) -> str:
@@ -96,11 +96,12 @@ class Jobs:
         if last is None and not self._alive:
             return INTERRUPTED
         message = last or "ended without a word: was it killed, for memory or time?"
-        self.errors.append(Error(_changed(log), name, message, log, command))
+        self.errors.append(Error(changed(log), name, message, log, command))
         return FAILED
 
 
-def _changed(path: Path) -> float:
+def changed(path: Path) -> float:
+    """Return when a file was last written to, seconds since 1970; 0 if it is not there."""
     try:
         return path.stat().st_mtime
     except OSError:

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from skyharvest.core.atomic import write_changed
@@ -66,7 +66,9 @@ def _numbered(directory: Path, pattern: re.Pattern[str], expected: str) -> dict[
     return {int(entry.name): entry for entry in named[True]}
 
 
-def make_tables(raw: Path, production: Path, nights: Sequence[int] | None = None) -> list[Path]:
+def make_tables(
+    raw: Path, production: Path, nights: Sequence[int] | None = None, expids: Collection[int] | None = None
+) -> list[Path]:
     """Write the exposure table and the pixels of each night, or add to them.
 
     Exposures that a table has are not read again, unless HEADERERR names a file that was missing or could not be read,
@@ -80,6 +82,8 @@ def make_tables(raw: Path, production: Path, nights: Sequence[int] | None = None
         Where the tables go: see `exposure_table.path_of`, `exposure_healpix.path_of`.
     nights
         YYYYMMDD; None for all.
+    expids
+        Exposures that may be added; None for all.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def make_tables(raw: Path, production: Path, nights: Sequence[int] | None = None
         raise InputError(
             f"{raw} has no night {', '.join(map(str, missing))}; it has {len(there)}, {min(there)} to {max(there)}"
         )
-    return [make_table(there[night], production, night) for night in wanted]
+    return [make_table(there[night], production, night, expids) for night in wanted]
 
 
 def take_tables(given: Path, production: Path, nights: Sequence[int] | None = None) -> None:
@@ -122,11 +126,13 @@ def take_tables(given: Path, production: Path, nights: Sequence[int] | None = No
                     write_changed(copy, source.read_text(encoding="utf-8"))
 
 
-def make_table(directory: Path, production: Path, night: int) -> Path:
+def make_table(directory: Path, production: Path, night: int, expids: Collection[int] | None = None) -> Path:
     """Write the exposure table and the pixels of a night, or add to them: see `make_tables`."""
     path = exposure_table.path_of(production, night)
     directories = exposures_of(directory)
     known = {exposure.expid: exposure for exposure in exposure_table.read_table(path)} if path.exists() else {}
+    if expids is not None:
+        directories = {expid: one for expid, one in directories.items() if expid in known or expid in expids}
     again = {expid for expid in known.keys() & directories.keys() if _is_changed(known[expid], directories[expid])}
     read = {
         expid: read_exposure(directories[expid], night, expid)

@@ -4,7 +4,8 @@ Light: it is imported whenever the workflow is parsed.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,11 @@ class Production:
 
     def of_job(self, step: str, name: str) -> "Production":
         """Return it with what a job needs: of one that is not of pixels, its night, and not a month of tables."""
-        if STEPS[step].per == "pixel":
-            return self
-        night = int(name.partition("-")[0])
-        return Production(
-            self.directory, self.settings | {"nights": [night] if self.selection.has_night(night) else []}
-        )
+        return self if STEPS[step].per == "pixel" else self.of_nights([int(name.partition("-")[0])])
+
+    def of_nights(self, nights: Iterable[int]) -> "Production":
+        """Return it with those of its nights. Pixels have less in it then: it is for other tasks."""
+        return Production(self.directory, self.settings | {"nights": [*filter(self.selection.has_night, nights)]})
 
     def whole(self) -> "Production":
         """Return it with all that its tables have, whatever is asked for."""
@@ -211,6 +211,15 @@ class Production:
         """Return the memory that a task of a step takes."""
         base, per_fiber = STEPS[step].megabytes
         return base + per_fiber * self.n_fiber
+
+    def minutes(self, n_tasks: Mapping[str, int], workers: int) -> int:
+        """Return how long some tasks of some steps may take: three times what was measured, and five minutes."""
+        seconds = sum(math.ceil(n / workers) * self.seconds(step) for step, n in n_tasks.items())
+        return 5 + math.ceil(3 * seconds / 60)
+
+    def mem_mb(self, step: str, workers: int) -> int:
+        """Return the memory of tasks of a step that run at once, and of the process that they are forked from."""
+        return math.ceil(300 + workers * self.megabytes(step))
 
     def _owners(self, step: Step) -> Sequence[str]:
         linked = self.graph.linked

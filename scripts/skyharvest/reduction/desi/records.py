@@ -4,9 +4,9 @@ Light: it is imported whenever the workflow is parsed.
 """
 
 import csv
-import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from skyharvest.reduction.desi.graph import Key, Task
 
 DONE, FAILED, BROKEN, WAITING, READY = "done", "failed", "broken off", "waiting", "ready"
 """States. Failed is for good, as long as nothing changes; broken off is tried again."""
+GIVEN = "given"
+"""Of records only: somebody has put the files there. As long as they are there, the task is done."""
 
 NEW = "it has not been run"
 """Why most tasks are to be run."""
@@ -29,9 +31,9 @@ class Record(NamedTuple):
     unit
         Of its key.
     state
-        `DONE`, `FAILED` or `BROKEN`.
+        `DONE`, `FAILED`, `BROKEN` or `GIVEN`.
     made
-        Digest of all that it was made from, 16 hex digits.
+        Digest of all that it was made from, or of the files that were given, 16 hex digits.
     seconds, megabytes
         That it took.
     reason
@@ -83,15 +85,26 @@ class Records:
         write_rows(self.path(key.kind, key.owner), Record._fields, (own[unit] for unit in sorted(own)))
 
 
+def recorded(records: Records) -> Iterator[Key]:
+    """Yield all tasks that have a record, whether or not a table asks for them."""
+    for path in sorted(records.root.rglob("*.csv")):
+        kind, owner = path.stem, path.parent.relative_to(records.root).as_posix()
+        yield from (Key(kind, owner, unit) for unit in records.units(kind, owner))
+
+
 def _read(path: str) -> dict[str, Record]:
     try:
-        with open(path, newline="", encoding="utf-8") as stream:  # noqa: PTH123 (tens of thousands of them)
-            lines = csv.reader(stream)
-            if tuple(next(lines, ())) != Record._fields:
-                return {}  # nothing is known: it is done again
-            return {line[0]: Record(*line) for line in lines}
+        with open(path, "rb") as stream:  # noqa: PTH123 (tens of thousands of them)
+            text = stream.read().decode()
     except FileNotFoundError:
         return {}
+    if '"' in text:
+        lines = list(csv.reader(io.StringIO(text, newline="")))
+    else:
+        lines = [line.split(",") for line in text.splitlines()]
+    if not lines or tuple(lines[0]) != Record._fields:
+        return {}  # nothing is known: it is done again
+    return {line[0]: Record._make(line) for line in lines[1:]}
 
 
 class Judged(NamedTuple):
@@ -134,28 +147,31 @@ def judge(
     again
         Whether what has failed is tried again, though nothing has changed.
     """
-    of_needs = {key: upstream(key) for key in task.needs}
-    of_some = {key: upstream(key).made for key in task.some_of}
-    if why := _waits_for(task, of_needs, of_some):
-        return Judged(WAITING, None, why)
     record = records.get(task.key)
+    if record is not None and record.state == GIVEN and is_there(task.key):
+        return Judged(DONE, record.made)
+    needs = [upstream(key) for key in task.needs]
+    some = [upstream(key).made for key in task.some_of]
+    if why := _waits_for(task, needs, some):
+        return Judged(WAITING, None, why)
     if task.about is None and record is not None and record.state == DONE and is_there(task.key):
         return Judged(DONE, record.made)
-    made = _digest(task, [one.made for one in of_needs.values()], [made for made in of_some.values() if made])
+    made = _digest(task, [one.made for one in needs], [made for made in some if made])
     if record is not None and record.made == made:
         if record.state == FAILED and not again:
             return Judged(FAILED, None, record.reason)
         if record.state == DONE and is_there(task.key):
             return Judged(DONE, made)
-    return Judged(READY, made, _why(record, made), tuple(key for key, one in of_some.items() if one is None))
+    lacked = tuple(key for key, there in zip(task.some_of, some, strict=True) if there is None)
+    return Judged(READY, made, _why(record, made), lacked)
 
 
-def _waits_for(task: Task, of_needs: Mapping[Key, Judged], of_some: Mapping[Key, str | None]) -> str:
+def _waits_for(task: Task, needs: Sequence[Judged], some: Sequence[str | None]) -> str:
     """Return what a task waits for in vain; "" if for nothing."""
-    for key, one in of_needs.items():
+    for key, one in zip(task.needs, needs, strict=True):
         if one.made is None:
             return f"{show(key)}: {one.state}"
-    if task.some_of and not any(of_some.values()):
+    if task.some_of and not any(some):
         return f"none of {', '.join(map(show, task.some_of))} has been done"
     if not (task.needs or task.some_of or task.about) and task.about is not None:
         return "the night has no exposure for it"
@@ -166,25 +182,30 @@ def _why(record: Record | None, made: str) -> str:
     """Return why a task is to be run."""
     if record is None:
         return NEW
-    if record.made != made:
+    if record.made != made and record.state != GIVEN:
         return "what it is made from has changed"
-    return "its file is gone" if record.state == DONE else record.reason
+    return "its file is gone" if record.state in (DONE, GIVEN) else record.reason
 
 
 def judge_all(
     tasks: Iterable[Task], records: Records, is_there: Callable[[Key], bool], *, again: bool
 ) -> dict[Key, Judged]:
     """Return how all tasks of a production stand, those that are to be run taken for done for those that need them."""
-    made: dict[Key, Judged] = {}
-    upstream = functools.partial(_of, made)
+    made = _LeftOut()
     with without_collector():
         for task in tasks:
-            made[task.key] = judge(task, upstream, records, is_there, again=again)
+            made[task.key] = judge(task, made.__getitem__, records, is_there, again=again)
     return made
 
 
-def _of(judged: Mapping[Key, Judged], key: Key) -> Judged:
-    return judged.get(key) or Judged("left out", None)
+class _LeftOut(dict[Key, Judged]):
+    """Of tasks that there are not, says so."""
+
+    def __missing__(self, key: Key) -> Judged:
+        return _LEFT_OUT
+
+
+_LEFT_OUT = Judged("left out", None)
 
 
 def as_recorded(records: Records, is_there: Callable[[Key], bool]) -> Callable[[Key], Judged]:
@@ -194,14 +215,20 @@ def as_recorded(records: Records, is_there: Callable[[Key], bool]) -> Callable[[
         record = records.get(key)
         if record is None:
             return Judged(WAITING, None)
-        is_done = record.state == DONE and is_there(key)
+        is_done = record.state in (DONE, GIVEN) and is_there(key)
         return Judged(record.state, record.made if is_done else None, record.reason)
 
     return of
 
 
 def _digest(task: Task, needs: Iterable[str | None], some: Iterable[str]) -> str:
-    text = f"{task.key.kind} {task.key.owner} {task.key.unit} {task.about} {' '.join(map(str, needs))} {sorted(some)}"
+    return digest_of(
+        f"{task.key.kind} {task.key.owner} {task.key.unit} {task.about} {' '.join(map(str, needs))} {sorted(some)}"
+    )
+
+
+def digest_of(text: str) -> str:
+    """Return the digest of what a text says."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

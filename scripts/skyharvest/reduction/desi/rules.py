@@ -6,7 +6,6 @@ Without Snakemake, and light: it is imported whenever the workflow is parsed.
 import functools
 import json
 import logging
-import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -228,10 +227,9 @@ class Reduction:
         return min(int(self.settings["cores_per_job"]), self._connections) if fetches else 0
 
     def mem_mb(self, step: str, threads: int) -> int:
-        """Return the memory of a job: of its tasks that run at once, and of the process that they are forked from."""
-        return math.ceil(300 + threads * self.production.megabytes(step))
+        """Return the memory of a job."""
+        return self.production.mem_mb(step, threads)
 
     def minutes(self, step: str, job: str, threads: int) -> int:
-        """Return how long a job may take: three times what was measured, and five minutes."""
-        rounds = math.ceil(self.n_tasks(step, job) / threads)
-        return 5 + math.ceil(3 * rounds * self.production.seconds(step) / 60)
+        """Return how long a job may take."""
+        return self.production.minutes({step: self.n_tasks(step, job)}, threads)

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from isal import igzip
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.cli import EXIT_TRY_AGAIN
 from skyharvest.core.errors import ArchiveUnavailable
+from skyharvest.core.words import counted
 from skyharvest.reduction.desi.commands import Commands
 from skyharvest.reduction.desi.graph import LINKED, Key, Task
 from skyharvest.reduction.desi.production import Job, Production
@@ -46,6 +47,7 @@ from skyharvest.reduction.desi.records import (
     show,
 )
 from skyharvest.reduction.desi.steps import STEPS
+from skyharvest.reduction.desi.under_way import BEAT_S, DEAD_S, AtWork, Notice, read_notices, sweep
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +82,22 @@ class Runner:
     ----------
     workers
         How many run at once.
+    only
+        Which of its tasks; None for all.
+    script
+        Name of the script that does it, if one does.
     """
 
-    def __init__(self, production: Production, job: Job, workers: int) -> None:
+    def __init__(
+        self,
+        production: Production,
+        job: Job,
+        workers: int,
+        only: Collection[Key] | None = None,
+        script: str | None = None,
+    ) -> None:
         self.production, self.job, self.workers = production, job, workers
+        self.only, self.script = only, script
         self.commands: Commands = production.commands
         self.records = Records(production.directory)
         self.again = production.settings["again"]
@@ -107,7 +121,49 @@ class Runner:
         for number in (signal.SIGTERM, signal.SIGINT):  # also where who has started this ignores one of them
             signal.signal(number, self._end)
         upstream = as_recorded(self.records, self.commands.is_there)
-        left = self.production.tasks_of(self.job)
+        tasks = self.production.tasks_of(self.job)
+        own = {task.key for task in tasks}
+        left = [task for task in tasks if not self._is_nothing_to_do(task, own, upstream)]
+        sweep(self.production.directory)
+        with AtWork(self.production.directory, f"{self.job.step} {self.job.name}", self.script) as self._at_work:
+            self._at_work.tell((task.key for task in left), ())
+            self._wait_for_others({task.key for task in left})
+            self._run(left, upstream)
+        if self.counts[BROKEN]:
+            raise JobIncomplete(f"{self.counts[BROKEN]} tasks were broken off: see above; run again")
+        return self.counts
+
+    def _is_nothing_to_do(self, task: Task, own: Set[Key], upstream: Callable[[Key], Judged]) -> bool:
+        """Tell whether a task is not chosen, or is done and stays so whatever this job does."""
+        if self.only is not None and task.key not in self.only:
+            return True
+        if not own.isdisjoint((*task.needs, *task.some_of)):
+            return False
+        if judge(task, upstream, self.records, self.commands.is_there, again=self.again).state != DONE:
+            return False
+        self.counts["kept"] += 1
+        return True
+
+    def _wait_for_others(self, own: Set[Key]) -> None:
+        """Wait until nobody else runs these tasks: one that was killed elsewhere seems to live on for a while.
+
+        Raises
+        ------
+        JobIncomplete
+            If somebody does, and lives.
+        """
+        until = time.monotonic() + DEAD_S + BEAT_S
+        while others := [one for one in read_notices(self.production.directory) if self._is_before(one, own)]:
+            if time.monotonic() > until:
+                shared = counted(len(others[0].left & own), "task")
+                raise JobIncomplete(f"{shared} of this job are being run by {others[0].who}: wait for it, or stop it")
+            time.sleep(1)
+
+    def _is_before(self, other: Notice, own: Set[Key]) -> bool:
+        mine = (self._at_work.began, self._at_work.path)
+        return not (other.is_script or own.isdisjoint(other.left)) and (other.began, other.path) < mine
+
+    def _run(self, left: list[Task], upstream: Callable[[Key], Judged]) -> None:
         self.commands.processes = max(1, self.workers // max(1, len(left)))
         unfinished = {task.key for task in left}
         for path in (path for task in left for path in self.commands.outputs(task.key)):
@@ -122,6 +178,7 @@ class Runner:
                         judged = judge(task, upstream, self.records, self.commands.is_there, again=self.again)
                         if not self._begin(task, judged, [key for key in task.some_of if upstream(key).made]):
                             unfinished.discard(task.key)
+                self._at_work.tell(unfinished, (one.task.key for one in self._running.values()))
                 if self._ended:
                     raise SystemExit(128 + self._ended)
                 if self._running:
@@ -129,9 +186,6 @@ class Runner:
         except BaseException:
             self._stop()
             raise
-        if self.counts[BROKEN]:
-            raise JobIncomplete(f"{self.counts[BROKEN]} tasks were broken off: see above; run again")
-        return self.counts
 
     def _end(self, number: int, _frame: object) -> None:
         self._ended = number  # during a fork, what is raised is lost

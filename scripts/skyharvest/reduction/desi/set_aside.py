@@ -1,14 +1,12 @@
 """What a production no longer asks for is moved out of the way: nobody is to take it for a part of the production."""
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from skyharvest.core.words import counted
-from skyharvest.reduction.desi.graph import Key
 from skyharvest.reduction.desi.production import Production
-from skyharvest.reduction.desi.records import Records
+from skyharvest.reduction.desi.records import Records, recorded
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +23,7 @@ def set_aside(production: Production) -> list[Path]:
     records = Records(production.directory)
     place = production.directory / SUPERSEDED / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
     moved = []
-    for key in list(_recorded(records)):
+    for key in list(recorded(records)):
         if key in known:
             continue
         for path in filter(Path.exists, production.commands.outputs(key)):
@@ -37,9 +35,3 @@ def set_aside(production: Production) -> list[Path]:
     if moved:
         log.warning("%s that the exposure tables no longer ask for moved to %s", counted(len(moved), "file"), place)
     return moved
-
-
-def _recorded(records: Records) -> Iterator[Key]:
-    for path in sorted(records.root.rglob("*.csv")):
-        kind, owner = path.stem, path.parent.relative_to(records.root).as_posix()
-        yield from (Key(kind, owner, unit) for unit in records.units(kind, owner))
