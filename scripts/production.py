@@ -40,8 +40,8 @@ class Given:
         settings = config["desi_reduction"]
         if not settings["enabled"]:
             raise InputError(f"{self.config}: desi_reduction.enabled is false: name another file with --configfile")
-        if getattr(options, "again", False) or FAILED in (getattr(options, "states", None) or ()):
-            settings["again"] = True
+        if "again" in options:  # of what is to be run
+            settings["again"] |= options.again or FAILED in (options.states or ())
         self.results = results
         self.production = Production(directory_of(Path(config["results"]), settings["specprod"]), settings)
         check_frozen(self.production.directory, settings)
@@ -169,19 +169,23 @@ def clean_up(options: argparse.Namespace) -> None:
     if choice.is_all:
         raise InputError("cleanup of all tasks: choose some, by --steps, --nights, --expids, --cameras or --states")
     standings = Given(options).stand()
-    say(cleanup(standings, choice.of(standings), dry=options.dry_run), dry=options.dry_run)
+    changes = cleanup(standings, choice.of(standings), dry=options.dry_run)
+    say(changes, standings.production, dry=options.dry_run)
 
 
 def synchronize(options: argparse.Namespace) -> None:
     """Make records of the files that there are: of those that somebody has put there, too."""
-    say(sync(Given(options).production, dry=options.dry_run), dry=options.dry_run)
+    production = Given(options).production
+    say(sync(production, dry=options.dry_run), production, dry=options.dry_run)
 
 
-def say(changes: Iterable[Change], *, dry: bool) -> None:
-    """Print what was changed."""
+def say(changes: Iterable[Change], production: Production, *, dry: bool) -> None:
+    """Make changes, and print them."""
     number = 0
     for number, change in enumerate(changes, 1):  # noqa: B007 (the last one counts them)
         print(f"{'would be: ' if dry else ''}{change}")
+    if number and not dry:
+        production.note_by_hand()
     print(f"{counted(number, 'change')}{', none made' if dry and number else ''}")
 
 

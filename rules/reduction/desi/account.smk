@@ -6,6 +6,7 @@ rule account_desi_reduction:
         # A person edits them: what is left out from now on needs no job.
         tables=lambda wildcards: REDUCTION.tables,
         done=lambda wildcards: REDUCTION.all_done(),
+        by_hand=lambda wildcards: REDUCTION.by_hand,
     output:
         ledger=REDUCTION.path("ledger.csv"),
         summary=REDUCTION.path("summary.json"),

@@ -26,6 +26,8 @@ from skyharvest.reduction.desi.steps import STEPS, Step, reaches
 
 OPTIONS = "options.yaml"
 """What is frozen into a production stands in this file of it."""
+BY_HAND = "tasks/by_hand"
+"""Is as old as the last change of records beside the workflow, of which its ledger has to be told."""
 
 
 def directory_of(results: Path, specprod: str) -> Path:
@@ -139,6 +141,12 @@ class Production:
         """Of its tasks."""
         exposed = {one.expid: Exposed(one.obstype, dict(one.badamps)) for one in self.exposures}
         return Commands(self.directory, self.settings, exposed)
+
+    def note_by_hand(self) -> None:
+        """Note that records are being changed beside the workflow."""
+        path = self.directory / BY_HAND
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
     def tasks(self) -> list[Task]:
         """Return all tasks, each after those that it needs."""

@@ -18,8 +18,8 @@ from skyharvest.harvest.rules import literal, options
 from skyharvest.reduction.desi.cameras import create_camword
 from skyharvest.reduction.desi.given import said_of
 from skyharvest.reduction.desi.graph import Key
-from skyharvest.reduction.desi.production import Job, Production, check_frozen, directory_of
-from skyharvest.reduction.desi.records import NEW, READY, Judged, Records, judge_all
+from skyharvest.reduction.desi.production import BY_HAND, Job, Production, check_frozen, directory_of
+from skyharvest.reduction.desi.records import NEW, READY, WAITING, Judged, Records, judge_all
 from skyharvest.reduction.desi.settings import CHOICES, frozen
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 
@@ -166,13 +166,23 @@ class Reduction:
             return []
         owners = self._job(step, job).owners
         needed = {one for owner in owners for one in self._needs.get((step, owner), ())}
-        return sorted({self.done(name, self._job_of[name, owner]) for name, owner in needed})
+        return sorted(
+            {*filter(self._is_asked_for, (self.done(name, self._job_of[name, owner]) for name, owner in needed))}
+        )
 
     def all_done(self) -> list[str]:
         """Return the files of all jobs; those with tasks that are to be run are done again."""
         self._force(path for path in sorted(self._stale) if Path(path).exists())
         self._announce()
-        return [self.done(step, job) for step, jobs in self._jobs.items() for job in jobs]
+        return [
+            *filter(self._is_asked_for, (self.done(step, job) for step, jobs in self._jobs.items() for job in jobs))
+        ]
+
+    @property
+    def by_hand(self) -> list[str]:
+        """The file that is as old as the last change of records beside the workflow, if there was one."""
+        path = self.directory / BY_HAND
+        return [str(path)] if path.exists() else []
 
     @functools.cached_property
     def judged(self) -> dict[Key, Judged]:
@@ -183,8 +193,20 @@ class Reduction:
     @functools.cached_property
     def _stale(self) -> set[str]:
         """Files of the jobs that have tasks that are to be run."""
-        ready = {(STEP_OF[key.kind].name, key.owner) for key, one in self.judged.items() if one.state == READY}
-        return {self.done(step, self._job_of[step, owner]) for step, owner in ready}
+        return self._with_tasks(READY)
+
+    @functools.cached_property
+    def _left(self) -> set[str]:
+        """Files of the jobs that have tasks that have not ended."""
+        return self._with_tasks(READY, WAITING)
+
+    def _with_tasks(self, *states: str) -> set[str]:
+        found = {(STEP_OF[key.kind].name, key.owner) for key, one in self.judged.items() if one.state in states}
+        return {self.done(step, self._job_of[step, owner]) for step, owner in found}
+
+    def _is_asked_for(self, done: str) -> bool:
+        """Tell whether a job is a part of the run: not if it never was, as all its tasks were run without Snakemake."""
+        return done in self._left or Path(done).exists()
 
     def _announce(self) -> None:
         """Say once what is to be run again, or for the first time beside what has been done."""

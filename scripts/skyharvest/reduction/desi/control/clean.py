@@ -1,7 +1,6 @@
 """Take back what has been done, and make records agree with the files that there are."""
 
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,49 +21,59 @@ from skyharvest.reduction.desi.records import (
 )
 from skyharvest.reduction.desi.under_way import withdraw
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Change:
-    """What was done, or would be: to a task's record, and files that are removed."""
+    """What was done, or would be, about a task."""
 
     key: Key
     what: str
-    files: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         return f"{show(self.key)}: {self.what}"
 
 
 def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -> Iterator[Change]:
-    """Remove files and records of tasks, and yield each: they are to be run, and what is made of them is made again.
+    """Remove files and records of tasks, and yield each; what was made of them is to be made again, too.
 
     What is running stays. Of what is submitted, nobody says so any more: it must have been cancelled before.
     """
-    production, submitted = standings.production, []
+    commands, records = standings.production.commands, standings.records
+    submitted, removed = [], set()
     for key in (task.key for task in tasks):
-        if standings.of[key].state == RUNNING:
+        state, record = standings.of[key].state, records.get(key)
+        if state == RUNNING:
             yield Change(key, "is running, and stays")
             continue
-        if standings.of[key].state == SUBMITTED:
+        if state == SUBMITTED:
             submitted.append(key)
-        files = tuple(path for path in production.commands.outputs(key) if path.is_symlink() or path.exists())
-        record = standings.records.get(key)
-        if not files and record is None:
-            continue
+        files = [path for path in commands.outputs(key) if path.is_symlink() or path.exists()]
         if not dry:
             for path in files:
                 path.unlink(missing_ok=True)
-            standings.records.put(key, None)
-        names = ", ".join(path.name for path in files)
-        yield Change(
-            key, f"removed {names}" if files else f"removed its record: {record.state}" if record else "", files
-        )
-    if submitted:
-        if not dry:
-            withdraw(production.directory, submitted)
-        yield from (Change(key, "is submitted no more") for key in submitted)
+            records.put(key, None)
+        if files:
+            removed.add(key)
+            yield Change(key, f"removed {', '.join(path.name for path in files)}")
+        elif record is not None:
+            yield Change(key, f"removed its record: {record.state}")
+    yield from _made_again(standings, removed, dry=dry)
+    if submitted and not dry:
+        withdraw(standings.production.directory, submitted)
+    yield from (Change(key, "is submitted no more") for key in submitted)
+
+
+def _made_again(standings: Standings, removed: Set[Key], *, dry: bool) -> Iterator[Change]:
+    """Remove the records of what was made of some tasks: of the same, it would be taken to be the same."""
+    changed = set(removed)
+    for task in standings.tasks:
+        record = standings.records.get(task.key)
+        made_of = [key for key in (*task.needs, *task.some_of) if key in changed]
+        if made_of and record is not None and record.state == DONE and task.key not in removed:
+            changed.add(task.key)
+            if not dry:
+                standings.records.put(task.key, None)
+            yield Change(task.key, f"is to be made again, of {show(made_of[0])}")
 
 
 def sync(production: Production, *, dry: bool = False) -> Iterator[Change]:

@@ -58,6 +58,7 @@ def run_tasks(
             log.error("%s", error)
         made[step] = Counter({state: n for state, n in runner.counts.items() if n})
         log.info("%s: %s", step, ", ".join(f"{n} {state}" for state, n in made[step].items()) or "nothing was run")
+    production.note_by_hand()
     unwell = {step: of for step, of in made.items() if of[FAILED] + of[BROKEN] + of[WAITING]}
     if unwell:
         told = "; ".join(
