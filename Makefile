@@ -30,6 +30,7 @@ Skyharvest: what public sky surveys hold at your list of positions.
   make check CONFIG=my.yaml  ask the archives, in a minute, what would make that run fail; harvests nothing
   make run CONFIG=my.yaml    run your own configuration (default: config/config.yaml, DESI DR1 x Chandra)
   make status CONFIG=my.yaml show how that run stands, or stood when it broke off (default: what ran last)
+  make top CONFIG=my.yaml    show a reduction's tasks by step and state, every 10 s (ARGS="--once --by-night")
   make test                  lint, check types, run the tests
   make test-slurm            test the SLURM profile on a cluster of two nodes, which it starts on this machine (as root)
   make lint                  ruff, snakefmt, mypy, import-linter, snakemake --lint
@@ -47,7 +48,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-reduction check run status test test-slurm lint bench docs hats lock clean
+.PHONY: help demo demo-reduction check run status top test test-slurm lint bench docs hats lock clean
 
 help:
 	$(info $(HELP))
@@ -73,6 +74,10 @@ run: $(RUNTIME)
 status:
 	@test -x $(VENV)/bin/python || { echo "Nothing has been run here yet, there is no $(VENV): make demo" >&2; exit 1; }
 	@python scripts/status.py $(if $(filter file,$(origin CONFIG)),,--configfile $(CONFIG)) $(ARGS)
+
+top:
+	@test -x $(VENV)/bin/python || { echo "Nothing has been run here yet, there is no $(VENV): make demo" >&2; exit 1; }
+	@python scripts/production.py top $(if $(filter file,$(origin CONFIG)),,--configfile $(CONFIG)) $(ARGS)
 
 # Workers of pytest share the cores: threads of their linear algebra would wait for one another.
 test: export OPENBLAS_NUM_THREADS = 1

@@ -1,9 +1,10 @@
 """Take back what has been done, and make records agree with the files that there are."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyharvest.reduction.desi.commands import Commands
 from skyharvest.reduction.desi.control.standing import RUNNING, SUBMITTED, Standings
 from skyharvest.reduction.desi.graph import Key, Task
 from skyharvest.reduction.desi.production import Production
@@ -34,46 +35,49 @@ class Change:
 
 
 def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -> Iterator[Change]:
-    """Remove files and records of tasks, and yield each; what was made of them is to be made again, too.
+    """Remove files and records of tasks, and of what was made of them; yield each.
 
     What is running stays. Of what is submitted, nobody says so any more: it must have been cancelled before.
     """
-    commands, records = standings.production.commands, standings.records
-    submitted, removed = [], set()
-    for key in (task.key for task in tasks):
-        state, record = standings.of[key].state, records.get(key)
+    chosen = {task.key for task in tasks}
+    removed = set[Key]()
+    submitted = []
+    for task in standings.tasks:
+        key, state = task.key, standings.of[task.key].state
+        source = next((one for one in (*task.needs, *task.some_of) if one in removed), None)
+        # What somebody has put there was not made of anything.
+        is_made_of = source is not None and _state(standings, key) != GIVEN
+        if not is_made_of and key not in chosen:
+            continue
         if state == RUNNING:
             yield Change(key, "is running, and stays")
             continue
-        if state == SUBMITTED:
+        if state == SUBMITTED and key in chosen:
             submitted.append(key)
-        files = [path for path in commands.outputs(key) if path.is_symlink() or path.exists()]
-        if not dry:
-            for path in files:
-                path.unlink(missing_ok=True)
-            records.put(key, None)
-        if files:
+            yield Change(key, "is submitted no more")
+        what = _remove(standings, key, dry=dry)
+        if what:
             removed.add(key)
-            yield Change(key, f"removed {', '.join(path.name for path in files)}")
-        elif record is not None:
-            yield Change(key, f"removed its record: {record.state}")
-    yield from _made_again(standings, removed, dry=dry)
+            yield Change(key, what if key in chosen or source is None else f"{what}, made of {show(source)}")
     if submitted and not dry:
         withdraw(standings.production.directory, submitted)
-    yield from (Change(key, "is submitted no more") for key in submitted)
 
 
-def _made_again(standings: Standings, removed: Set[Key], *, dry: bool) -> Iterator[Change]:
-    """Remove the records of what was made of some tasks: of the same, it would be taken to be the same."""
-    changed = set(removed)
-    for task in standings.tasks:
-        record = standings.records.get(task.key)
-        made_of = [key for key in (*task.needs, *task.some_of) if key in changed]
-        if made_of and record is not None and record.state == DONE and task.key not in removed:
-            changed.add(task.key)
-            if not dry:
-                standings.records.put(task.key, None)
-            yield Change(task.key, f"is to be made again, of {show(made_of[0])}")
+def _state(standings: Standings, key: Key) -> str:
+    record = standings.records.get(key)
+    return record.state if record is not None else ""
+
+
+def _remove(standings: Standings, key: Key, *, dry: bool) -> str:
+    """Remove files and record of a task; return what was removed, "" if there was nothing."""
+    files = [path for path in standings.production.commands.outputs(key) if path.is_symlink() or path.exists()]
+    state = _state(standings, key)
+    if not dry:
+        for path in files:
+            path.unlink(missing_ok=True)
+        standings.records.put(key, None)
+    names = ", ".join(path.name for path in files)
+    return f"removed {names}" if files else f"removed its record: {state}" if state else ""
 
 
 def sync(production: Production, *, dry: bool = False) -> Iterator[Change]:
@@ -84,15 +88,14 @@ def sync(production: Production, *, dry: bool = False) -> Iterator[Change]:
       are removed. So is a psfnight of another production, beside arcs that have not been run.
     - A record of files that are gone is removed.
     """
-    records = Records(production.directory)
+    records, nothing = Records(production.directory), _NoRecords(production.directory)
     commands = production.commands
     is_there = commands.listed()
     upstream = as_recorded(records, is_there)
-    found: dict[Key, Record | None] = {}
+    found: dict[Key, Record] = {}
 
     def of(key: Key) -> Judged:
-        record = found.get(key)
-        return Judged(DONE, record.made) if record is not None else upstream(key)
+        return Judged(DONE, found[key].made) if key in found else upstream(key)
 
     known = set()
     for task in production.whole().tasks():
@@ -100,27 +103,30 @@ def sync(production: Production, *, dry: bool = False) -> Iterator[Change]:
         known.add(key)
         record, there = records.get(key), is_there(key)
         if record is not None and record.state in (DONE, GIVEN) and not there:
-            found[key] = None
             yield _put(records, key, None, "its files are gone", dry=dry)
         elif record is not None and record.state == GIVEN and record.made != (made := _content(commands.outputs(key))):
             found[key] = record._replace(made=made)
             yield _put(records, key, found[key], "given, other files than before", dry=dry)
         elif there and (record is None or record.state not in (DONE, GIVEN)):
-            judged = judge(task, of, _NONE, is_there, again=True)
-            if judged.made is not None and task.about is not None:
-                lacked = " ".join(f"{one.unit}@{one.owner}" for one in judged.lacked)
-                found[key] = Record(key.unit, DONE, judged.made, lacked=lacked)
-            else:
-                found[key] = Record(key.unit, GIVEN, _content(commands.outputs(key)))
-            said = "done" if judged.made is not None and task.about is not None else "given"
-            yield _put(records, key, found[key], f"its files are there: {said}", dry=dry)
+            found[key] = _adopted(task, judge(task, of, nothing, is_there, again=True), commands)
+            yield _put(records, key, found[key], f"its files are there: {found[key].state}", dry=dry)
     for key in list(recorded(records)):
         if key not in known and not is_there(key):
             yield _put(records, key, None, "no table asks for it, and its files are gone", dry=dry)
 
 
-_NONE = Records(Path("/dev/null"))
-"""Without a record, a task is judged by what it is made of."""
+def _adopted(task: Task, judged: Judged, commands: Commands) -> Record:
+    """Return the record of a task of which the files are there."""
+    if judged.made is None or task.about is None:
+        return Record(task.key.unit, GIVEN, _content(commands.outputs(task.key)))
+    return Record(task.key.unit, DONE, judged.made, lacked=" ".join(f"{one.unit}@{one.owner}" for one in judged.lacked))
+
+
+class _NoRecords(Records):
+    """Without a record, a task is judged by what it is made of."""
+
+    def get(self, key: Key) -> None:
+        return None
 
 
 def _put(records: Records, key: Key, record: Record | None, what: str, *, dry: bool) -> Change:

@@ -25,7 +25,7 @@ from skyharvest.reduction.desi.under_way import hand_over, notice_of, take_back
 
 PROGRAM = Path(__file__).resolve().parents[4] / "production.py"
 """What scripts run, in a checkout."""
-TRIES, PAUSE_S = 3, 5.0
+TRIES, PAUSE_S = 3, 2.0
 """A cluster's controller may be busy: a submission is tried so often."""
 
 
