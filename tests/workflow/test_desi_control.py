@@ -51,8 +51,8 @@ class Small:
         self.directory = directory_of(root / "results", "small")
         self.environment = os.environ | {"PYTHONPATH": site(root / "site")}
 
-    def expose(self, expid: int, obstype: str) -> None:
-        directory = write_raw(self.raw, expid, obstype)
+    def expose(self, expid: int, obstype: str, night: int = NIGHT) -> None:
+        directory = write_raw(self.raw, expid, obstype, night=night)
         write_fibermap(directory, SURVEY="main", FAPRGRM="dark")
 
     def __call__(self, command: str, status: int = 0, fails: str = "") -> str:
@@ -139,17 +139,16 @@ def test_row_create(small):
 
 def test_row_go(small):
     (go,) = row("go")
+    small.expose(9, "arc", night=NIGHT + 1)
     shown = small(f"{go} ARGS=-n")
     assert "desi_exposure_tables" in shown
     assert not small.directory.exists()
-    said = small(go, status=1, fails="psf-r0")
+    said = small(f"{go} ARGS=\"--config desi_reduction='{{nights: [{NIGHT}]}}'\"", status=1, fails="psf-r0")
     assert "psf r0 20250115 00000001: ValueError: no light in it" in said
     states = small.states()
     assert (states["psf b0 00000001"], states["psf r0 00000001"], states["psfnight r0"]) == (DONE, FAILED, "waiting")
     assert states["cframe b0 00000005"] == DONE
-    assert "--workflow-profile profiles/slurm" in ROWS["go"][1]
-    other = f"{go} ARGS=\"-n --config desi_reduction='{{nights: [20250116]}}'\""
-    assert "no night 20250116" in small(other, status=1)
+    assert [path.name for path in (small.directory / "exposures").iterdir()] == [str(NIGHT)]
 
 
 def test_row_update(small):

@@ -156,7 +156,7 @@ class Runner:
         while others := [one for one in read_notices(self.production.directory) if self._is_before(one, own)]:
             if time.monotonic() > until:
                 shared = counted(len(others[0].left & own), "task")
-                raise JobIncomplete(f"{shared} of this job are being run by {others[0].who}: wait for it, or stop it")
+                raise JobIncomplete(f"of this job, {others[0].who} runs {shared}: wait for it, or stop it")
             time.sleep(1)
 
     def _is_before(self, other: Notice, own: Set[Key]) -> bool:

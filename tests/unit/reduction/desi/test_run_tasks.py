@@ -11,30 +11,13 @@ from pathlib import Path
 import pytest
 import run_step
 
-from skyharvest.reduction.desi.commands import Commands
 from skyharvest.reduction.desi.graph import Key
 from skyharvest.reduction.desi.records import BROKEN, DONE, FAILED, Records
 from skyharvest.reduction.desi.run_tasks import JobIncomplete, Runner, run_job
+from small_commands import WRITE, Made
 from small_production import NIGHT, done, production, row
 
 OWNER = f"{NIGHT}/00000005"
-WRITE = "import pathlib, sys; [pathlib.Path(name).write_text('as it should be') for name in sys.argv[1:]]"
-
-
-class Made(Commands):
-    """Commands that write text into the files of tasks, or do what a test says for a camera."""
-
-    def __init__(self, root: Path, made, **instead: str) -> None:
-        super().__init__(made.directory, made.settings, {})
-        self.root, self.instead = root, instead
-
-    def names(self, key):
-        return [str(Path(name).with_suffix(".txt")) for name in super().names(key)]
-
-    def words(self, task, outputs, used=()):
-        program = self.root / f"{task.key.kind}_{task.key.unit}.py"
-        program.write_text(self.instead.get(task.key.unit, WRITE))
-        return [["python", str(program), *map(str, outputs)]]
 
 
 def run(tmp_path, workers=2, again=False, **instead):
