@@ -84,10 +84,10 @@ def settings_of_month(root: Path) -> dict:
     }
 
 
-def write_month(production: Path) -> None:
-    """Write the exposure tables of a month."""
+def write_month(production: Path, nights: int = NIGHTS) -> None:
+    """Write the exposure tables of a month, or of some nights."""
     expid = 1
-    for number in range(NIGHTS):
+    for number in range(nights):
         of_night = 20250101 + number
         rows, pixels = [], []
         for k in range(ARCS + FLATS + SCIENCE):
