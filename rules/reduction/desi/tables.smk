@@ -62,6 +62,7 @@ checkpoint desi_exposure_tables:
     conda:
         "../../../envs/reduction.yaml"
     resources:
+        archive=min(REDUCTION.connections("cframe"), 1),
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, input, attempt: attempt * (10 + 5 * len(input)),
     shell:
