@@ -568,7 +568,7 @@ def show_status(capsys, *words: str) -> str:
 
 def test_the_program_finds_the_run_that_was_last(tree, capsys, monkeypatch):
     monkeypatch.chdir(tree.directory)
-    monkeypatch.setattr(program, "CONFIGS", tree.directory)
+    monkeypatch.setattr(program, "CONFIGS", [tree.directory / "demo.yaml", tree.directory / "config.yaml"])
     csv = "targets: {csv: resources/demo/targets.csv}\n"
     tree.file("demo.yaml", f"{csv}desi: {{release: demo, archive: local}}\nresults: results/demo\n")
     tree.file("config.yaml", f"{csv}results: results/x\n")
