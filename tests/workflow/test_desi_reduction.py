@@ -4,9 +4,14 @@ Fewer exposures than the demo's, with the same faults: an arc is cut short, a fi
 """
 
 import csv
+import json
+import os
 import re
+import signal
+import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import fitsio
 import h5py
@@ -14,7 +19,8 @@ import numpy as np
 import pytest
 import yaml
 
-from running import Run, snakemake
+from running import Run, snakemake, start
+from simulated_night import write_config
 from skyharvest.simulate.desi_night.night import NIGHT, Plan, simulate
 from skyharvest.simulate.desi_night.truth import check_night
 
@@ -25,29 +31,13 @@ MISSING = ("6", "z0")
 
 
 class Night:
-    """The night, and the directory that it is reduced in."""
+    """A production of the night, and the directory that it is reduced in."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, specprod: str, options: dict[str, Any], **own: Any) -> None:
         self.root = root
-        self.production = root / "results/reduction/desi/spectro/redux/night"
-        self.config = root / "config.yaml"
-        where = root / "simulated"
-        reduction = {
-            "enabled": True,
-            "raw": "simulated/data",
-            "calibration": str(where / "calibration"),
-            "desimodel": str(where / "desimodel"),
-            "star_templates": str(where / "templates/standard_stars.fits"),
-            "redshift_templates": str(where / "templates/redrock"),
-            "specprod": "night",
-            "options": {
-                "extract": {"barycentric": False},
-                "spectra": {"forms": ["cameras"]},
-                "starfit": {"delta_color": 0.3},
-                "fluxcalib": {"delta_color_cut": 0.3},
-            },
-        }
-        self.config.write_text(yaml.safe_dump({"desi_reduction": reduction, "desi": {"enabled": False}}))
+        self.production = root / "results/reduction/desi/spectro/redux" / specprod
+        self.config = root / f"{specprod}.yaml"
+        write_config(self.config, root / "simulated", specprod, options, **own)
 
     @property
     def table(self) -> Path:
@@ -72,7 +62,7 @@ class Night:
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    made = Night(tmp_path_factory.mktemp("night"))
+    made = Night(tmp_path_factory.mktemp("night"), "night", {"spectra": {"forms": ["cameras"]}})
     simulate(made.root / "simulated", Plan(arcs=2, flats=1, science=2, many_cosmics=None, missing=(1, "z0")))
     return made
 
@@ -144,6 +134,44 @@ def test_other_options_do_not_mix(night, first):
     other = night.run("-n", "--config", "desi_reduction={options: {sky: {adjust_lsf: false}}}")
     assert other.status != 0
     assert "options.sky.adjust_lsf: True there, False now" in other.output
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(night, first):
+    """Another production, of one exposure, begins with the first one's calibrations: its frames are to be the same."""
+    start_from = {"production": str(night.production), "products": ["psfnight", "fiberflatnight"]}
+    options = {"redshift": {"enabled": False}}
+    killed = Night(night.root, "killed", options, expids=[SCIENCE[0]], start_from=start_from, cores_per_job=2)
+    exposure = killed.production / f"exposures/{NIGHT}/{SCIENCE[0]:08d}"
+    process = start(killed.root, "--cores", "2", "--configfile", str(killed.config))
+    record = killed.production / f"tasks/{NIGHT}/{SCIENCE[0]:08d}/extract.csv"
+    while not (record.exists() and any(exposure.glob(".task-frame-*"))):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert any(exposure.glob(".task-frame-*"))
+    whole = {path: path.stat().st_mtime_ns for path in killed.production.glob("[ep]*/*/*/[!.]*")}
+    frames = {path.name for path in whole if path.name.startswith("frame-")}
+    assert killed.run("--unlock").status == 0
+    done = killed.run()
+    assert done.status == 0, done.output
+    assert {path: path.stat().st_mtime_ns for path in whole} == whole
+    counts = json.loads((killed.production / f"tasks/jobs/extract/{NIGHT}-{SCIENCE[0]:08d}.json").read_text())
+    assert (counts["kept"], counts["done"]) == (len(frames), 3 - len(frames))
+    assert [path for path in killed.production.rglob("*") if path.name.startswith(".")] == []
+    assert {line["STATE"] for line in killed.ledger()} == {"done", "skipped"}
+    for name in ("frame", "sky", "cframe"):
+        for camera in ("b0", "r0", "z0"):
+            path = exposure / f"{name}-{camera}-{SCIENCE[0]:08d}.fits.gz"
+            assert differing(path, night.production / path.relative_to(killed.production)) == []
+
+
+def differing(path: Path, other: Path) -> list[str]:
+    """Return the HDUs of which the data differ, bit for bit."""
+    with fitsio.FITS(str(path)) as one, fitsio.FITS(str(other)) as two:
+        assert len(one) == len(two)
+        pairs = [(a, b) for a, b in zip(one, two, strict=True) if a.has_data() or b.has_data()]
+        return [a.get_extname() for a, b in pairs if a.read().tobytes() != b.read().tobytes()]
 
 
 def test_its_own_coadds_are_harvested_bit_for_bit(night, first):
