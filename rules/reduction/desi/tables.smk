@@ -65,5 +65,7 @@ checkpoint desi_exposure_tables:
         archive=min(REDUCTION.connections("cframe"), 1),
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, input, attempt: attempt * (10 + 5 * len(input)),
+    params:
+        raw_files="" if REDUCTION.is_demo or REDUCTION.settings["raw_archive"] else REDUCTION.raw_files,
     shell:
         f"{RUN}/reduction/desi/make_exposure_tables.py {REDUCTION.begin_options} --out {{output.tables:q}} 2> {{log:q}}"

@@ -28,7 +28,7 @@ def main(options: argparse.Namespace) -> None:
     """Run the job."""
     production = production_of(options).of_job(options.step, options.job)
     # Before anything that has threads is imported: tasks share the cores, and their matrices are small.
-    os.environ.update(production.commands.environment)
+    production.commands.set_environment(os.environ)
     run_job(production, production.job(options.step, options.job), options.workers, options.done)
 
 

@@ -4,7 +4,7 @@ Light: it is imported whenever the workflow is parsed.
 """
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ PROGRAMS = Path(__file__).resolve().parents[3] / "reduction" / "desi"
 
 _NAMES = Places(str)
 _OF_EXPOSURE = {"psf": ("fit-psf",), "traceshift": ("psf",), "extract": ("frame",), "sky": ("sky", "skycorr")}
+
+
+FOREIGN = ("DESI_SPECTRO_DARK",)
+"""Variables by which desispec finds calibrations beside those of the configuration."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,26 @@ class Commands:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of the environment that commands need, beside one thread for linear algebra."""
+        """Variables of the environment that commands need, beside one thread for linear algebra.
+
+        Those of desispec are all said: it is not to find something in a production that the user works on otherwise.
+        """
         given = {
+            "DESI_SPECTRO_REDUX": str(self.files.production.parent),
             "DESI_SPECTRO_DATA": self.settings["raw"],
             "DESI_SPECTRO_CALIB": self.settings["calibration"],
             "DESIMODEL": self.settings["desimodel"],
             "RR_TEMPLATE_DIR": self.settings["redshift_templates"],
         }
         paths = {name: str(Path(path).resolve()) for name, path in given.items() if path}
+        paths["SPECPROD"] = self.files.production.name
         return paths | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "DESI_NO_GPU": "1", "MPLBACKEND": "Agg"}
+
+    def set_environment(self, environ: MutableMapping[str, str]) -> None:
+        """Set `environment`, and remove what is not in it and commands would take for something of theirs."""
+        for name in FOREIGN:
+            environ.pop(name, None)
+        environ.update(self.environment)
 
     def outputs(self, key: Key) -> list[Path]:
         """Return the files that a task makes; the first is the one that other tasks read."""

@@ -5,6 +5,7 @@ Light: it is imported whenever the workflow is parsed. Columns, types and words 
 """
 
 import csv
+import difflib
 import io
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -49,14 +50,18 @@ COLUMNS: dict[str, Any] = {
 }
 """Name → what a cell holds where nothing is known."""
 NEEDED = ("EXPID", "OBSTYPE", "CAMWORD")
+CALIBRATIONS = ("arc", "flat")
+TYPES = (*CALIBRATIONS, "science", "zero", "dark", "sky", "twilight", "unknown", "other")
+"""Types of exposures; headers have some more."""
 LAST_STEPS = ("ignore", "skysub", "stdstarfit", "fluxcal", "all")
 """Of science exposures: the step after which nothing more is done."""
-NOT_RUN = frozenset({"bad", "junk", "corrupted", "test", "aborted", "misconfig_cal", "misconfig_petal", "off_target"})
+NOT_RUN = frozenset(
+    {"bad", "junk", "corrupted", "test", "aborted", "extra_cal", "misconfig_cal", "misconfig_petal", "off_target"}
+)
 """Flags of exposures that are left out."""
 FLAGS = NOT_RUN | frozenset(
     {
         "good",
-        "extra_cal",
         "low_flux",
         "short_exposure",
         "low_sn",
@@ -66,9 +71,13 @@ FLAGS = NOT_RUN | frozenset(
         "no_stdstars",
     }
 )
+STAR_ARMS = ("b", "r")
+"""Arms without which a spectrograph's standard stars cannot be fitted and chosen, nor its flux calibrated."""
 BETWEEN = "|"
 """Between the words of a cell."""
 
+_NAME = re.compile(r"exposure_table_(\d{8})\.csv")
+_NAME_OF_PRODUCT = re.compile("[a-z0-9]+")
 _FILE_FAULT = re.compile(
     r"FILE:(?P<name>\S+) (?:is missing|of (?P<size>\d+) bytes: (?P<problem>.*))"
     r"->(?:CAMWORD ?(?P<camword>(?:[abrz]\d+)*)|EXPFLAG (?P<flags>[\w ]+))"
@@ -159,6 +168,11 @@ class Exposure:
         """Those of which a camera is run."""
         return sorted({camera[1] for camera in self.cameras})
 
+    @property
+    def with_stars(self) -> list[str]:
+        """Those of which standard stars can be fitted."""
+        return [one for one in self.spectrographs if all(arm + one in self.cameras for arm in STAR_ARMS)]
+
 
 def path_of(production: Path, night: int) -> Path:
     """Return where the table of a night stands in a production."""
@@ -166,9 +180,12 @@ def path_of(production: Path, night: int) -> Path:
 
 
 def tables_in(directory: Path) -> dict[int, Path]:
-    """Return the tables in a production's ``exposure_tables``, or a directory laid out like it, by night, in order."""
-    found = directory.glob("*/exposure_table_*.csv")
-    return dict(sorted((int(path.stem.rpartition("_")[2]), path) for path in found))
+    """Return the tables in a production's ``exposure_tables``, or a directory laid out like it, by night, in order.
+
+    Copies of them, under other names or in other directories, are nobody's tables.
+    """
+    found = ((_NAME.fullmatch(path.name), path) for path in directory.glob("*/exposure_table_*.csv"))
+    return dict(sorted((int(name[1]), path) for name, path in found if name and name[1][:6] == path.parent.name))
 
 
 def read_table(path: Path) -> list[Exposure]:
@@ -190,7 +207,11 @@ def read_table(path: Path) -> list[Exposure]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with path.open(newline="", encoding="utf-8") as stream:
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Excel begins a file with a mark
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 text ({error}): save it as CSV, UTF-8") from error
+    with io.StringIO(text) as stream:
         reader = csv.DictReader(stream)
         missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
         if missing:
@@ -221,6 +242,11 @@ def _exposure(path: Path, number: int, cells: Mapping[str, str], night: str) -> 
 
         return convert
 
+    if cells.get("NIGHT", night) not in (night, ""):
+        raise InputError(f"{path}, line {number}, column NIGHT: {cells['NIGHT']!r}, expected {night}")
+    obstype = cell("OBSTYPE", str.lower, "")
+    if obstype not in TYPES and (meant := difflib.get_close_matches(obstype, TYPES, 1)):
+        raise InputError(f"{path}, line {number}, column OBSTYPE: {obstype!r}: is {meant[0]} meant?")
     cameras = cell("CAMWORD", decode_camword, "")
     bad = decode_camword("") if not cells.get("BADCAMWORD") else cell("BADCAMWORD", decode_camword, "")
     amps = {} if not cells.get("BADAMPS") else cell("BADAMPS", parse_badamps, "")
@@ -232,15 +258,24 @@ def _exposure(path: Path, number: int, cells: Mapping[str, str], night: str) -> 
         )
     reasons = sorted(flags & NOT_RUN) + (["LASTSTEP ignore"] if laststep == "ignore" else [])
     headererr = cells.get("HEADERERR", "").strip(BETWEEN)  # desispec writes no entries as "|"
+    if obstype in CALIBRATIONS and "cte" in cell("PROGRAM", str.lower, "").split():
+        reasons.append("PROGRAM: it is to measure the transfer of charge")
     reasons += [fault.found for fault in file_faults(headererr) if flags & NOT_RUN & {*fault.flags}]
     survey = cell("SURVEY", str.lower, "")
+    survey = survey if survey != COLUMNS["SURVEY"] else cell("FA_SURV", str.lower, "")
+    program = cell("FAPRGRM", str.lower, "")
+    for name, word in (("SURVEY", survey), ("FAPRGRM", program)):
+        if obstype == "science" and not reasons and not _NAME_OF_PRODUCT.fullmatch(word):
+            raise InputError(
+                f"{path}, line {number}, column {name}: {word!r}, expected letters and digits: it names a directory"
+            )
     return Exposure(
-        night=cell("NIGHT", int, "a night as YYYYMMDD") if "NIGHT" in cells else int(night),
+        night=int(night),
         expid=cell("EXPID", int, "a whole number"),
-        obstype=cell("OBSTYPE", str.lower, ""),
+        obstype=obstype,
         tileid=cell("TILEID", int, "a whole number"),
-        survey=survey if survey != COLUMNS["SURVEY"] else cell("FA_SURV", str.lower, ""),
-        program=cell("FAPRGRM", str.lower, ""),
+        survey=survey,
+        program=program,
         laststep=laststep,
         exptime=cell("EXPTIME", float, "seconds"),
         cameras=cameras - bad,

@@ -3,6 +3,7 @@
 Light: it is imported whenever the workflow is parsed. A month has 300,000 tasks, which are made in seconds.
 """
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
-from skyharvest.reduction.desi.exposure_table import Exposure
+from skyharvest.reduction.desi.exposure_table import STAR_ARMS, Exposure
 from skyharvest.reduction.desi.layout import fibermap_path, raw_path
 from skyharvest.reduction.desi.steps import reaches
 
@@ -72,6 +73,11 @@ class Selection:
     tiles: Collection[int] | None = None
     cameras: Collection[str] | None = None
 
+    @property
+    def is_all(self) -> bool:
+        """Whether all is asked for."""
+        return self == Selection()
+
     def of(self, exposures: Iterable[Exposure]) -> list[Exposure]:
         """Return the exposures of a night that are asked for, with the cameras that are."""
         kept = [self._with_cameras(one) for one in exposures if self._has(one)]
@@ -84,7 +90,8 @@ class Selection:
 
     def _has(self, exposure: Exposure) -> bool:
         if exposure.obstype not in RUN:
-            return False
+            # Its raw file does not tell what it is: it is accounted for.
+            return exposure.obstype == "unknown" and bool(exposure.reason)
         if exposure.obstype != "science":
             return True
         return (self.expids is None or exposure.expid in self.expids) and (
@@ -112,14 +119,16 @@ class Graph:
         Whether they are measured.
     linked
         What another production gives: ``psfnight``, ``fiberflatnight``, ``cframe``.
-    templates
-        What redshifts are measured with: names and sizes of the templates' files.
+    calibration, stars, templates
+        What is known of CCDs; models of stars; what redshifts are measured with: names and sizes of their files.
     """
 
     raw: Path
     forms: Sequence[str] = ()
     redshifts: bool = True
     linked: Collection[str] = ()
+    calibration: str = ""
+    stars: str = ""
     templates: str = ""
     _sizes: dict[Path, int | None] = field(default_factory=dict, repr=False, compare=False)
 
@@ -132,7 +141,9 @@ class Graph:
             forms=tuple(options["spectra"]["forms"]),
             redshifts=options["redshift"]["enabled"],
             linked=frozenset(start["products"]),
-            templates=_content_of(settings["redshift_templates"]),
+            calibration=_content_of(settings["calibration"], "spec/*/*.yaml"),
+            stars=_content_of(settings["star_templates"]),
+            templates=_content_of(settings["redshift_templates"], "rrtemplate-*"),
         )
 
     def of_night(self, exposures: Sequence[Exposure]) -> Iterator[Task]:
@@ -176,6 +187,8 @@ class Graph:
             if exposure is None or not reaches(exposure.laststep, "spectra"):
                 continue
             owner = owner_of_pixel(found.survey, found.program, found.healpix)
+            if "cframe" not in self.linked and str(found.spectro) not in exposure.with_stars:
+                continue
             cameras = [f"{arm}{found.spectro}" for arm in ARMS if f"{arm}{found.spectro}" in exposure.cameras]
             frames.setdefault(owner, []).extend(Key("cframe", owner_of(exposure), camera) for camera in cameras)
         for owner, keys in sorted(frames.items()):
@@ -213,16 +226,16 @@ class Graph:
         if not reaches(last, "starfit"):
             return
         stars = {}
-        for spectrograph in exposure.spectrographs:
+        for spectrograph in exposure.with_stars:
             key = stars[spectrograph] = Key("starfit", owner, spectrograph)
-            own = [light[camera] for camera in cameras if camera[1] == spectrograph]
+            own = {camera[0]: light[camera][2] for camera in cameras if camera[1] == spectrograph}
             # Frames, flats and skies of an arm come together: an arm that lacks one of them is left out.
-            yield Task(key, some_of=tuple(keys[2] for keys in own))
-        if not reaches(last, "fluxcalib"):
+            yield Task(key, self.stars, tuple(own[arm] for arm in STAR_ARMS), tuple(own.values()))
+        if not stars or not reaches(last, "fluxcalib"):
             return
-        red = [camera for camera in cameras if camera[0] == "r"]
         chosen = Key("calibstars", owner, "")
-        yield Task(chosen, some_of=tuple(stars[camera[1]] for camera in red) or tuple(stars.values()))
+        yield Task(chosen, some_of=tuple(stars.values()))
+        cameras = [camera for camera in cameras if camera[1] in stars]
         for camera in cameras:
             yield Task(Key("fluxcalib", owner, camera), needs=(*light[camera], stars[camera[1]], chosen))
         for camera in cameras:
@@ -253,7 +266,7 @@ class Graph:
 
     def _raw(self, exposure: Exposure, camera: str) -> str | None:
         sizes = [self._size(path) for path in raw_files(self.raw, exposure.night, exposure.expid)]
-        return None if sizes[0] is None else f"{exposure.amps_of(camera)} {sizes[0]} {sizes[1]}"
+        return None if sizes[0] is None else f"{exposure.amps_of(camera)} {sizes[0]} {sizes[1]} {self.calibration}"
 
     def _size(self, path: Path) -> int | None:
         if path not in self._sizes:
@@ -264,10 +277,17 @@ class Graph:
         return self._sizes[path]
 
 
-def _content_of(directory: str | None) -> str:
-    if directory is None or not Path(directory).is_dir():
+def _content_of(path: str | None, pattern: str = "") -> str:
+    """Return names and sizes of files below a directory, or of a file."""
+    if path is None or not Path(path).exists():
         return "none"
-    return " ".join(f"{path.name}:{path.stat().st_size}" for path in sorted(Path(directory).glob("rrtemplate-*")))
+    found = sorted(Path(path).glob(pattern)) if pattern else [Path(path)]
+    return digest_of(" ".join(f"{one.name}:{one.stat().st_size}" for one in found))
+
+
+def digest_of(text: str) -> str:
+    """Return the digest of what a text says: 16 hex digits."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def raw_files(raw: Path, night: int, expid: int) -> tuple[Path, Path]:

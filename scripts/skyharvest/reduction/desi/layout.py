@@ -46,7 +46,7 @@ class Places(Generic[P]):
 
     def exposure(self, kind: str, night: int, expid: int, camera: str) -> P:
         """Return the path of a file of an exposure: ``psf``, ``frame``, ``sky``, ``fluxcalib``, ``cframe``, …"""
-        suffix = "fits" if kind in ("psf", "fit-psf", "shifted-input-psf") else "fits.gz"
+        suffix = "fits" if kind in ("psf", "fit-psf", "shifted-input-psf", "skycorr") else "fits.gz"
         return self._at(f"exposures/{night}/{expid:08d}/{kind}-{camera}-{expid:08d}.{suffix}")
 
     def of_exposure(self, name: str, night: int, expid: int) -> P:

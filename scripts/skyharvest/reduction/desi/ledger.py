@@ -11,15 +11,17 @@ from pathlib import Path
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import HarvestError
-from skyharvest.reduction.desi.exposure_table import Exposure
+from skyharvest.reduction.desi.exposure_table import STAR_ARMS, Exposure
 from skyharvest.reduction.desi.graph import RUN, Key, owner_of, pixel_of
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.records import DONE, FAILED, READY, WAITING, Judged, Records, judge_all
-from skyharvest.reduction.desi.steps import STEPS, Step, reaches
+from skyharvest.reduction.desi.steps import OF_STARS, STEPS, Step, reaches
 
 log = logging.getLogger(__name__)
 
 SKIPPED = "skipped"
+TABLES = "tables"
+"""Instead of a step, of an exposure of which nobody knows what it is."""
 STATES = (DONE, FAILED, WAITING, SKIPPED)
 
 
@@ -54,6 +56,8 @@ def lines_of(production: Production) -> Iterator[Line]:
     for night, exposures in production.nights.items():
         cameras = sorted(frozenset().union(*(one.cameras | one.left_out for one in exposures)))
         for exposure in exposures:
+            if exposure.obstype not in RUN:
+                yield _unread(exposure)
             for camera in cameras:
                 for step in _steps("exposure", exposure.obstype):
                     yield own(step, owner_of(exposure), camera, _skipped(production, exposure, camera, step), exposure)
@@ -71,6 +75,13 @@ def lines_of(production: Production) -> Iterator[Line]:
             yield own(step, owner, "", why, None)
 
 
+def _unread(exposure: Exposure) -> Line:
+    """Return the line of an exposure of which nobody knows what it is."""
+    known = {"night": str(exposure.night), "expid": str(exposure.expid), "obstype": exposure.obstype}
+    blank = dict.fromkeys((field.name for field in fields(Line)), "")
+    return Line(**blank | known | {"step": TABLES, "state": SKIPPED, "reason": exposure.reason})
+
+
 def _steps(per: str, obstype: str | None = None) -> list[Step]:
     return [step for step in STEPS.values() if step.per == per and (obstype is None or obstype in step.obstypes)]
 
@@ -79,10 +90,8 @@ def _skipped(production: Production, exposure: Exposure, camera: str, step: Step
     """Return why a step of a camera's exposure is not run; "" if it is."""
     if exposure.reason:
         return exposure.reason
-    if camera in exposure.left_out:
-        return "BADCAMWORD"
     if camera not in exposure.cameras:
-        return f"CAMWORD has no {camera}"
+        return "BADCAMWORD" if camera in exposure.left_out else f"CAMWORD has no {camera}"
     if exposure.obstype == "science" and not reaches(exposure.laststep, step.name):
         return f"LASTSTEP {exposure.laststep}"
     linked = production.graph.linked
@@ -90,6 +99,8 @@ def _skipped(production: Production, exposure: Exposure, camera: str, step: Step
         {"arc": "psfnight", "flat": "fiberflatnight"}.get(exposure.obstype) in linked
     ):
         return "another production stands in for it"
+    if step.name in OF_STARS and "cframe" not in linked and camera[1] not in exposure.with_stars:
+        return f"stars need the arms {' and '.join(STAR_ARMS)} of spectrograph {camera[1]}"
     return ""
 
 
@@ -156,18 +167,29 @@ def check_complete(ledger: Path, lines: Iterable[Mapping[str, str]], shown: int 
     Incomplete
         Names what has failed first, and what to do.
     """
+    lines = list(lines)
+    for line in lines:
+        if line["STEP"] == TABLES:
+            log.warning("%s is left out: %s", _told(line), line["REASON"])
     unwell = [line for line in lines if line["STATE"] in (FAILED, WAITING)]
     failed = [line for line in unwell if line["STATE"] == FAILED]
     if not unwell:
         return
-    told = "\n".join(f"  {_told(line)}: {line['REASON']}" for line in (failed or unwell)[:shown])
-    more = f"\n  … and {len(failed) - shown} more" if len(failed) > shown else ""
-    raise Incomplete(
-        f"{len(failed)} steps of cameras or pixels failed, and {len(unwell) - len(failed)} wait for such "
-        f"({ledger}):\n{told}{more}\n"
+    # Where nothing has failed, something is not there: what waits for that, and not what waits for the waiting.
+    first = failed or [line for line in unwell if not line["REASON"].endswith(f": {WAITING}")] or unwell
+    told = "\n".join(f"  {_told(line)}: {line['REASON']}" for line in first[:shown])
+    more = f"\n  … and {len(first) - shown} more" if len(first) > shown else ""
+    then = (
         "Mend the raw file; or name the camera, amplifier or exposure in its exposure table (BADCAMWORD, BADAMPS, "
         "EXPFLAG) and run again: what depends on it is run. To try again what failed though nothing has changed: "
         "--config desi_reduction='{again: true}'."
+        if failed
+        else "Add the exposures that are lacking to the raw data, or leave out in the exposure table what needs them "
+        "(EXPFLAG, or LASTSTEP ignore), and run again."
+    )
+    raise Incomplete(
+        f"{len(failed)} steps of cameras or pixels failed, and {len(unwell) - len(failed)} wait for what is not there "
+        f"({ledger}):\n{told}{more}\n{then}"
     )
 
 

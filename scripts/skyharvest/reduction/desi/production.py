@@ -5,7 +5,7 @@ Light: it is imported whenever the workflow is parsed.
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from skyharvest.reduction.desi import exposure_healpix, exposure_table
 from skyharvest.reduction.desi.commands import Commands, Exposed
 from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
 from skyharvest.reduction.desi.exposure_table import Exposure
-from skyharvest.reduction.desi.graph import Graph, Selection, Task, owner_of, owner_of_pixel
+from skyharvest.reduction.desi.graph import RUN, Graph, Selection, Task, owner_of, owner_of_pixel
 from skyharvest.reduction.desi.settings import CHOICES, frozen
-from skyharvest.reduction.desi.steps import STEPS, Step, reaches
+from skyharvest.reduction.desi.steps import OF_STARS, STEPS, Step, reaches
 
 OPTIONS = "options.yaml"
 """What is frozen into a production stands in this file of it."""
@@ -48,19 +48,41 @@ def check_frozen(production: Path, settings: Mapping[str, Any]) -> None:
         return
     differing = list(_differing(read_yaml(path), frozen(settings), ""))
     if differing:
-        lines = "\n".join(f"  desi_reduction.{key}: {there!r} there, {here!r} now" for key, there, here in differing)
+        lines = "\n".join(f"  desi_reduction.{key}: {there} there, {here} now" for key, there, here in differing)
         raise InputError(
-            f"{production} was begun with other options:\n{lines}\n"
-            "Give them back their values, or give desi_reduction.specprod another name: a production has one set."
+            f"{path.parent} was begun with other options:\n{lines}\n"
+            "Give them back their values, or give desi_reduction.specprod another name: a production has one set. An "
+            f"option that is new in this version of Skyharvest can be added to {path.name} there, if it makes no "
+            "difference."
         )
 
 
 def _differing(there: Any, here: Any, key: str) -> Any:
     if isinstance(there, dict) and isinstance(here, dict):
         for name in sorted({*there, *here}):
-            yield from _differing(there.get(name), here.get(name), f"{key}.{name}" if key else name)
+            yield from _differing(there.get(name, _ABSENT), here.get(name, _ABSENT), f"{key}.{name}" if key else name)
     elif there != here:
-        yield key, there, here
+        yield key, *(one if one is _ABSENT else repr(one) for one in (there, here))
+
+
+_ABSENT = "no such option"
+
+
+def check_there(settings: Mapping[str, Any]) -> None:
+    """Check that what tasks read beside the production is there: else each of them would fail.
+
+    Raises
+    ------
+    InputError
+        Names the setting and the path.
+    """
+    names = ["desimodel"]
+    if "cframe" not in settings["start_from"]["products"]:
+        names += ["calibration", "star_templates"] + ([] if settings["raw_archive"] else ["raw"])
+    for name in names:
+        path = settings[name]
+        if path is not None and not Path(path).exists():
+            raise InputError(f"desi_reduction.{name}: there is no {path}: mend the path, or make it")
 
 
 def freeze(production: Path, options: Mapping[str, Any]) -> None:
@@ -120,16 +142,55 @@ class Production:
         return {night: path for night, path in found.items() if self.selection.has_night(night)}
 
     @functools.cached_property
+    def _listed(self) -> dict[int, list[Exposure]]:
+        """Night → all exposures of its table, for the nights that are asked for."""
+        return {night: exposure_table.read_table(path) for night, path in self.tables.items()}
+
+    @functools.cached_property
     def nights(self) -> dict[int, list[Exposure]]:
         """Night → its exposures that are asked for, with those that the table leaves out."""
-        chosen = {night: self.selection.of(exposure_table.read_table(path)) for night, path in self.tables.items()}
+        chosen = {night: self.selection.of(exposures) for night, exposures in self._listed.items()}
         return {night: exposures for night, exposures in chosen.items() if exposures}
+
+    def check_choices(self) -> None:
+        """Check that there is something of what is asked for.
+
+        Raises
+        ------
+        InputError
+            If not; says what there is.
+        """
+        there = self.whole() if self.selection.nights is not None else self
+        listed = [exposure for exposures in there._listed.values() for exposure in exposures]
+        if not listed or self.selection.is_all:
+            return
+        science = [one for one in listed if one.obstype == "science"]
+        has: dict[str, set[Any]] = {
+            "nights": {one.night for one in listed},
+            "expids": {one.expid for one in science},
+            "tiles": {one.tileid for one in science},
+            "cameras": {camera for one in listed for camera in one.cameras | one.left_out},
+        }
+        for name, values in has.items():
+            asked = self.settings[name]
+            if asked is not None and values.isdisjoint(asked):
+                few = ", ".join(map(str, sorted(values)[:10])) + (", …" if len(values) > 10 else "")
+                of = " of science exposures" if name in ("expids", "tiles") else ""
+                raise InputError(
+                    f"desi_reduction.{name}: none of {asked} is in the exposure tables; there are{of} {few}"
+                )
+        if not self.exposures:
+            raise InputError("desi_reduction: no exposure has all that nights, expids, tiles and cameras ask for")
 
     @functools.cached_property
     def pixels(self) -> list[ExposurePixel]:
-        """In which pixels the targets of exposures are, of all nights."""
+        """In which pixels the targets of exposures are, of the nights that are asked for."""
         paths = (exposure_healpix.path_of(self.directory, night) for night in self.nights)
         return [found for path in paths if path.exists() for found in exposure_healpix.read_healpix(path)]
+
+    @functools.cached_property
+    def _all(self) -> "Production":
+        return self if self.selection.is_all else self.whole()
 
     @property
     def exposures(self) -> list[Exposure]:
@@ -151,18 +212,17 @@ class Production:
     def tasks(self) -> list[Task]:
         """Return all tasks, each after those that it needs."""
         with without_collector():
-            made = [task for exposures in self.nights.values() for task in self.graph.of_night(exposures)]
-            return made + list(self.graph.of_pixels(self.exposures, self.pixels))
+            made = [task for night in self.nights for task in self._of_night(night)]
+            return made + self._of_pixels(self._pixel_owners)
 
     def tasks_of(self, job: Job) -> list[Task]:
         """Return the tasks of a job."""
         kinds, owners = STEPS[job.step].kinds, set(job.owners)
         if STEPS[job.step].per == "pixel":
-            wanted = [one for one in self.pixels if owner_of_pixel(one.survey, one.program, one.healpix) in owners]
-            tasks = self.graph.of_pixels(self.exposures, wanted)
+            tasks = self._of_pixels(owners)
         else:
             nights = sorted({int(owner.partition("/")[0]) for owner in owners})
-            tasks = (task for night in nights for task in self.graph.of_night(self.nights.get(night, [])))
+            tasks = [task for night in nights for task in self._of_night(night)]
         return [task for task in tasks if task.key.kind in kinds and task.key.owner in owners]
 
     def job(self, step: str, name: str) -> Job:
@@ -192,7 +252,8 @@ class Production:
         made: list[Job] = []
         packed: list[str] = []
         left = 0.0
-        n_tasks = {owner_of(one): len(one.cameras) for one in self.exposures}
+        # Cameras that are left out count: that one is bad is not to change which exposures a job has.
+        n_tasks = {owner_of(one): len(one.cameras | one.left_out) for one in self.exposures}
         for owner in owners:
             takes = n_tasks[owner] * self.seconds(step) / self.settings["cores_per_job"]
             if packed and (takes > left or packed[-1].partition("/")[0] != owner.partition("/")[0]):
@@ -247,14 +308,40 @@ class Production:
         return [
             owner_of(one)
             for one in run
-            if one.obstype not in left_out and one.cameras and reaches(one.laststep, step.name)
+            if one.obstype not in left_out
+            and (one.with_stars if step.name in OF_STARS else one.cameras)
+            and reaches(one.laststep, step.name)
         ]
+
+    def _of_night(self, night: int) -> list[Task]:
+        """Return the tasks of a night: made of all its exposures, and those of them that are asked for."""
+        tasks = self.graph.of_night([one for one in self._listed.get(night, []) if one.obstype in RUN])
+        if self.selection.is_all:
+            return list(tasks)
+        run = [one for one in self.nights.get(night, []) if not one.reason]
+        cameras = {owner_of(one): one.cameras for one in run}
+        cameras[str(night)] = frozenset().union(*cameras.values())
+        return [task for task in tasks if _has(cameras.get(task.key.owner, frozenset()), task.key.unit)]
+
+    def _of_pixels(self, owners: Collection[str]) -> list[Task]:
+        """Return the tasks of some pixels: each is made of all its exposures, whatever is asked for."""
+        every, wanted = self._all, set(owners)
+        pixels = [one for one in every.pixels if owner_of_pixel(one.survey, one.program, one.healpix) in wanted]
+        return list(self.graph.of_pixels(every.exposures, pixels))
 
     @functools.cached_property
     def _pixel_owners(self) -> list[str]:
+        """Pixels of the exposures that are asked for."""
         return [
-            task.key.owner for task in self.graph.of_pixels(self.exposures, self.pixels) if task.key.kind == "spectra"
+            task.key.owner
+            for task in self.graph.of_pixels(self.exposures, self.pixels)
+            if task.key.kind == "spectra" and task.some_of
         ]
+
+
+def _has(cameras: Collection[str], unit: str) -> bool:
+    """Tell whether some cameras have a task's unit: one of them, a spectrograph, or "" for all together."""
+    return unit in cameras if len(unit) == 2 else any(camera.endswith(unit) for camera in cameras)
 
 
 def _group_of(owner: str) -> str:

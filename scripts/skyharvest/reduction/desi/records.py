@@ -4,7 +4,6 @@ Light: it is imported whenever the workflow is parsed.
 """
 
 import csv
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.many_objects import without_collector
-from skyharvest.reduction.desi.graph import Key, Task
+from skyharvest.reduction.desi.graph import Key, Task, digest_of
 
 DONE, FAILED, BROKEN, WAITING, READY = "done", "failed", "broken off", "waiting", "ready"
 """States. Failed is for good, as long as nothing changes; broken off is tried again."""
@@ -190,22 +189,26 @@ def _why(record: Record | None, made: str) -> str:
 def judge_all(
     tasks: Iterable[Task], records: Records, is_there: Callable[[Key], bool], *, again: bool
 ) -> dict[Key, Judged]:
-    """Return how all tasks of a production stand, those that are to be run taken for done for those that need them."""
-    made = _LeftOut()
+    """Return how tasks of a production stand, those that are to be run taken for done for those that need them.
+
+    What is not among them, as it is not asked for, is taken as it has ended.
+    """
+    made = _Made(as_recorded(records, is_there))
     with without_collector():
         for task in tasks:
             made[task.key] = judge(task, made.__getitem__, records, is_there, again=again)
     return made
 
 
-class _LeftOut(dict[Key, Judged]):
-    """Of tasks that there are not, says so."""
+class _Made(dict[Key, Judged]):
+    """How tasks stand; of others, how they have ended."""
+
+    def __init__(self, ended: Callable[[Key], Judged]) -> None:
+        super().__init__()
+        self._ended = ended
 
     def __missing__(self, key: Key) -> Judged:
-        return _LEFT_OUT
-
-
-_LEFT_OUT = Judged("left out", None)
+        return self._ended(key)
 
 
 def as_recorded(records: Records, is_there: Callable[[Key], bool]) -> Callable[[Key], Judged]:
@@ -225,11 +228,6 @@ def _digest(task: Task, needs: Iterable[str | None], some: Iterable[str]) -> str
     return digest_of(
         f"{task.key.kind} {task.key.owner} {task.key.unit} {task.about} {' '.join(map(str, needs))} {sorted(some)}"
     )
-
-
-def digest_of(text: str) -> str:
-    """Return the digest of what a text says."""
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def show(key: Key) -> str:

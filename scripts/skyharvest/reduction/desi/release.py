@@ -69,7 +69,7 @@ def write_release(production: Path) -> Written:
     Raises
     ------
     InputError
-        If it has no table of the pixels of exposures, or no coadd of any of them.
+        If it has no table of the pixels of exposures.
     MalformedFile
         If such a table is not what it should be; names the line and the column.
     """
@@ -78,10 +78,11 @@ def write_release(production: Path) -> Written:
     pixels = sorted({(survey, program, pix64) for _, survey, program, _, pix64 in rows})
     there = [pixel for pixel in pixels if layout.healpix("coadd", *pixel).is_file()]
     if not there:
-        raise InputError(
-            f"{layout.production / 'healpix'} has no coadd of the {len(pixels)} pixels that {TABLES} name, such as "
-            f"{layout.healpix('coadd', *pixels[0])}: coadd them first"
+        log.warning(
+            "%s has no coadd of the %d pixels that %s name, such as %s: there is no release yet",
+            *(layout.production / "healpix", len(pixels), TABLES, layout.healpix("coadd", *pixels[0])),
         )
+        return Written(0, 0, len(pixels), ())
     changed: list[Path] = []
     content = hashlib.sha256()
     for pixel in there:

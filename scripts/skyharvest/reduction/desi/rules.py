@@ -17,8 +17,8 @@ from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import literal, options
 from skyharvest.reduction.desi.cameras import create_camword
 from skyharvest.reduction.desi.given import said_of
-from skyharvest.reduction.desi.graph import Key
-from skyharvest.reduction.desi.production import BY_HAND, Job, Production, check_frozen, directory_of
+from skyharvest.reduction.desi.graph import Key, digest_of
+from skyharvest.reduction.desi.production import BY_HAND, Job, Production, check_frozen, check_there, directory_of
 from skyharvest.reduction.desi.records import NEW, READY, WAITING, Judged, Records, judge_all
 from skyharvest.reduction.desi.settings import CHOICES, frozen
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
@@ -56,6 +56,8 @@ class Reduction:
         if self.enabled:
             self.directory = directory_of(Path(config["results"]), self.settings["specprod"])
             check_frozen(self.directory, self.settings)
+            if not self.is_demo:
+                check_there(self.settings)
 
     @property
     def is_demo(self) -> bool:
@@ -107,11 +109,19 @@ class Reduction:
             if path.name.isdigit() and len(path.name) == 8 and (nights is None or int(path.name) in nights)
         )
 
+    @property
+    def raw_files(self) -> str:
+        """Digest of which raw files there are, with their sizes: one that comes late need not make its night newer."""
+        found = (path for night in self.night_directories for path in Path(night).glob("*/*.fits*"))
+        return digest_of(" ".join(f"{path}:{path.stat().st_size}" for path in sorted(found)))
+
     @functools.cached_property
     def production(self) -> Production:
         """The production. Until its tables are there, an input function that asks for it is called again."""
         self._find_tables()
-        return Production(self.directory, self.settings)
+        made = Production(self.directory, self.settings)
+        made.check_choices()
+        return made
 
     @property
     def tables(self) -> list[str]:

@@ -53,7 +53,7 @@ _STEPS = (
         ("arc", "flat", "science"),
         (_D + "preproc",),
         (10, 0.02),
-        (450, 0.3),
+        (390, 2.8),  # a CCD has 8 columns for a fiber: 1.6 GB for 4,096 by 4,096 pixels
     ),
     Step(
         "psf",
@@ -158,6 +158,9 @@ STEPS = {step.name: step for step in _STEPS}
 """Steps by name, in their order."""
 STEP_OF = {kind: step for step in _STEPS for kind in step.kinds}
 """Kind of task → its step."""
+
+OF_STARS = ("starfit", "fluxcalib", "cframe")
+"""Steps that a spectrograph without standard stars does not have."""
 
 LAST = {"skysub": "sky", "stdstarfit": "starfit", "fluxcal": "cframe", "all": "redshift"}
 """LASTSTEP → the last step that an exposure is in."""

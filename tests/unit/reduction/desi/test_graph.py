@@ -7,6 +7,7 @@ import pytest
 
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.graph import Key
+from skyharvest.reduction.desi.ledger import lines_of
 from skyharvest.reduction.desi.production import Production, check_frozen
 from skyharvest.reduction.desi.records import BROKEN, DONE, FAILED, READY, WAITING, Record, Records, judge_all
 from small_production import NIGHT, PIXELS, ROWS, done, production, row
@@ -137,21 +138,75 @@ def test_a_new_raw_file_and_a_file_that_is_gone(tmp_path):
 
 def test_a_failure_holds_up_only_what_needs_it_and_is_not_tried_again(tmp_path):
     made = production(tmp_path)
-    failed = key("preproc", 5, "b0")
+    failed = key("preproc", 5, "z0")
     done(made, *downstream(made, failed))
     records = Records(made.directory)
-    records.put(failed, Record("b0", FAILED, judged(made)[failed].made, reason="torn"))
+    records.put(failed, Record("z0", FAILED, judged(made)[failed].made, reason="torn"))
     made = production(tmp_path)
     assert in_state(made, FAILED) == {failed}
     assert in_state(made, WAITING) == {
-        key(kind, 5, "b0") for kind in ("traceshift", "extract", "sky", "fluxcalib", "cframe")
+        key(kind, 5, "z0") for kind in ("traceshift", "extract", "sky", "fluxcalib", "cframe")
     }
     starfit = judged(made)[key("starfit", 5, "0")]
     assert starfit.state == READY
-    assert starfit.lacked == (key("sky", 5, "b0"),)
+    assert starfit.lacked == (key("sky", 5, "z0"),)
     assert in_state(made, READY, again=True) == downstream(made, failed)
-    records.put(failed, Record("b0", BROKEN, judged(made, again=True)[failed].made, reason="killed"))
+    records.put(failed, Record("z0", BROKEN, judged(made, again=True)[failed].made, reason="killed"))
     assert in_state(production(tmp_path), READY) == downstream(made, failed)
+
+
+def test_a_spectrograph_without_its_red_or_blue_camera_costs_the_others_nothing(tmp_path):
+    rows = [one | {"CAMWORD": "a01"} for one in ROWS]
+    made = production(tmp_path, tuple(rows))
+    failed = key("preproc", 5, "r1")
+    done(made, *downstream(made, failed))
+    Records(made.directory).put(failed, Record("r1", FAILED, judged(made)[failed].made, reason="torn"))
+    made = production(tmp_path, tuple(rows))
+    waiting = {
+        task for task in in_state(made, WAITING) if task.kind in ("starfit", "calibstars", "fluxcalib", "cframe")
+    }
+    assert {one.unit[-1] for one in waiting} == {"1"}
+    chosen = next(task for task in made.tasks() if task.key == key("calibstars", 5, ""))
+    used = [one for one in chosen.some_of if judged(made)[one].made]
+    assert "r1" not in made.commands.shown(chosen, used)
+    # By the table it has none: its stars are not fitted, and nothing waits for them.
+    rows = [one | {"BADCAMWORD": "b1" if one["EXPID"] == 5 else ""} for one in rows]
+    made = production(tmp_path / "other", tuple(rows))
+    of_stars = {task.key for task in made.tasks() if task.key.kind in ("starfit", "fluxcalib", "cframe")}
+    assert {one.unit[-1] for one in of_stars if one.owner.endswith("5")} == {"0"}
+    done(made)
+    assert in_state(made, WAITING) == set()
+    assert {line.state for line in lines_of(made)} <= {DONE, "skipped"}
+
+
+def test_a_choice_leaves_what_others_have_made_in_the_coadds(tmp_path):
+    made = production(tmp_path)
+    done(made)
+    few = production(tmp_path, expids=[6], cameras=["b0", "r0"])
+    assert in_state(few, READY) == set()
+    # Of what was not chosen, and is not there, nothing waits.
+    other = production(tmp_path / "new", expids=[6])
+    assert {task.key.owner for task in other.tasks() if task.key.kind == "cframe"} == {f"{NIGHT}/00000006"}
+    done(other)
+    both = production(tmp_path / "new")
+    again = {task for task in in_state(both, READY) if task.kind == "spectra"}
+    assert len(again) == len({one.healpix for one in both.pixels})
+    assert in_state(production(tmp_path / "new", expids=[6]), READY) == set()
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"expids": [99]}, r"expids: none of \[99\] .* there are of science exposures 5, 6"),
+        ({"expids": [3]}, "expids: none of"),
+        ({"tiles": [2]}, "tiles: none of"),
+        ({"nights": [20250116]}, "nights: none of .* 20250115"),
+        ({"cameras": ["b5"]}, "cameras: none of .* b0, r0, z0"),
+    ],
+)
+def test_a_choice_of_nothing_is_an_error_that_says_what_there_is(tmp_path, choice, said):
+    with pytest.raises(InputError, match=said):
+        production(tmp_path, **choice).check_choices()
 
 
 def test_an_average_is_made_of_what_there_is_and_again_when_there_is_more(tmp_path):

@@ -15,7 +15,7 @@ import write_release as program
 from astropy.io import fits
 
 from skyharvest.core import cli
-from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi import release as module
 from skyharvest.reduction.desi.layout import Layout
 from skyharvest.reduction.desi.release import write_release
@@ -172,13 +172,12 @@ def test_a_table_that_is_none_is_refused(production, old, new, said):
     assert not (production / "healpix/tilepix.fits").exists()
 
 
-def test_a_production_without_coadds_or_exposures_is_refused(production, tmp_path, capsys):
+def test_a_production_without_coadds_is_no_release_and_one_without_exposures_is_refused(production, tmp_path, capsys):
     for pix64 in COADDS:
         Layout(production).healpix("coadd", "main", "dark", pix64).unlink()
-    with pytest.raises(
-        InputError, match=r"healpix has no coadd of the 4 pixels .* such as .*coadd-main-dark-27258\.fits"
-    ):
-        write_release(production)
+    made = write_release(production)
+    assert (made.coadds, made.without, made.changed) == (0, 4, ())
+    assert not Layout(production).tilepix().exists()
     assert cli.run(program.main, program.build_parser(), ["--production", str(tmp_path)]) == 2
     assert "has no file exposure_tables/*/exposure_healpix_*.csv" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skyharvest.reduction.desi.commands import Commands
 from skyharvest.reduction.desi.control.standing import RUNNING, SUBMITTED, Standings
-from skyharvest.reduction.desi.graph import Key, Task
+from skyharvest.reduction.desi.graph import Key, Task, digest_of
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.records import (
     DONE,
@@ -15,7 +15,6 @@ from skyharvest.reduction.desi.records import (
     Record,
     Records,
     as_recorded,
-    digest_of,
     judge,
     recorded,
     show,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from skyharvest.reduction.desi.commands import FOREIGN
 from skyharvest.reduction.desi.control.standing import Standings
 from skyharvest.reduction.desi.graph import Task
 from skyharvest.reduction.desi.production import Production
@@ -14,7 +15,7 @@ from skyharvest.reduction.desi.records import show
 def environment_lines(production: Production) -> list[str]:
     """Return what commands need of the environment: programs of this Python, calibration, templates, one thread."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in production.commands.environment.items()]
-    return [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", *lines]
+    return [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", f"unset {' '.join(FOREIGN)}", *lines]
 
 
 def command_lines(standings: Standings, tasks: Iterable[Task]) -> Iterator[str]:
@@ -24,7 +25,7 @@ def command_lines(standings: Standings, tasks: Iterable[Task]) -> Iterator[str]:
         if standings.judged[task.key].made is None:
             yield f"# {show(task.key)} waits: {standings.judged[task.key].reason}"
             continue
-        used = [key for key in task.some_of if key in standings.judged and standings.judged[key].made is not None]
+        used = [key for key in task.some_of if standings.judged[key].made is not None]
         yield f"# {show(task.key)}"
         directories = dict.fromkeys(str(path.parent) for path in commands.outputs(task.key))
         if not all(Path(name).is_dir() for name in directories):

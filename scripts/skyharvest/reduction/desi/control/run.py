@@ -40,7 +40,7 @@ def run_tasks(
     Unwell
         If a task failed, was broken off, or waits for one that has not been done; when all others have ended.
     """
-    os.environ.update(production.commands.environment)
+    production.commands.set_environment(os.environ)
     made: dict[str, Counter[str]] = {}
     chosen = list(keys)
     for step in STEPS:
