@@ -4,7 +4,15 @@ import pytest
 
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.cameras import create_camword, decode_camword, parse_badamps
-from skyharvest.reduction.desi.exposure_table import COLUMNS, Exposure, merged, path_of, read_table, write_table
+from skyharvest.reduction.desi.exposure_table import (
+    COLUMNS,
+    Exposure,
+    merged,
+    path_of,
+    read_table,
+    tables_in,
+    write_table,
+)
 
 ROWS = [
     {"EXPID": 1, "OBSTYPE": "arc", "CAMWORD": "a0", "EXPTIME": 5.0, "NIGHT": 20250115},
@@ -90,6 +98,9 @@ def test_camwords_are_desispecs(word):
         ("EXPFLAG", ["good", "odd"], "column EXPFLAG: odd, expected some of aborted, bad"),
         ("EXPID", "six", "column EXPID: 'six', expected a whole number"),
         ("EXPTIME", "long", "column EXPTIME: 'long', expected seconds"),
+        ("NIGHT", 20250116, "column NIGHT: '20250116', expected 20250115"),
+        ("OBSTYPE", "scince", "column OBSTYPE: 'scince': is science meant"),
+        ("FAPRGRM", "../dark", r"column FAPRGRM: '\.\./dark', expected letters and digits"),
     ],
 )
 def test_a_wrong_cell_is_named(tmp_path, column, value, message):
@@ -97,6 +108,35 @@ def test_a_wrong_cell_is_named(tmp_path, column, value, message):
     write_table(path, [ROWS[0], ROWS[2] | {column: value}])
     with pytest.raises(InputError, match=rf"exposure_table_20250115\.csv, line 3, {message}"):
         read_table(path)
+
+
+def test_copies_beside_a_table_are_not_taken_for_it(table):
+    for name in (f"bak/{table.name}", f"{table.stem}_old.csv", f"{table.stem} (copy).csv"):
+        copy = (table.parent.parent / "bak" / table.name) if name.startswith("bak") else table.with_name(name)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(table.read_text())
+    assert tables_in(table.parent.parent) == {20250115: table}
+
+
+def test_what_excel_has_saved_is_read_and_other_encodings_are_named(table):
+    there = read_table(table)
+    table.write_text(table.read_text(), encoding="utf-8-sig")
+    assert read_table(table) == there
+    table.write_bytes("COMMENTS,Größe\n".encode("latin-1"))
+    with pytest.raises(InputError, match=rf"{table.name} is no UTF-8 text"):
+        read_table(table)
+
+
+def test_calibrations_that_are_none_of_the_night_are_left_out(tmp_path):
+    path = path_of(tmp_path, 20250115)
+    flat = ROWS[0] | {"OBSTYPE": "flat"}
+    more = (
+        {"PROGRAM": "led03 flat for cte check"},
+        {"EXPFLAG": ["extra_cal"]},
+        {"PROGRAM": "calib desi-calib-00 leds only"},
+    )
+    write_table(path, [flat | {"EXPID": expid} | cells for expid, cells in enumerate(more, 1)])
+    assert [bool(one.reason) for one in read_table(path)] == [True, True, False]
 
 
 def test_a_table_that_is_torn_is_refused(table):

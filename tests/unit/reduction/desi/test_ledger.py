@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import astuple
 
 import pytest
 
@@ -9,7 +10,7 @@ from skyharvest.reduction.desi.graph import Key
 from skyharvest.reduction.desi.ledger import Incomplete, check_complete, lines_of, write_ledger
 from skyharvest.reduction.desi.records import FAILED, Record, Records, judge_all
 from skyharvest.reduction.desi.steps import STEPS
-from small_production import NIGHT, ROWS, done, production
+from small_production import NIGHT, ROWS, done, production, row
 
 EDITS = {
     2: {"EXPFLAG": "bad"},
@@ -66,3 +67,19 @@ def test_a_production_of_which_something_failed_is_not_complete(made, tmp_path):
     assert "preproc b0 20250115 00000005: OSError: the file is cut short" in said
     assert "1 steps of cameras or pixels failed" in said
     assert "EXPFLAG" in said
+
+
+def test_where_nothing_failed_what_is_not_there_is_named(tmp_path):
+    without_arcs = [one for one in ROWS if one["OBSTYPE"] != "arc"]
+    unread = row(
+        8, "unknown", EXPFLAG="corrupted", HEADERERR="FILE:desi-00000008.fits.fz is missing->EXPFLAG corrupted"
+    )
+    made = production(tmp_path, (*without_arcs, unread))
+    done(made)
+    lines = [dict(zip(map(str.upper, one.__dataclass_fields__), astuple(one), strict=True)) for one in lines_of(made)]
+    assert [line["REASON"] for line in lines if line["EXPID"] == "8"] == ["corrupted, desi-00000008.fits.fz is missing"]
+    with pytest.raises(Incomplete) as raised:
+        check_complete(tmp_path / "ledger.csv", lines)
+    said = str(raised.value)
+    assert "psfnight b0 20250115: the night has no exposure for it" in said
+    assert "Add the exposures that are lacking" in said

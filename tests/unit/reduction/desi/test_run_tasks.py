@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import run_step
 
+from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.graph import Key
+from skyharvest.reduction.desi.production import check_there
 from skyharvest.reduction.desi.records import BROKEN, DONE, FAILED, Records
 from skyharvest.reduction.desi.run_tasks import JobIncomplete, Runner, run_job
 from small_commands import WRITE, Made
-from small_production import NIGHT, done, production, row
+from small_production import NIGHT, ROWS, done, production, row, settings
 
 OWNER = f"{NIGHT}/00000005"
 
@@ -158,13 +160,29 @@ def test_a_job_that_is_killed_leaves_no_half_file(tmp_path, number):
 
 def test_tasks_of_a_job_that_need_one_another_run_in_order(tmp_path):
     """The stars that calibrate are chosen before the cameras are calibrated, whoever is free."""
-    made = production(tmp_path)
+    made = production(tmp_path, ROWS[:5])
     order = tmp_path / "order"
     slow = f"import sys, time; time.sleep(0.2 * ('calibstars' in sys.argv[0])); open({str(order)!r}, 'a')"
     note = f"{slow}.write(sys.argv[0].split('/')[-1] + ' ')\n{WRITE}"
     made.__dict__["commands"] = Made(tmp_path, made, **dict.fromkeys(("", "b0", "r0", "z0"), note))
     done(made, *(task.key for task in made.tasks() if task.key.kind in ("calibstars", "fluxcalib")))
     (job,) = made.jobs("fluxcalib", 1e6)
-    assert Runner(made, job, 3).run()[DONE] == 8
+    assert Runner(made, job, 3).run()[DONE] == 4
     kinds = [name.partition("_")[0] for name in order.read_text().split()]
-    assert kinds == ["calibstars"] * 2 + ["fluxcalib"] * 6
+    assert kinds == ["calibstars"] + ["fluxcalib"] * 3
+
+
+def test_commands_find_nothing_in_what_the_user_works_on_otherwise(tmp_path):
+    made = production(tmp_path, calibration=str(tmp_path))
+    environ = {"DESI_SPECTRO_REDUX": "/theirs", "SPECPROD": "iron", "DESI_SPECTRO_DARK": "/darks", "HOME": "/home"}
+    made.commands.set_environment(environ)
+    assert Path(environ["DESI_SPECTRO_REDUX"], environ["SPECPROD"]) == made.directory
+    assert "DESI_SPECTRO_DARK" not in environ
+    assert environ["HOME"] == "/home"
+
+
+def test_a_path_that_is_not_there_is_said_before_the_run(tmp_path):
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(InputError, match=r"desi_reduction\.calibration: there is no /nowhere"):
+        check_there(settings(tmp_path, calibration="/nowhere"))
+    check_there(settings(tmp_path, calibration=str(tmp_path)))
