@@ -63,7 +63,7 @@ class Night:
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
     made = Night(tmp_path_factory.mktemp("night"), "night", {"spectra": {"forms": ["cameras"]}})
-    simulate(made.root / "simulated", Plan(arcs=2, flats=1, science=2, many_cosmics=None, missing=(1, "z0")))
+    simulate(made.root / "simulated", Plan(arcs=2, flats=1, science=2, many_cosmics=None, bad_amp=None))
     return made
 
 

@@ -1,7 +1,8 @@
 """A whole night: arcs, flats and science exposures of one tile, with the faults that real nights have.
 
 Below the directory: ``data`` (raw exposures and fibermaps), ``calibration`` (a ``DESI_SPECTRO_CALIB`` tree),
-``desimodel``, ``templates``, and the truth, ``truth.fits``.
+``desimodel``, ``templates``, the truth, ``truth.fits``; and where an amplifier is bad ``exposure_tables``, of a person
+who has seen it.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from desitarget.targetmask import desi_mask
 
 from skyharvest.core.arrays import Floats
 from skyharvest.core.atomic import atomic_path
+from skyharvest.reduction.desi.cameras import create_camword
+from skyharvest.reduction.desi.exposure_table import path_of, write_table
 from skyharvest.reduction.desi.psf.file import write_psf
 from skyharvest.reduction.desi.psf.lines import read_lines
 from skyharvest.reduction.desi.psf.model import Psf
@@ -55,6 +58,8 @@ class Plan:
         Number of the science exposure that cosmic rays have hit hard; None for none.
     missing
         Number of a science exposure, and the camera that it lacks.
+    bad_amp
+        Number of a science exposure, and an amplifier of its: ``r0D``; None for none.
     truncated
         Whether one more arc is there whose file is cut off.
     """
@@ -66,6 +71,7 @@ class Plan:
     dead: int | None = 9
     many_cosmics: int | None = 1
     missing: tuple[int, str] | None = (1, "z0")
+    bad_amp: tuple[int, str] | None = (1, "r0D")
     truncated: bool = True
     seed: int = 12345
     cameras: Sequence[str] = field(default=("b0", "r0", "z0"))
@@ -93,7 +99,8 @@ def simulate(root: Path, plan: Plan = Plan()) -> list[Exposure]:
             camera = own[name]
             light = lights.of(exposure)
             clean = camera.image(wave, light, exposure.dx, exposure.dy)
-            images[name] = expose(camera, clean, exposure.n_cosmics, rng)
+            bad = exposure.bad_amp[2:] if exposure.bad_amp[:2] == name else ""
+            images[name] = expose(camera, clean, exposure.n_cosmics, rng, bad)
         path = directory / f"desi-{exposure.expid:08d}.fits.fz"
         write_exposure(path, exposure, images)
         _write_fibermap(directory / f"fibermap-{exposure.expid:08d}.fits", exposure, objects)
@@ -101,7 +108,19 @@ def simulate(root: Path, plan: Plan = Plan()) -> list[Exposure]:
             with path.open("r+b") as stream:
                 stream.truncate(path.stat().st_size // 2)
     _write_truth(root / "truth.fits", objects, through, exposures)
+    seen = [one for one in exposures if one.bad_amp]
+    if seen:
+        write_table(path_of(root, NIGHT), [_row(one) for one in seen])
     return exposures
+
+
+def _row(exposure: Exposure) -> dict[str, Any]:
+    """Return an exposure's line of a table, as somebody has edited it."""
+    said = exposure.header()
+    same = ("EXPID", "NIGHT", "TILEID", "EXPTIME", "AIRMASS", "TARGTRA", "TARGTDEC", "PROGRAM", "PURPOSE", "MJD-OBS")
+    known = {"OBSTYPE": exposure.obstype, "SURVEY": "main", "FA_SURV": "main", "FAPRGRM": "dark"}
+    cells = {"CAMWORD": create_camword(exposure.cameras), "BADAMPS": exposure.bad_amp}
+    return {name: said[name] for name in same} | known | cells | {"COMMENTS": ["its noise is 80 electrons"]}
 
 
 def _exposures(plan: Plan) -> list[Exposure]:
@@ -116,7 +135,7 @@ def _exposures(plan: Plan) -> list[Exposure]:
         program = f"CALIB DESI-CALIB-{k:02d} LEDs only"
         add("flat", exptime=100.0, program=program, dx=0.12, dy=-0.15, n_cosmics=5)
     for k in range(plan.science):
-        missing = plan.missing[1] if plan.missing and plan.missing[0] == k else ""
+        missing, bad_amp = (one[1] if one and one[0] == k else "" for one in (plan.missing, plan.bad_amp))
         add(
             "science",
             exptime=1000.0,
@@ -126,6 +145,7 @@ def _exposures(plan: Plan) -> list[Exposure]:
             dy=0.18 - 0.1 * k,
             n_cosmics=400 if plan.many_cosmics == k else 40,
             cameras=tuple(camera for camera in plan.cameras if camera != missing),
+            bad_amp=bad_amp,
         )
     return made
 

@@ -19,6 +19,8 @@ PRESCAN, OVERSCAN = 4, 50
 """Columns without light, before and after those of an amplifier."""
 SATURATION = 60000.0
 """Of an amplifier, counts."""
+BAD_NOISE = 80.0
+"""Read noise of an amplifier that is bad, electrons."""
 AMPS = {"A": (0, 0), "B": (0, 1), "C": (1, 0), "D": (1, 1)}
 """Amplifier → its half of the rows and of the columns."""
 
@@ -37,6 +39,8 @@ class Exposure:
         In each camera.
     cameras
         Those that have written an image.
+    bad_amp
+        An amplifier that reads noise: camera and letter, ``r0D``; "" for none.
     """
 
     night: int
@@ -48,6 +52,7 @@ class Exposure:
     dx: float = 0.0
     dy: float = 0.0
     n_cosmics: int = 0
+    bad_amp: str = ""
     tileid: int = -1
     ra: float = 180.0
     dec: float = 30.0
@@ -91,13 +96,17 @@ class Exposure:
         }
 
 
-def expose(camera: Camera, light: Floats, n_cosmics: int, rng: np.random.Generator) -> tuple[Any, dict[str, Any]]:
+def expose(
+    camera: Camera, light: Floats, n_cosmics: int, rng: np.random.Generator, bad_amp: str = ""
+) -> tuple[Any, dict[str, Any]]:
     """Read a camera out.
 
     Parameters
     ----------
     light
         (n_y, n_x) f8: electrons, without noise.
+    bad_amp
+        Letter of an amplifier with `BAD_NOISE`.
 
     Returns
     -------
@@ -112,7 +121,7 @@ def expose(camera: Camera, light: Floats, n_cosmics: int, rng: np.random.Generat
     cards: dict[str, Any] = {}
     for amp, (j, i) in AMPS.items():
         level = 1000.0 + 10 * (2 * j + i)
-        block = rng.normal(level, camera.read_noise, (half_y, width))
+        block = rng.normal(level, BAD_NOISE if amp == bad_amp else camera.read_noise, (half_y, width))
         # The right-hand amplifiers read from the right: their overscan is in the middle of the image.
         first = PRESCAN if i == 0 else OVERSCAN
         block[:, first : first + half_x] += electrons[j * half_y : (j + 1) * half_y, i * half_x : (i + 1) * half_x]
