@@ -3,4 +3,5 @@
 
 include: "desi/tables.smk"
 include: "desi/steps.smk"
+include: "desi/quality.smk"
 include: "desi/account.smk"

@@ -3,6 +3,7 @@
 Light: it is imported whenever the workflow is parsed.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from skyharvest.core.paths import expand_user
 from skyharvest.reduction.desi.graph import LINKED, Key, Task, exposure_of, pixel_of, raw_files
 from skyharvest.reduction.desi.layout import Layout, Places
 from skyharvest.reduction.desi.listing import Listing
+from skyharvest.reduction.desi.steps import QA, STEP_OF
 
 PROGRAMS = Path(__file__).resolve().parents[3] / "reduction" / "desi"
 """Directory of our own programs, in a checkout."""
@@ -32,6 +34,9 @@ class Exposed:
 
     obstype: str
     badamps: Mapping[str, str]
+
+
+_NAME = re.compile(r"(?:fit-)?[a-z]+")
 
 
 class Commands:
@@ -95,10 +100,11 @@ class Commands:
         night, expid = exposure_of(owner)
         if kind == "preproc":
             return [_NAMES.preproc(night, expid, unit)]
-        if kind == "starfit":
-            return [_NAMES.of_exposure(f"stdstars-{unit}-{expid:08d}.fits.gz", night, expid)]
-        if kind == "calibstars":
-            return [_NAMES.of_exposure(f"calibstars-{expid:08d}.csv", night, expid)]
+        if kind == QA:
+            return [_NAMES.quality(night, expid, unit)]
+        if kind in ("starfit", "calibstars"):
+            name = f"stdstars-{unit}-{expid:08d}.fits.gz" if kind == "starfit" else f"calibstars-{expid:08d}.csv"
+            return [_NAMES.of_exposure(name, night, expid)]
         return [_NAMES.exposure(name, night, expid, unit) for name in _OF_EXPOSURE.get(kind, (kind,))]
 
     def is_there(self, key: Key) -> bool:
@@ -127,6 +133,8 @@ class Commands:
         key = task.key
         if task.about == LINKED:
             return [self._linked(key, str(outputs[0]))]
+        if key.kind == QA:
+            return [self._quality(task, str(outputs[0]), used)]
         made = getattr(self, f"_{key.kind.partition('-')[0]}")(key, [str(path) for path in outputs], list(used))
         return made if isinstance(made[0], list) else [made]
 
@@ -287,6 +295,24 @@ class Commands:
     def _redshift(self, key: Key, out: list[str], _used: list[Key]) -> list[str]:
         coadd = str(self.outputs(Key("spectra", key.owner, ""))[1])
         return ["rrdesi", "-i", coadd, "-o", out[0], "-d", out[1], "--mp", str(self.processes), *self._more("redshift")]
+
+    def _quality(self, task: Task, out: str, used: Sequence[Key]) -> list[str]:
+        key = task.key
+        night, expid = exposure_of(key.owner)
+        limits = self.settings["qa"]["limits"]
+        missing = dict.fromkeys(STEP_OF[one.kind].name for one in task.some_of if one not in used)
+        # A step that is made from a calibration of the night is measured against it.
+        nightly = {"traceshift": "psfnight", "sky": "fiberflatnight"}
+        files = [path for one in used for path in self.outputs(one) if one.kind != "calibstars"]
+        files += [self.outputs(Key(nightly[one.kind], str(night), key.unit))[0] for one in used if one.kind in nightly]
+        return [
+            *self._own("measure_frame", "--table", str(self.files.of_night("exposure_table", night))),
+            *("--expid", str(expid), "--camera", key.unit),
+            *(word for path in files for word in (f"--{_NAME.match(path.name)[0]}", str(path))),  # type: ignore[index]
+            *(["--missing", *missing] if missing else []),
+            *(["--limits", str(limits)] if limits else []),
+            *("--out", out),
+        ]
 
     @staticmethod
     def _own(name: str, *words: str) -> list[str]:

@@ -143,6 +143,8 @@ class Exposure:
         Why the exposure is left out as a whole; "" if it is run.
     headererr
         What was wrong with headers and files, as the table says it.
+    mjd
+        Of its begin, days.
     """
 
     night: int
@@ -158,6 +160,8 @@ class Exposure:
     badamps: tuple[tuple[str, str], ...]
     reason: str
     headererr: str = ""
+    mjd: float = COLUMNS["MJD-OBS"]
+    airmass: float = COLUMNS["AIRMASS"]
 
     def amps_of(self, camera: str) -> str:
         """Return the bad amplifiers of a camera, such as ``AD``; "" if all are good."""
@@ -283,6 +287,8 @@ def _exposure(path: Path, number: int, cells: Mapping[str, str], night: str) -> 
         badamps=tuple(sorted(amps.items())),
         reason=", ".join(reasons),
         headererr=headererr,
+        mjd=cell("MJD-OBS", float, "days"),
+        airmass=cell("AIRMASS", float, "a number"),
     )
 
 

@@ -16,7 +16,9 @@ PATHS = ("raw", "calibration", "desimodel", "star_templates", "redshift_template
 def said_of(settings: dict[str, Any]) -> dict[str, Any]:
     """Return what programs must be told beside what is frozen into the production: option → value."""
     named = {name: settings[name] for name in (*PATHS, *CHOICES, "cores_per_job")}
-    return {name: value for name, value in named.items() if value is not None} | {"again": settings["again"]}
+    given = {name: value for name, value in named.items() if value is not None}
+    quality = {"no_qa": not settings["qa"]["enabled"], "qa_limits": settings["qa"]["limits"]}
+    return given | {"again": settings["again"]} | quality
 
 
 def _meaning(name: str) -> str:
@@ -40,6 +42,8 @@ def add_production(parser: argparse.ArgumentParser) -> None:
     add_choices(parser)
     parser.add_argument("--cores-per-job", type=int, default=1, help=_meaning("cores_per_job"))
     parser.add_argument("--again", action="store_true", help=_meaning("again"))
+    parser.add_argument("--no-qa", action="store_true", help="do not measure how good exposures are")
+    parser.add_argument("--qa-limits", help="YAML file with limits of metrics in the place of the default's")
 
 
 def production_of(options: argparse.Namespace) -> Production:
@@ -54,4 +58,5 @@ def production_of(options: argparse.Namespace) -> Production:
     if not path.exists():
         raise InputError(f"{path} is not there: make_exposure_tables.py begins a production")
     given = {name: getattr(options, name) for name in (*PATHS, *CHOICES, "cores_per_job", "again")}
-    return Production(options.production, given | read_yaml(path))
+    quality = {"enabled": not options.no_qa, "limits": options.qa_limits}
+    return Production(options.production, given | {"qa": quality} | read_yaml(path))

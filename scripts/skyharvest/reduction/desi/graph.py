@@ -13,7 +13,7 @@ from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
 from skyharvest.reduction.desi.exposure_table import STAR_ARMS, Exposure
 from skyharvest.reduction.desi.layout import fibermap_path, raw_path
-from skyharvest.reduction.desi.steps import reaches
+from skyharvest.reduction.desi.steps import QA, reaches
 
 RUN = ("arc", "flat", "science")
 """Types of exposures that are run."""
@@ -121,6 +121,8 @@ class Graph:
         What another production gives: ``psfnight``, ``fiberflatnight``, ``cframe``.
     calibration, stars, templates
         What is known of CCDs; models of stars; what redshifts are measured with: names and sizes of their files.
+    quality
+        Whether it is measured how good each camera's exposure is.
     """
 
     raw: Path
@@ -130,6 +132,7 @@ class Graph:
     calibration: str = ""
     stars: str = ""
     templates: str = ""
+    quality: bool = True
     _sizes: dict[Path, int | None] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -144,6 +147,7 @@ class Graph:
             calibration=_content_of(settings["calibration"], "spec/*/*.yaml"),
             stars=_content_of(settings["star_templates"]),
             templates=_content_of(settings["redshift_templates"], "rrtemplate-*"),
+            quality=settings["qa"]["enabled"],
         )
 
     def of_night(self, exposures: Sequence[Exposure]) -> Iterator[Task]:
@@ -153,8 +157,7 @@ class Graph:
         cframes = "cframe" in self.linked
         if not cframes and "psfnight" not in self.linked:
             for exposure in of_type["arc"]:
-                yield from self._each(exposure, "preproc")
-                yield from self._each(exposure, "psf", "preproc")
+                yield from self._measured(exposure, self._arc(exposure))
         nights = sorted({exposure.night for exposure in run})
         used = {kind: self._used(of_type[kind]) for kind in RUN}
         for night in () if cframes else nights:
@@ -162,13 +165,12 @@ class Graph:
             yield from self._by_night("psfnight", "psf", night, cameras, used["arc"])
         if not cframes and "fiberflatnight" not in self.linked:
             for exposure in of_type["flat"]:
-                yield from self._frames(exposure)
-                yield from self._each(exposure, "fiberflat", "extract")
+                yield from self._measured(exposure, self._flat(exposure))
         for night in () if cframes else nights:
             cameras = used["science"].keys() | used["flat"].keys()
             yield from self._by_night("fiberflatnight", "fiberflat", night, cameras, used["flat"])
         for exposure in of_type["science"]:
-            yield from self._linked_cframes(exposure) if cframes else self._science(exposure)
+            yield from self._measured(exposure, (self._linked_cframes if cframes else self._science)(exposure))
 
     def of_pixels(self, exposures: Iterable[Exposure], pixels: Iterable[ExposurePixel]) -> Iterator[Task]:
         """Yield the tasks of HEALPix pixels.
@@ -198,6 +200,23 @@ class Graph:
                 yield Task(Key(f"coadd-{form}", owner, ""), needs=(spectra,))
             if self.redshifts:
                 yield Task(Key("redshift", owner, ""), about=self.templates, needs=(spectra,))
+
+    def _measured(self, exposure: Exposure, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Yield an exposure's tasks, and those that measure what they have made of each camera."""
+        made = list(tasks)
+        yield from made
+        if self.quality:
+            for camera in sorted(exposure.cameras):
+                own = tuple(task.key for task in made if task.key.unit in (camera, camera[1], ""))
+                yield Task(Key(QA, owner_of(exposure), camera), some_of=own)
+
+    def _arc(self, exposure: Exposure) -> Iterator[Task]:
+        yield from self._each(exposure, "preproc")
+        yield from self._each(exposure, "psf", "preproc")
+
+    def _flat(self, exposure: Exposure) -> Iterator[Task]:
+        yield from self._frames(exposure)
+        yield from self._each(exposure, "fiberflat", "extract")
 
     def _each(self, exposure: Exposure, kind: str, *needs: str) -> Iterator[Task]:
         owner = owner_of(exposure)

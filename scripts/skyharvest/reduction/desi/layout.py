@@ -53,6 +53,10 @@ class Places(Generic[P]):
         """Return the path of a file of an exposure that has no camera in its name."""
         return self._at(f"exposures/{night}/{expid:08d}/{name}")
 
+    def quality(self, night: int, expid: int, camera: str) -> P:
+        """Return the path of what is measured of a camera's exposure."""
+        return self._at(f"QA/{night}/{expid:08d}/qa-{camera}-{expid:08d}.yaml")
+
     def calibnight(self, kind: str, night: int, camera: str) -> P:
         """Return the path of a calibration of a night: ``psfnight``, ``fiberflatnight``."""
         return self._at(f"calibnight/{night}/{kind}-{camera}-{night}.fits")

@@ -15,7 +15,7 @@ from skyharvest.reduction.desi.exposure_table import STAR_ARMS, Exposure
 from skyharvest.reduction.desi.graph import RUN, Key, owner_of, pixel_of
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.records import DONE, FAILED, READY, WAITING, Judged, Records, judge_all
-from skyharvest.reduction.desi.steps import OF_STARS, STEPS, Step, reaches
+from skyharvest.reduction.desi.steps import OF_STARS, QA, STEPS, Step, reaches
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,12 @@ def _skipped(production: Production, exposure: Exposure, camera: str, step: Step
     if exposure.obstype == "science" and not reaches(exposure.laststep, step.name):
         return f"LASTSTEP {exposure.laststep}"
     linked = production.graph.linked
-    if ("cframe" in linked and step.name != "cframe") or (
-        {"arc": "psfnight", "flat": "fiberflatnight"}.get(exposure.obstype) in linked
-    ):
+    if step.name == QA and not production.graph.quality:
+        return "qa.enabled is false"
+    given = {"arc": "psfnight", "flat": "fiberflatnight"}.get(exposure.obstype) in linked
+    if "cframe" in linked and (step.name not in ("cframe", QA) or exposure.obstype != "science"):
+        given = True
+    if given:
         return "another production stands in for it"
     if step.name in OF_STARS and "cframe" not in linked and camera[1] not in exposure.with_stars:
         return f"stars need the arms {' and '.join(STAR_ARMS)} of spectrograph {camera[1]}"
@@ -160,7 +163,7 @@ def table(steps: Mapping[str, Mapping[str, int]], seconds: Mapping[str, float]) 
 
 
 def check_complete(ledger: Path, lines: Iterable[Mapping[str, str]], shown: int = 10) -> None:
-    """Check that nothing of a ledger has failed, or waits.
+    """Check that nothing of a ledger has failed, or waits; but for what tells how good it is.
 
     Raises
     ------
@@ -171,7 +174,7 @@ def check_complete(ledger: Path, lines: Iterable[Mapping[str, str]], shown: int 
     for line in lines:
         if line["STEP"] == TABLES:
             log.warning("%s is left out: %s", _told(line), line["REASON"])
-    unwell = [line for line in lines if line["STATE"] in (FAILED, WAITING)]
+    unwell = [line for line in lines if line["STATE"] in (FAILED, WAITING) and line["STEP"] != QA]
     failed = [line for line in unwell if line["STATE"] == FAILED]
     if not unwell:
         return

@@ -22,7 +22,7 @@ from skyharvest.reduction.desi.exposure_healpix import ExposurePixel
 from skyharvest.reduction.desi.exposure_table import Exposure
 from skyharvest.reduction.desi.graph import RUN, Graph, Selection, Task, owner_of, owner_of_pixel
 from skyharvest.reduction.desi.settings import CHOICES, frozen
-from skyharvest.reduction.desi.steps import OF_STARS, STEPS, Step, reaches
+from skyharvest.reduction.desi.steps import OF_STARS, QA, STEPS, Step, reaches
 
 OPTIONS = "options.yaml"
 """What is frozen into a production stands in this file of it."""
@@ -292,9 +292,9 @@ class Production:
 
     def _owners(self, step: Step) -> Sequence[str]:
         linked = self.graph.linked
+        if not {QA: self.graph.quality, "redshift": self.graph.redshifts}.get(step.name, True):
+            return []
         if step.per == "pixel":
-            if step.name == "redshift" and not self.graph.redshifts:
-                return []
             return self._pixel_owners
         run = [one for one in self.exposures if not one.reason and one.obstype in step.obstypes]
         if step.per == "night":
@@ -303,7 +303,8 @@ class Production:
             nights = {one.night for one in self.exposures if not one.reason and one.obstype != "arc"}
             return [str(night) for night in sorted(nights | {one.night for one in run})]
         if "cframe" in linked:
-            return [owner_of(one) for one in run] if step.name == "cframe" else []
+            science = [one for one in run if one.obstype == "science"]
+            return [owner_of(one) for one in science] if step.name in ("cframe", QA) else []
         left_out = {kind for kind, name in (("arc", "psfnight"), ("flat", "fiberflatnight")) if name in linked}
         return [
             owner_of(one)
@@ -342,6 +343,14 @@ class Production:
 def _has(cameras: Collection[str], unit: str) -> bool:
     """Tell whether some cameras have a task's unit: one of them, a spectrograph, or "" for all together."""
     return unit in cameras if len(unit) == 2 else any(camera.endswith(unit) for camera in cameras)
+
+
+def log_of(production: Path, step: str, owner: str) -> str:
+    """Return the log of the job that has run an owner's tasks last, below the results; "" if none has."""
+    jobs = (production / "tasks" / "jobs" / step).glob("*.json")
+    own = [path for path in jobs if _is_of(path.stem, owner, STEPS[step])]
+    newest = max(own, key=lambda path: path.stat().st_mtime, default=None)
+    return f"logs/desi_{step}/{newest.stem}.log" if newest else ""
 
 
 def _group_of(owner: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from skyharvest.archive.archive import is_url
+from skyharvest.core.paths import CONFIG
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import literal, options
 from skyharvest.reduction.desi.cameras import create_camword
@@ -20,7 +21,7 @@ from skyharvest.reduction.desi.given import said_of
 from skyharvest.reduction.desi.graph import Key, digest_of
 from skyharvest.reduction.desi.production import BY_HAND, Job, Production, check_frozen, check_there, directory_of
 from skyharvest.reduction.desi.records import NEW, READY, WAITING, Judged, Records, judge_all
-from skyharvest.reduction.desi.settings import CHOICES, frozen
+from skyharvest.reduction.desi.settings import CHOICES, LIMITS, frozen
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 
 DEMO_NIGHT = f"{DEMO}/desi_night"
@@ -131,7 +132,7 @@ class Reduction:
     @property
     def asked_for(self) -> list[str]:
         """What of the production is asked for, as text: other choices make another ledger."""
-        return [f"{name}: {self.settings[name]}" for name in CHOICES]
+        return [f"{name}: {self.settings[name]}" for name in CHOICES] + [f"qa: {self.quality}"]
 
     @functools.cached_property
     def _jobs(self) -> dict[str, dict[str, Job]]:
@@ -232,6 +233,30 @@ class Reduction:
         for (kind, owner), some in [*units.items()][:SHOWN]:
             cameras = [unit for unit in some if len(unit) == 2]
             log.warning(f"  {kind} {owner} {create_camword(cameras) if cameras else ' '.join(some)}".rstrip())
+
+    @property
+    def quality(self) -> bool:
+        """Whether it is measured how good exposures are."""
+        return bool(self.settings["qa"]["enabled"])
+
+    @property
+    def limits(self) -> list[str]:
+        """The files with the limits of metrics."""
+        own = self.settings["qa"]["limits"]
+        return [str(CONFIG / LIMITS), *([str(own)] if own else [])]
+
+    def table(self, night: int) -> str:
+        """Return the exposure table of a night."""
+        return str(self.production.tables[night])
+
+    def done_of_night(self, night: int) -> list[str]:
+        """Return the files of the jobs of a night's exposures."""
+        jobs = ((step, job) for step, jobs in self._jobs.items() for job in jobs if STEPS[step].per != "pixel")
+        return [self.done(step, job) for step, job in jobs if job.partition("-")[0] == str(night)]
+
+    def measured_nights(self, pattern: str) -> list[str]:
+        """Return a file for each night: ``…/qa-night-{night}.json``, filled in."""
+        return [pattern.replace("{night}", str(night)) for night in self.production.nights]
 
     @property
     def has_pixels(self) -> bool:

@@ -14,6 +14,8 @@ Night = Annotated[int, Limited("A night, as YYYYMMDD.", strict=True, ge=20000101
 Product = Literal["psfnight", "fiberflatnight", "cframe"]
 Form = Literal["cameras", "lin", "log", "fast"]
 
+LIMITS = "desi_qa_limits.yaml"
+"""The limits of metrics, in config/."""
 NEEDED = ("specprod", "raw", "calibration")
 """Without the last two only if another production gives calibrated frames."""
 CHOICES = ("nights", "expids", "tiles", "cameras")
@@ -159,6 +161,20 @@ class Options:
 
 
 @section
+class Quality:
+    """How good each camera's exposure is: it is measured after each step, and fails nothing."""
+
+    enabled: Switch = setting(True, "Whether it is measured.")
+    limits: str | None = setting(
+        None,
+        "YAML file with limits of metrics in the place of those of config/desi_qa_limits.yaml; null for these.",
+        min_length=1,
+        path=True,
+        outcome=False,
+    )
+
+
+@section
 class StartFrom:
     """Products of another production that stand in for steps: they are linked, and only the rest is run."""
 
@@ -240,6 +256,7 @@ class Settings:
         "for which a disk was full, are always tried again.",
         outcome=False,
     )
+    qa: Quality = subsection(Quality)
     start_from: StartFrom = subsection(StartFrom)
     options: Options = subsection(Options)
 

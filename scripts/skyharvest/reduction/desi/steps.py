@@ -137,6 +137,14 @@ _STEPS = (
         (320, 2),
     ),
     Step(
+        "qa",
+        "exposure",
+        ("arc", "flat", "science"),
+        ("skyharvest.reduction.desi.qa.measure",),
+        (1, 0.01),
+        (350, 3),
+    ),
+    Step(
         "spectra",
         "pixel",
         ("science",),
@@ -161,6 +169,8 @@ STEP_OF = {kind: step for step in _STEPS for kind in step.kinds}
 
 OF_STARS = ("starfit", "fluxcalib", "cframe")
 """Steps that a spectrograph without standard stars does not have."""
+QA = "qa"
+"""The step that measures what the others have made: of every exposure, whatever is the last of its steps."""
 
 LAST = {"skysub": "sky", "stdstarfit": "starfit", "fluxcal": "cframe", "all": "redshift"}
 """LASTSTEP → the last step that an exposure is in."""
@@ -169,4 +179,4 @@ LAST = {"skysub": "sky", "stdstarfit": "starfit", "fluxcal": "cframe", "all": "r
 def reaches(laststep: str, step: str) -> bool:
     """Tell whether an exposure with this LASTSTEP is in a step."""
     order = list(STEPS)
-    return laststep in LAST and order.index(step) <= order.index(LAST[laststep])
+    return laststep in LAST and (step == QA or order.index(step) <= order.index(LAST[laststep]))

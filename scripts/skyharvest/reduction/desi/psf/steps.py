@@ -45,7 +45,7 @@ def fit_exposure(image: Path, psf: Path | None, out: Path, options: FitOptions, 
         If there is no light of an arc in it.
     """
     pixels, ivar, noise, camera = _read(image)
-    psf = psf or _of_calibration(image)
+    psf = psf or of_calibration(image)
     try:
         fitted = fit_psf(pixels, ivar, noise, read_psf(psf), read_lines(lines), options)
     except ValueError as error:
@@ -105,7 +105,14 @@ def _header(image: str | Path) -> dict[str, Any]:
         return dict(file["IMAGE"].read_header())
 
 
-def _of_calibration(image: Path) -> Path:
+def of_calibration(image: Path) -> Path:
+    """Return the calibration's PSF (``DESI_SPECTRO_CALIB``) for the CCD and date of an image.
+
+    Raises
+    ------
+    InputError
+        If it has none.
+    """
     found = findcalibfile([_header(image)], "PSF")
     if found is None:
         raise InputError(f"DESI_SPECTRO_CALIB has no PSF for the CCD and date of {image}: name one, with --psf")

@@ -12,7 +12,7 @@ import yaml
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
-from skyharvest.core.yaml_file import read_yaml
+from skyharvest.reduction.desi.layout import Layout
 
 OK, WARN, BAD = "OK", "WARN", "BAD"
 STATES = (OK, WARN, BAD)
@@ -101,12 +101,14 @@ def worst(states: Any) -> str:
 
 def path_of(production: Path, night: int, expid: int, camera: str) -> Path:
     """Return where a frame's file stands."""
-    return production / f"QA/{night}/{expid:08d}/qa-{camera}-{expid:08d}.yaml"
+    return Layout(production).quality(night, expid, camera)
 
 
 def write_frame(frame: Frame, path: Path) -> None:
     """Write a frame's file; it appears whole."""
-    text = yaml.dump(_plain(asdict(frame)), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
+    # Lists of numbers stand in lines: one a line would be twice as long, and as slow to read.
+    how = {"sort_keys": False, "allow_unicode": True, "default_flow_style": None, "width": 120}
+    text = yaml.dump(_plain(asdict(frame)), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), **how)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -118,8 +120,13 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, (tuple, list)) else value
 
 
-def read_frame(path: Path) -> Frame:
+def read_frame(path: Path, *, curves: bool = True) -> Frame:
     """Return what a frame's file says.
+
+    Parameters
+    ----------
+    curves
+        Whether they are read as well: they are most of the file, and its end.
 
     Raises
     ------
@@ -127,11 +134,24 @@ def read_frame(path: Path) -> Frame:
         If it is not such a file.
     """
     try:
-        said = dict(read_yaml(path))
-        metrics = {name: Metric(**one) for name, one in said.pop("metrics").items()}
-        curves = {name: Curve(**one) for name, one in said.pop("curves").items()}
-        return Frame(**said, metrics=metrics, curves=curves)
-    except (TypeError, KeyError, AttributeError) as error:
+        text = path.read_text(encoding="utf-8")
+        head, between, _ = text.partition("\ncurves:")
+        said = yaml.load(text if curves else head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (both are safe)
+        metrics = {name: _metric(one) for name, one in said.pop("metrics").items()}
+        drawn = {name: _curve(one) for name, one in said.pop("curves", {}).items()}
+        if not between:
+            raise KeyError("curves")
+        return Frame(**said, metrics=metrics, curves=drawn)
+    except (TypeError, KeyError, AttributeError, ValueError, yaml.YAMLError) as error:
         raise MalformedFile(
             f"{path}: expected the metrics of a frame; found {error!r}: remove it, and run again"
         ) from error
+
+
+def _metric(said: dict[str, Any]) -> Metric:
+    limits = {level: (low, high) for level, (low, high) in said.pop("limits").items()}
+    return Metric(**said, limits=limits)
+
+
+def _curve(said: dict[str, Any]) -> Curve:
+    return Curve(**(said | {axis: tuple(said[axis]) for axis in "xy"}))

@@ -1,0 +1,131 @@
+"""Faults of a night, worst first: what is one fault is told once, however many exposures or cameras have it."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from skyharvest.reduction.desi.qa.measured import BAD, STATES, Metric
+
+SHOWN = 20
+"""As many exposures and cameras of a fault are named."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is not well.
+
+    Attributes
+    ----------
+    what
+        A metric, or the step that failed.
+    expids, cameras
+        Where; at most `SHOWN` are named. Empty for what is of the night.
+    n
+        Cameras' exposures that have it.
+    value
+        The worst one; None if it cannot be told, or if a step failed.
+    limit
+        That it is beyond, in words.
+    reason, command, log
+        Of a step that failed: why, what does it again, and where it says more, below the results.
+    also
+        Other metrics that are not well in the same frames.
+    severity
+        How far beyond the limit, in units of the distance between the limits of WARN and BAD.
+    """
+
+    what: str
+    state: str
+    night: int
+    expids: Sequence[int] = ()
+    cameras: Sequence[str] = ()
+    n: int = 1
+    value: float | None = None
+    limit: str = ""
+    at: str = ""
+    reason: str = ""
+    command: str = ""
+    log: str = ""
+    also: Sequence[str] = ()
+    severity: float = field(default=0.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is written of it."""
+        return asdict(self)
+
+
+def first_fault(
+    night: int, expid: int, camera: str, metrics: Mapping[str, Metric], told: Collection[str] = ()
+) -> Fault | None:
+    """Return the fault of a frame: the first of its metrics that are BAD, or else WARN, in the order of steps.
+
+    Parameters
+    ----------
+    told
+        Metrics that are told elsewhere: what is missing because a step failed is told with the step.
+    """
+    for state in STATES[:0:-1]:
+        names = [name for name, one in metrics.items() if one.state == state and name not in told]
+        if names:
+            made = fault_of(night, names[0], metrics[names[0]])
+            return replace(made, expids=(expid,), cameras=(camera,) if camera else (), also=tuple(names[1:]))
+    return None
+
+
+def fault_of(night: int, name: str, metric: Metric) -> Fault:
+    """Return the fault that a metric is which is not OK."""
+    limit, severity = _beyond(metric)
+    return Fault(name, metric.state, night, value=metric.value, limit=limit, at=metric.at, severity=severity)
+
+
+def _beyond(metric: Metric) -> tuple[str, float]:
+    """Return the limit that a value is beyond, in words, and how far."""
+    if metric.value is None:
+        return "", 1e6
+    level = "bad" if metric.state == BAD else "warn"
+    low, high = metric.limits.get(level, (None, None))
+    other = metric.limits.get("warn", (None, None))
+    side = 0 if low is not None and not metric.value >= low else 1
+    edge, inner = ((low, high)[side], other[side])
+    if edge is None:
+        return "", 0.0
+    scale = abs(edge - inner) if inner is not None and inner != edge else abs(edge) or 1.0
+    return f"{'≥' if side == 0 else '≤'} {edge:g}", min(abs(metric.value - edge) / scale, 1e6)
+
+
+def grouped(faults: Iterable[Fault]) -> list[Fault]:
+    """Return faults, worst first: those of one metric in a camera, or in an exposure, as one.
+
+    Of each that is left, the larger of its two groups is taken: that of its camera, or of its exposure.
+    """
+    made: list[Fault] = []
+    by_name: dict[tuple[str, str, str], list[Fault]] = {}
+    for one in faults:
+        by_name.setdefault((one.what, one.state, one.reason), []).append(one)
+    for some in by_name.values():
+        left = list(some)
+        while left:
+            of_camera = Counter(one.cameras[0] for one in left if one.cameras)
+            of_expid = Counter(one.expids[0] for one in left if one.expids)
+            camera, n = max(of_camera.items(), key=lambda pair: pair[1], default=("", 0))
+            expid, m = max(of_expid.items(), key=lambda pair: pair[1], default=(0, 0))
+            if max(n, m) == 0:
+                made += left
+                break
+            taken = [one for one in left if (camera in one.cameras if n > m else expid in one.expids)]
+            left = [one for one in left if one not in taken]
+            made.append(_as_one(taken))
+    return sorted(made, key=lambda one: (-STATES.index(one.state), not one.command, -one.severity, one.what))
+
+
+def _as_one(faults: list[Fault]) -> Fault:
+    worst = max(faults, key=lambda one: one.severity)
+    also = dict.fromkeys(name for one in faults for name in one.also if name != worst.what)
+    return replace(
+        worst,
+        expids=tuple(sorted({expid for one in faults for expid in one.expids}))[:SHOWN],
+        cameras=tuple(sorted({camera for one in faults for camera in one.cameras}))[:SHOWN],
+        n=sum(one.n for one in faults),
+        also=tuple(also),
+    )

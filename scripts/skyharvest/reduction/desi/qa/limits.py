@@ -1,0 +1,151 @@
+"""The limits of metrics: ``config/desi_qa_limits.yaml``, and a user's own file, which is laid over it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from skyharvest.core.errors import InputError
+from skyharvest.core.paths import CONFIG
+from skyharvest.core.yaml_file import read_yaml
+from skyharvest.reduction.desi.cameras import ARMS
+from skyharvest.reduction.desi.exposure_table import Exposure
+from skyharvest.reduction.desi.graph import RUN
+from skyharvest.reduction.desi.qa.definitions import DEFINITIONS, definition_of, place_of
+from skyharvest.reduction.desi.qa.measured import BAD, OK, WARN, Curve, Frame, Metric
+from skyharvest.reduction.desi.settings import LIMITS
+
+DEFAULT = CONFIG / LIMITS
+NONE = (None, None)
+_LEVELS = ("bad", "warn")
+
+Bounds = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of all metrics.
+
+    Attributes
+    ----------
+    of
+        Metric → "" (everywhere), an arm or a type of exposures → ``warn`` and ``bad`` → (low, high).
+    """
+
+    of: Mapping[str, Mapping[str, Mapping[str, Bounds]]]
+
+    def find(self, name: str, arm: str = "", obstype: str = "") -> dict[str, Bounds]:
+        """Return the limits of a metric: ``warn`` and ``bad``; empty if it has none."""
+        said = self.of.get(name) or self.of.get(definition_of(name).name) or {}
+        return {level: said[place][level] for place in ("", arm, obstype) for level in said.get(place, ())}
+
+    def judge(self, name: str, metric: Metric, arm: str = "", obstype: str = "") -> Metric:
+        """Return a metric with its unit, the limits that judge it, and its state."""
+        limits = self.find(name, arm, obstype)
+        state = BAD if metric.value is None else state_of(metric.value, limits)
+        return replace(metric, unit=definition_of(name).unit, limits=limits, state=state)
+
+    def judge_all(self, metrics: Mapping[str, Metric], arm: str, obstype: str) -> dict[str, Metric]:
+        """Return metrics, judged, in the order of their definitions."""
+        return {name: self.judge(name, metrics[name], arm, obstype) for name in sorted(metrics, key=place_of)}
+
+
+def frame_of(
+    exposure: Exposure,
+    camera: str,
+    limits: Limits,
+    metrics: Mapping[str, Metric],
+    curves: Mapping[str, Curve] | None = None,
+) -> Frame:
+    """Return what is measured of a camera's exposure, judged; what it is says the exposure's table."""
+    return Frame(
+        night=exposure.night,
+        expid=exposure.expid,
+        camera=camera,
+        obstype=exposure.obstype,
+        tileid=exposure.tileid,
+        survey=exposure.survey,
+        program=exposure.program,
+        mjd=exposure.mjd,
+        exptime=exposure.exptime,
+        metrics=limits.judge_all(metrics, camera[0], exposure.obstype),
+        curves=curves or {},
+    )
+
+
+def missing(kind: str, why: str) -> dict[str, Metric]:
+    """Return the metric of a QATYPE that cannot be measured."""
+    return {f"{kind}-MISSING": Metric(None, at=" ".join(why.split())[:300])}
+
+
+def state_of(value: float, limits: Mapping[str, Bounds]) -> str:
+    """Return the state of a value: one on a limit is within it; one that is no number is BAD if there is a limit."""
+    for level, state in (("bad", BAD), ("warn", WARN)):
+        low, high = limits.get(level, NONE)
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            return state
+    return OK
+
+
+def read_limits(own: Path | None = None, default: Path = DEFAULT) -> Limits:
+    """Return the limits, those of a user's own file in the place of the default's, metric by metric.
+
+    Raises
+    ------
+    InputError
+        If a file has a metric that there is not, or a key, or limits that cannot be; says which, and what is expected.
+    """
+    of = _checked(default)
+    return Limits(of | _checked(own) if own else of)
+
+
+def _checked(path: Path) -> dict[str, dict[str, dict[str, Bounds]]]:
+    made = {}
+    for name, said in read_yaml(path).items():
+        try:
+            definition_of(name)
+        except KeyError:
+            near = [known for known in DEFINITIONS if known.partition("-")[0] == str(name).partition("-")[0]]
+            expected = ", ".join(near or DEFINITIONS)
+            raise InputError(f"{path}: there is no metric {name}: expected one of {expected}") from None
+        made[name] = _of_metric(f"{path}, {name}", said)
+    return made
+
+
+def _of_metric(place: str, said: Any) -> dict[str, dict[str, Bounds]]:
+    known = (*_LEVELS, "arms", "obstypes")
+    _check_keys(place, said, known)
+    made = {"": _levels(place, {key: said[key] for key in _LEVELS if key in said})}
+    for kind, words in (("arms", ARMS), ("obstypes", RUN)):
+        _check_keys(f"{place}, {kind}", said.get(kind, {}), words)
+        for word, levels in said.get(kind, {}).items():
+            _check_keys(f"{place}, {kind}, {word}", levels, _LEVELS)
+            made[word] = _levels(f"{place}, {kind}, {word}", levels)
+    return made
+
+
+def _check_keys(place: str, said: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(said, dict):
+        raise InputError(f"{place}: found {said!r}, expected some of {', '.join(known)}")
+    if unknown := [key for key in said if key not in known]:
+        raise InputError(f"{place}: there is no key {unknown[0]}: expected {', '.join(known)}")
+
+
+def _levels(place: str, said: Mapping[str, Any]) -> dict[str, Bounds]:
+    made: dict[str, Bounds] = {}
+    for level, pair in said.items():
+        numbers = isinstance(pair, list) and len(pair) == 2 and all(_is_bound(one) for one in pair)
+        if not numbers or (None not in pair and pair[0] > pair[1]):
+            raise InputError(f"{place}, {level}: found {pair!r}, expected [low, high]; null is no limit")
+        made[level] = (pair[0], pair[1])
+    return made
+
+
+def _is_bound(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def limits_of(settings: Mapping[str, Any]) -> Limits:
+    """Return the limits that the configuration's section ``desi_reduction`` asks for."""
+    own = settings["qa"]["limits"]
+    return read_limits(Path(own) if own else None)
