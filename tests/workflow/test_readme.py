@@ -87,6 +87,6 @@ def test_every_program_has_help():
     assert all(text.startswith("usage: ") for text in said[1::2])
     named = "".join(path.read_text() for path in ROOT.glob("rules/**/*.smk")) + (ROOT / "Makefile").read_text()
     # The steps of a reduction are run by hand, as their page shows.
-    named += (ROOT / "docs" / "desi-reduction.md").read_text()
+    named += "".join((ROOT / "docs" / f"desi-{page}.md").read_text() for page in ("reduction", "quality"))
     for program in programs:
         assert f"scripts/{program.name}" in README or program.name in named

@@ -40,5 +40,4 @@ rule desi_qa_production:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
     shell:
-        f"{RUN}/reduction/desi/collate_production.py {REDUCTION.program_options} "
-        "--out {output.metrics:q} 2> {log:q}"
+        f"{RUN}/reduction/desi/collate_production.py {REDUCTION.program_options} " "--out {output.metrics:q} 2> {log:q}"

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.exposure_table import read_table
+from skyharvest.reduction.desi.qa.definitions import FILES
 from skyharvest.reduction.desi.qa.limits import DEFAULT, read_limits
-from skyharvest.reduction.desi.qa.measure import FILES, Exposed, measure
 from skyharvest.reduction.desi.qa.measured import write_frame
 
 
@@ -30,6 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Measure, and write."""
+    from skyharvest.reduction.desi.qa.measure import Exposed, measure  # noqa: PLC0415 (--help need not wait for it)
+
     exposures = {one.expid: one for one in read_table(options.table)}
     if options.expid not in exposures:
         raise InputError(f"{options.table} has no exposure {options.expid}")

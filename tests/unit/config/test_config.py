@@ -90,6 +90,7 @@ desi_reduction:
   cameras: null
   cores_per_job: 1
   again: false
+  qa: {enabled: true, limits: null}
   start_from: {production: null, products: []}
   options:
     preproc: {dark: false, cte: false, more: ""}

@@ -92,19 +92,19 @@ def _skipped(production: Production, exposure: Exposure, camera: str, step: Step
         return exposure.reason
     if camera not in exposure.cameras:
         return "BADCAMWORD" if camera in exposure.left_out else f"CAMWORD has no {camera}"
-    if exposure.obstype == "science" and not reaches(exposure.laststep, step.name):
-        return f"LASTSTEP {exposure.laststep}"
     linked = production.graph.linked
-    if step.name == QA and not production.graph.quality:
-        return "qa.enabled is false"
+    cframes = "cframe" in linked
     given = {"arc": "psfnight", "flat": "fiberflatnight"}.get(exposure.obstype) in linked
-    if "cframe" in linked and (step.name not in ("cframe", QA) or exposure.obstype != "science"):
-        given = True
-    if given:
-        return "another production stands in for it"
-    if step.name in OF_STARS and "cframe" not in linked and camera[1] not in exposure.with_stars:
-        return f"stars need the arms {' and '.join(STAR_ARMS)} of spectrograph {camera[1]}"
-    return ""
+    given |= cframes and (step.name not in ("cframe", QA) or exposure.obstype != "science")
+    whys = {
+        f"LASTSTEP {exposure.laststep}": exposure.obstype == "science" and not reaches(exposure.laststep, step.name),
+        "qa.enabled is false": step.name == QA and not production.graph.quality,
+        "another production stands in for it": given,
+        f"stars need the arms {' and '.join(STAR_ARMS)} of spectrograph {camera[1]}": (
+            step.name in OF_STARS and not cframes and camera[1] not in exposure.with_stars
+        ),
+    }
+    return next((why for why, holds in whys.items() if holds), "")
 
 
 def _line(

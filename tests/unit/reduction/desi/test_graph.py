@@ -61,6 +61,7 @@ def test_each_task_is_there_once_and_after_those_that_it_needs(tmp_path):
         "calibstars": 2,
         "fluxcalib": 6,
         "cframe": 6,
+        "qa": 18,
         "spectra": 2,
         "redshift": 2,
     }
@@ -92,7 +93,7 @@ def test_a_bad_amplifier_has_exactly_its_dependants_run_again(tmp_path):
     made = edited(tmp_path, 1, BADAMPS="b0D")
     assert in_state(made, READY) == downstream(made, key("preproc", 1, "b0"))
     kinds = {one.kind for one in in_state(made, READY) if one.unit == "r0"}
-    assert kinds == {"fluxcalib", "cframe"}, "other cameras are touched by the standard stars alone"
+    assert kinds == {"fluxcalib", "cframe", "qa"}, "other cameras are touched by the standard stars alone"
     made = edited(tmp_path, 6, BADAMPS="b0D")
     assert in_state(made, READY) == downstream(made, key("preproc", 6, "b0"))
     assert not any(one.owner.endswith("/00000005") for one in in_state(made, READY))
@@ -104,11 +105,14 @@ def test_a_bad_camera_leaves_the_table_and_what_used_it_is_made_without_it(tmp_p
     gone = {task.key for task in production(tmp_path).tasks()} - {
         task.key for task in edited(tmp_path, 5, BADCAMWORD="z0").tasks()
     }
-    assert gone == {key(kind, 5, "z0") for kind in ("preproc", "traceshift", "extract", "sky", "fluxcalib", "cframe")}
+    assert gone == {
+        key(kind, 5, "z0") for kind in ("preproc", "traceshift", "extract", "sky", "fluxcalib", "cframe", "qa")
+    }
     assert in_state(made, READY) == downstream(made, key("starfit", 5, "0"))
     # An arc's camera changes the night's PSF of that camera, and all that follows.
     made = edited(tmp_path, 2, BADCAMWORD="b0")
     assert in_state(made, READY) == downstream(made, Key("psfnight", str(NIGHT), "b0"))
+    assert key("qa", 2, "b0") not in in_state(made, READY)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,7 @@ def test_laststep(tmp_path, laststep, last):
     order = ["preproc", "traceshift", "extract", "sky", "starfit", "calibstars", "fluxcalib", "cframe"]
     made = edited(tmp_path, 5, LASTSTEP=laststep)
     kinds = {task.key.kind for task in made.tasks() if task.key.owner.endswith("/00000005")}
-    assert kinds == set(order[: order.index(last) + 1] if last else ())
+    assert kinds == {*order[: order.index(last) + 1], "qa"} if last else kinds == set()
     in_pixels = {one.owner for task in made.tasks() if task.key.kind == "spectra" for one in task.some_of}
     assert in_pixels == {f"{NIGHT}/00000006"}
 
@@ -150,6 +154,9 @@ def test_a_failure_holds_up_only_what_needs_it_and_is_not_tried_again(tmp_path):
     starfit = judged(made)[key("starfit", 5, "0")]
     assert starfit.state == READY
     assert starfit.lacked == (key("sky", 5, "z0"),)
+    quality = judged(made)[key("qa", 5, "z0")]
+    assert quality.state == READY, "what there is of a camera is measured"
+    assert {one.kind for one in quality.lacked} == {"preproc", "traceshift", "extract", "sky", "fluxcalib", "cframe"}
     assert in_state(made, READY, again=True) == downstream(made, failed)
     records.put(failed, Record("z0", BROKEN, judged(made, again=True)[failed].made, reason="killed"))
     assert in_state(production(tmp_path), READY) == downstream(made, failed)
@@ -222,7 +229,7 @@ def test_an_average_is_made_of_what_there_is_and_again_when_there_is_more(tmp_pa
     records = Records(made.directory)
     records.put(failed, records.get(failed)._replace(state=DONE))
     made.commands.outputs(failed)[0].touch()
-    assert in_state(production(tmp_path), READY) == downstream(made, of_b0)
+    assert in_state(production(tmp_path), READY) == downstream(made, of_b0) | {key("qa", 2, "b0")}
 
 
 def test_what_another_production_gives_is_linked_and_only_the_rest_is_run(tmp_path):
@@ -238,7 +245,12 @@ def test_what_another_production_gives_is_linked_and_only_the_rest_is_run(tmp_pa
         f"{NIGHT}/00000006",
     }
     made, run = kinds("cframe")
-    assert run == {"spectra", "redshift"}
+    assert run == {"spectra", "redshift", "qa"}
+    assert {task.key.owner for task in made.tasks() if task.key.kind == "qa"} == {
+        f"{NIGHT}/00000005",
+        f"{NIGHT}/00000006",
+    }
+    assert len(made.jobs("qa", 1e6)) == 1
     assert [job.step for step in ("preproc", "psfnight", "sky") for job in made.jobs(step, 20)] == []
 
 
@@ -254,6 +266,12 @@ def test_engine_desispec_is_told_of_broken_fibers_and_does_not_average_one_arc(t
         ["desi_average_psf", "-i", *arcs, "-o", "out.fits"]
     ]
     assert made.commands.words(night, [Path("out.fits")], night.some_of[:1]) == [["cp", arcs[0], "out.fits"]]
+
+
+def test_without_quality_nothing_is_measured(tmp_path):
+    made = production(tmp_path, qa={"enabled": False, "limits": None})
+    assert not [task for task in made.tasks() if task.key.kind == "qa"]
+    assert made.jobs("qa", 20) == []
 
 
 def test_selection(tmp_path):

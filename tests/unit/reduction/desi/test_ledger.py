@@ -30,7 +30,7 @@ def test_each_line_is_there_once(made):
     lines = list(lines_of(made))
     keys = [(one.night, one.expid, one.camera, one.healpix, one.step) for one in lines]
     assert len(set(keys)) == len(keys)
-    of_type = {"arc": 2, "flat": 4, "science": 7}  # steps by exposure
+    of_type = {"arc": 3, "flat": 5, "science": 8}  # steps by exposure
     by_exposure = {1: "arc", 2: "arc", 3: "flat", 4: "flat", 5: "science", 6: "science"}
     expected = sum(3 * of_type[kind] for kind in by_exposure.values()) + 2 * 3 + 2 * 2
     assert len(lines) == expected
@@ -44,6 +44,7 @@ def test_what_the_table_leaves_out_has_its_reason(made):
     assert why["5", "z0", "sky"] == ("skipped", "CAMWORD has no z0")
     assert why["6", "b0", "starfit"] == ("skipped", "LASTSTEP skysub")
     assert why["6", "b0", "sky"][0] == "waiting"
+    assert why["6", "b0", "qa"][0] == "waiting", "it follows each step, whatever is the last"
 
 
 def test_a_production_of_which_something_failed_is_not_complete(made, tmp_path):

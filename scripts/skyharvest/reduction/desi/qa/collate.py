@@ -13,7 +13,7 @@ from skyharvest.reduction.desi.exposure_table import Exposure
 from skyharvest.reduction.desi.graph import exposure_of
 from skyharvest.reduction.desi.production import Production, log_of
 from skyharvest.reduction.desi.qa.definitions import is_of
-from skyharvest.reduction.desi.qa.faults import Fault, fault_of, first_fault, grouped
+from skyharvest.reduction.desi.qa.faults import Fault, fault_of, faults_of, grouped
 from skyharvest.reduction.desi.qa.limits import Limits
 from skyharvest.reduction.desi.qa.measured import BAD, OK, STATES, Frame, Metric, worst
 from skyharvest.reduction.desi.qa.night import Night
@@ -187,8 +187,6 @@ def _faults(of: Night, metrics: Mapping[str, Metric], failed: Iterable[Mapping[s
         cameras = (one["camera"],) if one["camera"] else ()
         said = {name: one[name] for name in ("reason", "command", "log")}
         yield Fault(one["step"], BAD, of.night, where, cameras, **said)
-    for (expid, camera), frame in of.frames.items():
-        fault = first_fault(of.night, expid, camera, frame.metrics, of.told.get((expid, camera), ()))
-        if fault is not None:
-            yield fault
+    for place, frame in of.frames.items():
+        yield from faults_of(frame, of.told.get(place, ()))
     yield from (fault_of(of.night, name, metric) for name, metric in metrics.items() if metric.state != OK)

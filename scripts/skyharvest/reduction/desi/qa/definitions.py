@@ -15,6 +15,22 @@ QSO are the fiducials of DESI's former QA (``prod_avg_s2n``)."""
 SHOWN_FIDUCIALS = {"ELG": "r", "LRG": "z", "QSO": "b"}
 """Class → the arm in which DESI's former QA showed its S/N over a production."""
 
+FILES = (
+    "preproc",
+    "fit-psf",
+    "psf",
+    "psfnight",
+    "frame",
+    "fiberflat",
+    "fiberflatnight",
+    "sky",
+    "skycorr",
+    "stdstars",
+    "fluxcalib",
+    "cframe",
+)
+"""What can be measured, by the names of their files."""
+
 STEP_OF = {
     "PREPROC": "preproc",
     "PSF": "psf",

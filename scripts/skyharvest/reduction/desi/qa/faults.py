@@ -1,11 +1,11 @@
 """Faults of a night, worst first: what is one fault is told once, however many exposures or cameras have it."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from skyharvest.reduction.desi.qa.measured import BAD, STATES, Metric
+from skyharvest.reduction.desi.qa.measured import BAD, OK, STATES, Frame, Metric
 
 SHOWN = 20
 """As many exposures and cameras of a fault are named."""
@@ -30,7 +30,7 @@ class Fault:
     reason, command, log
         Of a step that failed: why, what does it again, and where it says more, below the results.
     also
-        Other metrics that are not well in the same frames.
+        Other metrics of its QATYPE that are not well in the same frames.
     severity
         How far beyond the limit, in units of the distance between the limits of WARN and BAD.
     """
@@ -55,22 +55,23 @@ class Fault:
         return asdict(self)
 
 
-def first_fault(
-    night: int, expid: int, camera: str, metrics: Mapping[str, Metric], told: Collection[str] = ()
-) -> Fault | None:
-    """Return the fault of a frame: the first of its metrics that are BAD, or else WARN, in the order of steps.
+def faults_of(frame: Frame, told: Collection[str] = ()) -> Iterator[Fault]:
+    """Yield the faults of a frame, one of each QATYPE: the first of its metrics that is BAD, or else WARN.
 
     Parameters
     ----------
     told
         Metrics that are told elsewhere: what is missing because a step failed is told with the step.
     """
-    for state in STATES[:0:-1]:
-        names = [name for name, one in metrics.items() if one.state == state and name not in told]
-        if names:
-            made = fault_of(night, names[0], metrics[names[0]])
-            return replace(made, expids=(expid,), cameras=(camera,) if camera else (), also=tuple(names[1:]))
-    return None
+    by_kind: dict[str, list[str]] = {}
+    for name, metric in frame.metrics.items():
+        if metric.state != OK and name not in told:
+            by_kind.setdefault(name.partition("-")[0], []).append(name)
+    for names in by_kind.values():
+        first = max(names, key=lambda name: STATES.index(frame.metrics[name].state))  # the first of equals
+        made = fault_of(frame.night, first, frame.metrics[first])
+        also = tuple(name for name in names if name != first)
+        yield replace(made, expids=(frame.expid,), cameras=(frame.camera,), also=also)
 
 
 def fault_of(night: int, name: str, metric: Metric) -> Fault:

@@ -34,21 +34,6 @@ from skyharvest.reduction.desi.qa.skysub import measure_sky, measure_skycorr, su
 
 log = logging.getLogger(__name__)
 
-FILES = (
-    "preproc",
-    "fit-psf",
-    "psf",
-    "psfnight",
-    "frame",
-    "fiberflat",
-    "fiberflatnight",
-    "sky",
-    "skycorr",
-    "stdstars",
-    "fluxcalib",
-    "cframe",
-)
-"""What can be measured, by the names of their files."""
 OF_CAMERA = 500
 """Fibers."""
 COSMICS_NSIG = 6.0
@@ -62,7 +47,7 @@ class Exposed:
     Attributes
     ----------
     files
-        Some of `FILES` → path.
+        Some of `skyharvest.reduction.desi.qa.definitions.FILES` → path.
     missing
         Steps that were to be done, and have not been.
     """

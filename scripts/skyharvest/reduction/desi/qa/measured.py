@@ -107,7 +107,7 @@ def path_of(production: Path, night: int, expid: int, camera: str) -> Path:
 def write_frame(frame: Frame, path: Path) -> None:
     """Write a frame's file; it appears whole."""
     # Lists of numbers stand in lines: one a line would be twice as long, and as slow to read.
-    how = {"sort_keys": False, "allow_unicode": True, "default_flow_style": None, "width": 120}
+    how: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "default_flow_style": None, "width": 120}
     text = yaml.dump(_plain(asdict(frame)), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), **how)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
