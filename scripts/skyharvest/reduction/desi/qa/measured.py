@@ -15,6 +15,8 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.layout import Layout
 
 OK, WARN, BAD = "OK", "WARN", "BAD"
+_CURVES = "\ncurves:"
+"""Where they begin in a file: at its end."""
 STATES = (OK, WARN, BAD)
 """States, from good to bad. A metric without limits is `OK`."""
 
@@ -106,11 +108,22 @@ def path_of(production: Path, night: int, expid: int, camera: str) -> Path:
 
 def write_frame(frame: Frame, path: Path) -> None:
     """Write a frame's file; it appears whole."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(_text(asdict(frame)), encoding="utf-8")
+
+
+def write_metrics(frame: Frame, path: Path) -> None:
+    """Write all but the curves of a frame anew into its file; they stay as they are there."""
+    _, between, curves = path.read_text(encoding="utf-8").partition(_CURVES)
+    head = {key: value for key, value in asdict(frame).items() if key != "curves"}
+    with atomic_path(path) as temporary:
+        temporary.write_text(_text(head).rstrip("\n") + between + curves, encoding="utf-8")
+
+
+def _text(content: Mapping[str, Any]) -> str:
     # Lists of numbers stand in lines: one a line would be twice as long, and as slow to read.
     how: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "default_flow_style": None, "width": 120}
-    text = yaml.dump(_plain(asdict(frame)), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), **how)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    return str(yaml.dump(_plain(content), Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), **how))
 
 
 def _plain(value: Any) -> Any:
@@ -135,7 +148,7 @@ def read_frame(path: Path, *, curves: bool = True) -> Frame:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        head, between, _ = text.partition("\ncurves:")
+        head, between, _ = text.partition(_CURVES)
         said = yaml.load(text if curves else head, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (both are safe)
         metrics = {name: _metric(one) for name, one in said.pop("metrics").items()}
         drawn = {name: _curve(one) for name, one in said.pop("curves", {}).items()}

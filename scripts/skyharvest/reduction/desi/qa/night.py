@@ -5,7 +5,7 @@ A frame's file is completed: with metrics that need the whole night, and with ot
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from skyharvest.core.errors import MalformedFile
@@ -15,7 +15,7 @@ from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.qa.definitions import STEP_OF as STEP_OF_QATYPE
 from skyharvest.reduction.desi.qa.definitions import definition_of
 from skyharvest.reduction.desi.qa.limits import Limits, frame_of, missing
-from skyharvest.reduction.desi.qa.measured import Frame, Metric, path_of, read_frame, write_frame
+from skyharvest.reduction.desi.qa.measured import Frame, Metric, path_of, read_frame, write_metrics
 from skyharvest.reduction.desi.records import BROKEN, DONE, FAILED, WAITING, Records, judge_all
 from skyharvest.reduction.desi.settings import CHOICES
 from skyharvest.reduction.desi.steps import QA
@@ -57,6 +57,7 @@ class Night:
         self._of: dict[tuple[str, str], list[Key]] = {}
         for key in self.tasks:
             self._of.setdefault((key.owner, key.unit), []).append(key)
+        self._before: dict[tuple[int, str], Frame] = {}
         self.told: dict[tuple[int, str], set[str]] = {}
         self.frames = {(frame.expid, frame.camera): frame for frame in self._measured()}
 
@@ -77,7 +78,7 @@ class Night:
         for exposure in self.exposures:
             for camera in sorted(exposure.cameras) if not exposure.reason else ():
                 metrics = dict(self._read(exposure, camera))
-                missed = self._missing(exposure, camera)
+                missed = self._missing(exposure, camera, metrics)
                 self.told[exposure.expid, camera] = {*missed}
                 metrics |= missed
                 if metrics:
@@ -91,21 +92,24 @@ class Night:
         if not path.exists() or (record is not None and record.state != DONE):
             return {}
         try:
-            metrics = read_frame(path, curves=False).metrics
+            found = read_frame(path, curves=False)
         except MalformedFile as error:
             log.warning("%s", error)
             return missing("PREPROC", str(error))
-        return {name: metric for name, metric in metrics.items() if _is_known(name)}
+        self._before[exposure.expid, camera] = found
+        return {name: metric for name, metric in found.metrics.items() if _is_known(name)}
 
-    def _missing(self, exposure: Exposure, camera: str) -> dict[str, Metric]:
+    def _missing(self, exposure: Exposure, camera: str, metrics: Collection[str]) -> dict[str, Metric]:
+        """Return what is missing because a step failed; or waits for one that has, and there was nothing to measure."""
         made: dict[str, Metric] = {}
         for key in self.keys_of(exposure, camera):
             step = STEP_OF_KIND[key.kind].name
+            name = f"{QATYPE_OF.get(step)}-MISSING"
             if step not in QATYPE_OF:
                 continue
             if (why := self.failure(key)) is not None:
                 made |= missing(QATYPE_OF[step], f"{step} failed: {why}")
-            elif self.judged[key].state == WAITING and QATYPE_OF[step] + "-MISSING" not in made:
+            elif self.judged[key].state == WAITING and name not in made and (not metrics or name in metrics):
                 made |= missing(QATYPE_OF[step], f"{step} waits: {self.judged[key].reason}")
         return made
 
@@ -160,15 +164,9 @@ class Night:
         return values[math.ceil((len(values) - 1) * CLEAR)] if len(values) > 1 else None
 
     def _rewrite(self, frame: Frame) -> None:
-        path = path_of(self.directory, frame.night, frame.expid, frame.camera)
-        if not path.exists():
-            return
-        try:
-            before = read_frame(path, curves=False)
-            if replace(before, curves={}) != frame:
-                write_frame(replace(frame, curves=read_frame(path).curves), path)
-        except MalformedFile:
-            return  # said above
+        place = frame.expid, frame.camera
+        if place in self._before and self._before[place] != frame:
+            write_metrics(frame, path_of(self.directory, self.night, *place))
 
 
 def _is_known(name: str) -> bool:

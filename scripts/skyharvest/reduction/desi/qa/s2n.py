@@ -27,6 +27,8 @@ def classes_of(fibermap: Any) -> dict[str, Bools]:
         (column, *_), (mask, *_), _ = main_cmx_or_sv(table)
     except (ValueError, KeyError, OSError):  # it has no such columns
         return {}
+    if column not in (table.dtype.names or ()):
+        return {}
     bits = table[column].astype(np.int64)
     known = set(mask.names())
     made = {kind: (bits & int(mask[kind])) != 0 for kind in ("ELG", "LRG", "QSO") if kind in known}
