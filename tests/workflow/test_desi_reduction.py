@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections import Counter
@@ -19,14 +20,21 @@ import numpy as np
 import pytest
 import yaml
 
+import planted_faults as faults
 from running import Run, snakemake, start
 from simulated_night import write_config
+from skyharvest.config.load import validate
+from skyharvest.reduction.desi.production import Production
+from skyharvest.reduction.desi.qa.collate import collate_night
+from skyharvest.reduction.desi.qa.limits import read_limits
+from skyharvest.reduction.desi.qa.measured import BAD, path_of, read_frame, write_frame
 from skyharvest.simulate.desi_night.night import NIGHT, Plan, simulate
 from skyharvest.simulate.desi_night.truth import check_night
 
 pytestmark = pytest.mark.timeout(1800)  # on a busy machine; alone the night takes four minutes
 
 TORN, SCIENCE = 3, (5, 6)
+DEAD = 9  # a fiber
 MISSING = ("6", "z0")
 
 
@@ -42,6 +50,11 @@ class Night:
     @property
     def table(self) -> Path:
         return self.production / f"exposure_tables/{str(NIGHT)[:6]}/exposure_table_{NIGHT}.csv"
+
+    def read(self) -> Production:
+        """Return the production, with paths that hold wherever this runs."""
+        settings = validate(yaml.safe_load(self.config.read_text()))["desi_reduction"]
+        return Production(self.production, settings | {"raw": str(self.root / settings["raw"])})
 
     def run(self, *options: str) -> Run:
         return snakemake(self.root, "--configfile", str(self.config), *options, timeout=900)
@@ -85,7 +98,7 @@ def test_the_run_names_what_failed_and_does_all_else(night, first):
     assert len(set(keys)) == len(keys)
     unwell = {(line["EXPID"], line["STEP"], line["STATE"]) for line in lines if line["STATE"] in ("failed", "waiting")}
     assert {expid for expid, *_ in unwell} == {str(TORN)}
-    assert {step for _, step, _ in unwell} <= {"preproc", "psf"}
+    assert {step for _, step, _ in unwell} <= {"preproc", "psf", "qa"}
     skipped = {(line["EXPID"], line["CAMERA"]) for line in lines if line["STATE"] == "skipped"}
     assert skipped == {MISSING}
     assert not (night.production / "complete.json").exists()
@@ -95,6 +108,101 @@ def test_it_agrees_with_the_truth(night, first):
     checks = list(check_night(night.root / "simulated", night.production))
     assert len(checks) > 20
     assert [f"{check.what}: {check.seen} ({check.goal})" for check in checks if not check.well] == []
+
+
+def test_all_that_is_bad_of_the_night_is_what_was_planted(night, first):
+    whole = json.loads((night.production / "QA/qa-production.json").read_text())
+    bad = [fault for fault in whole["worst"] if fault["state"] == BAD]
+    failed = [fault for fault in bad if fault["command"]]
+    assert bad[: len(failed)] == failed, "first is what failed"
+    assert {(fault["what"], *fault["expids"]) for fault in failed} == {("preproc", TORN)}
+    assert {(fault["what"], fault["at"]) for fault in bad[len(failed) :]} == {("EXTRACT-NDEAD", f"fiber {DEAD}")}
+    assert {fault["what"] for fault in whole["worst"] if fault["state"] != BAD} <= {"PSF-NBAD"}
+    arc = next(one for one in _night(night)["exposures"] if one["expid"] == TORN)
+    assert arc["state"] == BAD
+    assert set(arc["cameras"]) == {"b0", "r0", "z0"}, "one of which nothing was done is there as well"
+    assert whole["s2n"][0]["points"][0]["mean"] > 0
+
+
+def _night(night):
+    return json.loads((night.production / f"QA/{NIGHT}/qa-night-{NIGHT}.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("camera", "damage", "metrics"),
+    [
+        ("r0", {"preproc": faults.noisy_amplifier}, ["PREPROC-NOISE_B"]),
+        ("r0", {"psf": faults.shifted}, ["TRACESHIFT-DX"]),
+        ("b0", {"frame": faults.fiber_out}, []),
+        ("b0", {"sky": faults.sky_too_bright}, ["SKYSUB-MED_RESID", "SKYSUB-REL_RESID", "SKYSUB-CHI2"]),
+        ("z0", {"sky": faults.sky_too_bright}, ["SKYSUB-MED_RESID", "SKYSUB-REL_RESID", "SKYSUB-CHI2"]),
+    ],
+)
+def test_a_planted_fault_has_the_right_metric_bad(night, first, tmp_path, camera, damage, metrics):
+    frame = faults.measured(night.read(), SCIENCE[0], camera, tmp_path, read_limits(), **damage)
+    bad = [name for name, metric in frame.metrics.items() if metric.state == BAD and name != "EXTRACT-NDEAD"]
+    assert bad[: len(metrics)] == metrics
+    assert bool(bad) == bool(metrics)
+    out = f"fiber {faults.FIBER}, {DEAD}" if "frame" in damage else f"fiber {DEAD}"
+    assert frame.metrics["EXTRACT-NDEAD"].at == out
+
+
+def test_a_file_that_is_cut_short_is_bad_and_the_rest_is_measured(night, first, tmp_path):
+    made = night.read()
+    sky = faults.torn(faults.files_of(made, SCIENCE[0], "r0")["sky"], tmp_path)
+    frame = faults.measure(faults.exposed(made, SCIENCE[0], "r0", sky=sky), read_limits())
+    bad = {name for name, metric in frame.metrics.items() if metric.state == BAD}
+    assert bad == {"EXTRACT-NDEAD", "SKYSUB-MISSING"}
+    assert {"PREPROC-READNOISE_A", "FLUXCALIB-ZP", "S2N-QSO"} <= frame.metrics.keys()
+
+
+def test_a_cloud_stands_first_in_its_night(night, first, tmp_path):
+    for name in ("QA", "exposure_tables"):
+        shutil.copytree(night.production / name, tmp_path / name)
+    made = Production(tmp_path, night.read().settings)
+    for camera in ("b0", "r0"):
+        frame = faults.measured(night.read(), SCIENCE[1], camera, tmp_path, read_limits(), fluxcalib=faults.cloud)
+        write_frame(frame, path_of(tmp_path, NIGHT, SCIENCE[1], camera))
+    found = collate_night(made, NIGHT, read_limits())
+    assert (found["worst"][0]["what"], found["worst"][0]["cameras"]) == ("FLUXCALIB-ZP_NIGHT", ("b0", "r0"))
+    assert found["worst"][0]["value"] == pytest.approx(-2.5 * np.log10(3), abs=0.05)
+
+
+def test_the_numbers_of_petals_are_those_of_desispec(night, first, tmp_path):
+    """By its own `compute_exposure_qa`, which wants a fibermap in the production, and a template signal to noise."""
+    from astropy.table import Table
+    from desispec.exposure_qa import compute_exposure_qa
+
+    expid = SCIENCE[0]
+    for name in ("exposures", "preproc"):
+        shutil.copytree(night.production / f"{name}/{NIGHT}/{expid:08d}", tmp_path / f"{name}/{NIGHT}/{expid:08d}")
+    raw = night.root / f"simulated/data/{NIGHT}/{expid:08d}/fibermap-{expid:08d}.fits"
+    shutil.copy(raw, tmp_path / f"preproc/{NIGHT}/{expid:08d}/{raw.name}")
+    for path in tmp_path.glob("exposures/*/*/cframe-*"):
+        with faults.fits.open(path, memmap=False) as file:
+            scores = Table(file["SCORES"].data)
+            for kind in ("ELG", "LRG"):
+                scores[f"TSNR2_{kind}_{path.name[7].upper()}"] = 1.0
+            file["SCORES"].data = scores.as_array()
+            file.writeto(path, overwrite=True)
+    _, petals = compute_exposure_qa(NIGHT, expid, str(tmp_path))
+    own = next(one for one in _night(night)["exposures"] if one["expid"] == expid)["petals"]["0"]
+    theirs = {name: float(petals[name][0]) for name in petals.colnames if name in own}
+    assert len(theirs) == len(own) == 13
+    # It takes pixels that the step cframe has masked once more, of calibrated flux.
+    assert theirs == pytest.approx(own, rel=2e-3)
+
+
+def test_other_limits_judge_again_and_measure_nothing(night, first):
+    limits = night.root / "limits.yaml"
+    limits.write_text("SKYSUB-CHI2: {warn: [null, 0.1]}\n")
+    option = ("--config", f"desi_reduction={{qa: {{limits: {limits}}}}}")
+    assert jobs_of(night.run("-n", *option)) == Counter(desi_qa_night=1, desi_qa_production=1)
+    night.run(*option)
+    path = path_of(night.production, NIGHT, SCIENCE[0], "r0")
+    assert read_frame(path).metrics["SKYSUB-CHI2"].state == "WARN"
+    night.run()
+    assert read_frame(path).metrics["SKYSUB-CHI2"].state == "OK"
 
 
 def test_nothing_is_done_twice(night, first):
@@ -126,7 +234,8 @@ def test_one_cell_has_exactly_its_dependants_run_again(night, first):
     finally:
         night.table.write_text(text)
     by_exposure = ("preproc", "traceshift", "extract", "sky", "starfit", "fluxcalib", "cframe")
-    assert set(shown) == {f"desi_{step}" for step in (*by_exposure, "spectra", "redshift")}
+    collated = ("qa", "qa_night", "qa_production")
+    assert set(shown) == {f"desi_{step}" for step in (*by_exposure, *collated, "spectra", "redshift")}
     assert {step: shown[f"desi_{step}"] for step in by_exposure} == dict.fromkeys(by_exposure, 1)
 
 

@@ -20,6 +20,7 @@ from skyharvest.reduction.desi.cameras import create_camword
 from skyharvest.reduction.desi.given import said_of
 from skyharvest.reduction.desi.graph import Key, digest_of
 from skyharvest.reduction.desi.production import BY_HAND, Job, Production, check_frozen, check_there, directory_of
+from skyharvest.reduction.desi.qa.limits import limits_of
 from skyharvest.reduction.desi.records import NEW, READY, WAITING, Judged, Records, judge_all
 from skyharvest.reduction.desi.settings import CHOICES, LIMITS, frozen
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
@@ -59,6 +60,8 @@ class Reduction:
             check_frozen(self.directory, self.settings)
             if not self.is_demo:
                 check_there(self.settings)
+            if self.quality:
+                limits_of(self.settings)  # what is wrong in them is said before anything is done
 
     @property
     def is_demo(self) -> bool:

@@ -1,0 +1,56 @@
+"""The table of metrics on the page of the documentation, out of their definitions and the default limits.
+
+``python -m skyharvest.reduction.desi.qa.document``, in ``scripts/``, writes it anew; a test tells when that is needed.
+"""
+
+from collections.abc import Iterator
+
+from skyharvest.core.paths import CHECKOUT
+from skyharvest.reduction.desi.qa.definitions import DEFINITIONS
+from skyharvest.reduction.desi.qa.limits import NONE, Bounds, Limits, read_limits
+
+PAGE = CHECKOUT / "docs" / "desi-quality.md"
+BEGIN, END = "<!-- metrics: written by qa/document.py -->", "<!-- end of metrics -->"
+
+
+def table() -> str:
+    """Return the table."""
+    limits = read_limits()
+    lines = ["| metric | unit | what it is | OK within | BAD outside |", "|---|---|---|---|---|"]
+    for name, one in DEFINITIONS.items():
+        shown = f"`{name}`" + (" `_A` … `_D`" if one.amps else "")
+        levels = ["", "is always BAD"] if name.endswith("-MISSING") else list(_levels(name, limits))
+        cells = [shown, one.unit, one.meaning, *levels]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _levels(name: str, limits: Limits) -> Iterator[str]:
+    places = limits.of.get(name, {})
+    for level in ("warn", "bad"):
+        shown = [(place, _shown(levels[level])) for place, levels in places.items() if level in levels]
+        yield "; ".join(f"{place} {words}".strip() for place, words in shown)
+
+
+def _shown(bounds: Bounds) -> str:
+    low, high = bounds
+    if bounds == NONE:
+        return ""
+    if low is not None and high is not None:
+        return f"±{high:g}" if low == -high else f"{low:g} to {high:g}"
+    return f"≤ {high:g}" if low is None else f"≥ {low:g}"
+
+
+def page(text: str) -> str:
+    """Return the page with the table in its place."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> None:
+    """Write it anew."""
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
