@@ -114,9 +114,9 @@ def grouped(faults: Iterable[Fault]) -> list[Fault]:
             if max(n, m) == 0:
                 made += left
                 break
-            taken = [one for one in left if (camera in one.cameras if n > m else expid in one.expids)]
-            left = [one for one in left if one not in taken]
-            made.append(_as_one(taken))
+            is_taken = [camera in one.cameras if n > m else expid in one.expids for one in left]
+            made.append(_as_one([one for one, taken in zip(left, is_taken, strict=True) if taken]))
+            left = [one for one, taken in zip(left, is_taken, strict=True) if not taken]
     return sorted(made, key=lambda one: (-STATES.index(one.state), not one.command, -one.severity, one.what))
 
 

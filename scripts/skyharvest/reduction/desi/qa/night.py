@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 CLEAR = 0.75
 """Quantile of a night's zero points that is that of its clear exposures: clouds only make them fainter."""
+NOT_JUDGED = Limits({})
+"""Frames are judged once all is known of them."""
 QATYPE_OF = {step: kind for kind, step in STEP_OF_QATYPE.items()} | {"starfit": "FLUXCALIB"}
 
 
@@ -82,7 +84,7 @@ class Night:
                 self.told[exposure.expid, camera] = {*missed}
                 metrics |= missed
                 if metrics:
-                    yield frame_of(exposure, camera, self.limits, metrics)
+                    yield frame_of(exposure, camera, NOT_JUDGED, metrics)
 
     def _read(self, exposure: Exposure, camera: str) -> Mapping[str, Metric]:
         """Return what the file of a frame says of it alone."""
