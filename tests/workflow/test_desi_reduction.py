@@ -19,6 +19,8 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from astropy.table import Table
+from desispec import exposure_qa
 
 import planted_faults as faults
 from running import Run, snakemake, start
@@ -168,11 +170,9 @@ def test_a_cloud_stands_first_in_its_night(night, first, tmp_path):
     assert found["worst"][0]["value"] == pytest.approx(-2.5 * np.log10(3), abs=0.05)
 
 
-def test_the_numbers_of_petals_are_those_of_desispec(night, first, tmp_path):
+def test_the_numbers_of_petals_are_those_of_desispec(night, first, tmp_path, monkeypatch):
     """By its own `compute_exposure_qa`, which wants a fibermap in the production, and a template signal to noise."""
-    from astropy.table import Table
-    from desispec.exposure_qa import compute_exposure_qa
-
+    monkeypatch.setattr(exposure_qa, "tsnr2_to_efftime", lambda values, _kind: values)
     expid = SCIENCE[0]
     for name in ("exposures", "preproc"):
         shutil.copytree(night.production / f"{name}/{NIGHT}/{expid:08d}", tmp_path / f"{name}/{NIGHT}/{expid:08d}")
@@ -185,7 +185,7 @@ def test_the_numbers_of_petals_are_those_of_desispec(night, first, tmp_path):
                 scores[f"TSNR2_{kind}_{path.name[7].upper()}"] = 1.0
             file["SCORES"].data = scores.as_array()
             file.writeto(path, overwrite=True)
-    _, petals = compute_exposure_qa(NIGHT, expid, str(tmp_path))
+    _, petals = exposure_qa.compute_exposure_qa(NIGHT, expid, str(tmp_path))
     own = next(one for one in _night(night)["exposures"] if one["expid"] == expid)["petals"]["0"]
     theirs = {name: float(petals[name][0]) for name in petals.colnames if name in own}
     assert len(theirs) == len(own) == 13

@@ -19,12 +19,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--production", type=Path, required=True, help="its directory, …/spectro/redux/SPECPROD")
     parser.add_argument("--by", choices=list(BY), default="mjd", help="texp is the exposure time")
     parser.add_argument("--conditions", choices=["bright", "dark"], help="only exposures of tiles for such a sky")
+    parser.add_argument("--night", type=int, help="only its exposures")
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Print."""
-    points = series(options.production, options.metric, options.by, options.conditions)
+    points = series(options.production, options.metric, options.by, options.conditions, options.night)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([options.by if field.name == "x" else field.name for field in fields(Point)])
     writer.writerows(map(astuple, points))

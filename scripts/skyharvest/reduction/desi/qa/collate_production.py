@@ -13,10 +13,13 @@ import numpy as np
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.qa.collate import night_path
 from skyharvest.reduction.desi.qa.definitions import FIDUCIALS, SHOWN_FIDUCIALS, definition_of, place_of
+from skyharvest.reduction.desi.qa.faults import fault_of
 from skyharvest.reduction.desi.qa.limits import Limits
-from skyharvest.reduction.desi.qa.measured import BAD, STATES, worst
+from skyharvest.reduction.desi.qa.measured import BAD, OK, STATES, Metric, worst
 
 MOST_FAULTS = 200
+FEWEST_NIGHTS = 3
+"""Of which a median tells what is usual."""
 BINS = 40
 FAR = 10.0
 """Values are drawn as far from the median as so many times the median distance; those beyond are in the last bins."""
@@ -27,9 +30,12 @@ def production_path(production: Path) -> Path:
     return production / "QA/qa-production.json"
 
 
-def read_nights(production: Path) -> Iterator[dict[str, Any]]:
-    """Yield what the JSON of each night says, in their order: one at a time, as a month has 36,000 frames."""
-    for path in sorted((production / "QA").glob("*/qa-night-*.json")):
+def read_nights(production: Path, night: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield what the JSON of each night, or of one, says, in their order.
+
+    One at a time, as a month has 36,000 frames.
+    """
+    for path in sorted((production / "QA").glob(f"{night or '*'}/qa-night-*.json")):
         if path == night_path(production, int(path.parent.name)):
             yield json.loads(path.read_text(encoding="utf-8"))
 
@@ -85,6 +91,7 @@ def collate_production(production: Path, limits: Limits) -> dict[str, Any]:
     sums = _Sums()
     for night in read_nights(production):
         sums.add(night)
+    _compare_nights(sums, limits)
     names = sorted({name for name, _ in sums.values} | sums.states.keys(), key=place_of)
     return {
         "specprod": production.name,
@@ -101,6 +108,25 @@ def collate_production(production: Path, limits: Limits) -> dict[str, Any]:
         ],
         "zero_points": sums.zero_points,
     }
+
+
+def _compare_nights(sums: _Sums, limits: Limits) -> None:
+    """Judge the zero points of nights against one another: a night that is cloudy from dusk to dawn is fainter."""
+    for arm in ARMS:
+        name = f"NIGHT-ZP_{arm.upper()}"
+        found = [night for night in sums.nights if name in night["metrics"]]
+        if len(found) < FEWEST_NIGHTS:
+            continue
+        usual = median(night["metrics"][name][0] for night in found)
+        for night in found:
+            off = f"NIGHT-ZP_OFF_{arm.upper()}"
+            metric = limits.judge(off, Metric(round(night["metrics"][name][0] - usual, 5)))
+            night["metrics"] = night["metrics"] | {off: [metric.value, metric.state]}
+            night["state"] = worst((night["state"], metric.state))
+            if metric.state != OK:
+                sums.n_faults += 1
+                sums.faults.append(fault_of(night["night"], off, metric).as_json())
+    sums.faults = sorted(sums.faults, key=_rank)[:MOST_FAULTS]
 
 
 def _metric(name: str, sums: _Sums, limits: Limits) -> dict[str, Any]:

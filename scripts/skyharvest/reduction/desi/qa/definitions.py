@@ -113,6 +113,7 @@ _DEFINITIONS = (
     _D("SKYSUB-MAX_CHI2", "", "χ² per degree of freedom of the worst fiber on the sky"),
     _D("SKYSUB-PULL_WIDTH", "", "width of what is left over its error, over what is expected of so many fibers"),
     _D("SKYSUB-GAUSS", "", "farthest distance of the distribution of pulls from a Gaussian (Kolmogorov-Smirnov)"),
+    _D("SKYSUB-TAILS", "", "share of pulls beyond three widths; of a Gaussian 0.0027"),
     _D("SKYSUB-THRPUT_RMS", "", "scatter of the throughput of fibers, by the sky's lines (SKYTHRURMS)"),
     _D("SKYSUB-DWAVE", "Å", "adjustment of wavelengths to the sky's lines, worst fiber"),
     _D("SKYSUB-DLSF", "Å", "adjustment of the width of lines, worst fiber"),
@@ -155,6 +156,15 @@ _DEFINITIONS = (
     ),
     *(
         _D(f"NIGHT-ZP_TREND_{arm}", "mag/h", f"how the zero point changes through the night, {arm.lower()}", "nights")
+        for arm in "BRZ"
+    ),
+    *(
+        _D(
+            f"NIGHT-ZP_OFF_{arm}",
+            "mag",
+            f"that zero point less the median of three nights or more, {arm.lower()}",
+            "nights",
+        )
         for arm in "BRZ"
     ),
     _D("NIGHT-READNOISE", "electron", "read noise, worst amplifier of the night", "nights"),

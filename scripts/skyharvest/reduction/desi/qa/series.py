@@ -1,8 +1,9 @@
 """A metric of a production as a time series."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.qa.collate_production import read_nights
@@ -34,7 +35,9 @@ class Point:
     conditions: str
 
 
-def series(production: Path, name: str, by: str = "mjd", conditions: str | None = None) -> list[Point]:
+def series(
+    production: Path, name: str, by: str = "mjd", conditions: str | None = None, night: int | None = None
+) -> list[Point]:
     """Return a metric of all frames, sorted by x, then by camera.
 
     Parameters
@@ -45,6 +48,8 @@ def series(production: Path, name: str, by: str = "mjd", conditions: str | None 
         ``mjd``, ``texp`` or ``expid``.
     conditions
         Only those of tiles for a ``bright`` or a ``dark`` sky; None for all exposures.
+    night
+        Only its exposures; None for those of all nights.
 
     Raises
     ------
@@ -56,11 +61,12 @@ def series(production: Path, name: str, by: str = "mjd", conditions: str | None 
     except KeyError:
         near = [known for known in names() if known.partition("-")[0] == name.partition("-")[0]]
         raise InputError(f"there is no metric {name}: expected one of {', '.join(near or names())}") from None
-    return sorted(_points(production, name, by, conditions), key=lambda one: (one.x, one.night, one.expid, one.camera))
+    points = _points(read_nights(production, night), name, by, conditions)
+    return sorted(points, key=lambda one: (one.x, one.night, one.expid, one.camera))
 
 
-def _points(production: Path, name: str, by: str, conditions: str | None) -> Iterator[Point]:
-    for night in read_nights(production):
+def _points(nights: Iterable[Mapping[str, Any]], name: str, by: str, conditions: str | None) -> Iterator[Point]:
+    for night in nights:
         for exposure in night["exposures"]:
             if conditions is not None and exposure["conditions"] != conditions:
                 continue

@@ -13,6 +13,8 @@ from skyharvest.reduction.desi.qa.part import Part, binned, fiber, width
 
 FAR = 5.0
 """Pulls beyond are drawn at the histogram's ends."""
+TAIL = 3.0
+"""Widths: a Gaussian has 0.0027 beyond."""
 FEWEST = 2
 """Fibers: one alone is its own sky."""
 
@@ -79,7 +81,9 @@ def _pulls(part: Part, pulls: Floats) -> None:
     sigma = width(pulls)
     part.add("SKYSUB-PULL_WIDTH", sigma)
     if sigma > 0:
-        part.add("SKYSUB-GAUSS", kstest((pulls - np.median(pulls)) / sigma, "norm").statistic)
+        scaled = (pulls - np.median(pulls)) / sigma
+        part.add("SKYSUB-GAUSS", kstest(scaled, "norm").statistic)
+        part.add("SKYSUB-TAILS", np.mean(np.abs(scaled) > TAIL))
     edges = np.linspace(-FAR, FAR, 51)
     counts, _ = np.histogram(np.clip(pulls, -FAR, FAR), edges)
     says = "What is left over its error, of pixels of fibers on the sky."

@@ -256,6 +256,25 @@ def test_a_production(two_nights):
     assert [one["mean"] for one in elg["points"]] == pytest.approx([one["exptime"] / 900 for one in elg["points"]])
 
 
+def test_a_night_that_is_cloudy_from_dusk_to_dawn(tmp_path):
+    nights = (20250115, 20250116, 20250117)
+    rows = tuple(
+        one | {"NIGHT": night, "EXPID": one["EXPID"] + 100 * k} for k, night in enumerate(nights) for one in SCIENCE
+    )
+    made = production(tmp_path, rows, ())
+    zero_point = {exposure.expid: 25 - 1.5 * (exposure.night == nights[1]) for exposure in made.exposures}
+    measured(made, {(expid, "r0"): {"FLUXCALIB-ZP": value} for expid, value in zero_point.items()})
+    for night in nights[:2]:
+        assert collated(made, night=night)["state"] == OK
+    two = collate_production(made.directory, LIMITS)
+    assert (two["state"], two["worst"]) == (OK, []), "of two nights nobody knows which is usual"
+    collated(made, night=nights[2])
+    whole = collate_production(made.directory, LIMITS)
+    assert [one["metrics"]["NIGHT-ZP_OFF_R"] for one in whole["nights"]] == [[0.0, OK], [-1.5, BAD], [0.0, OK]]
+    assert [(one["what"], one["night"], one["state"]) for one in whole["worst"]] == [("NIGHT-ZP_OFF_R", nights[1], BAD)]
+    assert (whole["state"], whole["nights"][1]["state"]) == (BAD, BAD)
+
+
 def test_series(two_nights):
     made, values = two_nights
     points = series(made.directory, "SKYSUB-CHI2")
@@ -267,6 +286,7 @@ def test_series(two_nights):
     assert [one.x for one in series(made.directory, "S2N-ELG", "texp")] == sorted([900.0 + k for k in range(5)] * 6)
     assert {one.x for one in series(made.directory, "S2N-ELG", "expid", "bright")} == {12, 14, 112, 114}
     assert len(series(made.directory, "S2N-ELG", conditions="dark")) == 18
+    assert {one.night for one in series(made.directory, "S2N-ELG", "expid", night=NIGHT)} == {NIGHT}
     assert {one.value for one in series(made.directory, "PREPROC-READNOISE")} == {3.0}
     assert series(made.directory, "PREPROC-OVERSCAN") == []
     with pytest.raises(InputError, match="there is no metric SKYSUB-CHI: expected one of SKYSUB-MISSING"):

@@ -151,6 +151,7 @@ def test_a_sky_of_right_errors():
     assert seen["SKYSUB-CHI2"] == pytest.approx(8 / 9, rel=0.02)
     assert seen["SKYSUB-PULL_WIDTH"] == pytest.approx(1, rel=0.02)
     assert seen["SKYSUB-GAUSS"] < 0.01
+    assert seen["SKYSUB-TAILS"] == pytest.approx(0.0027, rel=0.3)
     assert seen["SKYSUB-THRPUT_RMS"] == pytest.approx(1.48 * 0.03, rel=1e-4)
 
 
@@ -179,7 +180,11 @@ def test_gaussianity_is_the_distance_of_the_distributions():
     x = np.linspace(-1, 1, 10001)
     gauss = np.array([0.5 * (1 + math.erf(one / (1.4826 / 2) / math.sqrt(2))) for one in x])
     expected = np.abs((x + 1) / 2 - gauss).max()
-    assert values(measure_sky(left, sky, on_sky))["SKYSUB-GAUSS"] == pytest.approx(expected, abs=0.005)
+    seen = values(measure_sky(left, sky, on_sky))
+    assert seen["SKYSUB-GAUSS"] == pytest.approx(expected, abs=0.005)
+    assert seen["SKYSUB-TAILS"] == 0
+    left.flux[:, ::10] *= 50
+    assert values(measure_sky(left, sky, on_sky))["SKYSUB-TAILS"] == pytest.approx(0.1, abs=0.01)
 
 
 def test_one_fiber_on_the_sky_is_its_own_sky():
