@@ -22,6 +22,7 @@ from skyharvest.reduction.desi.exposure_healpix import ExposurePixel, write_heal
 from skyharvest.reduction.desi.exposure_healpix import path_of as healpix_of
 from skyharvest.reduction.desi.exposure_table import path_of, write_table
 from skyharvest.reduction.desi.production import Production, directory_of, freeze
+from skyharvest.reduction.desi.qa.collate import night_path
 from skyharvest.reduction.desi.records import DONE, Record, Records, judge_all
 from skyharvest.reduction.desi.settings import frozen
 from skyharvest.reduction.desi.steps import STEPS
@@ -162,7 +163,9 @@ def finish(made: Production) -> None:
     for path in _done_files(made):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}\n")
-    for name in ("ledger.csv", "summary.json", "complete.json"):
+    for path in (night_path(made.directory, of_night) for of_night in made.nights):
+        path.write_text("\n")
+    for name in ("QA/qa-production.json", "ledger.csv", "summary.json", "complete.json"):
         (made.directory / name).write_text("\n")
 
 
