@@ -133,7 +133,8 @@ class Production:
 
     def whole(self) -> "Production":
         """Return it with all that its tables have, whatever is asked for."""
-        return Production(self.directory, self.settings | dict.fromkeys(CHOICES))
+        measured = {"qa": self.settings["qa"] | {"enabled": True}}
+        return Production(self.directory, self.settings | dict.fromkeys(CHOICES) | measured)
 
     @functools.cached_property
     def tables(self) -> dict[int, Path]:

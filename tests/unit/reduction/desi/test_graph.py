@@ -272,6 +272,7 @@ def test_without_quality_nothing_is_measured(tmp_path):
     made = production(tmp_path, qa={"enabled": False, "limits": None})
     assert not [task for task in made.tasks() if task.key.kind == "qa"]
     assert made.jobs("qa", 20) == []
+    assert [task for task in made.whole().tasks() if task.key.kind == "qa"], "what was measured stays where it is"
 
 
 def test_selection(tmp_path):

@@ -17,7 +17,6 @@ from skyharvest.reduction.desi.qa.definitions import definition_of
 from skyharvest.reduction.desi.qa.limits import Limits, frame_of, missing
 from skyharvest.reduction.desi.qa.measured import Frame, Metric, path_of, read_frame, write_metrics
 from skyharvest.reduction.desi.records import BROKEN, DONE, FAILED, WAITING, Records, judge_all
-from skyharvest.reduction.desi.settings import CHOICES
 from skyharvest.reduction.desi.steps import QA
 from skyharvest.reduction.desi.steps import STEP_OF as STEP_OF_KIND
 
@@ -47,8 +46,8 @@ class Night:
     """
 
     def __init__(self, production: Production, night: int, limits: Limits) -> None:
-        own = production.settings | dict.fromkeys(CHOICES) | {"nights": [night]}
-        self.production = Production(production.directory, own)
+        whole = production.whole()
+        self.production = Production(whole.directory, whole.settings | {"nights": [night]})
         self.night, self.limits = night, limits
         self.directory = production.directory
         self.exposures = self.production.nights.get(night, [])
