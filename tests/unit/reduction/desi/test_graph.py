@@ -123,6 +123,8 @@ def test_laststep(tmp_path, laststep, last):
     made = edited(tmp_path, 5, LASTSTEP=laststep)
     kinds = {task.key.kind for task in made.tasks() if task.key.owner.endswith("/00000005")}
     assert kinds == {*order[: order.index(last) + 1], "qa"} if last else kinds == set()
+    in_jobs = {owner for job in made.jobs("qa", 1e6) for owner in job.owners}
+    assert (f"{NIGHT}/00000005" in in_jobs) == (last is not None)
     in_pixels = {one.owner for task in made.tasks() if task.key.kind == "spectra" for one in task.some_of}
     assert in_pixels == {f"{NIGHT}/00000006"}
 
