@@ -53,7 +53,7 @@ class Night:
         self.exposures = self.production.nights.get(night, [])
         self.tasks = {task.key: task for task in self.production.graph.of_night(self.exposures)}
         self._records = Records(self.directory)
-        there = self.production.commands.is_there
+        there = self.production.commands.listed()
         self.judged = judge_all(self.tasks.values(), self._records, there, again=False)
         self._of: dict[tuple[str, str], list[Key]] = {}
         for key in self.tasks:

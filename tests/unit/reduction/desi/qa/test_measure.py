@@ -92,7 +92,7 @@ def test_the_program_ends_well_with_nothing_to_measure(made, tmp_path):
 def test_a_production_is_complete_though_it_could_not_be_measured(made, tmp_path):
     done(made)
     records, key = Records(made.directory), Key("qa", f"{NIGHT}/00000005", "b0")
-    records.put(key, replace(records.get(key), state=FAILED, reason="a bug"))
+    records.put(key, records.get(key)._replace(state=FAILED, reason="a bug"))
     ledger = tmp_path / "ledger.csv"
     write_ledger(made, ledger, tmp_path / "summary.json")
     with ledger.open(newline="") as stream:
