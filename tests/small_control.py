@@ -30,6 +30,7 @@ class Small:
         names = ("raw", "calibration", "star_templates")
         said = {"enabled": True, "specprod": "small"} | {name: str(root / name) for name in names}
         said["options"] = {"redshift": {"enabled": False}}
+        said["qa"] = {"enabled": False}  # small commands write nothing that could be measured
         given = {"desi_reduction": said, "desi": {"enabled": False}, "results": str(root / "results")}
         self.config = root / "my.yaml"
         self.config.write_text(yaml.safe_dump(given))
