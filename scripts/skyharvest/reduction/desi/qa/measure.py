@@ -111,7 +111,10 @@ def _opened(path: Path) -> fitsio.FITS:
 def _read(path: Path, read: Callable[[str], Any]) -> Any:
     if not path.exists():
         raise FileNotFoundError(2, "there is no file", str(path))
-    return read(str(path))
+    try:
+        return read(str(path))
+    except OSError as error:  # FITSIO breaks lines within names of files
+        raise MalformedFile(f"{path.name} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _preproc(one: Exposed) -> Part:
