@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.harvest.origin import Origin
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 ASSETS = Path(__file__).with_name("assets")
 MIME = {"svg": "image/svg+xml", "png": "image/png"}
@@ -21,11 +25,12 @@ Fact = tuple[str, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what it shows, the number that it is sorted by, where it leads."""
+    """A cell of a table: what it shows, the number that it is sorted by, where it leads, and its class on the page."""
 
     text: str
     value: float | None = None
     link: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,20 +103,25 @@ def number(value: float, shown: str = "", link: str = "") -> Cell:
     return Cell(shown or f"{value:,}", value, link)
 
 
-def render(page: Page) -> str:
-    """Return the page as HTML."""
+def templates(*directories: Path) -> "Environment":
+    """Return what renders the templates of the report, and those of other directories."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 (0.1 s that parse time saves)
 
-    templates = Environment(
-        loader=FileSystemLoader(ASSETS),
+    made = Environment(
+        loader=FileSystemLoader([*directories, ASSETS]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["now"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return made
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML."""
     style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return templates.get_template("page.html.j2").render(page=page, style=style, script=script, now=now)
+    return templates().get_template("page.html.j2").render(page=page, style=style, script=script)
 
 
 def write(page: Page, out: Path, figures: Path) -> None:

@@ -234,7 +234,7 @@ class Production:
         InputError
             If the production has no such job.
         """
-        owners = tuple(owner for owner in self._owners(STEPS[step]) if _is_of(name, owner, STEPS[step]))
+        owners = tuple(owner for owner in self._owners(STEPS[step]) if is_of(name, owner, STEPS[step]))
         if not owners:
             raise InputError(f"{self.directory} has nothing for job {name} of step {step}: see its exposure_tables")
         return Job(step, name, owners)
@@ -364,7 +364,8 @@ def _job(step: str, owners: Sequence[str]) -> Job:
     return Job(step, first if len(owners) == 1 else f"{first}-{last.partition('-')[2]}", tuple(owners))
 
 
-def _is_of(name: str, owner: str, step: Step) -> bool:
+def is_of(name: str, owner: str, step: Step) -> bool:
+    """Tell whether a job of this name has the tasks of an owner."""
     if step.per == "pixel":
         return _group_of(owner) == name
     if step.per == "night":
