@@ -1,0 +1,131 @@
+"""What is bad, as lines of a page: what, where, its value and limit, the command that repeats it, and its log."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from os.path import relpath
+from pathlib import Path
+from typing import Any
+
+from skyharvest.reduction.desi.steps import STEP_OF
+
+from .steps import Ended, Steps
+from .words import describe, kind_of, path, place, shown
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A line.
+
+    Attributes
+    ----------
+    what, says
+        The metric or the step, and what that is.
+    expids
+        Where it is; ``place`` says it, and ``page``, a path in the site, is the page of its first frame.
+    step
+        The kind of task that made it.
+    """
+
+    state: str
+    what: str
+    says: str
+    value: str
+    limit: str
+    at: str
+    reason: str
+    also: str
+    place: str
+    page: str
+    expids: list[int]
+    cameras: list[str]
+    step: str
+    command: str
+    log: str
+
+    def seen_from(self, root: str) -> dict[str, Any]:
+        """Return what a template asks for; ``root`` leads to the site's directory."""
+        return asdict(self) | {"link": root + self.page}
+
+    def of_exposure(self, expid: int) -> "Fault":
+        """Return it as a line of an exposure's page."""
+        page = f"{self.page.partition('/')[0]}/{expid:08d}/{self.page.rpartition('/')[2]}"
+        return replace(self, place=place([expid], self.cameras), page=page, expids=[expid])
+
+
+def faults_of(night: Mapping[str, Any], steps: Steps) -> Iterator[Fault]:
+    """Yield what is bad in a night, then what is not good: steps that failed, metrics."""
+    for one in night["failed"]:
+        yield _failed(night["night"], one, steps)
+    for one in sorted(night["worst"], key=lambda one: one["state"] != "BAD"):
+        if one["what"] not in STEP_OF:
+            yield _metric(one, steps)
+
+
+def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
+    expids = [one["expid"]] if one["expid"] is not None else steps.expids_of(one["step"], one["camera"])[:1]
+    ended = _find(steps, expids, one["camera"], one["step"])
+    waiting = one.get("waiting", 0)
+    return Fault(
+        state="BAD",
+        what=f"{one['step']} failed",
+        says=f"{waiting} more tasks wait for it" if waiting else "",
+        value="",
+        limit="",
+        at="",
+        reason=one["reason"],
+        also="",
+        place=place([one["expid"]] if one["expid"] is not None else [], [one["camera"]]),
+        page=path(night, expids[0], one["camera"]) if expids else path(night),
+        expids=expids,
+        cameras=[one["camera"]],
+        step=ended.kind if ended else one["step"],
+        command=ended.command if ended else one["command"],
+        log=_log(ended) or one["log"],
+    )
+
+
+def _metric(one: Mapping[str, Any], steps: Steps) -> Fault:
+    said = describe(one["what"])
+    kind = kind_of(one["what"])
+    cameras = one["cameras"]
+    ended = _find(steps, one["expids"], cameras[0] if cameras else "", kind)
+    unit = f" {said.unit}" if said.unit else ""
+    return Fault(
+        state=one["state"],
+        what=one["what"],
+        says=said.meaning,
+        value=f"{shown(one['value'])}{unit}" if one["value"] is not None else "no value",
+        limit=one["limit"],
+        at=one["at"],
+        reason=one["reason"],
+        also=", ".join(one["also"]),
+        place=place(one["expids"], cameras) if one["expids"] else "the night",
+        page=path(one["night"], one["expids"][0], cameras[0] if cameras else "")
+        if one["expids"]
+        else path(one["night"]),
+        expids=list(one["expids"]),
+        cameras=list(cameras),
+        step=kind,
+        command=ended.command if ended else "",
+        log=_log(ended),
+    )
+
+
+def _find(steps: Steps, expids: list[int], camera: str, kind: str) -> Ended | None:
+    """Return the task of the first of some exposures that is of a kind, or of a kind of that step."""
+    if not expids or not camera or expids[0] not in steps.exposures:
+        return None
+    own = {one.kind: one for one in steps.of(steps.exposures[expids[0]], camera)}
+    if kind in STEP_OF:
+        some = [own[name] for name in STEP_OF[kind].kinds if name in own]
+        return next((one for one in some if one.state == "failed"), some[-1] if some else None)
+    return None
+
+
+def _log(ended: Ended | None) -> str:
+    return str(ended.log) if ended and ended.log else ""
+
+
+def link_to(log: Path, page: Path) -> str:
+    """Return the link from a page to a log."""
+    return relpath(log, page.parent)

@@ -1,0 +1,365 @@
+"""The pages of a night: its own, those of its exposures, and those of their cameras."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from skyharvest.reduction.desi.cameras import ARMS
+from skyharvest.reduction.desi.exposure_table import Exposure
+from skyharvest.reduction.desi.production import Production
+from skyharvest.reduction.desi.qa.measured import Frame, path_of, read_frame
+from skyharvest.report.page import Cell, Table, number, text
+
+from .curves import charts_of
+from .faults import Fault, faults_of, link_to
+from .series import programs_of, write_night_series
+from .site import FAULTS, Page, Renderer, directory_of, whole_directory
+from .steps import Ended, Steps
+from .words import describe, kind_of, limit_in_words, mark, path, place, program_of, shown
+
+WORST = ("BAD", "WARN", "OK")
+
+
+class Night:
+    """A night, as it was collated, and how its tasks ended."""
+
+    def __init__(self, production: Production, night: int, logs: Path) -> None:
+        self.directory, self.night = production.directory, night
+        self.site = directory_of(production.directory)
+        self.collated = read_night(production.directory, night)
+        self.steps = Steps(production, night, logs)
+        self.faults = list(faults_of(self.collated, self.steps))
+        self.renderer = Renderer()
+
+    def write(self) -> None:
+        """Write its pages; they take the place of those that were there, all at once."""
+        exposures = self.collated["exposures"]
+        with whole_directory(self.site / str(self.night)) as out:
+            (out / "index.html").write_text(self._night_page(), encoding="utf-8")
+            write_night_series(out / "series.js", self.collated)
+            faults = {"faults": [asdict(one) for one in self.faults]}
+            (out / FAULTS).write_text(json.dumps(faults, ensure_ascii=False), encoding="utf-8")
+            for k, exposure in enumerate(exposures):
+                beside = [exposures[j]["expid"] if 0 <= j < len(exposures) else None for j in (k - 1, k + 1)]
+                self._write_exposure(out / f"{exposure['expid']:08d}", exposure, beside)
+
+    def _night_page(self) -> str:
+        counts, exposures = self.collated["counts"], self.collated["exposures"]
+        n_failed = len(self.collated["failed"])
+        cameras = sorted({camera for one in exposures for camera in self._cameras(one)}, key=_order)
+        page = Page(
+            title=f"Night {self.night}",
+            about=f"{self.directory.name}: {_in_words(exposures)}",
+            state=_state(self.collated["state"], n_failed),
+            facts=_facts(counts, n_failed),
+            where=[(self.directory.name, "../index.html"), (str(self.night), "")],
+            contents=[
+                ("bad", "What is bad"),
+                ("cameras", "Exposures and cameras"),
+                ("exposures", "Exposures"),
+                ("series", "Metrics by exposure"),
+            ],
+            holds={
+                "faults": [one.seen_from("../") for one in self.faults],
+                "grid": {"columns": cameras, "rows": [self._row(one, cameras) for one in exposures]},
+                "exposures": _exposures_table(exposures),
+                "metrics": _metrics_table("Of the night as a whole", self.collated["metrics"], {}),
+                "series": _names_of(exposures),
+                "programs": programs_of(exposures),
+                "cameras": camera_choices(cameras),
+            },
+        )
+        return self.renderer.render("night", page, "../")
+
+    def _row(self, exposure: Mapping[str, Any], cameras: Sequence[str]) -> dict[str, Any]:
+        expid = exposure["expid"]
+        return {
+            "name": f"{expid:08d}",
+            "link": f"{expid:08d}/index.html",
+            "says": exposure["left_out"] and "left out" or program_of(exposure),
+            "cells": [self._cell(exposure, camera, f"{expid:08d}/") for camera in cameras],
+        }
+
+    def _cell(self, exposure: Mapping[str, Any], camera: str, to: str, sign: str = "") -> dict[str, str] | None:
+        if camera not in self._cameras(exposure):
+            return None
+        state, says = self._judge(exposure, camera)
+        return {
+            "link": f"{to}{camera}.html",
+            "state": state,
+            "says": f"{camera} {exposure['expid']:08d}: {says or state}",
+            "text": f"{sign}{mark(state)}" if sign else mark(state),
+        }
+
+    def _judge(self, exposure: Mapping[str, Any], camera: str) -> tuple[str, str]:
+        """Return the state of a camera's exposure, and what it is from."""
+        if failed := [one["step"] for one in self._failed_of(exposure["expid"], camera)]:
+            return "BAD", f"{', '.join(failed)} failed"
+        frame = exposure["cameras"].get(camera)
+        if frame is None:
+            return "none", "nothing is measured"
+        names = [name for name, (_, state, *_at) in frame["metrics"].items() if state == frame["state"] != "OK"]
+        return frame["state"], f"{', '.join(names)} {frame['state']}" if names else ""
+
+    def _failed_of(self, expid: int, camera: str) -> list[Mapping[str, Any]]:
+        return [one for one in self.collated["failed"] if one["expid"] == expid and one["camera"] in (camera, camera[1:])]
+
+    def _cameras(self, exposure: Mapping[str, Any]) -> list[str]:
+        """Return the cameras of an exposure that have a page: those that are run, or have been measured."""
+        of_table = self.steps.exposures.get(exposure["expid"])
+        run = of_table.cameras if of_table and not of_table.reason else frozenset()
+        return sorted(run | exposure["cameras"].keys(), key=_order)
+
+    def _write_exposure(self, out: Path, exposure: Mapping[str, Any], beside: Sequence[int | None]) -> None:
+        out.mkdir()
+        expid, of_table = exposure["expid"], self.steps.exposures.get(exposure["expid"])
+        cameras = self._cameras(exposure)
+        ended = {camera: list(self.steps.of(of_table, camera)) if of_table else [] for camera in cameras}
+        names = ("previous exposure", "next exposure")
+        petals = sorted({camera[1] for camera in cameras})
+        arms = [arm for arm in ARMS if any(camera[0] == arm for camera in cameras)]
+        page = Page(
+            title=f"Exposure {expid:08d}",
+            about=_about(exposure),
+            state=_state(exposure["state"], any(self._failed_of(expid, camera) for camera in cameras)),
+            facts=_exposure_facts(exposure),
+            where=self._where(expid),
+            beside=[(name, f"../{one:08d}/index.html") for name, one in zip(names, beside, strict=True) if one is not None],
+            contents=[("bad", "What is bad"), ("cameras", "Cameras"), ("metrics", "Metrics"), ("steps", "Steps")],
+            holds={
+                "left_out": exposure["left_out"],
+                "faults": [one.of_exposure(expid).seen_from("../../") for one in self.faults if expid in one.expids],
+                "grid": {
+                    "columns": petals,
+                    "rows": [
+                        {
+                            "name": arm,
+                            "link": "",
+                            "says": "",
+                            "cells": [self._cell(exposure, f"{arm}{petal}", "", f"{arm}{petal} ") for petal in petals],
+                        }
+                        for arm in arms
+                    ],
+                },
+                "tables": list(_exposure_tables(exposure, arms, cameras)),
+                "steps": _steps_table(ended),
+            },
+        )
+        (out / "index.html").write_text(self.renderer.render("exposure", page, "../../"), encoding="utf-8")
+        for k, camera in enumerate(cameras):
+            others = [cameras[j] if 0 <= j < len(cameras) else None for j in (k - 1, k + 1)]
+            html = self._camera_page(exposure, camera, ended[camera], others)
+            (out / f"{camera}.html").write_text(html, encoding="utf-8")
+
+    def _where(self, expid: int, camera: str = "") -> list[tuple[str, str]]:
+        above = [(self.directory.name, "../../index.html"), (str(self.night), "../index.html")]
+        return above + ([(f"{expid:08d}", "index.html"), (camera, "")] if camera else [(f"{expid:08d}", "")])
+
+    def _camera_page(
+        self, exposure: Mapping[str, Any], camera: str, ended: Sequence[Ended], beside: Sequence[str | None]
+    ) -> str:
+        expid = exposure["expid"]
+        file = path_of(self.directory, self.night, expid, camera)
+        frame = read_frame(file) if file.exists() else None
+        state, _ = self._judge(exposure, camera)
+        unwell = {kind_of(name) for name, one in frame.metrics.items() if one.state != "OK"} if frame else set()
+        page_file = self.site / path(self.night, expid, camera)
+        steps = [
+            asdict(one)
+            | {
+                "kind": one.kind,
+                "about": one.about,
+                "log": str(one.log or ""),
+                "log_link": link_to(one.log, page_file) if one.log else "",
+                "said": self.steps.logs.said(one.key) if one.state == "failed" or one.kind in unwell else "",
+            }
+            for one in ended
+        ]
+        page = Page(
+            title=f"{camera} {expid:08d}",
+            about=_about(exposure),
+            state=state,
+            facts=_exposure_facts(exposure),
+            where=self._where(expid, camera),
+            beside=[(one, f"{one}.html") for one in beside if one],
+            contents=[
+                ("metrics", "Metrics"),
+                *([("curves", "What they are made from")] if frame and frame.curves else []),
+                ("steps", "Steps"),
+            ],
+            holds={
+                "metrics": _camera_table(frame) if frame else Table("No metrics: see the steps below", [], []),
+                "curves": charts_of(frame) if frame else [],
+                "steps": steps,
+                "environment": list(self.steps.environment),
+            },
+        )
+        return self.renderer.render("camera", page, "../../")
+
+
+def read_night(production: Path, night: int) -> dict[str, Any]:
+    """Return what a night was collated to."""
+    file = production / f"QA/{night}/qa-night-{night}.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def camera_choices(cameras: Sequence[str]) -> list[tuple[str, str]]:
+    """Return by which cameras a reader chooses."""
+    return [("", "all"), *((arm, f"all {arm}") for arm in ARMS), *((camera, camera) for camera in cameras)]
+
+
+def _order(camera: str) -> tuple[int, str]:
+    return ARMS.index(camera[0]), camera[1:]
+
+
+def _state(state: str, failed: object) -> str:
+    return "BAD" if failed else state
+
+
+def _facts(counts: Mapping[str, int], n_failed: int) -> list[tuple[str, str]]:
+    return [
+        ("frames BAD", f"{counts['BAD']:,}"),
+        ("frames WARN", f"{counts['WARN']:,}"),
+        ("steps failed", f"{n_failed:,}"),
+        ("frames OK", f"{counts['OK']:,}"),
+        ("exposures", f"{counts['exposures']:,}"),
+    ]
+
+
+def _in_words(exposures: Sequence[Mapping[str, Any]]) -> str:
+    kinds: dict[str, int] = {}
+    for one in exposures:
+        kinds[program_of(one)] = kinds.get(program_of(one), 0) + 1
+    return ", ".join(f"{n} {kind}" for kind, n in kinds.items())
+
+
+def _about(exposure: Mapping[str, Any]) -> str:
+    words = [exposure["obstype"]]
+    if exposure["obstype"] == "science":
+        words += [f"tile {exposure['tileid']}", f"{exposure['survey']} {exposure['program']}".strip()]
+    return ", ".join([*words, f"MJD {exposure['mjd']:.5f}"])
+
+
+def _exposure_facts(exposure: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = [("exposure time", f"{exposure['exptime']:,.0f} s"), ("UTC at its begin", _clock(exposure["mjd"]))]
+    airmass = exposure.get("airmass")
+    return facts + ([("airmass", f"{airmass:.2f}")] if airmass and exposure["obstype"] == "science" else [])
+
+
+def _clock(mjd: float) -> str:
+    minutes = round(mjd % 1 * 1440) % 1440
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+def _names_of(exposures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the metrics of frames, those that are BAD in most frames first, then in the order of steps."""
+    counts: dict[str, int] = {}
+    for exposure in exposures:
+        for frame in exposure["cameras"].values():
+            for name, (_, state, *_at) in frame["metrics"].items():
+                counts[name] = counts.get(name, 0) + (state == "BAD")
+    return sorted(counts, key=lambda name: -counts[name])
+
+
+def _exposures_table(exposures: Sequence[Mapping[str, Any]]) -> Table:
+    rows = []
+    for one in exposures:
+        states = [frame["state"] for frame in one["cameras"].values()]
+        bad, warn = states.count("BAD"), states.count("WARN")
+        rows.append(
+            [
+                number(one["expid"], f"{one['expid']:08d}", f"{one['expid']:08d}/index.html"),
+                text(program_of(one)),
+                number(one["tileid"], str(one["tileid"])) if one["tileid"] > 0 else Cell("", -1),
+                number(one["exptime"], f"{one['exptime']:,.0f}"),
+                number(one["mjd"], f"{one['mjd']:.4f}"),
+                Cell(f"{bad}", bad, mark="BAD" if bad else ""),
+                Cell(f"{warn}", warn, mark="WARN" if warn else ""),
+                number(len(states)),
+                text(one["left_out"]),
+            ]
+        )
+    columns = ["EXPID", "program", "TILEID", "exposure (s)", "MJD", "BAD", "WARN", "frames", "left out"]
+    return Table("Exposures", columns, rows)
+
+
+def _metrics_table(caption: str, metrics: Mapping[str, Sequence[Any]], limits: Mapping[str, Any]) -> Table:
+    rows = []
+    for name, (value, state, *at) in metrics.items():
+        said = describe(name)
+        rows.append(
+            [
+                Cell(state, mark=state),
+                text(name),
+                _value(value, unit=said.unit),
+                text(" ".join(at)),
+                text(said.meaning),
+            ]
+        )
+    rows.sort(key=lambda row: WORST.index(row[0].text))
+    return Table(caption, ["state", "metric", "value", "where", "what it is"], rows)
+
+
+def _value(value: float | None, mark: str = "", link: str = "", unit: str = "") -> Cell:
+    return Cell(f"{shown(value)} {unit}".rstrip(), float("nan") if value is None else value, link, mark)
+
+
+def _exposure_tables(exposure: Mapping[str, Any], arms: Sequence[str], cameras: Sequence[str]) -> Iterator[Table]:
+    if exposure["metrics"]:
+        yield _metrics_table("Of the exposure as a whole", exposure["metrics"], {})
+    frames = exposure["cameras"]
+    for arm in arms:
+        own = [camera for camera in cameras if camera[0] == arm and camera in frames]
+        names = list(dict.fromkeys(name for camera in own for name in frames[camera]["metrics"]))
+        rows = []
+        for name in names:
+            row = [Cell(name)]
+            for camera in own:
+                value, state, *_ = frames[camera]["metrics"].get(name, (None, ""))
+                is_well = state in ("OK", "")
+                row.append(_value(value, "" if is_well else state, "" if is_well else f"{camera}.html"))
+            rows.append(row)
+        rows.sort(key=lambda row: min((WORST.index(cell.mark) for cell in row if cell.mark), default=len(WORST)))
+        if rows:
+            yield Table(f"Cameras {arm}", ["metric", *own], rows)
+    petals = exposure.get("petals") or {}
+    if columns := list(dict.fromkeys(name for one in petals.values() for name in one)):
+        rows = [[number(int(petal)), *(_value(one.get(name)) for name in columns)] for petal, one in petals.items()]
+        yield Table("Petals", ["petal", *columns], rows, "Columns of desispec's exposure QA (PETALQA).")
+
+
+def _steps_table(ended: Mapping[str, Sequence[Ended]]) -> Table:
+    kinds = list(dict.fromkeys(one.kind for some in ended.values() for one in some))
+    rows = []
+    for camera, some in ended.items():
+        of = {one.kind: one for one in some}
+        row = [text(camera, f"{camera}.html#steps")]
+        for kind in kinds:
+            one = of.get(kind)
+            state = {"failed": "BAD", "waiting": "WARN"}.get(one.state, "") if one else ""
+            took = f"{float(one.seconds):,.0f} s" if one and one.seconds and one.state == "done" else ""
+            row.append(Cell(took or one.state, None, f"{camera}.html#{kind}", state) if one else Cell("–"))
+        rows.append(row)
+    return Table("Steps of each camera", ["camera", *kinds], rows, "Seconds that each took, or how it stands.")
+
+
+def _camera_table(frame: Frame) -> Table:
+    rows = []
+    for name, one in frame.metrics.items():
+        kind = kind_of(name)
+        rows.append(
+            [
+                Cell(one.state, mark=one.state),
+                Cell(name, None, f"#{kind}" if kind else ""),
+                _value(one.value, unit=one.unit),
+                Cell(limit_in_words(one.limits.get("warn"))),
+                Cell(limit_in_words(one.limits.get("bad"))),
+                Cell(one.at),
+                Cell(describe(name).meaning),
+            ]
+        )
+    rows.sort(key=lambda row: WORST.index(row[0].text))
+    columns = ["state", "metric", "value", "WARN if not", "BAD if not", "where", "what it is"]
+    return Table("Metrics", columns, rows, "A metric leads to the step that made what it measures.")

@@ -1,0 +1,163 @@
+"""The first page of a production's site: what is bad, its nights, any metric as a series, histograms by channel."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skyharvest.core.atomic import atomic_path
+from skyharvest.core.words import counted
+from skyharvest.reduction.desi.qa.definitions import DEFINITIONS
+from skyharvest.report.page import Cell, Table, number
+
+from .curves import Chart, by_exposure, histogram
+from .faults import Fault
+from .night import camera_choices, read_night
+from .series import Series, metric_choices, programs, write_series
+from .site import FAULTS, Page, Renderer, directory_of, write_assets
+from .words import path, shown
+
+SHOWN_LATEST, SHOWN_NIGHT, SHOWN = 40, 6, 120
+"""Lines of what is bad: of the latest night that has some, of each before it, and of all."""
+
+
+def write_site(production: Path) -> None:
+    """Write the first page of a production whose nights have theirs, and the series of its metrics.
+
+    Nights that the production has no longer lose their pages.
+    """
+    site = directory_of(production)
+    collated = json.loads((production / "QA/qa-production.json").read_text(encoding="utf-8"))
+    nights = [one["night"] for one in collated["nights"]]
+    series = Series()
+    faults = {}
+    for night in nights:
+        series.add(read_night(production, night))
+        said = json.loads((site / str(night) / FAULTS).read_text(encoding="utf-8"))
+        faults[night] = [Fault(**one) for one in said["faults"]]
+    write_assets(site)
+    write_series(site / "series", series)
+    html = Renderer().render("production", _page(collated, faults, series), "")
+    with atomic_path(site / "index.html") as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    for stale in site.iterdir():
+        if stale.name.isdigit() and int(stale.name) not in nights:
+            shutil.rmtree(stale)
+
+
+def _page(collated: Mapping[str, Any], faults: Mapping[int, Sequence[Fault]], series: Series) -> Page:
+    counts = collated["counts"]
+    groups, left_out = _groups(faults)
+    latest = collated["nights"][-1] if collated["nights"] else None
+    fiducials, zero_points = list(_fiducials(collated["s2n"])), list(_zero_points(collated["zero_points"]))
+    light = [("light", "⟨S/N⟩ and zero points")] if fiducials or zero_points else []
+    return Page(
+        title=f"Quality of {collated['specprod']}",
+        about=_in_words(latest, counts),
+        state="BAD" if counts["failed"] else collated["state"],
+        facts=[
+            ("frames BAD", f"{counts['BAD']:,}"),
+            ("frames WARN", f"{counts['WARN']:,}"),
+            ("steps failed", f"{counts['failed']:,}"),
+            ("frames OK", f"{counts['OK']:,}"),
+            ("exposures", f"{counts['exposures']:,}"),
+            ("nights", f"{counts['nights']:,}"),
+        ],
+        where=[(collated["specprod"], "")],
+        contents=[
+            ("bad", "What is bad"),
+            ("nights", "Nights"),
+            ("series", "Any metric, as a series"),
+            *light,
+            ("channels", "Histograms by channel"),
+        ],
+        holds={
+            "faults": groups,
+            "left_out": left_out,
+            "nights": _nights(collated["nights"]),
+            "metrics": list(metric_choices(_ordered(series.names))),
+            "programs": programs(one["program"] for one in series.exposures),
+            "cameras": camera_choices(series.cameras),
+            "fiducials": fiducials,
+            "zero_points": zero_points,
+            "histograms": [
+                histogram(name, collated["metrics"][name])
+                for name in _ordered(collated["metrics"])
+                if collated["metrics"][name]["edges"]
+            ],
+        },
+    )
+
+
+def _in_words(latest: Mapping[str, Any] | None, counts: Mapping[str, int]) -> str:
+    if latest is None:
+        return "There are no nights."
+    failed = f", {counted(latest['failed'], 'step')} failed" if latest["failed"] else ""
+    frames = counted(latest["frames"], "frame")
+    return f"Latest night {latest['night']}: {latest['BAD']} BAD and {latest['WARN']} WARN of {frames}{failed}."
+
+
+def _groups(faults: Mapping[int, Sequence[Fault]]) -> tuple[list[dict[str, Any]], str]:
+    """Return what is BAD by night, the latest first, and what to say of lines that are not shown."""
+    groups, room, n_left, first = [], SHOWN, 0, True
+    for night in sorted(faults, reverse=True):
+        bad = [one for one in faults[night] if one.state == "BAD"]
+        if not bad:
+            if night == max(faults):
+                groups.append({"title": f"Night {night}: nothing is bad", "link": path(night), "lines": []})
+            continue
+        n = min(len(bad), SHOWN_LATEST if first else SHOWN_NIGHT, room)
+        first, room, n_left = False, room - n, n_left + len(bad) - n
+        if n:
+            title = f"Night {night}: {counted(len(bad), 'fault')}" + (f", {n} of them here" if n < len(bad) else "")
+            lines = [one.seen_from("") for one in bad[:n]]
+            groups.append({"title": title, "link": f"{path(night)}#bad", "lines": lines})
+    return groups, f"{counted(n_left, 'more line')} on the pages of nights." if n_left else ""
+
+
+def _nights(nights: Sequence[Mapping[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for one in nights for name in one["metrics"]))
+    rows = []
+    for one in sorted(nights, key=lambda one: -one["night"]):
+        bad, warn, failed = one["BAD"], one["WARN"], one["failed"]
+        row = [
+            number(one["night"], str(one["night"]), path(one["night"])),
+            Cell(f"{bad:,}", bad, mark="BAD" if bad else ""),
+            Cell(f"{warn:,}", warn, mark="WARN" if warn else ""),
+            Cell(f"{failed:,}", failed, mark="BAD" if failed else ""),
+            number(one["OK"]),
+            number(one["exposures"]),
+        ]
+        for name in names:
+            value, state, *_ = one["metrics"].get(name, (None, "OK"))
+            row.append(Cell(shown(value), float("nan") if value is None else value, mark="" if state == "OK" else state))
+        rows.append(row)
+    heads = [name.removeprefix("NIGHT-") for name in names]
+    note = "Frames by state; a step that failed is one of a camera's exposure." + (
+        f" {', '.join(heads)}: of the night as a whole." if heads else ""
+    )
+    return Table("Nights", ["night", "BAD", "WARN", "failed", "OK", "exposures", *heads], rows, note)
+
+
+def _fiducials(found: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+    """Yield ⟨S/N⟩ of a class of targets at its magnitude, in the arms that have it."""
+    of: dict[tuple[str, float], dict[str, Any]] = {}
+    for one in found:
+        of.setdefault((one["class"], one["magnitude"]), {})[one["arm"]] = one["points"]
+    for (kind, magnitude), lines in of.items():
+        heading = f"⟨S/N⟩ of {kind} at magnitude {magnitude:g}"
+        yield by_exposure(heading, "signal to noise of a pixel", lines, "mean", "Mean of the cameras of each exposure.")
+
+
+def _zero_points(lines: Mapping[str, Any]) -> Iterator[Chart]:
+    if any(lines.values()):
+        says = "Median of the cameras of each exposure: AB magnitude of an electron per second and Å."
+        yield by_exposure("Zero points", "zero point (mag)", lines, "median", says)
+
+
+def _ordered(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    """Return metrics in the order of steps."""
+    order = {name: k for k, name in enumerate(DEFINITIONS)}
+    base = {name: name if name in order else name.rpartition("_")[0] for name in names}
+    return sorted(names, key=lambda name: (order.get(base[name], len(order)), name))

@@ -1,0 +1,126 @@
+"""Data of series, as scripts: a page that is opened from disk may load scripts, and nothing else."""
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skyharvest.core.atomic import write_changed
+from skyharvest.reduction.desi.cameras import ARMS
+
+from .curves import limits_of, rounded
+from .words import describe, program_of
+
+COLUMNS = ("expid", "mjd", "exptime", "obstype")
+
+
+class Series:
+    """The metrics of frames as columns: of a night, or of many, which are added one by one.
+
+    A production of 36,000 frames has 2 million values: they are held as numbers, 8 bytes each.
+    """
+
+    def __init__(self) -> None:
+        self.exposures: list[dict[str, Any]] = []
+        self._frames: dict[str, dict[str, tuple[array[int], array[float], array[int]]]] = {}
+        self._limits: dict[str, set[tuple[str, str, float]]] = {}
+
+    def add(self, night: Mapping[str, Any]) -> None:
+        """Add the frames of a night, as it was collated."""
+        for name, limits in night["limits"].items():
+            self._limits.setdefault(name, set()).update(limits_of(limits))
+        for exposure in night["exposures"]:
+            k = len(self.exposures)
+            about = {name: exposure[name] for name in COLUMNS}
+            self.exposures.append({"night": night["night"], "program": program_of(exposure)} | about)
+            for camera, frame in exposure["cameras"].items():
+                for name, (value, state, *_) in frame["metrics"].items():
+                    where, values, bad = self._frames.setdefault(name, {}).setdefault(
+                        camera, (array("l"), array("d"), array("l"))
+                    )
+                    where.append(k)
+                    values.append(float("nan") if value is None else value)
+                    if state == "BAD":
+                        bad.append(k)
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics, in the order in which they were found."""
+        return list(self._frames)
+
+    @property
+    def cameras(self) -> list[str]:
+        """All cameras, b first."""
+        found = {camera for of in self._frames.values() for camera in of}
+        return sorted(found, key=lambda camera: (ARMS.index(camera[0]), camera[1:]))
+
+    def exposures_script(self, root: str) -> str:
+        """Return the script with what is known of exposures; ``root`` leads from the page to the site's directory."""
+        columns = {name: [one[name] for one in self.exposures] for name in ("night", "program", *COLUMNS)}
+        return f"quality.exposures({_json({'root': root, 'cameras': self.cameras} | columns)});\n"
+
+    def script(self, name: str) -> str:
+        """Return the script with a metric: for each exposure the values of all cameras, or null."""
+        cameras, of = self.cameras, self._frames[name]
+        rows: list[list[float | None] | None] = [None] * len(self.exposures)
+        bad = []
+        for c, camera in enumerate(cameras):
+            where, values, is_bad = of.get(camera, (array("l"), array("d"), array("l")))
+            for k, value in zip(where, values, strict=True):
+                row = rows[k]
+                if row is None:
+                    row = rows[k] = [None] * len(cameras)
+                row[c] = None if value != value else rounded(value)  # noqa: PLR0124 (no number)
+            bad += [k * len(cameras) + c for k in is_bad]
+        said = describe(name)
+        made = {
+            "unit": said.unit,
+            "says": said.meaning,
+            "limits": sorted(self._limits.get(name, ())),
+            "bad": sorted(bad),
+            "values": rows,
+        }
+        return f"quality.series({json.dumps(name)}, {_json(made)});\n"
+
+
+def write_night_series(path: Path, night: Mapping[str, Any]) -> None:
+    """Write the series of a night, all in one script."""
+    series = Series()
+    series.add(night)
+    path.write_text(series.exposures_script("../") + "".join(map(series.script, series.names)), encoding="utf-8")
+
+
+def write_series(directory: Path, series: Series) -> None:
+    """Write the series of a production: a script for each metric; those of metrics that are no more are removed."""
+    scripts = {"exposures.js": series.exposures_script("")}
+    for name in series.names:
+        write_changed(directory / f"{name}.js", series.script(name))
+    for name, script in scripts.items():
+        write_changed(directory / name, script)
+    for stale in directory.glob("*.js"):
+        if stale.stem not in {"exposures", *series.names}:
+            stale.unlink()
+
+
+def programs_of(exposures: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return by which programs a reader chooses: ``all``, then those that there are."""
+    return programs(map(program_of, exposures))
+
+
+def programs(found: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the choices of programs, those of science first."""
+    first = ("dark", "bright")
+    own = dict.fromkeys(found)
+    return [("", "all"), *((one, one) for one in (*(p for p in first if p in own), *(p for p in own if p not in first)))]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def metric_choices(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the metrics by which a reader chooses."""
+    for name in names:
+        meaning = describe(name).meaning
+        yield name, f"{name}: {meaning}" if meaning else name

@@ -1,0 +1,68 @@
+"""Numbers, limits and places as the pages say them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skyharvest.core.words import counted
+from skyharvest.reduction.desi.cameras import create_camword
+from skyharvest.reduction.desi.qa.definitions import STEP_OF, Definition, definition_of
+
+Limits = Mapping[str, Sequence[float | None]]
+"""``warn`` and ``bad`` → (low, high)."""
+
+
+def shown(value: float | None) -> str:
+    """Return a number with four digits."""
+    if value is None:
+        return "–"
+    if value == round(value) and abs(value) < 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.4g}".replace("-", "−")
+
+
+def limit_in_words(pair: Sequence[float | None] | None) -> str:
+    """Return what is within a pair of limits."""
+    low, high = pair or (None, None)
+    if low is None:
+        return "" if high is None else f"≤ {shown(high)}"
+    return f"≥ {shown(low)}" if high is None else f"{shown(low)} to {shown(high)}"
+
+
+def describe(name: str) -> Definition:
+    """Return what a metric is; of one that this version does not know, its name."""
+    try:
+        return definition_of(name)
+    except KeyError:
+        return Definition(name, "", "")
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of task that makes what a metric measures; "" if it is of no one task."""
+    return STEP_OF.get(name.partition("-")[0], "")
+
+
+def place(expids: Sequence[int], cameras: Sequence[str]) -> str:
+    """Return exposures and cameras in words."""
+    which = cameras[0] if len(cameras) == 1 else f"{counted(len(cameras), 'camera')} {create_camword(cameras)}"
+    if len(expids) == 1:
+        return f"{which}, {expids[0]:08d}" if cameras else f"{expids[0]:08d}"
+    if not expids:
+        return which
+    return f"{which}, {counted(len(expids), 'exposure')} {min(expids):08d} to {max(expids):08d}"
+
+
+def mark(state: str) -> str:
+    """Return the sign of a state."""
+    return {"OK": "✓", "WARN": "!", "BAD": "✗"}.get(state, "·")
+
+
+def path(night: int, expid: int | None = None, camera: str = "") -> str:
+    """Return the path of a page in the site."""
+    if expid is None:
+        return f"{night}/index.html"
+    return f"{night}/{expid:08d}/{camera or 'index'}.html"
+
+
+def program_of(exposure: Mapping[str, Any]) -> str:
+    """Return by what a reader chooses an exposure: its conditions, its program, or its type."""
+    return str(exposure["conditions"] or exposure["program"] if exposure["obstype"] == "science" else exposure["obstype"])
