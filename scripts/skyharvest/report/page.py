@@ -111,6 +111,7 @@ def templates(*directories: Path) -> "Environment":
         loader=FileSystemLoader([*directories, ASSETS]),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skyharvest.reduction.desi.qa.measured import Curve, Frame
+from skyharvest.reduction.desi.cameras import ARMS
+from skyharvest.reduction.desi.qa.measured import Curve
 
 Chart = tuple[str, dict[str, Any], str]
 """Heading, specification, caption."""
@@ -18,9 +19,9 @@ def rounded(value: float | None, digits: int = DIGITS) -> float | None:
     return None if value is None else float(f"{value:.{digits}g}")
 
 
-def charts_of(frame: Frame) -> list[Chart]:
+def charts_of(curves: Mapping[str, Curve], arm: str) -> list[Chart]:
     """Return the figures of a frame's curves."""
-    return [(name, spec_of(name, curve, frame.camera[0]), curve.says) for name, curve in frame.curves.items()]
+    return [(name, spec_of(name, curve, arm), curve.says) for name, curve in curves.items()]
 
 
 def spec_of(name: str, curve: Curve, arm: str) -> dict[str, Any]:
@@ -51,14 +52,14 @@ def histogram(name: str, metric: Mapping[str, Any]) -> Chart:
 
 
 def limits_of(limits: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[tuple[str, str, float]]:
-    """Return limits one by one: of which arms ("" for all), ``warn`` or ``bad``, and the number."""
-    arms: dict[tuple[str, float], str] = {}
-    for arm, levels in limits.items():
-        for level, pair in levels.items():
-            for value in pair:
-                if value is not None:
-                    arms[level, value] = arms.get((level, value), "") + arm
-    return [(arm if len(arm) < 3 else "", level, value) for (level, value), arm in arms.items()]
+    """Return limits one by one: of which arm ("" for all), ``warn`` or ``bad``, and the number."""
+    return [
+        (place if place in ARMS else "", level, value)
+        for place, levels in limits.items()
+        for level, pair in levels.items()
+        for value in pair
+        if value is not None
+    ]
 
 
 def by_exposure(heading: str, label: str, lines: Mapping[str, Sequence[Mapping[str, Any]]], value: str, says: str) -> Chart:

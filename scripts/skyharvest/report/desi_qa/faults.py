@@ -1,15 +1,17 @@
 """What is bad, as lines of a page: what, where, its value and limit, the command that repeats it, and its log."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from skyharvest.reduction.desi.steps import STEP_OF
+from skyharvest.reduction.desi.qa.faults import first_fault, grouped
+from skyharvest.reduction.desi.qa.measured import Metric
+from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 
 from .steps import Ended, Steps
-from .words import describe, kind_of, path, place, shown
+from .words import describe, kind_of, path, place, shown, span
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Fault:
     what, says
         The metric or the step, and what that is.
     expids
-        Where it is; ``place`` says it, and ``page``, a path in the site, is the page of its first frame.
+        Where it is; ``place`` and ``span`` say it, and ``page``, a path in the site, is that of its first frame.
     step
         The kind of task that made it.
     """
@@ -35,6 +37,7 @@ class Fault:
     reason: str
     also: str
     place: str
+    span: str
     page: str
     expids: list[int]
     cameras: list[str]
@@ -46,19 +49,44 @@ class Fault:
         """Return what a template asks for; ``root`` leads to the site's directory."""
         return asdict(self) | {"link": root + self.page}
 
-    def of_exposure(self, expid: int) -> "Fault":
-        """Return it as a line of an exposure's page."""
-        page = f"{self.page.partition('/')[0]}/{expid:08d}/{self.page.rpartition('/')[2]}"
-        return replace(self, place=place([expid], self.cameras), page=page, expids=[expid])
-
 
 def faults_of(night: Mapping[str, Any], steps: Steps) -> Iterator[Fault]:
     """Yield what is bad in a night, then what is not good: steps that failed, metrics."""
     for one in night["failed"]:
         yield _failed(night["night"], one, steps)
-    for one in sorted(night["worst"], key=lambda one: one["state"] != "BAD"):
-        if one["what"] not in STEP_OF:
-            yield _metric(one, steps)
+    metrics = [one for one in night["worst"] if one["what"] not in STEPS]
+    for one in sorted(_joined(metrics), key=lambda one: one["state"] != "BAD"):
+        yield _metric(one, steps)
+
+
+def faults_of_exposure(
+    night: int,
+    expid: int,
+    failed: Iterable[Mapping[str, Any]],
+    metrics: Mapping[str, Mapping[str, Metric]],
+    steps: Steps,
+) -> Iterator[Fault]:
+    """Yield what is bad in an exposure, then what is not good; ``metrics`` are those of its cameras."""
+    for one in failed:
+        yield _failed(night, one, steps)
+    found = [first_fault(night, expid, camera, own) for camera, own in metrics.items()]
+    for fault in grouped(one for one in found if one is not None):
+        yield _metric(fault.as_json(), steps)
+
+
+def _joined(faults: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return faults, those of a metric in the same exposures, or in the same cameras, as one: the worst of them."""
+    joined = [dict(one) for one in faults]
+    for same, other in (("cameras", "expids"), ("expids", "cameras")):
+        first: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for one in joined:
+            key = (one["what"], one["state"], tuple(one[same]))
+            into = first.setdefault(key, one)
+            if into is not one:
+                into[other] = sorted({*into[other], *one[other]})
+                into["also"] = list(dict.fromkeys([*into["also"], *one["also"]]))
+        joined = list(first.values())
+    return joined
 
 
 def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
@@ -75,6 +103,7 @@ def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
         reason=one["reason"],
         also="",
         place=place([one["expid"]] if one["expid"] is not None else [], [one["camera"]]),
+        span="",
         page=path(night, expids[0], one["camera"]) if expids else path(night),
         expids=expids,
         cameras=[one["camera"]],
@@ -95,11 +124,12 @@ def _metric(one: Mapping[str, Any], steps: Steps) -> Fault:
         what=one["what"],
         says=said.meaning,
         value=f"{shown(one['value'])}{unit}" if one["value"] is not None else "no value",
-        limit=one["limit"],
+        limit=one["limit"].replace("-", "−"),
         at=one["at"],
         reason=one["reason"],
         also=", ".join(one["also"]),
         place=place(one["expids"], cameras) if one["expids"] else "the night",
+        span=span(one["expids"]),
         page=path(one["night"], one["expids"][0], cameras[0] if cameras else "")
         if one["expids"]
         else path(one["night"]),

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from skyharvest.reduction.desi.cameras import ARMS
-from skyharvest.reduction.desi.exposure_table import Exposure
 from skyharvest.reduction.desi.production import Production
-from skyharvest.reduction.desi.qa.measured import Frame, path_of, read_frame
+from skyharvest.reduction.desi.qa.limits import Limits
+from skyharvest.reduction.desi.qa.measured import Curve, Metric, path_of, read_frame
 from skyharvest.report.page import Cell, Table, number, text
 
 from .curves import charts_of
-from .faults import Fault, faults_of, link_to
+from .faults import faults_of, faults_of_exposure, link_to
 from .series import programs_of, write_night_series
 from .site import FAULTS, Page, Renderer, directory_of, whole_directory
 from .steps import Ended, Steps
@@ -29,6 +29,7 @@ class Night:
         self.directory, self.night = production.directory, night
         self.site = directory_of(production.directory)
         self.collated = read_night(production.directory, night)
+        self.limits = Limits(self.collated["limits"])
         self.steps = Steps(production, night, logs)
         self.faults = list(faults_of(self.collated, self.steps))
         self.renderer = Renderer()
@@ -116,6 +117,9 @@ class Night:
         out.mkdir()
         expid, of_table = exposure["expid"], self.steps.exposures.get(exposure["expid"])
         cameras = self._cameras(exposure)
+        metrics = {camera: self._metrics(exposure, camera) for camera in cameras}
+        failed = [one for one in self.collated["failed"] if one["expid"] == expid]
+        faults = faults_of_exposure(self.night, expid, failed, metrics, self.steps)
         ended = {camera: list(self.steps.of(of_table, camera)) if of_table else [] for camera in cameras}
         names = ("previous exposure", "next exposure")
         petals = sorted({camera[1] for camera in cameras})
@@ -130,7 +134,7 @@ class Night:
             contents=[("bad", "What is bad"), ("cameras", "Cameras"), ("metrics", "Metrics"), ("steps", "Steps")],
             holds={
                 "left_out": exposure["left_out"],
-                "faults": [one.of_exposure(expid).seen_from("../../") for one in self.faults if expid in one.expids],
+                "faults": [one.seen_from("../../") for one in faults],
                 "grid": {
                     "columns": petals,
                     "rows": [
@@ -138,7 +142,7 @@ class Night:
                             "name": arm,
                             "link": "",
                             "says": "",
-                            "cells": [self._cell(exposure, f"{arm}{petal}", "", f"{arm}{petal} ") for petal in petals],
+                            "cells": [self._cell(exposure, f"{arm}{petal}", "", f"{arm}{petal}") for petal in petals],
                         }
                         for arm in arms
                     ],
@@ -150,21 +154,43 @@ class Night:
         (out / "index.html").write_text(self.renderer.render("exposure", page, "../../"), encoding="utf-8")
         for k, camera in enumerate(cameras):
             others = [cameras[j] if 0 <= j < len(cameras) else None for j in (k - 1, k + 1)]
-            html = self._camera_page(exposure, camera, ended[camera], others)
+            html = self._camera_page(exposure, camera, metrics[camera], ended[camera], others)
             (out / f"{camera}.html").write_text(html, encoding="utf-8")
+
+    def _metrics(self, exposure: Mapping[str, Any], camera: str) -> dict[str, Metric]:
+        """Return the metrics of a frame, with the limits that judged them."""
+        said = exposure["cameras"].get(camera, {"metrics": {}})["metrics"]
+        return {
+            name: Metric(value, describe(name).unit, " ".join(at), self._limits(name, camera, exposure), state)
+            for name, (value, state, *at) in said.items()
+        }
+
+    def _limits(self, name: str, camera: str, exposure: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return self.limits.find(name, camera[0], exposure["obstype"])
+        except KeyError:  # of another version
+            return {}
+
+    def _curves(self, expid: int, camera: str) -> Mapping[str, Curve]:
+        file = path_of(self.directory, self.night, expid, camera)
+        return read_frame(file).curves if file.exists() else {}
 
     def _where(self, expid: int, camera: str = "") -> list[tuple[str, str]]:
         above = [(self.directory.name, "../../index.html"), (str(self.night), "../index.html")]
         return above + ([(f"{expid:08d}", "index.html"), (camera, "")] if camera else [(f"{expid:08d}", "")])
 
     def _camera_page(
-        self, exposure: Mapping[str, Any], camera: str, ended: Sequence[Ended], beside: Sequence[str | None]
+        self,
+        exposure: Mapping[str, Any],
+        camera: str,
+        metrics: Mapping[str, Metric],
+        ended: Sequence[Ended],
+        beside: Sequence[str | None],
     ) -> str:
         expid = exposure["expid"]
-        file = path_of(self.directory, self.night, expid, camera)
-        frame = read_frame(file) if file.exists() else None
+        curves = self._curves(expid, camera)
         state, _ = self._judge(exposure, camera)
-        unwell = {kind_of(name) for name, one in frame.metrics.items() if one.state != "OK"} if frame else set()
+        unwell = {kind_of(name) for name, one in metrics.items() if one.state != "OK"}
         page_file = self.site / path(self.night, expid, camera)
         steps = [
             asdict(one)
@@ -186,12 +212,12 @@ class Night:
             beside=[(one, f"{one}.html") for one in beside if one],
             contents=[
                 ("metrics", "Metrics"),
-                *([("curves", "What they are made from")] if frame and frame.curves else []),
+                *([("curves", "What they are made from")] if curves else []),
                 ("steps", "Steps"),
             ],
             holds={
-                "metrics": _camera_table(frame) if frame else Table("No metrics: see the steps below", [], []),
-                "curves": charts_of(frame) if frame else [],
+                "metrics": _camera_table(metrics),
+                "curves": charts_of(curves, camera[0]),
                 "steps": steps,
                 "environment": list(self.steps.environment),
             },
@@ -345,9 +371,9 @@ def _steps_table(ended: Mapping[str, Sequence[Ended]]) -> Table:
     return Table("Steps of each camera", ["camera", *kinds], rows, "Seconds that each took, or how it stands.")
 
 
-def _camera_table(frame: Frame) -> Table:
+def _camera_table(metrics: Mapping[str, Metric]) -> Table:
     rows = []
-    for name, one in frame.metrics.items():
+    for name, one in metrics.items():
         kind = kind_of(name)
         rows.append(
             [
@@ -362,4 +388,7 @@ def _camera_table(frame: Frame) -> Table:
         )
     rows.sort(key=lambda row: WORST.index(row[0].text))
     columns = ["state", "metric", "value", "WARN if not", "BAD if not", "where", "what it is"]
+    if not any(one.at for one in metrics.values()):
+        k = columns.index("where")
+        columns, rows = columns[:k] + columns[k + 1 :], [row[:k] + row[k + 1 :] for row in rows]
     return Table("Metrics", columns, rows, "A metric leads to the step that made what it measures.")

@@ -24,12 +24,12 @@ class Series:
     def __init__(self) -> None:
         self.exposures: list[dict[str, Any]] = []
         self._frames: dict[str, dict[str, tuple[array[int], array[float], array[int]]]] = {}
-        self._limits: dict[str, set[tuple[str, str, float]]] = {}
+        self._limits: dict[str, list[tuple[str, str, float]]] = {}
 
     def add(self, night: Mapping[str, Any]) -> None:
         """Add the frames of a night, as it was collated."""
         for name, limits in night["limits"].items():
-            self._limits.setdefault(name, set()).update(limits_of(limits))
+            self._limits[name] = limits_of(limits)
         for exposure in night["exposures"]:
             k = len(self.exposures)
             about = {name: exposure[name] for name in COLUMNS}
@@ -77,7 +77,7 @@ class Series:
         made = {
             "unit": said.unit,
             "says": said.meaning,
-            "limits": sorted(self._limits.get(name, ())),
+            "limits": self._limits.get(name) or self._limits.get(said.name, []),
             "bad": sorted(bad),
             "values": rows,
         }

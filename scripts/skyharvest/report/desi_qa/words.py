@@ -16,7 +16,7 @@ def shown(value: float | None) -> str:
     if value is None:
         return "–"
     if value == round(value) and abs(value) < 1e6:
-        return f"{value:,.0f}"
+        return f"{value:,.0f}".replace("-", "−")
     return f"{value:.4g}".replace("-", "−")
 
 
@@ -48,7 +48,12 @@ def place(expids: Sequence[int], cameras: Sequence[str]) -> str:
         return f"{which}, {expids[0]:08d}" if cameras else f"{expids[0]:08d}"
     if not expids:
         return which
-    return f"{which}, {counted(len(expids), 'exposure')} {min(expids):08d} to {max(expids):08d}"
+    return f"{which}, {counted(len(expids), 'exposure')}"
+
+
+def span(expids: Sequence[int]) -> str:
+    """Return the first and the last of some exposures; "" of one."""
+    return f"{min(expids):08d} to {max(expids):08d}" if len(expids) > 1 else ""
 
 
 def mark(state: str) -> str:

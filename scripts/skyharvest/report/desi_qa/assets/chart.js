@@ -113,7 +113,7 @@ const charts = (() => {
     }
     for (const [value, text] of ticks(xLow, xHigh, (width - LEFT - RIGHT) / 84)) {
       svg.append(make("line", { class: "tickmark", x1: px(value), x2: px(value), y1: height - BOTTOM, y2: height - BOTTOM + 4 }));
-      svg.append(make("text", { class: "tick", x: px(value), y: height - BOTTOM + 17, "text-anchor": "middle" }, text));
+      svg.append(make("text", { class: "tick", x: px(value), y: height - BOTTOM + 17, "text-anchor": px(value) > width - 28 ? "end" : "middle" }, text));
     }
     svg.append(make("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: height - BOTTOM, y2: height - BOTTOM }));
     svg.append(make("text", { class: "label", x: 0, y: 12 }, spec.y));

@@ -1,0 +1,139 @@
+"""The pages of quality, in a headless browser as a reader opens them: from disk."""
+
+import pytest
+
+from small_quality import FAULTY, Quality, quality
+
+SIZES = [(1280, 800), (390, 844)]
+PAGES = ["index.html", f"{FAULTY}/index.html", f"{FAULTY}/00270107/index.html", f"{FAULTY}/00270107/z1.html"]
+N_SCIENCE = 12  # of two nights
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Quality:
+    found = quality(tmp_path_factory.mktemp("quality"))
+    found.write()
+    return found
+
+
+def show(browser, made: Quality, page: str, width: int = 1280, height: int = 800) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get_log("browser")
+    browser.get((made.site / page).as_uri())
+
+
+def wait(browser, code: str):
+    """Return what a script gives, as soon as that is something."""
+    return browser.execute_async_script(f"""
+        const done = arguments[0];
+        const look = () => {{
+            const found = (() => {{ {code} }})();
+            found ? done(found) : setTimeout(look, 50);
+        }};
+        look();
+    """)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_page_opens_from_disk_without_errors_and_fits(chromium, made, page, width, height):
+    show(chromium, made, page, width, height)
+    has_figures = "00270107/index" not in page
+    drawn = "scrollTo(0, 1e6); return document.querySelectorAll('figure.chart svg').length"
+    if has_figures:
+        assert wait(chromium, drawn)
+    assert chromium.get_log("browser") == []
+    inner, inside, whole = chromium.execute_script(
+        "const page = document.documentElement; return [innerWidth, page.clientWidth, page.scrollWidth]"
+    )
+    assert inner == width
+    assert whole <= inside, "the page scrolls sideways"
+    loaded = chromium.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert all(name.startswith(("file://", "data:")) for name in loaded)
+
+
+def choose(browser, **choice: str) -> None:
+    browser.execute_script(
+        """
+        for (const [name, value] of Object.entries(arguments[0])) {
+            const select = document.querySelector(`#choose [name=${name}]`);
+            select.value = value;
+            select.dispatchEvent(new Event("change", {bubbles: true}));
+        }
+        """,
+        choice,
+    )
+
+
+COUNT = """
+    const figure = document.querySelector("figure[data-metric='']");
+    const label = figure.querySelector("svg .label");
+    if (!label || !label.textContent.startsWith("%s")) return null;
+    const of = (css) => [...figure.querySelectorAll(css)].map(path => (path.getAttribute("d").match(/M/g) ?? []).length);
+    const sum = (css) => of(css).reduce((a, b) => a + b, 0);
+    return {points: sum(".points:not(.of-bad)") + sum(".beyond:not(.of-bad)"), bad: sum(".of-bad"),
+            limits: figure.querySelectorAll(".limit").length};
+"""
+
+
+def test_a_reader_chooses_any_metric_as_a_series(chromium, made):
+    show(chromium, made, "index.html")
+    chromium.execute_script("document.querySelector('#series').scrollIntoView()")
+    loaded = "return [...document.scripts].filter(one => one.src.includes('/series/')).length"
+    wait(chromium, COUNT % "PREPROC-READNOISE_A")
+    before = chromium.execute_script(loaded)
+    choose(chromium, metric="SKYSUB-CHI2", axis="exptime")
+    found = wait(chromium, COUNT % "SKYSUB-CHI2")
+    assert chromium.execute_script(loaded) == before + 1  # nothing is read before it is asked for
+    assert found == {"points": 6 * N_SCIENCE, "bad": 1, "limits": found["limits"]}
+    assert found["limits"] >= 1
+    choose(chromium, camera="z1", program="dark")
+    dark = [one for some in made.production.nights.values() for one in some if one.program == "dark"]
+    assert wait(chromium, COUNT % "SKYSUB-CHI2")["points"] == len(dark)
+    assert chromium.execute_script("return document.querySelectorAll('figure[data-metric=\"\"] svg').length") == 1
+
+
+def test_a_point_says_what_it_is_and_leads_to_its_page(chromium, made):
+    show(chromium, made, "index.html")
+    chromium.execute_script("document.querySelector('#series').scrollIntoView()")
+    choose(chromium, metric="TRACESHIFT-DX", camera="z0")
+    wait(chromium, COUNT % "TRACESHIFT-DX")
+    link = chromium.execute_script("""
+        const figure = document.querySelector("figure[data-metric='']");
+        const [, x, y] = figure.querySelector(".points.of-bad").getAttribute("d").match(/M([\\d.]+) ([\\d.]+)/);
+        const svg = figure.querySelector("svg"), box = svg.getBoundingClientRect();
+        svg.dispatchEvent(new MouseEvent("click", {clientX: box.left + Number(x), clientY: box.top + Number(y)}));
+        return figure.querySelector(".tip a").getAttribute("href");
+    """)
+    assert link.startswith(f"{FAULTY}/")
+    assert link.endswith("/z0.html")
+    assert (made.site / link).is_file()
+
+
+def test_a_press_on_a_heading_sorts_the_nights(chromium, made):
+    show(chromium, made, "index.html")
+    order = """
+        const table = document.querySelector("#nights table");
+        const column = [...table.querySelectorAll("th")].findIndex(one => one.textContent === "BAD");
+        table.querySelectorAll("th button")[column].click();
+        return [...table.tBodies[0].rows].map(row => Number(row.cells[column].dataset.value));
+    """
+    falling, rising = chromium.execute_script(order), chromium.execute_script(order)
+    assert falling == sorted(falling, reverse=True)
+    assert rising == falling[::-1]
+    assert falling[0] > 0
+
+
+def test_what_is_bad_is_seen_without_scrolling(chromium, made):
+    for width, height in SIZES:
+        show(chromium, made, "index.html", width, height)
+        top = chromium.execute_script("return document.querySelector('.faults li b').getBoundingClientRect().bottom")
+        assert top < height
+
+
+def test_text_of_others_is_shown_as_it_is(chromium, made):
+    show(chromium, made, f"{made.failed.owner}/r0.html")
+    shown = chromium.execute_script("return document.querySelector('pre.log').textContent")
+    assert "<script>alert(1)</script>" in shown
+    assert chromium.get_log("browser") == []

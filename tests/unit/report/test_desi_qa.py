@@ -1,0 +1,125 @@
+"""Pages of quality: links, what stands first, what is removed, against what was planted."""
+
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from skyharvest.reduction.desi import exposure_table
+from skyharvest.report.desi_qa.production import write_site
+from skyharvest.report.desi_qa.site import whole_directory
+from small_quality import CLEAN, FAULTY, SAID, WHY, Quality, quality
+
+
+class Read(HTMLParser):
+    """A page's links, ids and text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links, self.ids, self.text = [], set(), []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        of = dict(attributes)
+        self.links += [of[name] for name in ("href", "src") if of.get(name)]
+        self.ids |= {of["id"]} if "id" in of else set()
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    @property
+    def said(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Quality:
+    found = quality(tmp_path_factory.mktemp("quality"))
+    found.write()
+    return found
+
+
+def test_every_link_leads_to_a_file_and_a_place_in_it(made):
+    pages = sorted(made.site.rglob("*.html"))
+    assert len(pages) == 1 + 2 * (1 + 12 * (1 + 6))
+    read = {path: Read(path) for path in pages}
+    n = 0
+    for path, page in read.items():
+        for link in page.links:
+            if link.startswith("data:"):
+                continue
+            name, _, place = unquote(link).partition("#")
+            assert not name.startswith(("/", "http")), (path, link)
+            target = (path.parent / name).resolve() if name else path
+            assert target.is_file(), (path, link)
+            assert not place or place in read[target].ids, (path, link)
+            n += 1
+    assert n > 5000
+
+
+def test_each_planted_fault_stands_on_the_first_page_and_a_clean_night_has_none(made):
+    first = Read(made.site / "index.html").said
+    bad = first[first.index("What is bad") : first.index("Frames by state")]
+    for metric, where in (
+        ("PREPROC-READNOISE_B", "r1"),
+        ("EXTRACT-NDEAD", "fiber 137"),
+        ("SKYSUB-MED_RESID", "z1, 00270107"),
+        ("TRACESHIFT-DX", "z0, 3 exposures"),
+        ("FLUXCALIB-ZP_NIGHT", "2 exposures"),
+        ("preproc failed", WHY),
+    ):
+        assert metric in bad
+        assert where in bad
+    assert f"Night {CLEAN}" not in bad
+    assert "Nothing is bad" in Read(made.site / f"{CLEAN}/index.html").said
+    clean = (made.site / f"{CLEAN}/00270006/r1.html").read_text()
+    assert '<span class="state OK">OK</span></h1>' in clean
+    assert '"BAD"' not in clean
+    night = json.loads((made.production.directory / f"QA/{FAULTY}/qa-night-{FAULTY}.json").read_text())
+    exposure = next(one for one in night["exposures"] if one["expid"] == 270107)
+    assert [camera for camera, frame in exposure["cameras"].items() if frame["state"] == "BAD"] == ["r1", "z1"]
+
+
+def test_what_failed_is_shown_with_its_command_and_what_it_said(made):
+    page = Read(made.site / made.failed.owner / "r0.html")
+    assert WHY in page.said
+    assert SAID in page.said
+    assert "all is well" not in page.said
+    command = made.production.commands.shown(next(one for one in made.production.tasks() if one.key == made.failed))
+    assert command in page.said
+    assert command in Read(made.site / "index.html").said
+    assert [link for link in page.links if link.endswith(".log")]
+
+
+def test_pages_of_what_is_no_more_are_removed(made, tmp_path):
+    shutil.copytree(made.production.directory, tmp_path / "small")
+    own = Quality(type(made.production)(tmp_path / "small", made.production.settings), made.failed)
+    table = exposure_table.path_of(tmp_path / "small", FAULTY)
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]))
+    own.write()
+    assert not (own.site / f"{FAULTY}/00270111").exists()
+    assert (own.site / f"{FAULTY}/00270110").exists()
+    file = tmp_path / "small/QA/qa-production.json"
+    said = json.loads(file.read_text())
+    said["nights"] = [one for one in said["nights"] if one["night"] == FAULTY]
+    file.write_text(json.dumps(said))
+    write_site(tmp_path / "small")
+    assert sorted(path.name for path in own.site.iterdir() if path.name.isdigit()) == [str(FAULTY)]
+
+
+def test_a_directory_whose_making_fails_leaves_the_one_that_was_there(tmp_path):
+    (tmp_path / "night").mkdir()
+    (tmp_path / "night/index.html").write_text("old")
+    (tmp_path / ".night.left").mkdir()
+    with pytest.raises(ValueError, match="no"), whole_directory(tmp_path / "night") as out:
+        (out / "index.html").write_text("new")
+        raise ValueError("no")
+    assert (tmp_path / "night/index.html").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["night"]
+    with whole_directory(tmp_path / "night") as out:
+        (out / "other.html").write_text("new")
+    assert [path.name for path in (tmp_path / "night").iterdir()] == ["other.html"]
