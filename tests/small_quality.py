@@ -30,10 +30,10 @@ class Quality:
         """Directory of its pages."""
         return self.production.directory / "QA/pages"
 
-    def write(self) -> None:
-        """Collate it, and write its pages."""
+    def write(self, *nights: int) -> None:
+        """Collate some nights, or all, and write their pages and the first one."""
         directory, limits = self.production.directory, read_limits()
-        for night in self.production.nights:
+        for night in nights or self.production.nights:
             write_night(self.production, night, limits, night_path(directory, night))
             Night(self.production, night, directory / "logs").write()
         write_json(collate_production(directory, limits), production_path(directory))
@@ -41,7 +41,7 @@ class Quality:
 
 
 def quality(root: Path) -> Quality:
-    """Write a production of two nights, ten exposures each, of six cameras, of which a task failed; not yet collated."""
+    """Write a production of two nights of twelve exposures and six cameras, of which a task failed; not collated."""
     production = simulate(root / "small", Size(2, 12, (0, 1)), faults(1), seed=3)
     expid = production.nights[FAULTY][0].expid
     key = Key("preproc", f"{FAULTY}/{expid:08d}", "r0")

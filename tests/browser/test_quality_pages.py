@@ -70,8 +70,8 @@ COUNT = """
     const figure = document.querySelector("figure[data-metric='']");
     const label = figure.querySelector("svg .label");
     if (!label || !label.textContent.startsWith("%s")) return null;
-    const of = (css) => [...figure.querySelectorAll(css)].map(path => (path.getAttribute("d").match(/M/g) ?? []).length);
-    const sum = (css) => of(css).reduce((a, b) => a + b, 0);
+    const marks = (path) => (path.getAttribute("d").match(/M/g) ?? []).length;
+    const sum = (css) => [...figure.querySelectorAll(css)].map(marks).reduce((a, b) => a + b, 0);
     return {points: sum(".points:not(.of-bad)") + sum(".beyond:not(.of-bad)"), bad: sum(".of-bad"),
             limits: figure.querySelectorAll(".limit").length};
 """

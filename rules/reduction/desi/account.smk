@@ -51,7 +51,7 @@ rule finish_desi_reduction:
     input:
         release=lambda wildcards: rules.release_desi_reduction.output if REDUCTION.has_pixels else [],
         # It fails where something has failed: how good the rest is stands before that.
-        quality=rules.desi_qa_production.output if REDUCTION.quality else [],
+        quality=rules.desi_qa_pages.output if REDUCTION.quality else [],
         ledger=rules.account_desi_reduction.output.ledger,
         summary=rules.account_desi_reduction.output.summary,
     output:

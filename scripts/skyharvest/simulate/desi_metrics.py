@@ -98,7 +98,7 @@ class Planted:
 
 
 def faults(night: int) -> tuple[Planted, ...]:
-    """Return one fault of each kind, in a night with six science exposures or more and all cameras of petals 0 and 1."""
+    """Return one fault of each kind, in a night of six science exposures or more, and of petals 0 and 1."""
     return (
         Planted("a bad amp", night, 0, 99, ("r1",), {"PREPROC-READNOISE_B": 14.0, "PREPROC-NOISE_B": 2.1}),
         Planted(
@@ -143,7 +143,9 @@ class Size:
         return [f"{arm}{petal}" for arm in ARMS for petal in self.petals]
 
 
-def simulate(directory: Path, size: Size, planted: Sequence[Planted] = (), seed: int = 1, workers: int = 1) -> Production:
+def simulate(
+    directory: Path, size: Size, planted: Sequence[Planted] = (), seed: int = 1, workers: int = 1
+) -> Production:
     """Write a production that has only metrics, and return it.
 
     Parameters
@@ -202,7 +204,9 @@ def _write_records(production: Production) -> None:
     judged = judge_all(production.tasks(), records, lambda _: False, again=False)
     of: dict[Path, list[Record]] = {}
     for key, one in judged.items():
-        of.setdefault(records.path(key.kind, key.owner), []).append(Record(key.unit, DONE, one.made or "", "12.0", "400"))
+        of.setdefault(records.path(key.kind, key.owner), []).append(
+            Record(key.unit, DONE, one.made or "", "12.0", "400")
+        )
     for path, some in of.items():
         write_rows(path, [one.name for one in fields(Record)], map(astuple, some))
 

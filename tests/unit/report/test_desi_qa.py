@@ -100,7 +100,7 @@ def test_pages_of_what_is_no_more_are_removed(made, tmp_path):
     table = exposure_table.path_of(tmp_path / "small", FAULTY)
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(lines[:-1]))
-    own.write()
+    own.write(FAULTY)
     assert not (own.site / f"{FAULTY}/00270111").exists()
     assert (own.site / f"{FAULTY}/00270110").exists()
     file = tmp_path / "small/QA/qa-production.json"

@@ -349,7 +349,7 @@ def _has(cameras: Collection[str], unit: str) -> bool:
 def log_of(production: Path, step: str, owner: str) -> str:
     """Return the log of the job that has run an owner's tasks last, below the results; "" if none has."""
     jobs = (production / "tasks" / "jobs" / step).glob("*.json")
-    own = [path for path in jobs if _is_of(path.stem, owner, STEPS[step])]
+    own = [path for path in jobs if is_of(path.stem, owner, STEPS[step])]
     newest = max(own, key=lambda path: path.stat().st_mtime, default=None)
     return f"logs/desi_{step}/{newest.stem}.log" if newest else ""
 

@@ -62,7 +62,9 @@ def limits_of(limits: Mapping[str, Mapping[str, Sequence[float | None]]]) -> lis
     ]
 
 
-def by_exposure(heading: str, label: str, lines: Mapping[str, Sequence[Mapping[str, Any]]], value: str, says: str) -> Chart:
+def by_exposure(
+    heading: str, label: str, lines: Mapping[str, Sequence[Mapping[str, Any]]], value: str, says: str
+) -> Chart:
     """Return what was measured of each exposure, against MJD, for each arm."""
     series = [
         {

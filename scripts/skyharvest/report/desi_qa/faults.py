@@ -9,9 +9,8 @@ from typing import Any
 from skyharvest.reduction.desi.qa.faults import first_fault, grouped
 from skyharvest.reduction.desi.qa.measured import Metric
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
-
-from .steps import Ended, Steps
-from .words import describe, kind_of, path, place, shown, span
+from skyharvest.report.desi_qa.steps import Ended, Steps
+from skyharvest.report.desi_qa.words import describe, kind_of, path, place, shown, span
 
 
 @dataclass(frozen=True)

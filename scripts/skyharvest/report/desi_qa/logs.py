@@ -1,7 +1,6 @@
 """What tasks said: their part of a job's log."""
 
 import functools
-import os
 import re
 from pathlib import Path
 
@@ -28,7 +27,7 @@ class Logs:
         self._names: dict[str, list[str]] = {}
         for step in STEPS:
             folder = directory / f"desi_{step}"
-            found = os.listdir(folder) if folder.is_dir() else []
+            found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
             self._names[step] = sorted(name.removesuffix(".log") for name in found if name.startswith(night))
 
     @functools.cache  # noqa: B019 (it lives as long as a job)
@@ -56,6 +55,4 @@ class Logs:
 def _parts(path: Path) -> dict[str, str]:
     """Return the parts of a log by their titles, without the command that each begins with."""
     _, *found = _PART.split(path.read_text(encoding="utf-8", errors="replace"))
-    return {
-        title: text.strip("\n").partition("\n")[2] for title, text in zip(found[::2], found[1::2], strict=True)
-    }
+    return {title: text.strip("\n").partition("\n")[2] for title, text in zip(found[::2], found[1::2], strict=True)}

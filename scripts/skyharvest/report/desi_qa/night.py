@@ -10,14 +10,13 @@ from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.qa.limits import Limits
 from skyharvest.reduction.desi.qa.measured import Curve, Metric, path_of, read_frame
+from skyharvest.report.desi_qa.curves import charts_of
+from skyharvest.report.desi_qa.faults import faults_of, faults_of_exposure, link_to
+from skyharvest.report.desi_qa.series import programs_of, write_night_series
+from skyharvest.report.desi_qa.site import FAULTS, Page, Renderer, directory_of, whole_directory
+from skyharvest.report.desi_qa.steps import Ended, Steps
+from skyharvest.report.desi_qa.words import describe, kind_of, limit_in_words, mark, path, program_of, shown
 from skyharvest.report.page import Cell, Table, number, text
-
-from .curves import charts_of
-from .faults import faults_of, faults_of_exposure, link_to
-from .series import programs_of, write_night_series
-from .site import FAULTS, Page, Renderer, directory_of, whole_directory
-from .steps import Ended, Steps
-from .words import describe, kind_of, limit_in_words, mark, path, place, program_of, shown
 
 WORST = ("BAD", "WARN", "OK")
 
@@ -79,7 +78,7 @@ class Night:
         return {
             "name": f"{expid:08d}",
             "link": f"{expid:08d}/index.html",
-            "says": exposure["left_out"] and "left out" or program_of(exposure),
+            "says": (exposure["left_out"] and "left out") or program_of(exposure),
             "cells": [self._cell(exposure, camera, f"{expid:08d}/") for camera in cameras],
         }
 
@@ -105,7 +104,9 @@ class Night:
         return frame["state"], f"{', '.join(names)} {frame['state']}" if names else ""
 
     def _failed_of(self, expid: int, camera: str) -> list[Mapping[str, Any]]:
-        return [one for one in self.collated["failed"] if one["expid"] == expid and one["camera"] in (camera, camera[1:])]
+        return [
+            one for one in self.collated["failed"] if one["expid"] == expid and one["camera"] in (camera, camera[1:])
+        ]
 
     def _cameras(self, exposure: Mapping[str, Any]) -> list[str]:
         """Return the cameras of an exposure that have a page: those that are run, or have been measured."""
@@ -130,7 +131,9 @@ class Night:
             state=_state(exposure["state"], any(self._failed_of(expid, camera) for camera in cameras)),
             facts=_exposure_facts(exposure),
             where=self._where(expid),
-            beside=[(name, f"../{one:08d}/index.html") for name, one in zip(names, beside, strict=True) if one is not None],
+            beside=[
+                (name, f"../{one:08d}/index.html") for name, one in zip(names, beside, strict=True) if one is not None
+            ],
             contents=[("bad", "What is bad"), ("cameras", "Cameras"), ("metrics", "Metrics"), ("steps", "Steps")],
             holds={
                 "left_out": exposure["left_out"],

@@ -8,15 +8,14 @@ from typing import Any
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.words import counted
-from skyharvest.reduction.desi.qa.definitions import DEFINITIONS
+from skyharvest.reduction.desi.qa.definitions import place_of
+from skyharvest.report.desi_qa.curves import Chart, by_exposure, histogram
+from skyharvest.report.desi_qa.faults import Fault
+from skyharvest.report.desi_qa.night import camera_choices, read_night
+from skyharvest.report.desi_qa.series import Series, metric_choices, programs, write_series
+from skyharvest.report.desi_qa.site import FAULTS, Page, Renderer, directory_of, write_assets
+from skyharvest.report.desi_qa.words import path, shown
 from skyharvest.report.page import Cell, Table, number
-
-from .curves import Chart, by_exposure, histogram
-from .faults import Fault
-from .night import camera_choices, read_night
-from .series import Series, metric_choices, programs, write_series
-from .site import FAULTS, Page, Renderer, directory_of, write_assets
-from .words import path, shown
 
 SHOWN_LATEST, SHOWN_NIGHT, SHOWN = 40, 6, 120
 """Lines of what is bad: of the latest night that has some, of each before it, and of all."""
@@ -76,14 +75,14 @@ def _page(collated: Mapping[str, Any], faults: Mapping[int, Sequence[Fault]], se
             "faults": groups,
             "left_out": left_out,
             "nights": _nights(collated["nights"]),
-            "metrics": list(metric_choices(_ordered(series.names))),
+            "metrics": list(metric_choices(sorted(series.names, key=place_of))),
             "programs": programs(one["program"] for one in series.exposures),
             "cameras": camera_choices(series.cameras),
             "fiducials": fiducials,
             "zero_points": zero_points,
             "histograms": [
                 histogram(name, collated["metrics"][name])
-                for name in _ordered(collated["metrics"])
+                for name in sorted(collated["metrics"], key=place_of)
                 if collated["metrics"][name]["edges"]
             ],
         },
@@ -100,7 +99,8 @@ def _in_words(latest: Mapping[str, Any] | None, counts: Mapping[str, int]) -> st
 
 def _groups(faults: Mapping[int, Sequence[Fault]]) -> tuple[list[dict[str, Any]], str]:
     """Return what is BAD by night, the latest first, and what to say of lines that are not shown."""
-    groups, room, n_left, first = [], SHOWN, 0, True
+    groups: list[dict[str, Any]] = []
+    room, n_left, first = SHOWN, 0, True
     for night in sorted(faults, reverse=True):
         bad = [one for one in faults[night] if one.state == "BAD"]
         if not bad:
@@ -131,7 +131,9 @@ def _nights(nights: Sequence[Mapping[str, Any]]) -> Table:
         ]
         for name in names:
             value, state, *_ = one["metrics"].get(name, (None, "OK"))
-            row.append(Cell(shown(value), float("nan") if value is None else value, mark="" if state == "OK" else state))
+            row.append(
+                Cell(shown(value), float("nan") if value is None else value, mark="" if state == "OK" else state)
+            )
         rows.append(row)
     heads = [name.removeprefix("NIGHT-") for name in names]
     note = "Frames by state; a step that failed is one of a camera's exposure." + (
@@ -154,10 +156,3 @@ def _zero_points(lines: Mapping[str, Any]) -> Iterator[Chart]:
     if any(lines.values()):
         says = "Median of the cameras of each exposure: AB magnitude of an electron per second and Å."
         yield by_exposure("Zero points", "zero point (mag)", lines, "median", says)
-
-
-def _ordered(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
-    """Return metrics in the order of steps."""
-    order = {name: k for k, name in enumerate(DEFINITIONS)}
-    base = {name: name if name in order else name.rpartition("_")[0] for name in names}
-    return sorted(names, key=lambda name: (order.get(base[name], len(order)), name))

@@ -8,9 +8,8 @@ from typing import Any
 
 from skyharvest.core.atomic import write_changed
 from skyharvest.reduction.desi.cameras import ARMS
-
-from .curves import limits_of, rounded
-from .words import describe, program_of
+from skyharvest.report.desi_qa.curves import limits_of, rounded
+from skyharvest.report.desi_qa.words import describe, program_of
 
 COLUMNS = ("expid", "mjd", "exptime", "obstype")
 
@@ -112,7 +111,10 @@ def programs(found: Iterable[str]) -> list[tuple[str, str]]:
     """Return the choices of programs, those of science first."""
     first = ("dark", "bright")
     own = dict.fromkeys(found)
-    return [("", "all"), *((one, one) for one in (*(p for p in first if p in own), *(p for p in own if p not in first)))]
+    return [
+        ("", "all"),
+        *((one, one) for one in (*(p for p in first if p in own), *(p for p in own if p not in first))),
+    ]
 
 
 def _json(value: object) -> str:

@@ -13,7 +13,10 @@ from skyharvest.report.page import ASSETS as COMMON
 from skyharvest.report.page import templates
 
 ASSETS = Path(__file__).with_name("assets")
-SHARED = (*(COMMON / name for name in ("page.css", "page.js")), *(ASSETS / f"{n}" for n in ("quality.css", "quality.js", "chart.js")))
+SHARED = (
+    *(COMMON / name for name in ("page.css", "page.js")),
+    *(ASSETS / f"{n}" for n in ("quality.css", "quality.js", "chart.js")),
+)
 FAULTS = "faults.json"
 
 

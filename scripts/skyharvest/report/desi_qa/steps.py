@@ -9,8 +9,7 @@ from skyharvest.reduction.desi.graph import Key, Task, owner_of
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.records import DONE, FAILED, READY, Judged, Record, Records, judge_all, show
 from skyharvest.reduction.desi.steps import STEP_OF
-
-from .logs import Logs
+from skyharvest.report.desi_qa.logs import Logs
 
 NOT_RUN = "not run"
 

@@ -70,4 +70,6 @@ def path(night: int, expid: int | None = None, camera: str = "") -> str:
 
 def program_of(exposure: Mapping[str, Any]) -> str:
     """Return by what a reader chooses an exposure: its conditions, its program, or its type."""
-    return str(exposure["conditions"] or exposure["program"] if exposure["obstype"] == "science" else exposure["obstype"])
+    return str(
+        exposure["conditions"] or exposure["program"] if exposure["obstype"] == "science" else exposure["obstype"]
+    )
