@@ -287,8 +287,9 @@ def _names_of(exposures: Sequence[Mapping[str, Any]]) -> list[str]:
     counts: dict[str, int] = {}
     for exposure in exposures:
         for frame in exposure["cameras"].values():
-            for name, (_, state, *_at) in frame["metrics"].items():
-                counts[name] = counts.get(name, 0) + (state == "BAD")
+            for name, (value, state, *_at) in frame["metrics"].items():
+                if value is not None:
+                    counts[name] = counts.get(name, 0) + (state == "BAD")
     return sorted(counts, key=lambda name: -counts[name])
 
 

@@ -75,6 +75,7 @@ def _page(collated: Mapping[str, Any], faults: Mapping[int, Sequence[Fault]], se
             "faults": groups,
             "left_out": left_out,
             "nights": _nights(collated["nights"]),
+            "chosen": max(series.names, key=series.n_bad, default=""),
             "metrics": list(metric_choices(sorted(series.names, key=place_of))),
             "programs": programs(one["program"] for one in series.exposures),
             "cameras": camera_choices(series.cameras),
@@ -83,7 +84,7 @@ def _page(collated: Mapping[str, Any], faults: Mapping[int, Sequence[Fault]], se
             "histograms": [
                 histogram(name, collated["metrics"][name])
                 for name in sorted(collated["metrics"], key=place_of)
-                if collated["metrics"][name]["edges"]
+                if collated["metrics"][name]["by_arm"]
             ],
         },
     )

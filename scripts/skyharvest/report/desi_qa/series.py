@@ -1,6 +1,7 @@
 """Data of series, as scripts: a page that is opened from disk may load scripts, and nothing else."""
 
 import json
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,8 +46,13 @@ class Series:
 
     @property
     def names(self) -> list[str]:
-        """The metrics, in the order in which they were found."""
-        return list(self._frames)
+        """The metrics that have numbers, in the order in which they were found."""
+        columns = {name: [values for _, values, _ in of.values()] for name, of in self._frames.items()}
+        return [name for name, of in columns.items() if any(math.isfinite(value) for some in of for value in some)]
+
+    def n_bad(self, name: str) -> int:
+        """Return in how many frames a metric is BAD."""
+        return sum(len(bad) for _, _, bad in self._frames[name].values())
 
     @property
     def cameras(self) -> list[str]:
@@ -70,7 +76,7 @@ class Series:
                 row = rows[k]
                 if row is None:
                     row = rows[k] = [None] * len(cameras)
-                row[c] = None if value != value else rounded(value)  # noqa: PLR0124 (no number)
+                row[c] = rounded(value) if math.isfinite(value) else None
             bad += [k * len(cameras) + c for k in is_bad]
         said = describe(name)
         made = {

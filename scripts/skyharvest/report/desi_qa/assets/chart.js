@@ -15,11 +15,12 @@ const charts = (() => {
 
   const median = (sorted) => sorted[Math.floor(sorted.length / 2)];
 
-  // From where to where an axis goes: far outliers stand at its edge, limits that are near are on it.
+  // From where to where an axis goes: far outliers stand at its edge; limits that are near, or are broken, are on it.
   const extent = (values, limits, robust) => {
     const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
     if (!sorted.length) return [0, 1];
-    let [low, high] = [sorted[0], sorted[sorted.length - 1]];
+    const [lowest, highest] = [sorted[0], sorted[sorted.length - 1]];
+    let [low, high] = [lowest, highest];
     if (robust) {
       const middle = median(sorted);
       const spread = 1.4826 * median(sorted.map((value) => Math.abs(value - middle)).sort()) * ROBUST;
@@ -28,8 +29,8 @@ const charts = (() => {
     }
     const room = high - low || Math.abs(high) || 1;
     for (const limit of limits) {
-      if (limit < low && limit > low - room) low = limit;
-      if (limit > high && limit < high + room) high = limit;
+      if (limit < low && (limit > low - room || limit > lowest)) low = limit;
+      if (limit > high && (limit < high + room || limit < highest)) high = limit;
     }
     const margin = (high - low || Math.abs(high) || 1) * 0.06;
     return [low - margin, high + margin];
