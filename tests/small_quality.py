@@ -41,8 +41,8 @@ class Quality:
 
 
 def quality(root: Path) -> Quality:
-    """Write a production of two nights of twelve exposures and six cameras, of which a task failed; not collated."""
-    production = simulate(root / "small", Size(2, 12, (0, 1)), faults(1), seed=3)
+    """Write a production of two nights of eight exposures and six cameras, of which a task failed; not collated."""
+    production = simulate(root / "small", Size(2, 8, (0, 1), arcs=1), faults(1), seed=3)
     expid = production.nights[FAULTY][0].expid
     key = Key("preproc", f"{FAULTY}/{expid:08d}", "r0")
     made = judge_all(production.tasks(), Records(root / "none"), lambda _: False, again=False)[key].made

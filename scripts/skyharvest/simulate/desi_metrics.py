@@ -130,12 +130,15 @@ class Size:
     Attributes
     ----------
     exposures
-        Of a night: three arcs, three flats, and the rest are science exposures, dark ones and then bright ones.
+        Of a night: arcs, as many flats, and the rest are science exposures, dark ones and then bright ones.
+    arcs
+        Of a night.
     """
 
     nights: int = 30
     exposures: int = 40
     petals: Sequence[int] = PETALS
+    arcs: int = 3
 
     @property
     def cameras(self) -> list[str]:
@@ -181,8 +184,9 @@ def _rows(number: int, size: Size) -> tuple[int, list[dict[str, Any]]]:
     night = int((np.datetime64("2025-01-15") + number).astype(str).replace("-", ""))
     rows = []
     for k in range(size.exposures):
-        obstype = "arc" if k < 3 else "flat" if k < 6 else "science"
-        program = ("dark" if k < 6 + (size.exposures - 6) * 0.6 else "bright") if obstype == "science" else "unknown"
+        first = 2 * size.arcs
+        obstype = "arc" if k < size.arcs else "flat" if k < first else "science"
+        program = "dark" if k < first + (size.exposures - first) * 0.6 else "bright"
         row = {
             "EXPID": 270_000 + 100 * number + k,
             "OBSTYPE": obstype,
@@ -191,7 +195,7 @@ def _rows(number: int, size: Size) -> tuple[int, list[dict[str, Any]]]:
             "EXPTIME": {"arc": 5.0, "flat": 120.0, "science": 1000.0 if program == "dark" else 300.0}[obstype],
             "SURVEY": "main" if obstype == "science" else "unknown",
             "FA_SURV": "main" if obstype == "science" else "unknown",
-            "FAPRGRM": program,
+            "FAPRGRM": program if obstype == "science" else "unknown",
             "MJD-OBS": FIRST_MJD + number + 0.4 * k / size.exposures,
             "NIGHT": night,
         }

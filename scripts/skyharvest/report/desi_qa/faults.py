@@ -6,8 +6,9 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
-from skyharvest.reduction.desi.qa.faults import first_fault, grouped
-from skyharvest.reduction.desi.qa.measured import Metric
+from skyharvest.reduction.desi.qa.faults import faults_of as faults_of_frame
+from skyharvest.reduction.desi.qa.faults import grouped
+from skyharvest.reduction.desi.qa.measured import Frame
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 from skyharvest.report.desi_qa.steps import Ended, Steps
 from skyharvest.report.desi_qa.words import describe, kind_of, path, place, shown, span
@@ -38,8 +39,8 @@ class Fault:
     place: str
     span: str
     page: str
-    expids: list[int]
-    cameras: list[str]
+    expids: tuple[int, ...]
+    cameras: tuple[str, ...]
     step: str
     command: str
     log: str
@@ -58,19 +59,16 @@ def faults_of(night: Mapping[str, Any], steps: Steps) -> Iterator[Fault]:
         yield _metric(one, steps)
 
 
-def faults_of_exposure(
-    night: int,
-    expid: int,
-    failed: Iterable[Mapping[str, Any]],
-    metrics: Mapping[str, Mapping[str, Metric]],
-    steps: Steps,
-) -> Iterator[Fault]:
-    """Yield what is bad in an exposure, then what is not good; ``metrics`` are those of its cameras."""
-    for one in failed:
-        yield _failed(night, one, steps)
-    found = [first_fault(night, expid, camera, own) for camera, own in metrics.items()]
-    for fault in grouped(one for one in found if one is not None):
-        yield _metric(fault.as_json(), steps)
+def faults_of_exposure(frames: Iterable[Frame], failed: Sequence[Mapping[str, Any]], steps: Steps) -> Iterator[Fault]:
+    """Yield what is bad in an exposure, then what is not good; ``failed`` are steps of it and of its night."""
+    found: list[Any] = []
+    for frame in frames:
+        own = [one for one in failed if one["camera"] in (frame.camera, frame.camera[1], "")]
+        missing = [name for name in frame.metrics if name.endswith("-MISSING")]
+        found += faults_of_frame(frame, missing if own else ())
+        yield from (_failed(frame.night, one, steps) for one in own if one["expid"] is not None)
+    for fault in _joined([one.as_json() for one in grouped(found)]):
+        yield _metric(fault, steps)
 
 
 def _joined(faults: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -104,8 +102,8 @@ def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
         place=place([one["expid"]] if one["expid"] is not None else [], [one["camera"]]),
         span="",
         page=path(night, expids[0], one["camera"]) if expids else path(night),
-        expids=expids,
-        cameras=[one["camera"]],
+        expids=tuple(expids),
+        cameras=(one["camera"],),
         step=ended.kind if ended else one["step"],
         command=ended.command if ended else one["command"],
         log=_log(ended) or one["log"],
@@ -132,8 +130,8 @@ def _metric(one: Mapping[str, Any], steps: Steps) -> Fault:
         page=path(one["night"], one["expids"][0], cameras[0] if cameras else "")
         if one["expids"]
         else path(one["night"]),
-        expids=list(one["expids"]),
-        cameras=list(cameras),
+        expids=tuple(one["expids"]),
+        cameras=tuple(cameras),
         step=kind,
         command=ended.command if ended else "",
         log=_log(ended),

@@ -9,7 +9,7 @@ from typing import Any
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.qa.limits import Limits
-from skyharvest.reduction.desi.qa.measured import Curve, Metric, path_of, read_frame
+from skyharvest.reduction.desi.qa.measured import Curve, Frame, Metric, path_of, read_frame
 from skyharvest.report.desi_qa.curves import charts_of
 from skyharvest.report.desi_qa.faults import faults_of, faults_of_exposure, link_to
 from skyharvest.report.desi_qa.series import programs_of, write_night_series
@@ -105,7 +105,7 @@ class Night:
 
     def _failed_of(self, expid: int, camera: str) -> list[Mapping[str, Any]]:
         return [
-            one for one in self.collated["failed"] if one["expid"] == expid and one["camera"] in (camera, camera[1:])
+            one for one in self.collated["failed"] if one["expid"] == expid and one["camera"] in (camera, camera[1], "")
         ]
 
     def _cameras(self, exposure: Mapping[str, Any]) -> list[str]:
@@ -119,8 +119,10 @@ class Night:
         expid, of_table = exposure["expid"], self.steps.exposures.get(exposure["expid"])
         cameras = self._cameras(exposure)
         metrics = {camera: self._metrics(exposure, camera) for camera in cameras}
-        failed = [one for one in self.collated["failed"] if one["expid"] == expid]
-        faults = faults_of_exposure(self.night, expid, failed, metrics, self.steps)
+        failed = [one for one in self.collated["failed"] if one["expid"] in (expid, None)]
+        about = {name: exposure[name] for name in ("obstype", "tileid", "survey", "program", "mjd", "exptime")}
+        frames = (Frame(self.night, expid, camera, **about, metrics=own) for camera, own in metrics.items())
+        faults = list(dict.fromkeys(faults_of_exposure(frames, failed, self.steps)))
         ended = {camera: list(self.steps.of(of_table, camera)) if of_table else [] for camera in cameras}
         names = ("previous exposure", "next exposure")
         petals = sorted({camera[1] for camera in cameras})
