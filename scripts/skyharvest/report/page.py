@@ -25,12 +25,13 @@ Fact = tuple[str, str]
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what it shows, the number that it is sorted by, where it leads, and its class on the page."""
+    """A cell of a table: what it shows, the number that it is sorted by, where it leads, its class, and a note."""
 
     text: str
     value: float | None = None
     link: str = ""
     mark: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from os.path import relpath
 from pathlib import Path
 from typing import Any
 
+from skyharvest.core.words import counted
 from skyharvest.reduction.desi.qa.faults import faults_of as faults_of_frame
 from skyharvest.reduction.desi.qa.faults import grouped
 from skyharvest.reduction.desi.qa.measured import Frame
@@ -72,18 +73,24 @@ def faults_of_exposure(frames: Iterable[Frame], failed: Sequence[Mapping[str, An
 
 
 def _joined(faults: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return faults, those of a metric in the same exposures, or in the same cameras, as one: the worst of them."""
+    """Return faults, those of a metric in the same exposures, of the same cameras, or of one thing as one."""
     joined = [dict(one) for one in faults]
-    for same, other in (("cameras", "expids"), ("expids", "cameras")):
+    for same in (_at, lambda one: one["cameras"], lambda one: one["expids"]):
         first: dict[tuple[Any, ...], dict[str, Any]] = {}
         for one in joined:
-            key = (one["what"], one["state"], tuple(one[same]))
-            into = first.setdefault(key, one)
+            into = first.setdefault((one["what"], one["state"], tuple(same(one))), one)
             if into is not one:
-                into[other] = sorted({*into[other], *one[other]})
+                for name in ("expids", "cameras"):
+                    into[name] = sorted({*into[name], *one[name]})
                 into["also"] = list(dict.fromkeys([*into["also"], *one["also"]]))
         joined = list(first.values())
     return joined
+
+
+def _at(one: Mapping[str, Any]) -> Sequence[Any]:
+    """Return what faults have in common that are of one thing, such as a fiber in the three cameras of a petal."""
+    petals = {camera[1] for camera in one["cameras"]}
+    return (one["at"], *petals) if one["at"] and len(petals) == 1 else (*one["cameras"], *one["expids"])
 
 
 def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
@@ -93,7 +100,7 @@ def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
     return Fault(
         state="BAD",
         what=f"{one['step']} failed",
-        says=f"{waiting} more tasks wait for it" if waiting else "",
+        says=f"{counted(waiting, 'task')} {'waits' if waiting == 1 else 'wait'} for it" if waiting else "",
         value="",
         limit="",
         at="",

@@ -18,6 +18,8 @@ from skyharvest.report.desi_qa.steps import Ended, Steps
 from skyharvest.report.desi_qa.words import describe, kind_of, limit_in_words, mark, path, program_of, shown
 from skyharvest.report.page import Cell, Table, number, text
 
+FEW = 9
+"""Cameras whose metrics stand in one table; of more, each arm has one."""
 WORST = ("BAD", "WARN", "OK")
 
 
@@ -42,8 +44,9 @@ class Night:
             faults = {"faults": [asdict(one) for one in self.faults]}
             (out / FAULTS).write_text(json.dumps(faults, ensure_ascii=False), encoding="utf-8")
             for k, exposure in enumerate(exposures):
-                beside = [exposures[j]["expid"] if 0 <= j < len(exposures) else None for j in (k - 1, k + 1)]
-                self._write_exposure(out / f"{exposure['expid']:08d}", exposure, beside)
+                around = (("previous exposure", k - 1), ("next exposure", k + 1))
+                near = [(name, exposures[j]) for name, j in around if 0 <= j < len(exposures)]
+                self._write_exposure(out / f"{exposure['expid']:08d}", exposure, near)
 
     def _night_page(self) -> str:
         counts, exposures = self.collated["counts"], self.collated["exposures"]
@@ -114,7 +117,9 @@ class Night:
         run = of_table.cameras if of_table and not of_table.reason else frozenset()
         return sorted(run | exposure["cameras"].keys(), key=_order)
 
-    def _write_exposure(self, out: Path, exposure: Mapping[str, Any], beside: Sequence[int | None]) -> None:
+    def _write_exposure(
+        self, out: Path, exposure: Mapping[str, Any], near: Sequence[tuple[str, Mapping[str, Any]]]
+    ) -> None:
         out.mkdir()
         expid, of_table = exposure["expid"], self.steps.exposures.get(exposure["expid"])
         cameras = self._cameras(exposure)
@@ -124,7 +129,6 @@ class Night:
         frames = (Frame(self.night, expid, camera, **about, metrics=own) for camera, own in metrics.items())
         faults = list(dict.fromkeys(faults_of_exposure(frames, failed, self.steps)))
         ended = {camera: list(self.steps.of(of_table, camera)) if of_table else [] for camera in cameras}
-        names = ("previous exposure", "next exposure")
         petals = sorted({camera[1] for camera in cameras})
         arms = [arm for arm in ARMS if any(camera[0] == arm for camera in cameras)]
         page = Page(
@@ -133,9 +137,7 @@ class Night:
             state=_state(exposure["state"], any(self._failed_of(expid, camera) for camera in cameras)),
             facts=_exposure_facts(exposure),
             where=self._where(expid),
-            beside=[
-                (name, f"../{one:08d}/index.html") for name, one in zip(names, beside, strict=True) if one is not None
-            ],
+            beside=[(name, f"../{one['expid']:08d}/index.html") for name, one in near],
             contents=[("bad", "What is bad"), ("cameras", "Cameras"), ("metrics", "Metrics"), ("steps", "Steps")],
             holds={
                 "left_out": exposure["left_out"],
@@ -158,7 +160,11 @@ class Night:
         )
         (out / "index.html").write_text(self.renderer.render("exposure", page, "../../"), encoding="utf-8")
         for k, camera in enumerate(cameras):
-            others = [cameras[j] if 0 <= j < len(cameras) else None for j in (k - 1, k + 1)]
+            others = [
+                *([(f"‹ {cameras[k - 1]}", f"{cameras[k - 1]}.html")] if k else []),
+                *([(f"{cameras[k + 1]} ›", f"{cameras[k + 1]}.html")] if k + 1 < len(cameras) else []),
+                *((name, f"../{one['expid']:08d}/{camera}.html") for name, one in near if camera in self._cameras(one)),
+            ]
             html = self._camera_page(exposure, camera, metrics[camera], ended[camera], others)
             (out / f"{camera}.html").write_text(html, encoding="utf-8")
 
@@ -190,7 +196,7 @@ class Night:
         camera: str,
         metrics: Mapping[str, Metric],
         ended: Sequence[Ended],
-        beside: Sequence[str | None],
+        beside: list[tuple[str, str]],
     ) -> str:
         expid = exposure["expid"]
         curves = self._curves(expid, camera)
@@ -214,7 +220,7 @@ class Night:
             state=state,
             facts=_exposure_facts(exposure),
             where=self._where(expid, camera),
-            beside=[(one, f"{one}.html") for one in beside if one],
+            beside=beside,
             contents=[
                 ("metrics", "Metrics"),
                 *([("curves", "What they are made from")] if curves else []),
@@ -224,7 +230,7 @@ class Night:
                 "metrics": _camera_table(metrics),
                 "curves": charts_of(curves, camera[0]),
                 "steps": steps,
-                "environment": list(self.steps.environment),
+                "environment": self.steps.environment,
             },
         )
         return self.renderer.render("camera", page, "../../")
@@ -324,14 +330,13 @@ def _metrics_table(caption: str, metrics: Mapping[str, Sequence[Any]], limits: M
         rows.append(
             [
                 Cell(state, mark=state),
-                text(name),
+                Cell(name, note=said.meaning),
                 _value(value, unit=said.unit),
                 text(" ".join(at)),
-                text(said.meaning),
             ]
         )
     rows.sort(key=lambda row: WORST.index(row[0].text))
-    return Table(caption, ["state", "metric", "value", "where", "what it is"], rows)
+    return Table(caption, ["state", "metric", "value", "where"], rows)
 
 
 def _value(value: float | None, mark: str = "", link: str = "", unit: str = "") -> Cell:
@@ -342,8 +347,8 @@ def _exposure_tables(exposure: Mapping[str, Any], arms: Sequence[str], cameras: 
     if exposure["metrics"]:
         yield _metrics_table("Of the exposure as a whole", exposure["metrics"], {})
     frames = exposure["cameras"]
-    for arm in arms:
-        own = [camera for camera in cameras if camera[0] == arm and camera in frames]
+    for arm in arms if len(cameras) > FEW else ("brz",):
+        own = [camera for camera in cameras if camera[0] in arm and camera in frames]
         names = list(dict.fromkeys(name for camera in own for name in frames[camera]["metrics"]))
         rows = []
         for name in names:
@@ -355,7 +360,7 @@ def _exposure_tables(exposure: Mapping[str, Any], arms: Sequence[str], cameras: 
             rows.append(row)
         rows.sort(key=lambda row: min((WORST.index(cell.mark) for cell in row if cell.mark), default=len(WORST)))
         if rows:
-            yield Table(f"Cameras {arm}", ["metric", *own], rows)
+            yield Table(f"Cameras {arm}" if len(arm) == 1 else "Cameras", ["metric", *own], rows)
     petals = exposure.get("petals") or {}
     if columns := list(dict.fromkeys(name for one in petals.values() for name in one)):
         rows = [[number(int(petal)), *(_value(one.get(name)) for name in columns)] for petal, one in petals.items()]
@@ -384,17 +389,13 @@ def _camera_table(metrics: Mapping[str, Metric]) -> Table:
         rows.append(
             [
                 Cell(one.state, mark=one.state),
-                Cell(name, None, f"#{kind}" if kind else ""),
+                Cell(name, None, f"#{kind}" if kind else "", note=describe(name).meaning),
                 _value(one.value, unit=one.unit),
                 Cell(limit_in_words(one.limits.get("warn"))),
                 Cell(limit_in_words(one.limits.get("bad"))),
                 Cell(one.at),
-                Cell(describe(name).meaning),
             ]
         )
     rows.sort(key=lambda row: WORST.index(row[0].text))
-    columns = ["state", "metric", "value", "WARN if not", "BAD if not", "where", "what it is"]
-    if not any(one.at for one in metrics.values()):
-        k = columns.index("where")
-        columns, rows = columns[:k] + columns[k + 1 :], [row[:k] + row[k + 1 :] for row in rows]
+    columns = ["state", "metric", "value", "WARN if not", "BAD if not", "where"]
     return Table("Metrics", columns, rows, "A metric leads to the step that made what it measures.")

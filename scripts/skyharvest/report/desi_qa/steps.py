@@ -1,6 +1,7 @@
 """How the tasks of a night have ended, with the command that repeats each, and where its log is."""
 
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,9 @@ class Steps:
         self._environment = production.commands.environment
 
     @property
-    def environment(self) -> Iterable[tuple[str, str]]:
-        """Variables that commands need."""
-        return self._environment.items()
+    def environment(self) -> str:
+        """The command that sets what other commands need."""
+        return f"export {' '.join(f'{name}={shlex.quote(value)}' for name, value in self._environment.items())}"
 
     def expids_of(self, kind: str, camera: str) -> list[int]:
         """Return the exposures of a camera that a task of the night is made from."""

@@ -16,7 +16,7 @@ def shown(value: float | None) -> str:
     if value is None:
         return "–"
     if value == round(value) and abs(value) < 1e6:
-        return f"{value:,.0f}".replace("-", "−")
+        return f"{value:.0f}".replace("-", "−")
     return f"{value:.4g}".replace("-", "−")
 
 

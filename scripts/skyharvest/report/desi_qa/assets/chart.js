@@ -4,6 +4,7 @@
 const charts = (() => {
   const LEFT = 54, RIGHT = 10, TOP = 24, BOTTOM = 40;
   const ROBUST = 12; // standard deviations from the median, as the median deviation tells them
+  const FEW = 400; // points are drawn large
   const NEAR = 18; // pixels from a point that a pointer means it
 
   const make = (name, attributes = {}, text = "") => {
@@ -29,8 +30,8 @@ const charts = (() => {
     }
     const room = high - low || Math.abs(high) || 1;
     for (const limit of limits) {
-      if (limit < low && (limit > low - room || limit > lowest)) low = limit;
-      if (limit > high && (limit < high + room || limit < highest)) high = limit;
+      if (limit < low && (limit > low - 1.1 * room || limit > lowest)) low = limit;
+      if (limit > high && (limit < high + 1.1 * room || limit < highest)) high = limit;
     }
     const margin = (high - low || Math.abs(high) || 1) * 0.06;
     return [low - margin, high + margin];
@@ -43,7 +44,8 @@ const charts = (() => {
     const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     const made = [];
     for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) made.push(k * step);
-    const small = step < 1e-4 || Math.abs(high) >= 1e9;
+    const largest = Math.max(Math.abs(low), Math.abs(high));
+    const small = largest < 1e-3 || largest >= 1e8;
     return made.map((value) => [value, small ? value.toExponential(1) : value.toFixed(digits).replace(/^-(0(\.0+)?)$/, "$1")]);
   };
 
@@ -129,7 +131,7 @@ const charts = (() => {
     for (const series of spec.series) {
       if (series.kind === "points") {
         const [path, out] = dots(series, px, py, yLow, yHigh);
-        svg.append(make("path", { class: `points of-${series.colour}`, d: path }));
+        svg.append(make("path", { class: `points of-${series.colour}${series.x.length < FEW ? " few" : ""}`, d: path }));
         svg.append(make("path", { class: `beyond of-${series.colour}`, d: out }));
         if (spec.say) {
           series.x.forEach((value, k) => {

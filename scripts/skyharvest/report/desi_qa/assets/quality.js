@@ -10,7 +10,7 @@ const quality = (() => {
   const waiting = new Set();
   let begun = false;
 
-  const shown = (name, { axis, program, camera }) => {
+  const shown = (name, { axis, program, camera }, heading) => {
     const metric = series.get(name);
     const lines = Object.fromEntries(ARMS.map((arm) => [arm, { name: arm, kind: "points", colour: arm, x: [], y: [], at: [] }]));
     const bad = { name: "BAD", kind: "points", colour: "bad", x: [], y: [], at: [] };
@@ -36,7 +36,7 @@ const quality = (() => {
       n: arms.reduce((sum, arm) => sum + lines[arm].x.length, 0),
       spec: {
         x: AXES[axis],
-        y: metric.unit ? `${name} (${metric.unit})` : name,
+        y: heading ? metric.unit : metric.unit ? `${name} (${metric.unit})` : name,
         alt: `${name} of each camera against ${AXES[axis]}`,
         series: [...arms.map((arm) => lines[arm]), bad],
         limits: limits.length > 8 ? [] : limits.map(([, state, value]) => ({ state, value })),
@@ -62,7 +62,7 @@ const quality = (() => {
     for (const figure of document.querySelectorAll("figure[data-metric]")) {
       const name = figure.dataset.metric || choice.metric;
       if (!series.has(name)) { load(name); continue; }
-      const { spec, without, n } = shown(name, choice);
+      const { spec, without, n } = shown(name, choice, Boolean(figure.dataset.metric));
       figure.hidden = Boolean(figure.dataset.metric) && !n && !without;
       charts.show(figure, { ...spec, height: figure.dataset.metric ? 210 : 340 });
       const note = figure.querySelector(".says");
