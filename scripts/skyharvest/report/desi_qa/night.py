@@ -9,7 +9,7 @@ from typing import Any
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.qa.limits import Limits
-from skyharvest.reduction.desi.qa.measured import Curve, Frame, Metric, path_of, read_frame
+from skyharvest.reduction.desi.qa.measured import Curve, Frame, Metric, path_of, read_curves
 from skyharvest.report.desi_qa.curves import charts_of
 from skyharvest.report.desi_qa.faults import faults_of, faults_of_exposure, link_to
 from skyharvest.report.desi_qa.series import programs_of, write_night_series
@@ -184,7 +184,7 @@ class Night:
 
     def _curves(self, expid: int, camera: str) -> Mapping[str, Curve]:
         file = path_of(self.directory, self.night, expid, camera)
-        return read_frame(file).curves if file.exists() else {}
+        return read_curves(file) if file.exists() else {}
 
     def _where(self, expid: int, camera: str = "") -> list[tuple[str, str]]:
         above = [(self.directory.name, "../../index.html"), (str(self.night), "../index.html")]

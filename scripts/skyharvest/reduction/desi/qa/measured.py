@@ -3,6 +3,7 @@
 A metric is named ``QATYPE-METRIC``, as the field does: ``SKYSUB-MED_RESID``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from skyharvest.reduction.desi.layout import Layout
 
 OK, WARN, BAD = "OK", "WARN", "BAD"
 _CURVES = "\ncurves:"
+_NUMBERS = re.compile(r"^( +[xy]: )\[([-+.\deE,\s]*)\]$", re.MULTILINE)
 """Where they begin in a file: at its end."""
 STATES = (OK, WARN, BAD)
 """States, from good to bad. A metric without limits is `OK`."""
@@ -168,3 +170,32 @@ def _metric(said: dict[str, Any]) -> Metric:
 
 def _curve(said: dict[str, Any]) -> Curve:
     return Curve(**(said | {axis: tuple(said[axis]) for axis in "xy"}))
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Return the curves of a frame's file alone.
+
+    Their numbers are read beside the YAML, in a tenth of the time: a month of 36,000 frames has tens of millions.
+
+    Raises
+    ------
+    MalformedFile
+        If it is not such a file.
+    """
+    lists: list[list[float]] = []
+
+    def take(found: re.Match[str]) -> str:
+        lists.append([float(word) for word in found[2].split(",") if word.strip()])
+        return f"{found[1]}{len(lists) - 1}"
+
+    try:
+        _, between, text = path.read_text(encoding="utf-8").partition(_CURVES)
+        if not between:
+            raise KeyError("curves")
+        short = _NUMBERS.sub(take, f"curves:{text}")
+        said = yaml.load(short, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["curves"]  # noqa: S506 (both are safe)
+        for one in said.values():
+            one |= {axis: lists[one[axis]] for axis in "xy" if isinstance(one[axis], int)}
+        return {name: _curve(one) for name, one in said.items()}
+    except (TypeError, KeyError, AttributeError, ValueError, yaml.YAMLError) as error:
+        raise MalformedFile(f"{path}: expected curves; found {error!r}: remove it, and run again") from error

@@ -13,6 +13,7 @@ from skyharvest.reduction.desi.qa.measured import (
     Frame,
     Metric,
     path_of,
+    read_curves,
     read_frame,
     write_frame,
     write_metrics,
@@ -58,3 +59,19 @@ def test_another_file_is_named(tmp_path, text):
     path.write_text(path.read_text()[:300])
     with pytest.raises(MalformedFile):
         read_frame(path, curves=False)
+
+
+def test_curves_alone_are_those_of_the_whole_file(tmp_path):
+    curves = {
+        "SKYSUB-PULLS": Curve("steps", (-1.5, 0.0, 2e-7), (3.0, 4.0), "σ", "pixels", "says: [1, 2], and {more}"),
+        "S2N-TARGETS": Curve("points", (), (), "mag", "x: [0.5]", ""),
+        "SKYSUB-RESID": Curve(
+            "line", tuple(0.1 * k for k in range(200)), tuple(1e-9 * k for k in range(200)), "Å", "-"
+        ),
+    }
+    frame = Frame(20250115, 1, "b0", "arc", -1, "", "", 60690.0, 5.0, {"PSF-CHI2": Metric(1.0)}, curves)
+    write_frame(frame, tmp_path / "frame.yaml")
+    assert read_curves(tmp_path / "frame.yaml") == read_frame(tmp_path / "frame.yaml").curves == curves
+    (tmp_path / "other.yaml").write_text("night: 1\ncurves: [1\n")
+    with pytest.raises(MalformedFile, match="remove it"):
+        read_curves(tmp_path / "other.yaml")
