@@ -4,6 +4,7 @@ Fewer exposures than the demo's, with the same faults: an arc is cut short, a fi
 """
 
 import csv
+import html
 import json
 import os
 import re
@@ -124,6 +125,20 @@ def test_all_that_is_bad_of_the_night_is_what_was_planted(night, first):
     assert arc["state"] == BAD
     assert set(arc["cameras"]) == {"b0", "r0", "z0"}, "one of which nothing was done is there as well"
     assert whole["s2n"][0]["points"][0]["mean"] > 0
+
+
+def test_its_pages_show_what_is_bad_with_its_command_and_log(night, first):
+    site = night.production / "QA/pages"
+    page = (site / "index.html").read_text()
+    shown = page[page.index("What is bad") : page.index('id="nights"')]
+    failed = next(fault for fault in _night(night)["worst"] if fault["what"] == "preproc")
+    assert html.escape(failed["command"], quote=False) in shown
+    assert f"fiber {DEAD}" in shown
+    assert shown.index("preproc failed") < shown.index("EXTRACT-NDEAD")
+    camera = failed["cameras"][0]
+    said = (site / f"{NIGHT}/{TORN:08d}/{camera}.html").read_text()
+    assert f"<code>=== preproc {camera} {NIGHT}/{TORN:08d}</code>" in said
+    assert html.escape(failed["reason"][:20]) in said[said.index('<pre class="log"') :], "the end of its log"
 
 
 def _night(night):

@@ -7,7 +7,7 @@ from typing import Any
 
 from skyharvest.reduction.desi.qa.measured import BAD, OK, STATES, Frame, Metric
 
-SHOWN = 20
+SHOWN = 100
 """As many exposures and cameras of a fault are named."""
 
 
