@@ -2,8 +2,10 @@
 // A figure.chart holds in a script element, as JSON, what it shows; quality.js draws those that a reader chooses.
 "use strict";
 const charts = (() => {
-  const LEFT = 54, RIGHT = 10, TOP = 24, BOTTOM = 40;
+  const RIGHT = 10, TOP = 24, BOTTOM = 40;
+  const DIGIT = 7.2; // pixels
   const ROBUST = 12; // standard deviations from the median, as the median deviation tells them
+  const FINEST = 2e-3; // of a value: what differs by less is drawn as equal
   const FEW = 400; // points are drawn large
   const NEAR = 18; // pixels from a point that a pointer means it
 
@@ -17,7 +19,7 @@ const charts = (() => {
   const median = (sorted) => sorted[Math.floor(sorted.length / 2)];
 
   // From where to where an axis goes: far outliers stand at its edge; limits that are near, or are broken, are on it.
-  const extent = (values, limits, robust) => {
+  const extent = (values, limits, robust = false, finest = 0) => {
     const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
     if (!sorted.length) return [0, 1];
     const [lowest, highest] = [sorted[0], sorted[sorted.length - 1]];
@@ -33,7 +35,9 @@ const charts = (() => {
       if (limit < low && (limit > low - 1.1 * room || limit > lowest)) low = limit;
       if (limit > high && (limit < high + 1.1 * room || limit < highest)) high = limit;
     }
-    const margin = (high - low || Math.abs(high) || 1) * 0.06;
+    const least = Math.max(Math.abs(low), Math.abs(high)) * finest;
+    if (high - low < least) [low, high] = [(low + high - least) / 2, (low + high + least) / 2];
+    const margin = (high - low || 1) * 0.06;
     return [low - margin, high + margin];
   };
 
@@ -104,27 +108,29 @@ const charts = (() => {
     const isPoints = spec.series.some((one) => one.kind === "points");
     const isSteps = spec.series.some((one) => one.kind === "steps");
     const all = (key) => spec.series.flatMap((one) => one[key].filter((value) => value !== null));
-    const [xLow, xHigh] = extent(all("x"), onX.map((one) => one.value), false);
-    let [yLow, yHigh] = extent(all("y").concat(isSteps ? [0] : []), onY.map((one) => one.value), isPoints);
+    const [xLow, xHigh] = extent(all("x"), onX.map((one) => one.value));
+    let [yLow, yHigh] = extent(all("y").concat(isSteps ? [0] : []), onY.map((one) => one.value), isPoints, FINEST);
     if (isSteps) yLow = 0;
-    const px = (value) => round(LEFT + ((value - xLow) / (xHigh - xLow)) * (width - LEFT - RIGHT));
+    const yTicks = ticks(yLow, yHigh, (height - TOP - BOTTOM) / 38);
+    const left = Math.max(36, 12 + DIGIT * Math.max(...yTicks.map(([, text]) => text.length)));
+    const px = (value) => round(left + ((value - xLow) / (xHigh - xLow)) * (width - left - RIGHT));
     const py = (value) => round(height - BOTTOM - ((value - yLow) / (yHigh - yLow)) * (height - TOP - BOTTOM));
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": spec.alt ?? "" });
-    for (const [value, text] of ticks(yLow, yHigh, (height - TOP - BOTTOM) / 38)) {
-      svg.append(make("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: py(value), y2: py(value) }));
-      svg.append(make("text", { class: "tick", x: LEFT - 6, y: py(value) + 4, "text-anchor": "end" }, text));
+    for (const [value, text] of yTicks) {
+      svg.append(make("line", { class: "grid", x1: left, x2: width - RIGHT, y1: py(value), y2: py(value) }));
+      svg.append(make("text", { class: "tick", x: left - 6, y: py(value) + 4, "text-anchor": "end" }, text));
     }
-    for (const [value, text] of ticks(xLow, xHigh, (width - LEFT - RIGHT) / 84)) {
+    for (const [value, text] of ticks(xLow, xHigh, (width - left - RIGHT) / 84)) {
       svg.append(make("line", { class: "tickmark", x1: px(value), x2: px(value), y1: height - BOTTOM, y2: height - BOTTOM + 4 }));
       svg.append(make("text", { class: "tick", x: px(value), y: height - BOTTOM + 17, "text-anchor": px(value) > width - 28 ? "end" : "middle" }, text));
     }
-    svg.append(make("line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: height - BOTTOM, y2: height - BOTTOM }));
+    svg.append(make("line", { class: "axis", x1: left, x2: width - RIGHT, y1: height - BOTTOM, y2: height - BOTTOM }));
     svg.append(make("text", { class: "label", x: 0, y: 12 }, spec.y));
-    svg.append(make("text", { class: "label", x: (LEFT + width - RIGHT) / 2, y: height - 6, "text-anchor": "middle" }, spec.x));
+    svg.append(make("text", { class: "label", x: (left + width - RIGHT) / 2, y: height - 6, "text-anchor": "middle" }, spec.x));
     for (const { value, state, axis } of spec.limits ?? []) {
       if (axis === "x" ? value <= xLow || value >= xHigh : value <= yLow || value >= yHigh) continue;
       const [x, y] = [px(value), py(value)];
-      const ends = axis === "x" ? { x1: x, x2: x, y1: TOP, y2: height - BOTTOM } : { x1: LEFT, x2: width - RIGHT, y1: y, y2: y };
+      const ends = axis === "x" ? { x1: x, x2: x, y1: TOP, y2: height - BOTTOM } : { x1: left, x2: width - RIGHT, y1: y, y2: y };
       svg.append(make("line", { class: `limit ${state}`, ...ends }));
     }
     const found = [];
