@@ -7,6 +7,9 @@ from skyharvest.core.words import counted
 from skyharvest.reduction.desi.cameras import create_camword
 from skyharvest.reduction.desi.qa.definitions import STEP_OF, Definition, definition_of
 
+NAMED = 9
+"""Cameras that are named one by one."""
+
 Limits = Mapping[str, Sequence[float | None]]
 """``warn`` and ``bad`` → (low, high)."""
 
@@ -43,7 +46,8 @@ def kind_of(name: str) -> str:
 
 def place(expids: Sequence[int], cameras: Sequence[str]) -> str:
     """Return exposures and cameras in words."""
-    which = cameras[0] if len(cameras) == 1 else f"{counted(len(cameras), 'camera')} {create_camword(cameras)}"
+    named = f" {create_camword(cameras)}" if len(cameras) <= NAMED else ""
+    which = cameras[0] if len(cameras) == 1 else f"{len(cameras)} cameras{named}"
     if len(expids) == 1:
         return f"{which}, {expids[0]:08d}" if cameras else f"{expids[0]:08d}"
     if not expids:
