@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import pytest
 
 from skyharvest.reduction.desi import exposure_table
+from skyharvest.reduction.desi.qa.faults import fault_of
+from skyharvest.reduction.desi.qa.measured import Metric
 from skyharvest.report.desi_qa.production import write_site
 from skyharvest.report.desi_qa.site import whole_directory
 from small_quality import CLEAN, FAULTY, SAID, WHY, Quality, quality
@@ -106,9 +108,13 @@ def test_pages_of_what_is_no_more_are_removed(made, tmp_path):
     file = tmp_path / "small/QA/qa-production.json"
     said = json.loads(file.read_text())
     said["nights"] = [one for one in said["nights"] if one["night"] == FAULTY]
+    off = fault_of(FAULTY, "NIGHT-ZP_OFF_R", Metric(-2.5, "mag", "", {"bad": (-1.0, 1.0)}, "BAD"))
+    said["worst"].append(off.as_json())
     file.write_text(json.dumps(said))
     write_site(tmp_path / "small")
     assert sorted(path.name for path in own.site.iterdir() if path.name.isdigit()) == [str(FAULTY)]
+    first = Read(own.site / "index.html").said
+    assert "−2.5 mag , limit ≥ −1" in first, "what only the production can tell of a night"
 
 
 def test_a_directory_whose_making_fails_leaves_the_one_that_was_there(tmp_path):

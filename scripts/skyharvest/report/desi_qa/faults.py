@@ -72,6 +72,11 @@ def faults_of_exposure(frames: Iterable[Frame], failed: Sequence[Mapping[str, An
         yield _metric(fault, steps)
 
 
+def fault_of_night(one: Mapping[str, Any]) -> Fault:
+    """Return what is not good of a night as a whole, as a production's collation tells it."""
+    return _metric(one, None)
+
+
 def _joined(faults: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return faults, those of a metric in the same exposures, of the same cameras, or of one thing as one."""
     joined = [dict(one) for one in faults]
@@ -117,7 +122,7 @@ def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
     )
 
 
-def _metric(one: Mapping[str, Any], steps: Steps) -> Fault:
+def _metric(one: Mapping[str, Any], steps: Steps | None) -> Fault:
     said = describe(one["what"])
     kind = kind_of(one["what"])
     cameras = one["cameras"]
@@ -145,9 +150,9 @@ def _metric(one: Mapping[str, Any], steps: Steps) -> Fault:
     )
 
 
-def _find(steps: Steps, expids: list[int], camera: str, kind: str) -> Ended | None:
+def _find(steps: Steps | None, expids: list[int], camera: str, kind: str) -> Ended | None:
     """Return the task of the first of some exposures that is of a kind, or of a kind of that step."""
-    if not expids or not camera or expids[0] not in steps.exposures:
+    if steps is None or not expids or not camera or expids[0] not in steps.exposures:
         return None
     own = {one.kind: one for one in steps.of(steps.exposures[expids[0]], camera)}
     if kind in STEP_OF:

@@ -10,7 +10,7 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.words import counted
 from skyharvest.reduction.desi.qa.definitions import place_of
 from skyharvest.report.desi_qa.curves import Chart, by_exposure, histogram
-from skyharvest.report.desi_qa.faults import Fault
+from skyharvest.report.desi_qa.faults import Fault, fault_of_night
 from skyharvest.report.desi_qa.night import camera_choices, read_night
 from skyharvest.report.desi_qa.series import Series, metric_choices, programs, write_series
 from skyharvest.report.desi_qa.site import FAULTS, Page, Renderer, directory_of, write_assets
@@ -34,7 +34,11 @@ def write_site(production: Path) -> None:
     for night in nights:
         series.add(read_night(production, night))
         said = json.loads((site / str(night) / FAULTS).read_text(encoding="utf-8"))
-        faults[night] = [Fault(**one) for one in said["faults"]]
+        own = [Fault(**one) for one in said["faults"]]
+        # What only the other nights tell, such as a zero point that is not theirs.
+        told = {one.what for one in own}
+        whole = [one for one in collated["worst"] if one["night"] == night and not one["expids"] and not one["cameras"]]
+        faults[night] = own + [fault_of_night(one) for one in whole if one["what"] not in told]
     write_assets(site)
     write_series(site / "series", series)
     html = Renderer().render("production", _page(collated, faults, series), "")
