@@ -11,8 +11,10 @@ import pytest
 from skyharvest.reduction.desi import exposure_table
 from skyharvest.reduction.desi.qa.faults import fault_of
 from skyharvest.reduction.desi.qa.measured import Metric
+from skyharvest.report.desi_qa.faults import faults_of
 from skyharvest.report.desi_qa.production import write_site
 from skyharvest.report.desi_qa.site import whole_directory
+from skyharvest.report.desi_qa.steps import Steps
 from small_quality import CLEAN, FAULTY, SAID, WHY, Quality, quality
 
 
@@ -94,6 +96,25 @@ def test_what_failed_is_shown_with_its_command_and_what_it_said(made):
     assert command in page.said
     assert command in Read(made.site / "index.html").said
     assert [link for link in page.links if link.endswith(".log")]
+
+
+@pytest.mark.parametrize(
+    ("step", "unit", "place", "page"),
+    [
+        ("starfit", "1", "1, 00270103", "00270103/b1.html#starfit"),
+        ("fluxcalib", "", "00270103", "00270103/b0.html#fluxcalib"),
+        ("sky", "z1", "z1, 00270103", "00270103/z1.html#sky"),
+    ],
+)
+def test_a_step_of_a_spectrograph_that_failed_leads_to_one_of_its_cameras(made, step, unit, place, page):
+    said = {"step": step, "expid": 270103, "camera": unit, "reason": "", "log": "", "command": "", "waiting": 1}
+    steps = Steps(made.production, FAULTY, made.production.directory / "logs")
+    (fault,) = faults_of({"night": FAULTY, "failed": [said], "worst": []}, steps)
+    assert fault.place == place
+    assert f"{fault.page}#{fault.step}" == f"{FAULTY}/{page}"
+    assert f'id="{fault.step}"' in (made.site / fault.page).read_text()
+    assert fault.command
+    assert fault.says == "1 task waits for it"
 
 
 def test_pages_of_what_is_no_more_are_removed(made, tmp_path):

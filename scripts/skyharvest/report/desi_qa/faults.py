@@ -23,8 +23,10 @@ class Fault:
     ----------
     what, says
         The metric or the step, and what that is.
-    expids
-        Where it is; ``place`` and ``span`` say it, and ``page``, a path in the site, is that of its first frame.
+    place, span
+        Where it is: cameras and exposures, and the first and last of these.
+    page
+        Of its first frame: a path in the site.
     step
         The kind of task that made it.
     """
@@ -40,8 +42,6 @@ class Fault:
     place: str
     span: str
     page: str
-    expids: tuple[int, ...]
-    cameras: tuple[str, ...]
     step: str
     command: str
     log: str
@@ -100,7 +100,8 @@ def _at(one: Mapping[str, Any]) -> Sequence[Any]:
 
 def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
     expids = [one["expid"]] if one["expid"] is not None else steps.expids_of(one["step"], one["camera"])[:1]
-    ended = _find(steps, expids, one["camera"], one["step"])
+    camera = steps.camera_of(expids[0], one["camera"]) if expids else ""
+    ended = _find(steps, expids, camera, one["step"])
     waiting = one.get("waiting", 0)
     return Fault(
         state="BAD",
@@ -111,11 +112,9 @@ def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
         at="",
         reason=one["reason"],
         also="",
-        place=place([one["expid"]] if one["expid"] is not None else [], [one["camera"]]),
+        place=place([one["expid"]] if one["expid"] is not None else [], [one["camera"]] if one["camera"] else []),
         span="",
-        page=path(night, expids[0], one["camera"]) if expids else path(night),
-        expids=tuple(expids),
-        cameras=(one["camera"],),
+        page=path(night, expids[0], camera) if expids else path(night),
         step=ended.kind if ended else one["step"],
         command=ended.command if ended else one["command"],
         log=_log(ended) or one["log"],
@@ -137,13 +136,11 @@ def _metric(one: Mapping[str, Any], steps: Steps | None) -> Fault:
         at=one["at"],
         reason=one["reason"],
         also=", ".join(one["also"]),
-        place=place(one["expids"], cameras) if one["expids"] else "the night",
+        place=place(one["expids"], cameras),
         span=span(one["expids"]),
         page=path(one["night"], one["expids"][0], cameras[0] if cameras else "")
         if one["expids"]
         else path(one["night"]),
-        expids=tuple(one["expids"]),
-        cameras=tuple(cameras),
         step=kind,
         command=ended.command if ended else "",
         log=_log(ended),

@@ -1,32 +1,40 @@
 """The pages of a night: its own, those of its exposures, and those of their cameras."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.production import Production
+from skyharvest.reduction.desi.qa.collate import night_path
 from skyharvest.reduction.desi.qa.limits import Limits
 from skyharvest.reduction.desi.qa.measured import Curve, Frame, Metric, path_of, read_curves
+from skyharvest.reduction.desi.settings import CHOICES
 from skyharvest.report.desi_qa.curves import charts_of
 from skyharvest.report.desi_qa.faults import faults_of, faults_of_exposure, link_to
 from skyharvest.report.desi_qa.series import programs_of, write_night_series
 from skyharvest.report.desi_qa.site import FAULTS, Page, Renderer, directory_of, whole_directory
 from skyharvest.report.desi_qa.steps import Ended, Steps
-from skyharvest.report.desi_qa.words import describe, kind_of, limit_in_words, mark, path, program_of, shown
-from skyharvest.report.page import Cell, Table, number, text
-
-FEW = 9
-"""Cameras whose metrics stand in one table; of more, each arm has one."""
-WORST = ("BAD", "WARN", "OK")
+from skyharvest.report.desi_qa.tables import camera_table, exposure_tables, exposures_table, metrics_table, steps_table
+from skyharvest.report.desi_qa.words import describe, kind_of, mark, path, program_of
 
 
 class Night:
-    """A night, as it was collated, and how its tasks ended."""
+    """A night, as it was collated, and how its tasks ended.
+
+    Parameters
+    ----------
+    production
+        The whole of it is shown, whatever is asked for.
+    logs
+        Directory of the run's logs.
+    """
 
     def __init__(self, production: Production, night: int, logs: Path) -> None:
+        own = production.settings | dict.fromkeys(CHOICES) | {"nights": [night]}
+        production = Production(production.directory, own)
         self.directory, self.night = production.directory, night
         self.site = directory_of(production.directory)
         self.collated = read_night(production.directory, night)
@@ -67,8 +75,8 @@ class Night:
             holds={
                 "faults": [one.seen_from("../") for one in self.faults],
                 "grid": {"columns": cameras, "rows": [self._row(one, cameras) for one in exposures]},
-                "exposures": _exposures_table(exposures),
-                "metrics": _metrics_table("Of the night as a whole", self.collated["metrics"], {}),
+                "exposures": exposures_table(exposures),
+                "metrics": metrics_table("Of the night as a whole", self.collated["metrics"]),
                 "series": _names_of(exposures),
                 "programs": programs_of(exposures),
                 "cameras": camera_choices(cameras),
@@ -154,8 +162,8 @@ class Night:
                         for arm in arms
                     ],
                 },
-                "tables": list(_exposure_tables(exposure, arms, cameras)),
-                "steps": _steps_table(ended),
+                "tables": list(exposure_tables(exposure, arms, cameras)),
+                "steps": steps_table(ended),
             },
         )
         (out / "index.html").write_text(self.renderer.render("exposure", page, "../../"), encoding="utf-8")
@@ -227,7 +235,7 @@ class Night:
                 ("steps", "Steps"),
             ],
             holds={
-                "metrics": _camera_table(metrics),
+                "metrics": camera_table(metrics, {one.kind for one in ended}),
                 "curves": charts_of(curves, camera[0]),
                 "steps": steps,
                 "environment": self.steps.environment,
@@ -238,8 +246,7 @@ class Night:
 
 def read_night(production: Path, night: int) -> dict[str, Any]:
     """Return what a night was collated to."""
-    file = production / f"QA/{night}/qa-night-{night}.json"
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+    return dict(json.loads(night_path(production, night).read_text(encoding="utf-8")))
 
 
 def camera_choices(cameras: Sequence[str]) -> list[tuple[str, str]]:
@@ -299,103 +306,3 @@ def _names_of(exposures: Sequence[Mapping[str, Any]]) -> list[str]:
                 if value is not None:
                     counts[name] = counts.get(name, 0) + (state == "BAD")
     return sorted(counts, key=lambda name: -counts[name])
-
-
-def _exposures_table(exposures: Sequence[Mapping[str, Any]]) -> Table:
-    rows = []
-    for one in exposures:
-        states = [frame["state"] for frame in one["cameras"].values()]
-        bad, warn = states.count("BAD"), states.count("WARN")
-        rows.append(
-            [
-                number(one["expid"], f"{one['expid']:08d}", f"{one['expid']:08d}/index.html"),
-                text(program_of(one)),
-                number(one["tileid"], str(one["tileid"])) if one["tileid"] > 0 else Cell("", -1),
-                number(one["exptime"], f"{one['exptime']:,.0f}"),
-                number(one["mjd"], f"{one['mjd']:.4f}"),
-                Cell(f"{bad}", bad, mark="BAD" if bad else ""),
-                Cell(f"{warn}", warn, mark="WARN" if warn else ""),
-                number(len(states)),
-                text(one["left_out"]),
-            ]
-        )
-    columns = ["EXPID", "program", "TILEID", "exposure (s)", "MJD", "BAD", "WARN", "frames", "left out"]
-    return Table("Exposures", columns, rows)
-
-
-def _metrics_table(caption: str, metrics: Mapping[str, Sequence[Any]], limits: Mapping[str, Any]) -> Table:
-    rows = []
-    for name, (value, state, *at) in metrics.items():
-        said = describe(name)
-        rows.append(
-            [
-                Cell(state, mark=state),
-                Cell(name, note=said.meaning),
-                _value(value, unit=said.unit),
-                text(" ".join(at)),
-            ]
-        )
-    rows.sort(key=lambda row: WORST.index(row[0].text))
-    return Table(caption, ["state", "metric", "value", "where"], rows)
-
-
-def _value(value: float | None, mark: str = "", link: str = "", unit: str = "") -> Cell:
-    return Cell(f"{shown(value)} {unit}".rstrip(), float("nan") if value is None else value, link, mark)
-
-
-def _exposure_tables(exposure: Mapping[str, Any], arms: Sequence[str], cameras: Sequence[str]) -> Iterator[Table]:
-    if exposure["metrics"]:
-        yield _metrics_table("Of the exposure as a whole", exposure["metrics"], {})
-    frames = exposure["cameras"]
-    for arm in arms if len(cameras) > FEW else ("brz",):
-        own = [camera for camera in cameras if camera[0] in arm and camera in frames]
-        names = list(dict.fromkeys(name for camera in own for name in frames[camera]["metrics"]))
-        rows = []
-        for name in names:
-            row = [Cell(name)]
-            for camera in own:
-                value, state, *_ = frames[camera]["metrics"].get(name, (None, ""))
-                is_well = state in ("OK", "")
-                row.append(_value(value, "" if is_well else state, "" if is_well else f"{camera}.html"))
-            rows.append(row)
-        rows.sort(key=lambda row: min((WORST.index(cell.mark) for cell in row if cell.mark), default=len(WORST)))
-        if rows:
-            yield Table(f"Cameras {arm}" if len(arm) == 1 else "Cameras", ["metric", *own], rows)
-    petals = exposure.get("petals") or {}
-    if columns := list(dict.fromkeys(name for one in petals.values() for name in one)):
-        rows = [[number(int(petal)), *(_value(one.get(name)) for name in columns)] for petal, one in petals.items()]
-        yield Table("Petals", ["petal", *columns], rows, "Columns of desispec's exposure QA (PETALQA).")
-
-
-def _steps_table(ended: Mapping[str, Sequence[Ended]]) -> Table:
-    kinds = list(dict.fromkeys(one.kind for some in ended.values() for one in some))
-    rows = []
-    for camera, some in ended.items():
-        of = {one.kind: one for one in some}
-        row = [text(camera, f"{camera}.html#steps")]
-        for kind in kinds:
-            one = of.get(kind)
-            state = {"failed": "BAD", "waiting": "WARN"}.get(one.state, "") if one else ""
-            took = f"{float(one.seconds):,.0f} s" if one and one.seconds and one.state == "done" else ""
-            row.append(Cell(took or one.state, None, f"{camera}.html#{kind}", state) if one else Cell("–"))
-        rows.append(row)
-    return Table("Steps of each camera", ["camera", *kinds], rows, "Seconds that each took, or how it stands.")
-
-
-def _camera_table(metrics: Mapping[str, Metric]) -> Table:
-    rows = []
-    for name, one in metrics.items():
-        kind = kind_of(name)
-        rows.append(
-            [
-                Cell(one.state, mark=one.state),
-                Cell(name, None, f"#{kind}" if kind else "", note=describe(name).meaning),
-                _value(one.value, unit=one.unit),
-                Cell(limit_in_words(one.limits.get("warn"))),
-                Cell(limit_in_words(one.limits.get("bad"))),
-                Cell(one.at),
-            ]
-        )
-    rows.sort(key=lambda row: WORST.index(row[0].text))
-    columns = ["state", "metric", "value", "WARN if not", "BAD if not", "where"]
-    return Table("Metrics", columns, rows, "A metric leads to the step that made what it measures.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.words import counted
+from skyharvest.reduction.desi.qa.collate_production import production_path
 from skyharvest.reduction.desi.qa.definitions import place_of
 from skyharvest.report.desi_qa.curves import Chart, by_exposure, histogram
 from skyharvest.report.desi_qa.faults import Fault, fault_of_night
@@ -27,7 +28,7 @@ def write_site(production: Path) -> None:
     Nights that the production has no longer lose their pages.
     """
     site = directory_of(production)
-    collated = json.loads((production / "QA/qa-production.json").read_text(encoding="utf-8"))
+    collated = json.loads(production_path(production).read_text(encoding="utf-8"))
     nights = [one["night"] for one in collated["nights"]]
     series = Series()
     faults = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from skyharvest.reduction.desi.exposure_table import Exposure
 from skyharvest.reduction.desi.graph import Key, Task, owner_of
 from skyharvest.reduction.desi.production import Production
-from skyharvest.reduction.desi.records import DONE, FAILED, READY, Judged, Record, Records, judge_all, show
+from skyharvest.reduction.desi.records import BROKEN, DONE, READY, Judged, Record, Records, judge_all, show
 from skyharvest.reduction.desi.steps import STEP_OF
 from skyharvest.report.desi_qa.logs import Logs
 
@@ -22,7 +22,7 @@ class Ended:
     Attributes
     ----------
     state
-        ``done``, ``failed``, ``waiting``, or `NOT_RUN`.
+        ``done``, ``failed``, ``broken off``, ``waiting``, or `NOT_RUN`.
     title
         As logs name it: ``preproc b0 20250115/00000006``.
     log
@@ -83,6 +83,11 @@ class Steps:
         obstypes = STEP_OF[kind].obstypes if kind in STEP_OF else ()
         return [one.expid for one in self.exposures.values() if one.obstype in obstypes and camera in one.cameras]
 
+    def camera_of(self, expid: int, unit: str) -> str:
+        """Return a camera whose exposure a task of this unit makes: itself, one of a spectrograph, or any."""
+        cameras = sorted(self.exposures[expid].cameras) if expid in self.exposures else []
+        return next((camera for camera in cameras if unit in (camera, camera[1], "")), "")
+
     def of(self, exposure: Exposure, camera: str) -> Iterator[Ended]:
         """Yield the tasks that a camera's exposure is made by, in order; those of the night among them."""
         own = [task for unit in (camera, camera[1], "") for task in self._of.get((owner_of(exposure), unit), ())]
@@ -99,12 +104,12 @@ class Steps:
         return Ended(
             key=task.key,
             title=show(task.key),
-            state=NOT_RUN if judged.state == READY else judged.state,
+            state=BROKEN if record.state == BROKEN else NOT_RUN if judged.state == READY else judged.state,
             reason=judged.reason if judged.state != DONE else "",
             seconds=record.seconds,
             megabytes=record.megabytes,
             command=self._commands.shown(task, used),
-            log=self.logs.path(task.key) if record.state in (DONE, FAILED) else None,
+            log=self.logs.path(task.key) if record.state else None,
         )
 
     def _made(self, key: Key) -> bool:

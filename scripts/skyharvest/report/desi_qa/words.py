@@ -51,7 +51,7 @@ def place(expids: Sequence[int], cameras: Sequence[str]) -> str:
     if len(expids) == 1:
         return f"{which}, {expids[0]:08d}" if cameras else f"{expids[0]:08d}"
     if not expids:
-        return which
+        return which if cameras else "the night"
     return f"{which}, {counted(len(expids), 'exposure')}"
 
 
