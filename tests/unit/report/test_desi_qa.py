@@ -101,7 +101,7 @@ def test_what_failed_is_shown_with_its_command_and_what_it_said(made):
 @pytest.mark.parametrize(
     ("step", "unit", "place", "page"),
     [
-        ("starfit", "1", "1, 00270103", "00270103/b1.html#starfit"),
+        ("starfit", "1", "petal 1, 00270103", "00270103/b1.html#starfit"),
         ("fluxcalib", "", "00270103", "00270103/b0.html#fluxcalib"),
         ("sky", "z1", "z1, 00270103", "00270103/z1.html#sky"),
     ],

@@ -45,9 +45,10 @@ def kind_of(name: str) -> str:
 
 
 def place(expids: Sequence[int], cameras: Sequence[str]) -> str:
-    """Return exposures and cameras in words."""
+    """Return exposures and cameras in words; a spectrograph may stand for its cameras."""
     named = f" {create_camword(cameras)}" if len(cameras) <= NAMED else ""
-    which = cameras[0] if len(cameras) == 1 else f"{len(cameras)} cameras{named}"
+    one = f"petal {cameras[0]}" if cameras and cameras[0].isdigit() else "".join(cameras[:1])
+    which = one if len(cameras) == 1 else f"{len(cameras)} cameras{named}"
     if len(expids) == 1:
         return f"{which}, {expids[0]:08d}" if cameras else f"{expids[0]:08d}"
     if not expids:

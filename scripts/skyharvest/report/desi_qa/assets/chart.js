@@ -207,7 +207,9 @@ const charts = (() => {
   const show = (figure, spec) => {
     specs.set(figure, spec);
     seen.unobserve(figure);
-    seen.observe(figure);
+    const { top, bottom } = figure.getBoundingClientRect();
+    if (figure.querySelector("svg") && bottom > 0 && top < innerHeight) draw(figure, spec);
+    else seen.observe(figure);
   };
 
   for (const figure of document.querySelectorAll("figure.chart")) {
