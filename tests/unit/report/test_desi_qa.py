@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi import exposure_table
 from skyharvest.reduction.desi.qa.faults import fault_of
 from skyharvest.reduction.desi.qa.measured import Metric
@@ -150,3 +151,16 @@ def test_a_directory_whose_making_fails_leaves_the_one_that_was_there(tmp_path):
     with whole_directory(tmp_path / "night") as out:
         (out / "other.html").write_text("new")
     assert [path.name for path in (tmp_path / "night").iterdir()] == ["other.html"]
+
+
+def test_a_night_whose_pages_are_not_there_stands_on_the_first_one_without_a_link(made, tmp_path):
+    shutil.copytree(made.production.directory, tmp_path / "small")
+    site = tmp_path / "small/QA/pages"
+    shutil.rmtree(site / str(CLEAN))
+    write_site(tmp_path / "small")
+    page = Read(site / "index.html")
+    assert str(CLEAN) in page.said
+    assert not [link for link in page.links if str(CLEAN) in link]
+    (site / f"{FAULTY}/faults.json").write_text('{"faults": [{"what": "of another version"}]}')
+    with pytest.raises(MalformedFile, match=f"remove .*{FAULTY}"):
+        write_site(tmp_path / "small")

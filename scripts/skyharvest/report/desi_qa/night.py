@@ -14,7 +14,7 @@ from skyharvest.reduction.desi.qa.measured import Curve, Frame, Metric, path_of,
 from skyharvest.reduction.desi.settings import CHOICES
 from skyharvest.report.desi_qa.curves import charts_of
 from skyharvest.report.desi_qa.faults import faults_of, faults_of_exposure, link_to
-from skyharvest.report.desi_qa.series import programs_of, write_night_series
+from skyharvest.report.desi_qa.series import programs, write_night_series
 from skyharvest.report.desi_qa.site import FAULTS, Page, Renderer, directory_of, whole_directory
 from skyharvest.report.desi_qa.steps import Ended, Steps
 from skyharvest.report.desi_qa.tables import camera_table, exposure_tables, exposures_table, metrics_table, steps_table
@@ -78,7 +78,7 @@ class Night:
                 "exposures": exposures_table(exposures),
                 "metrics": metrics_table("Of the night as a whole", self.collated["metrics"]),
                 "series": _names_of(exposures),
-                "programs": programs_of(exposures),
+                "programs": programs(map(program_of, exposures)),
                 "cameras": camera_choices(cameras),
             },
         )

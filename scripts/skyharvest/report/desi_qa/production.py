@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from skyharvest.core.atomic import atomic_path
+from skyharvest.core.errors import MalformedFile
 from skyharvest.core.words import counted
 from skyharvest.reduction.desi.qa.collate_production import production_path
 from skyharvest.reduction.desi.qa.definitions import place_of
@@ -34,15 +35,15 @@ def write_site(production: Path) -> None:
     faults = {}
     for night in nights:
         series.add(read_night(production, night))
-        said = json.loads((site / str(night) / FAULTS).read_text(encoding="utf-8"))
-        own = [Fault(**one) for one in said["faults"]]
+        own = _faults_of(site / str(night))
         # What only the other nights tell, such as a zero point that is not theirs.
         told = {one.what for one in own}
         whole = [one for one in collated["worst"] if one["night"] == night and not one["expids"] and not one["cameras"]]
         faults[night] = own + [fault_of_night(one) for one in whole if one["what"] not in told]
+    with_pages = {night for night in nights if (site / str(night) / FAULTS).exists()}
     write_assets(site)
     write_series(site / "series", series)
-    html = Renderer().render("production", _page(collated, faults, series), "")
+    html = Renderer().render("production", _page(collated, faults, series, with_pages), "")
     with atomic_path(site / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     for stale in site.iterdir():
@@ -50,7 +51,24 @@ def write_site(production: Path) -> None:
             shutil.rmtree(stale)
 
 
-def _page(collated: Mapping[str, Any], faults: Mapping[int, Sequence[Fault]], series: Series) -> Page:
+def _faults_of(night: Path) -> list[Fault]:
+    """Return what is bad in a night, as its pages have it; nothing if it has none, as it is not asked for now.
+
+    Raises
+    ------
+    MalformedFile
+        If they are of another version.
+    """
+    path = night / FAULTS
+    try:
+        return [Fault(**one) for one in json.loads(path.read_text(encoding="utf-8"))["faults"]] if path.exists() else []
+    except (TypeError, KeyError, ValueError) as error:
+        raise MalformedFile(f"{path}: expected lines of this version, found {error!r}: remove {night}") from error
+
+
+def _page(
+    collated: Mapping[str, Any], faults: Mapping[int, Sequence[Fault]], series: Series, with_pages: Collection[int]
+) -> Page:
     counts = collated["counts"]
     groups, left_out = _groups(faults)
     latest = collated["nights"][-1] if collated["nights"] else None
@@ -79,7 +97,7 @@ def _page(collated: Mapping[str, Any], faults: Mapping[int, Sequence[Fault]], se
         holds={
             "faults": groups,
             "left_out": left_out,
-            "nights": _nights(collated["nights"]),
+            "nights": _nights(collated["nights"], with_pages),
             "chosen": max(series.names, key=series.n_bad, default=""),
             "metrics": list(metric_choices(sorted(series.names, key=place_of))),
             "programs": programs(one["program"] for one in series.exposures),
@@ -122,13 +140,13 @@ def _groups(faults: Mapping[int, Sequence[Fault]]) -> tuple[list[dict[str, Any]]
     return groups, f"{counted(n_left, 'more line')} on the pages of nights." if n_left else ""
 
 
-def _nights(nights: Sequence[Mapping[str, Any]]) -> Table:
+def _nights(nights: Sequence[Mapping[str, Any]], with_pages: Collection[int]) -> Table:
     names = list(dict.fromkeys(name for one in nights for name in one["metrics"]))
     rows = []
     for one in sorted(nights, key=lambda one: -one["night"]):
         bad, warn, failed = one["BAD"], one["WARN"], one["failed"]
         row = [
-            number(one["night"], str(one["night"]), path(one["night"])),
+            number(one["night"], str(one["night"]), path(one["night"]) if one["night"] in with_pages else ""),
             Cell(f"{bad:,}", bad, mark="BAD" if bad else ""),
             Cell(f"{warn:,}", warn, mark="WARN" if warn else ""),
             Cell(f"{failed:,}", failed, mark="BAD" if failed else ""),

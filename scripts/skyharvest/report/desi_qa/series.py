@@ -98,23 +98,16 @@ def write_night_series(path: Path, night: Mapping[str, Any]) -> None:
 
 def write_series(directory: Path, series: Series) -> None:
     """Write the series of a production: a script for each metric; those of metrics that are no more are removed."""
-    scripts = {"exposures.js": series.exposures_script("")}
+    write_changed(directory / "exposures.js", series.exposures_script(""))
     for name in series.names:
         write_changed(directory / f"{name}.js", series.script(name))
-    for name, script in scripts.items():
-        write_changed(directory / name, script)
     for stale in directory.glob("*.js"):
         if stale.stem not in {"exposures", *series.names}:
             stale.unlink()
 
 
-def programs_of(exposures: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return by which programs a reader chooses: ``all``, then those that there are."""
-    return programs(map(program_of, exposures))
-
-
 def programs(found: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the choices of programs, those of science first."""
+    """Return by which programs a reader chooses: all, then those that there are, of science first."""
     first = ("dark", "bright")
     own = dict.fromkeys(found)
     return [

@@ -15,9 +15,11 @@ from skyharvest.report.page import templates
 ASSETS = Path(__file__).with_name("assets")
 SHARED = (
     *(COMMON / name for name in ("page.css", "page.js")),
-    *(ASSETS / f"{n}" for n in ("quality.css", "quality.js", "chart.js")),
+    *(ASSETS / name for name in ("quality.css", "quality.js", "chart.js")),
 )
+"""What pages share."""
 FAULTS = "faults.json"
+"""What is bad in a night, in its directory: the first page is made of it."""
 
 
 def directory_of(production: Path) -> Path:

@@ -206,7 +206,7 @@ def test_what_is_one_fault_is_told_once():
         ("FLUXCALIB-ZP_NIGHT", 30),
         ("S2N-RESID", 1),
     ]
-    assert (found[1].cameras, found[2].expids, len(found[1].expids)) == (("b3",), (22,), 20)
+    assert (found[1].cameras, found[2].expids, len(found[1].expids)) == (("b3",), (22,), 40)
     # A camera that is bad all night, and an exposure that is bad in all cameras.
     both = grouped([*(fault(expid, "b3") for expid in range(20)), *(fault(7, f"r{k}") for k in range(10))])
     assert sorted(one.n for one in both) == [10, 20]
