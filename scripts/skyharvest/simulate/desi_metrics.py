@@ -6,7 +6,7 @@ It is as large as is asked for, and known faults are planted in it, to measure a
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,10 +211,10 @@ def _write_records(production: Production) -> None:
         of.setdefault(records.path(key.kind, key.owner), []).append(
             Record(key.unit, DONE, one.made or "", "12.0", "400")
         )
-    header = ",".join(one.name for one in fields(Record))
+    header = ",".join(Record._fields)
     for path, some in of.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join([header, *(",".join(astuple(one)) for one in some), ""]), encoding="utf-8")
+        path.write_text("\n".join([header, *(",".join(one) for one in some), ""]), encoding="utf-8")
 
 
 def _write_night(directory: Path, number: int, size: Size, planted: Sequence[Planted], seed: int) -> None:
