@@ -68,8 +68,8 @@ class Runs:
         self.run("write_qa_pages")
 
     def seconds(self, program: str) -> float:
-        """Return the seconds of all runs of a program, per night."""
-        return sum(one.seconds for one in self.of[program]) / len(self.production.nights)
+        """Return the CPU seconds of all runs of a program, per night."""
+        return sum(one.cpu_s for one in self.of[program]) / len(self.production.nights)
 
     def peak(self, program: str) -> float:
         """Return the largest memory of a program's runs, MB."""
@@ -116,13 +116,13 @@ def rows_of(few: Runs, many: Runs, loaded: Mapping[Any, list[float]], chosen: li
     for what, program in (
         ("collation of a night", "collate_night"),
         ("pages of a night", "write_qa_night_pages"),
-        ("collation of the production, by night", "collate_production"),
-        ("first page and series, by night", "write_qa_pages"),
+        ("collation of the production, for each night", "collate_production"),
+        ("first page and series, for each night", "write_qa_pages"),
     ):
         more = many.seconds(program) / few.seconds(program)
         rows += [
             Row(
-                f"{what}: seconds, of {m} nights",
+                f"{what}: CPU seconds, of {m} nights",
                 f"{many.seconds(program):.2f} s",
                 f"{few.seconds(program):.2f} s",
                 goal_text=f"≤ {GOAL_LINEAR} × that of {n}",
@@ -169,11 +169,13 @@ def main() -> None:
         n_pages, on_disk = size_of(site, "*")
         n_frames, frames = size_of(many.production.directory / "QA", "*.yaml")
         kinds = ", ".join(f"{kind} {page.stat().st_size / 1000:.0f} kB" for kind, page in pages.items())
-    all_seconds = sum(many.seconds(program) for program in many.of) * len(many.production.nights)
+    all_seconds = sum(one.seconds for runs in many.of.values() for one in runs)
     about = f"""
-{given.nights[1]} nights × {given.exposures} exposures × {3 * given.petals} cameras: {n_frames:,} files of frames,
-{frames:,.0f} MB. "Other" is the same of {given.nights[0]} nights. The site has {n_pages:,} files, {on_disk:,.0f} MB:
-{kinds}. All programs one after the other take {all_seconds / 60:.1f} min; those of nights can run at once.
+{given.nights[1]} nights × {given.exposures} exposures × {3 * given.petals} cameras; two nights have faults. "Other" is
+the same of {given.nights[0]} nights. There are {n_frames:,} files of frames, {frames:,.0f} MB; the site has
+{n_pages:,} files, {on_disk:,.0f} MB:
+{kinds}.
+All programs one after the other took {all_seconds / 60:.1f} min; those of nights can run at once.
 """
     report.write_section("quality", "Quality of a month", report.comparison(rows) + "\n" + about)
 
