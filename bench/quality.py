@@ -177,7 +177,7 @@ the same of {given.nights[0]} nights. There are {n_frames:,} files of frames, {f
 {kinds}.
 All programs one after the other took {all_seconds / 60:.1f} min; those of nights can run at once.
 """
-    report.write_section("quality", "Quality of a month", report.comparison(rows) + "\n" + about)
+    report.write_section("quality", "Quality of a production", report.comparison(rows) + "\n" + about)
 
 
 if __name__ == "__main__":
