@@ -106,6 +106,32 @@ def test_row_top(small):
     assert lines["healpix"] == ["–", "–", "–", "–", "1", "–"]
 
 
+def test_top_looks_again_and_again_until_it_is_interrupted(small):
+    small.begun()
+    words = [
+        sys.executable,
+        str(ROOT / "scripts/production.py"),
+        "top",
+        "--configfile",
+        str(small.config),
+        "--every",
+        "0.5",
+    ]
+    looking = subprocess.Popen(words, cwd=small.root, env=small.environment, stdout=subprocess.PIPE, text=True)
+    seen = []
+    for line in looking.stdout:
+        seen += [line.split()] if line.startswith("preproc") else []
+        if len(seen) == 1:
+            done(small.production)
+        if seen and seen[-1][5] == "12":
+            break
+    looking.send_signal(2)
+    looking.communicate()
+    assert looking.returncode == 130
+    assert seen[0] == ["preproc", "–", "12", "–", "–", "–", "–"]
+    assert seen[-1] == ["preproc", "–", "–", "–", "–", "12", "–"]
+
+
 def test_row_status(small):
     of_night, harvests = row("status")
     small.all_done()
