@@ -30,6 +30,7 @@ SPEED = {
     "disk: results for 47,671 spectra": ("scale real", "disk, results"),
     "30,000 pixels": ("scale growth", "seconds, 30,000 pixels"),
     "seconds per pixel, 30,000 over 300": ("scale growth", "seconds per pixel"),
+    "how 101,175 tasks of a reduction stand": ("control", "101,175 tasks: top"),
     "`make demo`, after the install": ("demo", "seconds, `make demo`"),
     "`make test`": ("demo tests", "CPU-minutes, `make test`"),
     "200 of 20,000 spectra; LSDB, HATS: bytes": ("catalogues", "bytes, the same arrays"),
