@@ -69,7 +69,7 @@ def create(options: argparse.Namespace) -> None:
     nights = options.nights or settings["nights"]
     own = settings["exposure_tables"]
     out = production.directory / "exposure_tables" / "tables.csv"
-    whole = nights is None and options.expids is None
+    whole = options.nights is None and options.expids is None
     begin(
         production.directory,
         settings["raw"] and Path(settings["raw"]),
