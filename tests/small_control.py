@@ -27,6 +27,8 @@ class Small:
         self.root, self.raw = root, root / "raw"
         for expid, obstype in ((1, "arc"), (2, "arc"), (3, "flat"), (5, "science")):
             self.expose(expid, obstype)
+        (root / "calibration").mkdir()
+        (root / "star_templates").touch()
         names = ("raw", "calibration", "star_templates")
         said = {"enabled": True, "specprod": "small"} | {name: str(root / name) for name in names}
         said["options"] = {"redshift": {"enabled": False}}

@@ -62,10 +62,10 @@ def test_row_go(small):
     shown = small(f"{go} ARGS=-n")
     assert "desi_exposure_tables" in shown
     assert not small.directory.exists()
-    said = small(f"{go} ARGS=\"--config desi_reduction='{{nights: [{NIGHT}]}}'\"", status=1, fails="psf-r0")
-    assert "psf r0 20250115 00000001: ValueError: no light in it" in said
+    said = small(f"{go} ARGS=\"--config desi_reduction='{{nights: [{NIGHT}]}}'\"", status=1, fails="psf-z0")
+    assert "psf z0 20250115 00000001: ValueError: no light in it" in said
     states = small.states()
-    assert (states["psf b0 00000001"], states["psf r0 00000001"], states["psfnight r0"]) == (DONE, FAILED, "waiting")
+    assert (states["psf b0 00000001"], states["psf z0 00000001"], states["psfnight z0"]) == (DONE, FAILED, "waiting")
     assert states["cframe b0 00000005"] == DONE
     assert [path.name for path in (small.directory / "exposures").iterdir()] == [str(NIGHT)]
 
