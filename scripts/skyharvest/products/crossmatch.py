@@ -213,6 +213,14 @@ class Crossmatch:
             unique = f"{unique}_{self.csv}"
         return unique
 
+    def scalars(self) -> dict[str, np.dtype[Any]]:
+        """Return which of the survey's datasets have one value in each row, with their types."""
+        return {
+            name: dataset.dtype
+            for name, dataset in self._of_survey().items()
+            if name not in self._layout.axes and dataset.shape == (self._n,) and "wcs" not in name.split("/")
+        }
+
     def _chosen(self, columns: Sequence[str] | None, *, wide: bool) -> dict[str, h5py.Dataset]:
         if columns is None:
             return self._aligned(wide=wide)

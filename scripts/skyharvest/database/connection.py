@@ -1,0 +1,110 @@
+"""Which database: SQLite files in a directory, or a PostgreSQL server."""
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skyharvest.core.errors import InputError
+from skyharvest.database import sqlite
+from skyharvest.database.loading import Loading
+from skyharvest.database.schema import Definition
+
+if TYPE_CHECKING:
+    import psycopg
+
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
+"""Of a schema: what needs no quotes."""
+RESERVED = ("main", "temp", "public", "information_schema")
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where a database is.
+
+    Attributes
+    ----------
+    path
+        Directory of SQLite files; None if it is a PostgreSQL server.
+    host, port, dbname, user
+        Of the server; None is libpq's default.
+    reader
+        A role of the server that is granted to read.
+    """
+
+    path: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    dbname: str | None = None
+    user: str | None = None
+    reader: str | None = None
+
+    @property
+    def server(self) -> dict[str, Any]:
+        """What libpq is told."""
+        return {"host": self.host, "port": self.port, "dbname": self.dbname, "user": self.user}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a program the options that `database_of` reads."""
+    group = parser.add_argument_group("database")
+    one = group.add_mutually_exclusive_group(required=True)
+    one.add_argument("--sqlite", type=Path, metavar="DIRECTORY", help="of SQLite files, one for each schema")
+    one.add_argument("--postgresql", action="store_true", help="a server; its password is in ~/.pgpass")
+    group.add_argument("--host", help="of the server, or the directory of its socket; default: libpq's")
+    group.add_argument("--port", type=int)
+    group.add_argument("--dbname")
+    group.add_argument("--user")
+    group.add_argument("--reader", help="role of the server that is granted to read")
+
+
+def database_of(options: argparse.Namespace) -> Database:
+    """Return the database that a program's options name."""
+    server = {key: getattr(options, key) for key in ("host", "port", "dbname", "user", "reader")}
+    return Database(options.sqlite, **server)
+
+
+@contextmanager
+def replacing(database: Database, schema: str, definitions: Sequence[Definition]) -> Iterator[Loading]:
+    """Give new tables, which replace those of a schema if the block succeeds, all or nothing.
+
+    Raises
+    ------
+    InputError
+        If the schema cannot be called so, or its tables are not ours; if there is no such server.
+    MalformedFile
+        If rows contradict one another.
+    """
+    if not NAME.fullmatch(schema) or schema in RESERVED or schema.startswith(("pg_", "sqlite_")):
+        raise InputError(f"a schema cannot be called {schema!r}: expected small letters, digits and _, at most 51")
+    if database.path is not None:
+        with sqlite.replacing(database.path / f"{schema}{sqlite.SUFFIX}", definitions) as loading:
+            yield loading
+        return
+    # Only who has a server needs psycopg.
+    from skyharvest.database import postgresql  # noqa: PLC0415
+
+    with postgresql.replacing(database.server, schema, definitions, database.reader) as loading:
+        yield loading
+
+
+@contextmanager
+def reading(database: Database) -> "Iterator[psycopg.Connection[Any] | Any]":
+    """Give a DB-API connection that can only read, in which the tables have the names of their schemas.
+
+    Raises
+    ------
+    InputError
+        If there is no such database.
+    """
+    if database.path is not None:
+        with sqlite.reading(database.path) as connection:
+            yield connection
+        return
+    from skyharvest.database import postgresql  # noqa: PLC0415
+
+    with postgresql.connected(database.server, read_only=True) as server:
+        yield server
