@@ -27,6 +27,7 @@ include: "rules/account.smk"
 include: "rules/export.smk"
 include: "rules/browse.smk"
 include: "rules/report.smk"
+include: "rules/database.smk"
 
 
 rule all:

@@ -47,8 +47,27 @@ rule release_desi_reduction:
         f"{RUN}/reduction/desi/write_release.py " "--production {params.production:q} > {output.said:q} 2> {log:q}"
 
 
+rule catalogue_desi_reduction:
+    input:
+        summary=rules.account_desi_reduction.output.summary,
+    output:
+        catalogues=REDUCTION.catalogues,
+    log:
+        f"{LOGS}/catalogue_desi_reduction.log",
+    benchmark:
+        f"{BENCHMARKS}/catalogue_desi_reduction.tsv"
+    conda:
+        "../../../envs/reduction.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    shell:
+        f"{RUN}/reduction/desi/write_catalogues.py {REDUCTION.program_options} 2> {log:q}"
+
+
 rule finish_desi_reduction:
     input:
+        catalogues=rules.catalogue_desi_reduction.output,
         release=lambda wildcards: rules.release_desi_reduction.output if REDUCTION.has_pixels else [],
         # It fails where something has failed: how good the rest is stands before that.
         quality=rules.desi_qa_pages.output if REDUCTION.quality else [],

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from skyharvest import surveys
+from skyharvest.config import database
 from skyharvest.config.explain import type_problems
 from skyharvest.config.registry import load_registry
 from skyharvest.config.settings import module, root
@@ -163,9 +164,9 @@ def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pr
     harvested = [survey for survey in surveys.NAMES if given(f"{survey}.enabled")]
     if given("targets.csv") is None and "targets.csv" not in bad and harvested:
         yield "targets.csv", f"missing; expected the path of a CSV, as {harvested[0]}.enabled is true"
-    of_reduction = given("desi_reduction")
-    if isinstance(of_reduction, dict):
-        yield from ((f"desi_reduction.{key}", text) for key, text in desi_reduction.problems(of_reduction))
+    sections = {"desi_reduction": desi_reduction, "database": database}
+    for name, section in ((name, given(name)) for name in sections if isinstance(given(name), dict)):
+        yield from ((f"{name}.{key}", text) for key, text in sections[name].problems(section))
     registry = load_registry()
     for survey in surveys.NAMES:
         own, of_survey = module(survey), given.of(survey)

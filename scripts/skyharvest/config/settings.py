@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from skyharvest import surveys
+from skyharvest.config.database import Database
 from skyharvest.core.settings import Number, Switch, Whole, section, setting, subsection
 from skyharvest.harvest.settings import Match
 from skyharvest.reduction.desi.settings import Settings as DesiReduction
@@ -29,6 +30,7 @@ def _root(names: tuple[str, ...]) -> type:
     }
     keys |= {name: (kind, subsection(kind)) for name in names for kind in [module(name).Settings]}
     keys["desi_reduction"] = (DesiReduction, subsection(DesiReduction))
+    keys["database"] = (Database, subsection(Database, outcome=False))
     keys["connections"] = (
         Whole,
         setting(

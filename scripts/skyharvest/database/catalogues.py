@@ -82,7 +82,7 @@ def load_catalogues(database: Database, schema: str, files: Sequence[Path]) -> d
                 hdus.add(chunk.hdu)
                 adding.add(chunk)
             if not hdus:
-                raise InputError(f"{path} has no rows in any HDU {', '.join(NEEDED)}: it is no catalogue")
+                raise InputError(f"{path} has no HDU {', '.join(NEEDED)}: nothing of it can be loaded")
             n_rows = loading.n_rows.total() - before
             loading.note_file(path, n_rows)
             log.info("%s: %d rows", path, n_rows)
@@ -176,6 +176,7 @@ class _Adding:
         self.loading.add("target", rows_of(redshift.TARGET, chunk, given), unless_there=True)
 
     def _targetphot(self, chunk: Chunk) -> None:
+        chunk = _on_sky(chunk)
         self._photometry(chunk)
         self._target(chunk)
 

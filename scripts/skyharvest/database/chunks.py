@@ -63,7 +63,7 @@ class Chunk:
 
 
 def read_chunks(path: Path, needed: Mapping[str, Collection[str]]) -> Iterator[Chunk]:
-    """Yield the rows of a file's tables, some at a time.
+    """Yield the rows of a file's tables, some at a time; of an empty table once none.
 
     Parameters
     ----------
@@ -90,6 +90,8 @@ def read_chunks(path: Path, needed: Mapping[str, Collection[str]]) -> Iterator[C
             if missing := [one for one in needed[name] if one not in columns]:
                 raise MalformedFile(f"{path}[{name}] has no column {', '.join(missing)}")
             n_rows = hdu.get_nrows()
+            if not n_rows:
+                yield Chunk(name, np.zeros(0, hdu.get_rec_dtype()[0]), header, f"{path}[{name}]")
             for start in range(0, n_rows, CHUNK_ROWS):
                 try:
                     rows = hdu[start : min(start + CHUNK_ROWS, n_rows)]

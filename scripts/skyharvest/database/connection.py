@@ -2,6 +2,8 @@
 
 import argparse
 import re
+import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skyharvest.core.errors import InputError
 from skyharvest.database import sqlite
+from skyharvest.database.files import SUFFIX
 from skyharvest.database.loading import Loading
 from skyharvest.database.schema import Definition
 
@@ -81,7 +84,7 @@ def replacing(database: Database, schema: str, definitions: Sequence[Definition]
     if not NAME.fullmatch(schema) or schema in RESERVED or schema.startswith(("pg_", "sqlite_")):
         raise InputError(f"a schema cannot be called {schema!r}: expected small letters, digits and _, at most 51")
     if database.path is not None:
-        with sqlite.replacing(database.path / f"{schema}{sqlite.SUFFIX}", definitions) as loading:
+        with sqlite.replacing(database.path / f"{schema}{SUFFIX}", definitions) as loading:
             yield loading
         return
     # Only who has a server needs psycopg.
@@ -89,6 +92,14 @@ def replacing(database: Database, schema: str, definitions: Sequence[Definition]
 
     with postgresql.replacing(database.server, schema, definitions, database.reader) as loading:
         yield loading
+
+
+def sql_errors() -> tuple[type[Exception], ...]:
+    """Return what a question that the database does not understand raises."""
+    found: list[type[Exception]] = [sqlite3.Error]
+    if psycopg := sys.modules.get("psycopg"):
+        found.append(psycopg.Error)
+    return tuple(found)
 
 
 @contextmanager

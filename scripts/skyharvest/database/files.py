@@ -7,11 +7,13 @@ from pathlib import Path
 
 from skyharvest.core.errors import InputError
 
+SUFFIX = ".db"
+"""Of the SQLite file of a schema."""
 PATTERNS = (
     ("tiles-*.fits",),
     ("exposures-*.fits",),
     ("tractorphot*.fits", "tractorphot/tractorphot*.fits"),
-    ("targetphot*.fits",),
+    ("targetphot*.fits", "zcatalog/targetphot*.fits"),
     ("zcatalog/zall-pix-*.fits", "zcatalog/v*/zall-pix-*.fits", "zall-pix-*.fits"),
     ("zcatalog/zall-tilecumulative-*.fits", "zcatalog/v*/zall-tilecumulative-*.fits", "zall-tilecumulative-*.fits"),
     ("fiberassign-*.fits*", "fiberassign/**/fiberassign-*.fits*"),

@@ -12,10 +12,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.database.files import SUFFIX
 from skyharvest.database.loading import Loading, insert_unless_there
 from skyharvest.database.schema import FILES, Definition, metadata_of
 
-SUFFIX = ".db"
 CACHE_KB = 256 * 1024
 MAX_ATTACHED = 10
 """SQLite's own limit."""

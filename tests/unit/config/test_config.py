@@ -112,6 +112,16 @@ desi_reduction:
     cframe: {cosmics_nsig: 6.0, tsnr: false, more: ""}
     spectra: {forms: [], lin_step: 0.8, log10_step: 0.0001}
     redshift: {enabled: true, any_version: false, more: ""}
+database:
+  engine: sqlite
+  path: null
+  host: null
+  port: null
+  dbname: null
+  user: null
+  reader: null
+  schema: harvest
+  catalogues: []
 connections: 6
 batch_seconds: 20
 keep_extracted: true

@@ -87,3 +87,19 @@ class Layout(Places[Path]):
     def tilepix_checksum(self) -> Path:
         """Return the path of the SHA-256 sum of that."""
         return self.production / f"healpix/redux_{self.production.name}_healpix.sha256sum"
+
+    def redshifts(self) -> Path:
+        """Return the path of the redshifts of all pixels, in one table."""
+        return self.production / f"zcatalog/zall-pix-{self.production.name}.fits"
+
+    def targets(self) -> Path:
+        """Return the path of the targets of each tile, with what targeting knew of them."""
+        return self.production / f"zcatalog/targetphot-{self.production.name}.fits"
+
+    def tiles(self) -> Path:
+        """Return the path of the table of tiles; a CSV of the same name is beside it."""
+        return self.production / f"tiles-{self.production.name}.fits"
+
+    def exposures(self) -> Path:
+        """Return the path of the tables of exposures and of frames."""
+        return self.production / f"exposures-{self.production.name}.fits"

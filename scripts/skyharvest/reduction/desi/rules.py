@@ -19,6 +19,7 @@ from skyharvest.harvest.rules import literal, options
 from skyharvest.reduction.desi.cameras import create_camword
 from skyharvest.reduction.desi.given import said_of
 from skyharvest.reduction.desi.graph import Key, digest_of
+from skyharvest.reduction.desi.layout import Layout
 from skyharvest.reduction.desi.production import BY_HAND, Job, Production, check_frozen, check_there, directory_of
 from skyharvest.reduction.desi.qa.limits import limits_of
 from skyharvest.reduction.desi.records import NEW, READY, WAITING, Judged, Records, judge_all
@@ -76,6 +77,12 @@ class Reduction:
     def path(self, name: str) -> str:
         """Return the path of a file of the production."""
         return str(self.directory / name)
+
+    @property
+    def catalogues(self) -> list[str]:
+        """What a release has of the production as a whole: its tiles, exposures, targets and redshifts."""
+        layout = Layout(self.directory)
+        return [str(path) for path in (layout.tiles(), layout.exposures(), layout.targets(), layout.redshifts())]
 
     @property
     def program_options(self) -> str:

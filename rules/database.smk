@@ -1,0 +1,70 @@
+# A database of what there is: the harvest, the production, and catalogues of releases. Made when it is asked for.
+from skyharvest.database.files import schema_of
+from skyharvest.database.rules import Loads
+
+LOADS = Loads(config, force=FORCE)
+LOADED = LOADS.said("{schema}")
+PRODUCTION = schema_of(REDUCTION.directory) if REDUCTION.enabled else None
+
+
+rule load_harvest:
+    input:
+        targets=rules.prepare_targets.output.table,
+        rejected=rules.prepare_targets.output.rejected,
+        accounts=[harvest.account for harvest in ENABLED],
+    output:
+        said=LOADS.said(LOADS.schema),
+    log:
+        f"{LOGS}/load_harvest.log",
+    benchmark:
+        f"{BENCHMARKS}/load_harvest.tsv"
+    conda:
+        "../envs/database.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 1500,
+        runtime=lambda wildcards, input, attempt: attempt * (20 + int(input.size_mb)),
+    params:
+        schema=LOADS.schema,
+        results=as_it_is(RESULTS),
+        surveys=[harvest.name for harvest in ENABLED],
+    shell:
+        f"{RUN}/database/load_harvest.py {LOADS.program_options} --schema {{params.schema}} "
+        "--results {params.results:q} --surveys {params.surveys} > {output.said:q} 2> {log:q}"
+
+
+rule load_catalogues:
+    input:
+        files=lambda wildcards: (
+            rules.catalogue_desi_reduction.output.catalogues
+            if wildcards.schema == PRODUCTION
+            else LOADS.files(wildcards.schema)
+        ),
+    output:
+        said=LOADED,
+    log:
+        f"{LOGS}/load_catalogues/{{schema}}.log",
+    benchmark:
+        f"{BENCHMARKS}/load_catalogues/{{schema}}.tsv"
+    wildcard_constraints:
+        schema=f"(?!{LOADS.schema}$)[a-z_][a-z0-9_]*",
+    conda:
+        "../envs/database.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 2000,
+        runtime=lambda wildcards, input, attempt: attempt * (20 + int(input.size_mb) // 100),
+    shell:
+        f"{RUN}/database/load_catalogues.py {LOADS.program_options} "
+        "--schema {wildcards.schema} --files {input.files:q} > {output.said:q} 2> {log:q}"
+
+
+def loaded(_wildcards):
+    """Return what says that all has been loaded."""
+    LOADS.check_names(REDUCTION.directory.name if REDUCTION.enabled else None)
+    schemas = [*([PRODUCTION] if PRODUCTION else []), *LOADS.releases]
+    return [*(rules.load_harvest.output if ENABLED else []), *map(LOADS.said, schemas)]
+
+
+rule load_database:
+    input:
+        loaded,
+    localrule: True
