@@ -60,8 +60,8 @@ rule load_catalogues:
 def loaded(_wildcards):
     """Return what says that all has been loaded."""
     LOADS.check_names(REDUCTION.directory.name if REDUCTION.enabled else None)
-    schemas = [*([PRODUCTION] if PRODUCTION else []), *LOADS.releases]
-    return [*(rules.load_harvest.output if ENABLED else []), *map(LOADS.said, schemas)]
+    schemas = [*([LOADS.schema] if ENABLED else []), *([PRODUCTION] if PRODUCTION else []), *LOADS.releases]
+    return LOADS.loaded(schemas)
 
 
 rule load_database:

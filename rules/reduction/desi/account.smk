@@ -62,7 +62,7 @@ rule catalogue_desi_reduction:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     shell:
-        f"{RUN}/reduction/desi/write_catalogues.py {REDUCTION.program_options} 2> {log:q}"
+        f"{RUN}/reduction/desi/write_catalogues.py {REDUCTION.program_options} " "2> {log:q}"
 
 
 rule finish_desi_reduction:

@@ -41,8 +41,6 @@ CHUNK_ROWS = 256
 LEDGER_ROWS = 10_000
 OWN = ("row", "ra", "dec", "pix16", "pix64", "rejected")
 """Columns of ``source`` that are not the CSV's."""
-PLACE = ("row", "pix16", "file_row")
-"""Columns of a survey's table that say which row of which assembled file of which source it is."""
 APERTURE = "aperture_"
 LONGEST = 55
 """Characters of a name."""
@@ -84,9 +82,7 @@ def load_harvest(database: Database, schema: str, results: Path, surveys: Sequen
     """
     manifests = {survey: _manifest(results, survey) for survey in surveys}
     source = _source(results / "targets/targets.parquet")
-    of_survey = {survey: _definition(results, survey) for survey in surveys}
-    apertures = [_aperture(survey) for survey in surveys if _has_apertures(results, survey)]
-    definitions = (RUN, source, LEDGER, *of_survey.values(), *apertures)
+    definitions = [RUN, source, LEDGER, *(table for survey in surveys for table in _tables(results, survey))]
     with replacing(database, schema, definitions) as loading:
         _add_source(loading, source, results / "targets")
         for survey, manifest in manifests.items():
@@ -213,23 +209,21 @@ def _some(lines: Iterable[dict[str, str]], n: int) -> Iterator[list[dict[str, st
         yield some
 
 
-def _definition(results: Path, survey: str) -> Definition:
-    """Return a survey's table: the columns that any of its files has."""
+def _tables(results: Path, survey: str) -> list[Definition]:
+    """Return a survey's table: with the columns that any of its files has; and of apertures, where it has any."""
     kinds: dict[str, list[str]] = {}
+    with_apertures = False
     for crossmatch in crossmatches(results, survey):
         for name, dtype in crossmatch.scalars().items():
-            kinds.setdefault(name, []).append(_kind(dtype))
+            kinds.setdefault(sql_name(name), []).append(_kind(dtype))
+        with_apertures = with_apertures or f"{APERTURE}radius" in crossmatch.names
     own = columns_of("bigint: row pix16 file_row")
     if SURVEYS[survey].product == "spectra":
         own["snr"] = "double"
-    columns = own | {sql_name(name): _widest(of) for name, of in kinds.items() if name not in own}
-    return Definition(
-        survey, columns, key=("pix16", "file_row"), indexes=("row",), refers={"row": "source.row"}, nullable=True
-    )
-
-
-def _has_apertures(results: Path, survey: str) -> bool:
-    return any(f"{APERTURE}radius" in crossmatch.names for crossmatch in crossmatches(results, survey))
+    columns = own | {name: _widest(of) for name, of in kinds.items() if name not in own}
+    key, refers = ("pix16", "file_row"), {"row": "source.row"}
+    table = Definition(survey, columns, key=key, indexes=("row",), refers=refers, nullable=True)
+    return [table, *([_aperture(survey)] if with_apertures else [])]
 
 
 def _aperture(survey: str) -> Definition:
@@ -244,25 +238,18 @@ def _aperture(survey: str) -> Definition:
 def _add_crossmatch(loading: Loading, crossmatch: Crossmatch) -> int:
     definition = loading.definitions[crossmatch.survey]
     apertures = loading.definitions.get(f"{crossmatch.survey}_aperture")
+    names, combined = {name: sql_name(name) for name in crossmatch.scalars()}, "spectrum_flux" in crossmatch.names
     for start in range(0, len(crossmatch), CHUNK_ROWS):
         rows = np.arange(start, min(start + CHUNK_ROWS, len(crossmatch)))
         place = {"row": crossmatch.read("row", rows), "pix16": np.full(len(rows), crossmatch.pix16), "file_row": rows}
-        columns: dict[str, Any] = place | {
-            sql_name(name): crossmatch.read(name, rows) for name in crossmatch.scalars() if name not in place
-        }
-        if "snr" in definition.columns:
-            columns["snr"] = _signal_to_noise(crossmatch, rows)
+        read = {column: crossmatch.read(name, rows) for name, column in names.items() if column not in place}
+        columns: dict[str, Any] = read | place
+        if "snr" in definition.columns and combined:  # a run may ask for native arms alone
+            columns["snr"] = median_signal_to_noise(crossmatch.spectra(rows, wide=False))
         loading.add(definition.name, _batch(definition, columns))
         if apertures is not None:
             loading.add(apertures.name, _batch(apertures, _of_apertures(crossmatch, rows, place)))
     return len(crossmatch)
-
-
-def _signal_to_noise(crossmatch: Crossmatch, rows: Array) -> Floats:
-    """Return that of the combined spectrum; NULL where a run was not asked for it."""
-    if "spectrum_flux" not in crossmatch.names:
-        return np.full(len(rows), np.nan)
-    return median_signal_to_noise(crossmatch.spectra(rows))
 
 
 def _of_apertures(crossmatch: Crossmatch, rows: Array, place: Mapping[str, Array]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def connected(server: Mapping[str, Any], *, read_only: bool = False) -> Iterator
     except psycopg.OperationalError as error:
         shown = ", ".join(f"{key} {value}" for key, value in known.items()) or "libpq's defaults"
         raise InputError(
-            f"cannot connect to PostgreSQL ({shown}): {str(error).strip()}. Is it running, and is there a line "
+            f"cannot connect to PostgreSQL ({shown}): {_one_line(error)}. Is it running, and is there a line "
             "host:port:dbname:user:password for it in ~/.pgpass (mode 0600)?"
         ) from None
     with connection:
@@ -146,7 +146,11 @@ def replacing(
         told = ": ".join(filter(None, (error.diag.message_primary, error.diag.message_detail)))
         raise MalformedFile(f"schema {schema}: the rows contradict one another ({told}): nothing was loaded") from error
     except psycopg.OperationalError as error:  # the server went away, its disk is full
-        raise OSError(f"schema {schema}: PostgreSQL: {str(error).strip()}: nothing was loaded") from error
+        raise OSError(f"schema {schema}: PostgreSQL: {_one_line(error)}: nothing was loaded") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _define(cursor: psycopg.Cursor[Any], element: ExecutableDDLElement) -> None:

@@ -50,17 +50,18 @@ class Loads:
         return literal(options(postgresql=True, **{name: self.settings[name] for name in SERVER}))
 
     def said(self, schema: str) -> str:
-        """Return the file that says what was loaded into a schema of this database; with ``{schema}`` an output.
-
-        Where a file of SQLite is not there any more, it is loaded again.
-        """
+        """Return the file that says what was loaded into a schema of this database; with ``{schema}`` an output."""
         where = [self._directory and Path(self._directory).absolute(), *(self.settings[name] for name in SERVER[:3])]
         digest = hashlib.blake2b("\n".join(map(str, where)).encode(), digest_size=4).hexdigest()
-        said = f"{self._root}/loaded/{self.settings['engine']}-{digest}/{schema}.txt"
-        file = Path(self._directory or "", f"{schema}{SUFFIX}")
-        if self._directory is not None and Path(said).exists() and not file.exists():
-            self._force([said])
-        return said
+        return f"{self._root}/loaded/{self.settings['engine']}-{digest}/{schema}.txt"
+
+    def loaded(self, schemas: Iterable[str]) -> list[str]:
+        """Return what says so of schemas; one whose file of SQLite is not there any more is loaded again."""
+        said = {schema: self.said(schema) for schema in schemas}
+        if self._directory is not None:
+            gone = [schema for schema in said if not Path(self._directory, f"{schema}{SUFFIX}").exists()]
+            self._force(said[schema] for schema in gone if Path(said[schema]).exists())
+        return list(said.values())
 
     @property
     def releases(self) -> dict[str, Path]:

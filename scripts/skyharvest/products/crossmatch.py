@@ -264,7 +264,7 @@ class Crossmatch:
             table[name].unit = unit_of(dataset)
         return table
 
-    def spectra(self, rows: Rows = None, kind: str = "spectrum") -> Spectra:
+    def spectra(self, rows: Rows = None, kind: str = "spectrum", *, wide: bool = True) -> Spectra:
         """Read spectra.
 
         Parameters
@@ -273,13 +273,15 @@ class Crossmatch:
             Which rows; of a single number the arrays are (w,).
         kind
             ``spectrum``; for HETDEX also ``optimal``; for DESI also ``b``, ``r`` or ``z``, the native arms.
+        wide
+            Whether to read the resolution, and what else there is beside flux, its uncertainty and mask.
 
         Raises
         ------
         InputError
             If the file has no such spectra. The message says which there are, and the option that makes them.
         """
-        return of_spectra.read_spectra(self._group, self._layout, kind, self._index(rows))
+        return of_spectra.read_spectra(self._group, self._layout, kind, self._index(rows), wide=wide)
 
     def to_specutils(self, rows: Rows = None, kind: str = "spectrum") -> Any:
         """Return spectra as specutils has them; needs specutils.
