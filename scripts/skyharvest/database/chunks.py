@@ -47,13 +47,13 @@ class Chunk:
         return name in self.names or name in self._header
 
     def __getitem__(self, name: str) -> Array:
-        """Return a column, in native byte order; texts as bytes without blanks at their end."""
+        """Return a column, in native byte order; texts without blanks at their end."""
         if name not in self.names:
             if name not in self._header:
                 raise MalformedFile(f"{self.place} has no column {name}")
             return np.full(len(self), self._header[name])
         values = np.asarray(self._rows[self.names[name]])
-        if values.dtype.kind == "S":
+        if values.dtype.kind in "SU":
             return np.char.rstrip(values)
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
@@ -136,7 +136,8 @@ def _typed(values: Any, name: str, kind: str, chunk: Chunk) -> pa.Array:
             array = pa.array(values)
             text = array.cast(wanted) if array.type != wanted else array
             length = text_length(kind)
-            if length is not None and isinstance(values, np.ndarray) and values.itemsize > length:
+            width = values.itemsize // (4 if values.dtype.kind == "U" else 1) if isinstance(values, np.ndarray) else 0
+            if length is not None and width > length:
                 longest = max(map(len, text.to_pylist()), default=0)
                 if longest > length:
                     raise pa.ArrowInvalid(f"a text of {longest} characters")

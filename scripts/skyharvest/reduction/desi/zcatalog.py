@@ -117,6 +117,8 @@ def _first_pass(there: dict[Pixel, Path]) -> tuple[dict[str, np.dtype[Any]], Row
         read = _read(pixel, path)
         for name in read.fibers.dtype.names or ():
             kind = read.fibers.dtype[name]
+            if kind.kind == "U":
+                kind = np.dtype(f"S{kind.itemsize // 4}")
             of_fibers[name] = max(of_fibers.get(name, kind), kind, key=lambda one: one.itemsize)
         part = np.zeros(len(read.redshifts), known_type)
         part["TARGETID"], part["ZWARN"], part["SURVEY"] = read.redshifts["TARGETID"], read.redshifts["ZWARN"], pixel[0]
