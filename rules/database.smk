@@ -1,10 +1,7 @@
 # A database of what there is: the harvest, the production, and catalogues of releases. Made when it is asked for.
-from skyharvest.database.files import schema_of
 from skyharvest.database.rules import Loads
 
-LOADS = Loads(config, force=FORCE)
-LOADED = LOADS.said("{schema}")
-PRODUCTION = schema_of(REDUCTION.directory) if REDUCTION.enabled else None
+LOADS = Loads(config, [harvest.name for harvest in ENABLED], force=FORCE)
 
 
 rule load_harvest:
@@ -26,7 +23,7 @@ rule load_harvest:
     params:
         schema=LOADS.schema,
         results=as_it_is(RESULTS),
-        surveys=[harvest.name for harvest in ENABLED],
+        surveys=LOADS.surveys,
     shell:
         f"{RUN}/database/load_harvest.py {LOADS.program_options} --schema {{params.schema}} "
         "--results {params.results:q} --surveys {params.surveys} > {output.said:q} 2> {log:q}"
@@ -36,17 +33,15 @@ rule load_catalogues:
     input:
         files=lambda wildcards: (
             rules.catalogue_desi_reduction.output.catalogues
-            if wildcards.schema == PRODUCTION
+            if wildcards.schema == LOADS.production
             else LOADS.files(wildcards.schema)
         ),
     output:
-        said=LOADED,
+        said=LOADS.said_of_catalogues,
     log:
         f"{LOGS}/load_catalogues/{{schema}}.log",
     benchmark:
         f"{BENCHMARKS}/load_catalogues/{{schema}}.tsv"
-    wildcard_constraints:
-        schema=f"(?!{LOADS.schema}$)[a-z_][a-z0-9_]*",
     conda:
         "../envs/database.yaml"
     resources:
@@ -57,14 +52,7 @@ rule load_catalogues:
         "--schema {wildcards.schema} --files {input.files:q} > {output.said:q} 2> {log:q}"
 
 
-def loaded(_wildcards):
-    """Return what says that all has been loaded."""
-    LOADS.check_names(REDUCTION.directory.name if REDUCTION.enabled else None)
-    schemas = [*([LOADS.schema] if ENABLED else []), *([PRODUCTION] if PRODUCTION else []), *LOADS.releases]
-    return LOADS.loaded(schemas)
-
-
 rule load_database:
     input:
-        loaded,
+        LOADS.loaded,
     localrule: True

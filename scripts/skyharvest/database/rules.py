@@ -4,7 +4,7 @@ Without Snakemake, and light: it is imported whenever the workflow is parsed.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ class Loads:
     ----------
     config
         As `skyharvest.config.load.validate` returns it.
+    surveys
+        Those that are harvested.
     force
         Makes this run do the jobs of these outputs again.
 
@@ -30,11 +32,18 @@ class Loads:
     ----------
     schema
         Of the harvest.
+    production
+        Schema of the reduction's production; None if nothing is reduced.
     """
 
-    def __init__(self, config: Mapping[str, Any], force: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], surveys: Sequence[str], force: Callable[[Iterable[str]], None]
+    ) -> None:
         self.settings: dict[str, Any] = config["database"]
         self.schema: str = self.settings["schema"]
+        self.surveys = list(surveys)
+        reduction = config["desi_reduction"]
+        self.production = schema_of(Path(reduction["specprod"])) if reduction["enabled"] else None
         self._root, self._force = f"{config['results']}/database", force
 
     @property
@@ -50,13 +59,28 @@ class Loads:
         return literal(options(postgresql=True, **{name: self.settings[name] for name in SERVER}))
 
     def said(self, schema: str) -> str:
-        """Return the file that says what was loaded into a schema of this database; with ``{schema}`` an output."""
+        """Return the file that says what was loaded into a schema of this database."""
         where = [self._directory and Path(self._directory).absolute(), *(self.settings[name] for name in SERVER[:3])]
         digest = hashlib.blake2b("\n".join(map(str, where)).encode(), digest_size=4).hexdigest()
         return f"{self._root}/loaded/{self.settings['engine']}-{digest}/{schema}.txt"
 
-    def loaded(self, schemas: Iterable[str]) -> list[str]:
-        """Return what says so of schemas; one whose file of SQLite is not there any more is loaded again."""
+    @property
+    def said_of_catalogues(self) -> str:
+        """Those of all schemas but the harvest's, as a rule's output."""
+        return self.said(rf"{{schema,(?!{self.schema}\.txt)[a-z_][a-z0-9_]*}}")
+
+    def loaded(self, _wildcards: object = None) -> list[str]:
+        """Return what says so of all that is to be loaded. What has no file of SQLite any more is loaded again.
+
+        Raises
+        ------
+        InputError
+            If two loads have the same schema.
+        """
+        schemas = [*([self.schema] if self.surveys else []), *([self.production] if self.production else [])]
+        schemas += map(schema_of, map(Path, self.settings["catalogues"]))
+        if twice := sorted({name for name in schemas if schemas.count(name) > 1}):
+            raise InputError(f"two loads have the same schema, {', '.join(twice)}: rename one (database.schema)")
         said = {schema: self.said(schema) for schema in schemas}
         if self._directory is not None:
             gone = [schema for schema in said if not Path(self._directory, f"{schema}{SUFFIX}").exists()]
@@ -80,16 +104,3 @@ class Loads:
             named = ", ".join(self.releases) or "none"
             raise InputError(f"there is no release {schema} in database.catalogues: it has {named}")
         return [str(path) for path in catalogue_files(self.releases[schema])]
-
-    def check_names(self, production: str | None) -> None:
-        """Check that what is loaded has a schema each; ``production`` is the reduction's, if there is one.
-
-        Raises
-        ------
-        InputError
-            If two have the same.
-        """
-        own = [schema_of(Path(production))] if production else []
-        names = [self.schema, *own, *map(schema_of, map(Path, self.settings["catalogues"]))]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"two loads have the same schema, {', '.join(twice)}: rename one (database.schema)")

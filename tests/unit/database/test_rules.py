@@ -12,24 +12,26 @@ from skyharvest.database.rules import Loads
 from skyharvest.products.spectra import Spectra
 
 
-def loads(forced: list[str], results: Path, **database: object) -> Loads:
-    config = validate({"targets": {"csv": "t.csv"}, "results": str(results), "database": database})
-    return Loads(config, force=forced.extend)
+def loads(forced: list[str], results: Path, specprod: str | None = None, **database: object) -> Loads:
+    needed = dict.fromkeys(("raw", "calibration", "star_templates", "redshift_templates"), "x")
+    reduction = {"enabled": specprod is not None, "specprod": specprod, **needed}
+    given = {"targets": {"csv": "t.csv"}, "results": str(results), "database": database, "desi_reduction": reduction}
+    return Loads(validate(given), ["desi"], force=forced.extend)
 
 
 def test_each_database_has_its_own_account_and_what_is_gone_is_loaded_again(tmp_path):
     forced: list[str] = []
     sqlite = loads(forced, tmp_path)
-    (said,) = sqlite.loaded(["harvest"])
+    (said,) = sqlite.loaded()
     server = loads(forced, tmp_path, engine="postgresql", host="db", dbname="sky", user="me")
-    assert len({said, *server.loaded(["harvest"]), *loads(forced, tmp_path, path="x").loaded(["harvest"])}) == 3
+    assert len({said, *server.loaded(), *loads(forced, tmp_path, path="x").loaded()}) == 3
     assert forced == []
     Path(said).parent.mkdir(parents=True)
     Path(said).touch()
-    assert sqlite.loaded(["harvest"]) == [said]
+    assert sqlite.loaded() == [said]
     assert forced == [said]
     (tmp_path / "database/harvest.db").touch()
-    sqlite.loaded(["harvest"])
+    sqlite.loaded()
     assert forced == [said]
     assert sqlite.program_options == f"--sqlite {tmp_path}/database"
     assert server.program_options == "--postgresql --host db --dbname sky --user me"
@@ -38,9 +40,9 @@ def test_each_database_has_its_own_account_and_what_is_gone_is_loaded_again(tmp_
 def test_names_of_schemas_are_told_apart(tmp_path):
     asked = loads([], tmp_path, catalogues=["/data/dr1/spectro/redux/iron", "/data/edr/spectro/redux/Fuji-2"])
     assert list(asked.releases) == ["iron", "fuji_2"]
-    asked.check_names("mine")
+    assert [Path(said).stem for said in asked.loaded()] == ["harvest", "iron", "fuji_2"]
     with pytest.raises(InputError, match="two loads have the same schema, iron"):
-        asked.check_names("iron")
+        loads([], tmp_path, specprod="iron", catalogues=asked.settings["catalogues"]).loaded()
     with pytest.raises(InputError, match=r"no release x in database\.catalogues: it has iron, fuji_2"):
         asked.files("x")
 
