@@ -10,8 +10,10 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +317,19 @@ def test_its_own_coadds_are_harvested_bit_for_bit(night, first):
         with h5py.File(path) as file:
             n_seen += _equal_to(file, coadds)
     assert n_seen == len(fibers) - 1, "all but the dead fiber"
+
+
+def test_its_redshifts_are_loaded_into_a_database(night, first):
+    done = night.run("load_database")
+    assert done.status == 0, done.output
+    redrock = sorted(night.production.glob("healpix/*/*/*/*/redrock-*.fits"))
+    expected = np.concatenate([fitsio.read(str(path), ext="REDSHIFTS") for path in redrock])
+    with closing(sqlite3.connect(night.root / "results/database/night.db")) as database:
+        found = database.execute("SELECT targetid, z FROM zpix JOIN target USING (targetid) JOIN tile USING (tileid)")
+        assert dict(found.fetchall()) == dict(zip(expected["TARGETID"].tolist(), expected["Z"].tolist(), strict=True))
+        cameras = database.execute("SELECT expid, camera FROM frame ORDER BY expid, camera").fetchall()
+    whole = {(expid, camera) for expid in SCIENCE for camera in ("b0", "r0", "z0")}
+    assert set(cameras) == whole - {(int(MISSING[0]), MISSING[1])}
 
 
 def _equal_to(file: h5py.File, coadds: list[Path]) -> int:

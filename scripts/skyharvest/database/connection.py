@@ -1,7 +1,6 @@
 """Which database: SQLite files in a directory, or a PostgreSQL server."""
 
 import argparse
-import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from skyharvest.core.errors import InputError
 from skyharvest.database import sqlite
-from skyharvest.database.files import SUFFIX
+from skyharvest.database.files import NAME, SUFFIX
 from skyharvest.database.loading import Loading
 from skyharvest.database.schema import Definition
 
 if TYPE_CHECKING:
     import psycopg
 
-NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
-"""Of a schema: what needs no quotes."""
 RESERVED = ("main", "temp", "public", "information_schema")
 
 

@@ -3,10 +3,13 @@
 Light: it is imported whenever the workflow is parsed.
 """
 
+import re
 from pathlib import Path
 
 from skyharvest.core.errors import InputError
 
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
+"""Of a schema: what needs no quotes."""
 SUFFIX = ".db"
 """Of the SQLite file of a schema."""
 PATTERNS = (

@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.database.files import SUFFIX
+from skyharvest.database.files import NAME, SUFFIX
 from skyharvest.database.loading import Loading, insert_unless_there
 from skyharvest.database.schema import FILES, Definition, metadata_of
 
@@ -105,7 +105,7 @@ def reading(directory: Path) -> Iterator[sqlite3.Connection]:
     InputError
         If there are none, or too many.
     """
-    files = sorted(directory.glob(f"*{SUFFIX}"))
+    files = sorted(path for path in directory.glob(f"*{SUFFIX}") if NAME.fullmatch(path.stem))
     if not files or len(files) > MAX_ATTACHED:
         raise InputError(f"{directory} has {len(files)} files *{SUFFIX}, expected 1 to {MAX_ATTACHED}: load something")
     with closing(sqlite3.connect(":memory:", uri=True)) as connection:
