@@ -128,13 +128,16 @@ def replacing(
             for table in metadata.sorted_tables:
                 for reference in sorted(table.foreign_key_constraints, key=lambda one: str(one.name)):
                     _define(cursor, AddConstraint(reference))
-            _swap(cursor, schema, [table.name for table in metadata.sorted_tables])
-            for table in metadata.sorted_tables:
-                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(schema, table.name)))
+            names = [table.name for table in metadata.sorted_tables]
+            for name in names:
+                cursor.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(new, name)))
+            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
             if reader:
-                names = {"schema": sql.Identifier(schema), "reader": sql.Identifier(reader)}
-                cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {schema} TO {reader}").format(**names))
-                cursor.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}").format(**names))
+                grant, to = sql.SQL("GRANT {} TO {}"), sql.Identifier(reader)
+                for what, where in (("USAGE ON", schema), ("SELECT ON ALL TABLES IN", new)):
+                    on = sql.SQL(f"{what} SCHEMA {{}}").format(sql.Identifier(where))
+                    cursor.execute(grant.format(on, to))
+            _swap(cursor, schema, names)
     except psycopg.errors.DependentObjectsStillExist as error:
         raise InputError(
             f"schema {schema}: {error.diag.message_primary} ({error.diag.message_detail}): drop that first, load, and "
@@ -178,7 +181,6 @@ def _check_reader(cursor: psycopg.Cursor[Any], reader: str | None) -> None:
 
 def _swap(cursor: psycopg.Cursor[Any], schema: str, names: Sequence[str]) -> None:
     """Put new tables into the place of a schema's own. Only now does anybody wait who reads these."""
-    cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
     if old := _tables(cursor, schema):
         listed = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
         cursor.execute(sql.SQL("DROP TABLE {}").format(listed))
