@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import re
 import shutil
 import signal
@@ -408,15 +407,19 @@ def test_what_others_have_made_is_left_alone_and_no_password_is_told(server, fre
 
 
 def test_the_workflow_loads_what_has_changed(demo, run, iron, tmp_path):
-    config = tmp_path / "config.yaml"
+    copy, config = tmp_path / "iron", tmp_path / "config.yaml"
+    shutil.copytree(iron, copy)
     text = (ROOT / "config/demo.yaml").read_text()
-    config.write_text(f"{text}\ndatabase: {{path: {tmp_path / 'db'}, catalogues: [{iron}]}}\n")
+    config.write_text(f"{text}\ndatabase: {{path: {tmp_path / 'db'}, catalogues: [{copy}]}}\n")
     asked = ("load_database", "--configfile", str(config))
     done = run(demo, *asked)
     assert done.status == 0, done.output
     database = Database(path=tmp_path / "db")
-    assert ask(database, "SELECT count(*) FROM harvest.desi JOIN iron.zpix USING (targetid, survey, program)") != [(0,)]
-    os.utime(iron / "tiles-iron.fits")
-    again = run(demo, *asked, "-n").output
-    assert "load_catalogues" in again
-    assert "load_harvest" not in again
+    both = "SELECT count(*) FROM harvest.desi JOIN iron.zpix USING (targetid, survey, program)"
+    assert ask(database, both) != [(0,)]
+    write_release(copy, [(1, "main", "dark")])
+    again = run(demo, *asked)
+    assert again.status == 0, again.output
+    assert re.search(r"^load_catalogues +1$", again.output, re.M), again.output
+    assert not re.search(r"^load_harvest +\d", again.output, re.M)
+    assert ask(database, both) == [(0,)]
