@@ -26,7 +26,6 @@ import pyarrow.parquet as pq
 
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.core.words import distinct_names
 from skyharvest.database.connection import Database, replacing
 from skyharvest.database.loading import Loading
 from skyharvest.database.schema import Definition, columns_of
@@ -39,8 +38,6 @@ from skyharvest.surveys import SURVEYS
 CHUNK_ROWS = 256
 """Spectra held at once."""
 LEDGER_ROWS = 10_000
-OWN = ("row", "ra", "dec", "pix16", "pix64", "rejected")
-"""Columns of ``source`` that are not the CSV's."""
 APERTURE = "aperture_"
 LONGEST = 55
 """Characters of a name."""
@@ -81,7 +78,7 @@ def load_harvest(database: Database, schema: str, results: Path, surveys: Sequen
         If files of the run do not agree with one another.
     """
     manifests = {survey: _manifest(results, survey) for survey in surveys}
-    source = _source(results / "targets/targets.parquet")
+    source = source_table(results / "targets/targets.parquet")
     definitions = [RUN, source, LEDGER, *(table for survey in surveys for table in _tables(results, survey))]
     with replacing(database, schema, definitions) as loading:
         _add_source(loading, source, results / "targets")
@@ -158,13 +155,16 @@ def _widest(kinds: Iterable[str]) -> str:
     return "double" if found <= {"bigint", "real", "double"} else "text"
 
 
-def _source(targets: Path) -> Definition:
-    """Return the table of a CSV's rows."""
-    given = [field for field in pq.read_schema(targets.absolute()) if field.name not in (*OWN, "pix64_group")]
-    names = distinct_names([sql_name(field.name) for field in given], OWN)
-    names = [name if names.index(name) == k else f"{name}_{k}" for k, name in enumerate(names)]
-    own = columns_of("bigint: row\ndouble: ra dec\nbigint: pix16 pix64\ntext: rejected")
-    columns = own | {name: _kind(field.type) for name, field in zip(names, given, strict=True)}
+def source_table(targets: Path) -> Definition:
+    """Return the table of a CSV's rows, by ``targets.parquet``: the CSV's columns have names of their own in it."""
+    columns = columns_of("bigint: row\ndouble: ra dec\nbigint: pix16 pix64\ntext: rejected")
+    own = {*columns, "pix64_group"}
+    for field in pq.read_schema(targets.absolute()):
+        if field.name not in own:
+            name = sql_name(field.name)
+            while name in columns:  # ``RA``, or two that differ in case alone
+                name = f"csv_{name}"
+            columns[name] = _kind(field.type)
     return Definition("source", columns, key=("row",), nullable=True)
 
 

@@ -1,15 +1,12 @@
-"""What the rules ask of the database, names in SQL, and its settings."""
+"""What the rules ask of the database, and its settings."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError
-from skyharvest.database.harvest import median_signal_to_noise, sql_name
 from skyharvest.database.rules import Loads
-from skyharvest.products.spectra import Spectra
 
 
 def loads(forced: list[str], results: Path, specprod: str | None = None, **database: object) -> Loads:
@@ -65,16 +62,3 @@ def test_settings_that_do_not_go_together_are_told_without_secrets(tmp_path, dat
     with pytest.raises(InputError, match=said) as told:
         loads([], tmp_path, **database)
     assert "secret" not in str(told.value)
-
-
-def test_names_of_the_csv_become_names_that_need_no_quotes():
-    names = {"RA_DESI": "ra_desi", "flux (mJy)": "flux_mjy_", "2MASS": "_2mass", "Ζῆτα": "_", "a" * 80: "a" * 55}
-    assert {name: sql_name(name) for name in names} == names
-
-
-def test_signal_to_noise_is_the_median_of_good_pixels():
-    flux = np.array([[1, 2, 3, 100], [5, np.nan, 5, 5], [1, 1, 1, 1]], np.float32)
-    ivar = np.array([[4, 4, 4, 0], [1, 1, 0, 9], [0, 0, 0, 0]], np.float32)
-    spectra = Spectra(np.arange(4.0), flux, ivar, ivar, ivar == 0, "")
-    assert median_signal_to_noise(spectra).tolist()[:2] == [4, 10]
-    assert np.isnan(median_signal_to_noise(spectra)[2])
