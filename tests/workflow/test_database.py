@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import fitsio
 import h5py
 import numpy as np
 import pandas as pd
@@ -143,7 +144,7 @@ def _snr(group: h5py.Group, k: int) -> float:
 
 
 @cache
-def fits(path: Path, hdu: str) -> pd.DataFrame:
+def table_of(path: Path, hdu: str) -> pd.DataFrame:
     table = Table.read(path, hdu=hdu)
     table.remove_columns([name for name in table.colnames if table[name].ndim > 1])
     frame = table.to_pandas()
@@ -152,7 +153,7 @@ def fits(path: Path, hdu: str) -> pd.DataFrame:
 
 
 def zcatalog(iron: Path, kind: str) -> pd.DataFrame:
-    frame = fits(iron / f"zcatalog/v1/zall-{kind}-iron.fits", "ZCATALOG")
+    frame = table_of(iron / f"zcatalog/v1/zall-{kind}-iron.fits", "ZCATALOG")
     return frame[(frame.TARGETID > 0) & (frame.TARGETID & SKY == 0)]
 
 
@@ -237,7 +238,7 @@ def question_9(results, iron):
 
 
 def question_10(results, iron):
-    exposures, frames = (fits(iron / "exposures-iron.fits", name) for name in ("EXPOSURES", "FRAMES"))
+    exposures, frames = (table_of(iron / "exposures-iron.fits", name) for name in ("EXPOSURES", "FRAMES"))
     exposures = exposures.assign(n=exposures.EXPID.map(frames.groupby("EXPID").size()))
     groups = exposures.groupby(["NIGHT", "PROGRAM"])
     return groups.agg(size=("EXPID", "size"), seconds=("EXPTIME", "sum"), fewest=("n", "min")).reset_index()
@@ -349,8 +350,13 @@ def test_rows_that_contradict_load_nothing(loaded, iron, tmp_path):
     with pytest.raises(MalformedFile, match=r"contradict .* nothing was loaded"):
         load_catalogues(loaded, "iron", twice)
     no_tiles = [path for path in catalogue_files(iron) if not path.name.startswith("tiles")]
-    with pytest.raises(MalformedFile, match="tile"):
+    with pytest.raises(InputError, match="refers to tiles, and no file has them"):
         load_catalogues(loaded, "iron", no_tiles)
+    write_release(tmp_path / "iron", [(1, "main", "dark")])
+    with fitsio.FITS(str(tmp_path / "iron/tiles-iron.fits"), "rw") as file:
+        file[1].delete_rows([0])
+    with pytest.raises(MalformedFile, match=r"nothing was loaded|not there: load the file that has it"):
+        load_catalogues(loaded, "iron", catalogue_files(tmp_path / "iron"))
     assert everything(loaded, "iron") == before
 
 

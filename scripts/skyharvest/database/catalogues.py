@@ -19,7 +19,7 @@ import numpy as np
 from skyharvest.core.arrays import Array, Ints
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.database import redshift
-from skyharvest.database.chunks import Chunk, read_chunks, rows_of
+from skyharvest.database.chunks import Chunk, read_chunks, rows_of, tables_in
 from skyharvest.database.connection import Database, replacing
 from skyharvest.database.loading import Loading
 from skyharvest.sky.healpix import ang2pix
@@ -37,6 +37,11 @@ NEEDED = {
     "POTENTIAL_ASSIGNMENTS": ("TARGETID", "LOCATION", "FIBER"),
 }
 """HDU → columns without which it is not that. These HDUs are loaded, whatever the file is called."""
+TILES = "TILE_COMPLETENESS"
+OF_TILE = dict.fromkeys(NEEDED, frozenset[str]()) | dict.fromkeys(
+    ("FIBERASSIGN", "POTENTIAL_ASSIGNMENTS"), frozenset({"TILEID"})
+)
+"""HDU → columns that the header has instead."""
 SKY = 1 << 59
 """Bit of TARGETID."""
 N_COEFF = 10
@@ -69,24 +74,35 @@ def load_catalogues(database: Database, schema: str, files: Sequence[Path]) -> d
     Raises
     ------
     InputError
-        If a file has nothing to load; if there is no such database.
+        If a file has nothing to load, or refers to tiles that no file has; if there is no such database.
     MalformedFile
         If a table lacks a column, has a value that does not fit, or contradicts another.
     """
+    _check(files)
     with replacing(database, schema, redshift.TABLES) as loading:
         for path in files:
             before = loading.n_rows.total()
             adding = _Adding(loading)
-            hdus = set()
             for chunk in read_chunks(path, NEEDED):
-                hdus.add(chunk.hdu)
                 adding.add(chunk)
-            if not hdus:
-                raise InputError(f"{path} has no HDU {', '.join(NEEDED)}: nothing of it can be loaded")
             n_rows = loading.n_rows.total() - before
             loading.note_file(path, n_rows)
             log.info("%s: %d rows", path, n_rows)
         return {table.name: loading.n_rows[table.name] for table in redshift.TABLES}
+
+
+def _check(files: Sequence[Path]) -> None:
+    """Check what can be told before anything is read: that each file has something to load, and tiles are there."""
+    with_tiles, refers = False, ""
+    for path in files:
+        tables = tables_in(path, NEEDED)
+        if not tables:
+            raise InputError(f"{path} has no HDU {', '.join(NEEDED)}: nothing of it can be loaded")
+        with_tiles = with_tiles or TILES in tables
+        if any(name != TILES and "TILEID" in columns | OF_TILE[name] for name, columns in tables.items()):
+            refers = refers or str(path)
+    if refers and not with_tiles:
+        raise InputError(f"{refers} refers to tiles, and no file has them (HDU {TILES}): load tiles-….fits as well")
 
 
 class _Adding:

@@ -62,8 +62,8 @@ class Chunk:
         return Chunk(self.hdu, self._rows[rows], self._header, self.place)
 
 
-def read_chunks(path: Path, needed: Mapping[str, Collection[str]]) -> Iterator[Chunk]:
-    """Yield the rows of a file's tables, some at a time; of an empty table once none.
+def tables_in(path: Path, needed: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    """Return the tables of a file that are read, with their columns in capitals.
 
     Parameters
     ----------
@@ -75,20 +75,27 @@ def read_chunks(path: Path, needed: Mapping[str, Collection[str]]) -> Iterator[C
     MalformedFile
         If it is no FITS file, is cut short, or lacks such a column.
     """
-    try:
-        file = fitsio.FITS(str(path))
-    except OSError as error:
-        raise MalformedFile(f"{path} cannot be read as FITS: {error}") from error
-    with file:
-        for hdu in file:
+    with _open(path) as file:
+        tables = {hdu.get_extname(): {name.upper() for name in hdu.get_colnames()} for hdu in _tables(file, needed)}
+    for name, columns in tables.items():
+        if missing := [one for one in needed[name] if one not in columns]:
+            raise MalformedFile(f"{path}[{name}] has no column {', '.join(missing)}")
+    return tables
+
+
+def read_chunks(path: Path, needed: Collection[str]) -> Iterator[Chunk]:
+    """Yield the rows of a file's tables, some at a time; of an empty table once none.
+
+    Raises
+    ------
+    MalformedFile
+        If it cannot be read to its end.
+    """
+    with _open(path) as file:
+        for hdu in _tables(file, needed):
             name = hdu.get_extname()
-            if name not in needed:
-                continue
             cards = {key: of for of in (file[0].read_header(), hdu.read_header()) for key in OF_ALL if key in of}
             header = {key: of[key] for key, of in cards.items()}
-            columns = {column.upper() for column in hdu.get_colnames()}
-            if missing := [one for one in needed[name] if one not in columns]:
-                raise MalformedFile(f"{path}[{name}] has no column {', '.join(missing)}")
             n_rows = hdu.get_nrows()
             if not n_rows:
                 yield Chunk(name, np.zeros(0, hdu.get_rec_dtype()[0]), header, f"{path}[{name}]")
@@ -98,6 +105,17 @@ def read_chunks(path: Path, needed: Mapping[str, Collection[str]]) -> Iterator[C
                 except OSError as error:
                     raise MalformedFile(f"{path}[{name}]: rows from {start} on cannot be read: {error}") from error
                 yield Chunk(name, rows, header, f"{path}[{name}]")
+
+
+def _open(path: Path) -> Any:
+    try:
+        return fitsio.FITS(str(path))
+    except OSError as error:
+        raise MalformedFile(f"{path} cannot be read as FITS: {error}") from error
+
+
+def _tables(file: Any, wanted: Collection[str]) -> Iterator[Any]:
+    return (hdu for hdu in file if hdu.get_extname() in wanted)
 
 
 def rows_of(definition: Definition, chunk: Chunk, given: Mapping[str, Any]) -> pa.RecordBatch:

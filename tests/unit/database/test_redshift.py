@@ -9,7 +9,7 @@ from typing import Any
 import fitsio
 import numpy as np
 import pytest
-from numpy.lib.recfunctions import drop_fields
+from numpy.lib.recfunctions import append_fields, drop_fields
 from sqlalchemy.dialects import postgresql
 
 from skyharvest.core.errors import InputError, MalformedFile
@@ -164,15 +164,23 @@ def test_photometry_and_targets_are_of_the_files_that_have_them_first(release, l
     phot["TARGETID"], phot["SURVEY"], phot["PROGRAM"] = list(known)[:3], "main", "dark"
     phot["TILEID"], phot["FLUX_R"], phot["DESI_TARGET"] = TILES[0], 77, 5
     write_tables(tmp_path / "targetphot-x.fits", [("TARGETPHOT", phot)])
+    tractor = np.zeros(1, [("TARGETID", "i8"), ("LS_ID", "i8"), ("OBJID", "i4"), ("TYPE", "S3"), ("DCHISQ", "f4", 5)])
+    tractor = append_fields(tractor, ["RA", "DEC", "FLUX_W3"], [[1.5], [2.5], [3.5]], usemask=False)
+    tractor["TARGETID"], tractor["LS_ID"], tractor["OBJID"], tractor["TYPE"] = max(known), 2**50, 9, "DEV"
+    tractor["DCHISQ"] = np.arange(5)
+    write_tables(tmp_path / "tractorphot-x.fits", [("TRACTORPHOT", tractor)])
     tiles, exposures, *others = catalogue_files(release)
-    database = Database(path=tmp_path)
-    load_catalogues(database, "iron", [tiles, exposures, tmp_path / "targetphot-x.fits", *others])
+    database, first = Database(path=tmp_path), [tmp_path / f"{name}-x.fits" for name in ("tractorphot", "targetphot")]
+    load_catalogues(database, "iron", [tiles, exposures, *first, *others])
     with reading(database) as connection:
         first = connection.execute(
             "SELECT targetid FROM iron.photometry WHERE flux_r = 77 ORDER BY targetid"
         ).fetchall()
         assert [targetid for (targetid,) in first] == sorted(list(known)[:3])
         assert connection.execute("SELECT count(*) FROM iron.photometry").fetchone() == (len(known),)
+        of_tractor = "SELECT targetid, ls_id, brick_objid, morphtype, ra, dec, dchisq_exp FROM iron.photometry"
+        answer = connection.execute(f"{of_tractor} WHERE flux_w3 <> -9999").fetchall()
+        assert answer == [(max(known), 2**50, 9, "DEV", 1.5, 2.5, 3)]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +212,7 @@ def test_what_does_not_fit_is_named_and_loads_nothing(release, loaded, tmp_path,
     database = Database(path=tmp_path / "db")
     with pytest.raises(MalformedFile, match=said):
         load_catalogues(database, "x", [tmp_path / "zall-pix-x.fits"])
-    assert not list((tmp_path / "db").iterdir())
+    assert not list((tmp_path / "db").glob("*"))
 
 
 def test_files_that_are_none_are_refused(tmp_path, release):
