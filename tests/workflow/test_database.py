@@ -246,7 +246,6 @@ def question_10(results, iron):
 
 def test_there_are_ten_questions():
     assert list(QUESTIONS) == [str(k) for k in range(1, 11)]
-    # As the issue asks: one query, not several.
     assert all(text.count(";") == 0 for text in QUESTIONS.values())
 
 
