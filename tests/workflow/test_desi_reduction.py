@@ -320,7 +320,7 @@ def test_its_own_coadds_are_harvested_bit_for_bit(night, first):
 
 
 def test_its_redshifts_are_loaded_into_a_database(night, first):
-    done = night.run("load_database")
+    done = snakemake(night.root, "load_database", "--configfile", str(night.config))
     assert done.status == 0, done.output
     redrock = sorted(night.production.glob("healpix/*/*/*/*/redrock-*.fits"))
     expected = np.concatenate([fitsio.read(str(path), ext="REDSHIFTS") for path in redrock])
