@@ -168,14 +168,15 @@ class Commands:
         raw, fibermap = raw_files(Path(self.settings["raw"]), night, expid)
         said = self.options["preproc"]
         amps = self.exposures[expid].badamps.get(key.unit, "")
-        return [
-            *("desi_preproc", "-i", str(raw), "-o", out[0], "--cameras", key.unit, "--fibermap", str(fibermap)),
+        words = [
+            *("-i", str(raw), "-o", out[0], "--cameras", key.unit, "--fibermap", str(fibermap)),
             *(["--badamps", ",".join(key.unit + amp for amp in amps)] if amps else []),
             *([] if said["dark"] else ["--nodark"]),
             *([] if said["cte"] else ["--no-cte-correction"]),
             *("--ncpu", "1"),
             *self._more("preproc"),
         ]
+        return self._own("preprocess", *words) if self.builtin else ["desi_preproc", *words]
 
     def _psf(self, key: Key, out: list[str], _used: list[Key]) -> list[list[str]]:
         image = self._one("preproc", key)

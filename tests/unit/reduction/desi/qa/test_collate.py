@@ -133,7 +133,7 @@ def test_a_step_that_failed_is_told_with_its_reason_and_command(tmp_path):
     (failed,) = night["failed"]
     assert (failed["step"], failed["expid"], failed["camera"]) == ("preproc", 6, "b0")
     assert failed["reason"] == "OSError: cut short"
-    assert failed["command"].startswith("desi_preproc -i ")
+    assert "preprocess.py -i " in failed["command"]
     assert failed["log"] == "logs/desi_preproc/20250115-00000004-00000007.log"
     assert failed["waiting"] == 5
     exposure = next(one for one in night["exposures"] if one["expid"] == 6)
