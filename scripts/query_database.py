@@ -24,14 +24,12 @@ def main(options: argparse.Namespace) -> None:
     """Ask, and print the answer."""
     question = sys.stdin.read() if options.sql == "-" else options.sql
     with connection.reading(connection.database_of(options)) as database:
-        cursor = database.cursor()
         try:
-            cursor.execute(question)
-            rows = cursor.fetchall()
+            header, rows = connection.ask(database, question)
         except connection.sql_errors() as error:
             raise InputError(f"the database says: {error}") from None
         out = csv.writer(sys.stdout, lineterminator="\n")
-        out.writerow(column[0] for column in cursor.description or ())
+        out.writerow(header)
         out.writerows(rows)
 
 

@@ -17,6 +17,8 @@ import fitsio
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
@@ -28,7 +30,7 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.database.catalogues import load_catalogues
 from skyharvest.database.connection import Database, reading
 from skyharvest.database.files import catalogue_files
-from skyharvest.database.harvest import load_harvest
+from skyharvest.database.harvest import load_harvest, source_table
 from small_catalogues import SKY, write_release
 
 SURVEYS = ("desi", "hetdex", "legacysurvey")
@@ -369,8 +371,41 @@ def test_who_reads_cannot_write_and_sees_answers_as_csv(loaded, capsys, tmp_path
     question = "SELECT survey, count(*) AS n FROM harvest.ledger GROUP BY survey ORDER BY survey"
     assert cli.run(query_database.main, query_database.build_parser(), [*options, question], job=False) == 0
     assert next(csv.DictReader(io.StringIO(capsys.readouterr().out)))["survey"] == "desi"
-    assert cli.run(query_database.main, query_database.build_parser(), [*options, "SELECT nothing"], job=False) == 2
-    assert "the database says" in capsys.readouterr().err
+    before = everything(loaded, "iron")
+    refused = {
+        "SELECT nothing": "the database says",
+        "COMMIT; BEGIN READ WRITE; DELETE FROM iron.zpix; COMMIT": "expected a question",
+        "SELECT 1; COMMIT; BEGIN READ WRITE; DELETE FROM iron.zpix; COMMIT": "the database says",
+        f"ATTACH '{tmp_path}/new.db' AS new": "expected a question",
+        "-- nothing": "expected a question",
+    }
+    for question, said in refused.items():
+        assert cli.run(query_database.main, query_database.build_parser(), [*options, question], job=False) == 2
+        assert said in capsys.readouterr().err
+    assert everything(loaded, "iron") == before
+
+
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+def test_who_reads_without_end_is_named_and_keeps_nobody_else_waiting(server, fresh, results, monkeypatch):
+    import psycopg
+
+    from skyharvest.database import postgresql
+
+    database = fresh("postgresql", "idle")
+    load_harvest(database, "harvest", results, ["desi"])
+    monkeypatch.setattr(postgresql, "LOCK_S", 1)
+    monkeypatch.setattr(postgresql, "LOCK_TRIES", 2)
+    with psycopg.connect(**database.server, application_name="notebook") as reader:
+        reader.execute("SELECT count(*) FROM harvest.desi")
+        with pytest.raises(InputError, match=r"has been read for 2 s .*notebook.* end their transactions"):
+            load_harvest(database, "harvest", results, ["desi"])
+        assert ask(database, "SELECT count(*) FROM harvest.desi") == [(100,)]
+    load_harvest(database, "harvest", results, ["desi"])
+
+
+def test_a_column_may_be_called_as_one_of_the_servers_own(tmp_path):
+    pq.write_table(pa.table({"row": [0], "ctid": ["a"], "xmin": [1.5]}), tmp_path / "targets.parquet")
+    assert {"csv_ctid", "csv_xmin"} < set(source_table(tmp_path / "targets.parquet").columns)
 
 
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))

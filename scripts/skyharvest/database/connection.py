@@ -1,6 +1,7 @@
 """Which database: SQLite files in a directory, or a PostgreSQL server."""
 
 import argparse
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -91,12 +92,39 @@ def replacing(database: Database, schema: str, definitions: Sequence[Definition]
         yield loading
 
 
+QUESTIONS = ("SELECT", "WITH", "VALUES", "TABLE", "EXPLAIN", "SHOW")
+"""How a question begins."""
+
+
 def sql_errors() -> tuple[type[Exception], ...]:
     """Return what a question that the database does not understand raises."""
     found: list[type[Exception]] = [sqlite3.Error]
     if psycopg := sys.modules.get("psycopg"):
         found.append(psycopg.Error)
     return tuple(found)
+
+
+def ask(connection: Any, question: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the names and the rows of the answer to one question in SQL.
+
+    Parameters
+    ----------
+    connection
+        As `reading` gives it.
+
+    Raises
+    ------
+    InputError
+        If it is no question: another statement may do something outside of a transaction that can only read.
+    """
+    words = re.sub(r"--[^\n]*|/\*.*?\*/", " ", question, flags=re.DOTALL).split(maxsplit=1)
+    if not words or not words[0].upper().startswith(QUESTIONS):
+        raise InputError(f"expected a question ({', '.join(QUESTIONS)}); found {question.strip()[:60]!r}")
+    # A server takes several statements in one text, of which one may end the transaction; prepared, it takes one.
+    how = {} if isinstance(connection, sqlite3.Connection) else {"prepare": True}
+    cursor = connection.cursor()
+    cursor.execute(question, **how)
+    return [column[0] for column in cursor.description or ()], cursor.fetchall()
 
 
 @contextmanager

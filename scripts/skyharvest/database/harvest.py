@@ -39,6 +39,8 @@ CHUNK_ROWS = 256
 """Spectra held at once."""
 LEDGER_ROWS = 10_000
 APERTURE = "aperture_"
+SYSTEM = ("ctid", "xmin", "xmax", "cmin", "cmax", "tableoid")
+"""Columns that every table of PostgreSQL has."""
 LONGEST = 55
 """Characters of a name."""
 
@@ -162,7 +164,7 @@ def source_table(targets: Path) -> Definition:
     for field in pq.read_schema(targets.absolute()):
         if field.name not in own:
             name = sql_name(field.name)
-            while name in columns:  # ``RA``, or two that differ in case alone
+            while name in {*columns, *SYSTEM}:  # ``RA``, or two that differ in case alone
                 name = f"csv_{name}"
             columns[name] = _kind(field.type)
     return Definition("source", columns, key=("row",), nullable=True)

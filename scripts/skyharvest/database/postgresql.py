@@ -21,6 +21,8 @@ from skyharvest.database.loading import Loading, insert_unless_there
 from skyharvest.database.schema import FILES, Definition, metadata_of
 
 CONNECT_TIMEOUT_S = 30
+LOCK_S, LOCK_TRIES = 5, 12
+"""How long new tables wait for those who read the old ones, and how often they let others go before."""
 NEW = "{}__loading"
 """The schema in which tables are made, in a transaction that nobody sees into."""
 
@@ -183,6 +185,7 @@ def _swap(cursor: psycopg.Cursor[Any], schema: str, names: Sequence[str]) -> Non
     """Put new tables into the place of a schema's own. Only now does anybody wait who reads these."""
     if old := _tables(cursor, schema):
         listed = sql.SQL(", ").join(sql.Identifier(schema, name) for name in old)
+        _lock(cursor, schema, sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(listed))
         cursor.execute(sql.SQL("DROP TABLE {}").format(listed))
     new = NEW.format(schema)
     for name in names:
@@ -190,3 +193,33 @@ def _swap(cursor: psycopg.Cursor[Any], schema: str, names: Sequence[str]) -> Non
             sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(sql.Identifier(new, name), sql.Identifier(schema))
         )
     cursor.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(new)))
+
+
+def _lock(cursor: psycopg.Cursor[Any], schema: str, statement: sql.Composed) -> None:
+    """Lock tables; whoever waits for such a lock keeps new readers waiting, so it is given up and asked for again.
+
+    Raises
+    ------
+    InputError
+        If somebody reads them all the time; names who.
+    """
+    cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'".encode())
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            with cursor.connection.transaction():
+                cursor.execute(statement)
+            return
+        except psycopg.errors.LockNotAvailable:
+            if left == 0:
+                break
+    readers = cursor.execute(
+        "SELECT DISTINCT format('%%s (%%s, pid %%s, %%s)', a.usename, a.application_name, a.pid, a.state) "
+        "FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "JOIN pg_stat_activity a ON a.pid = l.pid WHERE n.nspname = %s AND a.pid != pg_backend_pid()",
+        (schema,),
+    ).fetchall()
+    raise InputError(
+        f"schema {schema} has been read for {LOCK_S * LOCK_TRIES} s without a pause by "
+        f"{', '.join(one for (one,) in readers) or 'somebody'}: nothing was loaded. Let them end their transactions "
+        "(a notebook that has asked something may hold one), and load again"
+    )

@@ -4,8 +4,11 @@ Light: it is imported whenever the workflow is parsed.
 """
 
 import csv
+import fcntl
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,15 +76,31 @@ class Records:
         return list(self._of[kind, owner])
 
     def put(self, key: Key, record: Record | None) -> None:
-        """Set, or remove, the record of a task; the file appears whole."""
-        self.get(key)
-        own = self._of[key.kind, key.owner]
-        if record is None and key.unit not in own:
+        """Set, or remove, the record of a task; the file appears whole, with what others have put there meanwhile."""
+        path = self.path(key.kind, key.owner)
+        if record is None and not path.exists():
             return
-        own.pop(key.unit, None)
-        if record is not None:
-            own[key.unit] = record
-        write_rows(self.path(key.kind, key.owner), Record._fields, (own[unit] for unit in sorted(own)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):
+            own = self._of[key.kind, key.owner] = _read(str(path))
+            if record is None and key.unit not in own:
+                return
+            own.pop(key.unit, None)
+            if record is not None:
+                own[key.unit] = record
+            write_rows(path, Record._fields, (own[unit] for unit in sorted(own)))
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other processes from changing an owner's records, where the file system has such locks."""
+    number = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def recorded(records: Records) -> Iterator[Key]:

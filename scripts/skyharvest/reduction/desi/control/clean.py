@@ -36,11 +36,14 @@ class Change:
 def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -> Iterator[Change]:
     """Remove files and records of tasks, and of what was made of them; yield each.
 
-    What is running stays. Of what is submitted, nobody says so any more: it must have been cancelled before.
+    What is running stays, and what a process or a job of the workflow is going to do. Of a script that waits in a queue
+    nobody says so any more: it must have been cancelled before.
     """
     chosen = {task.key for task in tasks}
     removed = set[Key]()
     submitted = []
+    in_queue = {key for notice in standings.notices if notice.queued for key in notice.left}
+    taken = {key: notice.who for notice in standings.notices if not notice.queued for key in notice.left}
     for task in standings.tasks:
         key, state = task.key, standings.of[task.key].state
         source = next((one for one in (*task.needs, *task.some_of) if one in removed), None)
@@ -51,12 +54,17 @@ def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -
         if state == RUNNING:
             yield Change(key, "is running, and stays")
             continue
+        if state == SUBMITTED and key not in in_queue:
+            yield Change(key, f"is of {taken.get(key, 'a job of the workflow that waits in a queue')}, and stays")
+            continue
         if state == SUBMITTED and key in chosen:
             submitted.append(key)
             yield Change(key, "is submitted no more")
-        what = _remove(standings, key, dry=dry)
-        if what:
+        files = [path for path in standings.production.commands.outputs(key) if path.is_symlink() or path.exists()]
+        what = _remove(standings, key, files, dry=dry)
+        if files:  # of a task that failed nothing was made
             removed.add(key)
+        if what:
             yield Change(key, what if key in chosen or source is None else f"{what}, made of {show(source)}")
     if submitted and not dry:
         withdraw(standings.production.directory, submitted)
@@ -67,9 +75,8 @@ def _state(standings: Standings, key: Key) -> str:
     return record.state if record is not None else ""
 
 
-def _remove(standings: Standings, key: Key, *, dry: bool) -> str:
+def _remove(standings: Standings, key: Key, files: Iterable[Path], *, dry: bool) -> str:
     """Remove files and record of a task; return what was removed, "" if there was nothing."""
-    files = [path for path in standings.production.commands.outputs(key) if path.is_symlink() or path.exists()]
     state = _state(standings, key)
     if not dry:
         for path in files:

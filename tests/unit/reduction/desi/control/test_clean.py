@@ -1,0 +1,39 @@
+"""What cleanup takes back, and what it leaves."""
+
+from skyharvest.reduction.desi.control.clean import cleanup
+from skyharvest.reduction.desi.control.standing import stand
+from skyharvest.reduction.desi.graph import Key
+from skyharvest.reduction.desi.records import FAILED, Record, Records, judge_all
+from skyharvest.reduction.desi.under_way import AtWork
+from small_production import NIGHT, done, production
+
+
+def test_of_a_task_that_failed_nothing_was_made(tmp_path):
+    made = production(tmp_path)
+    failed = Key("psf", f"{NIGHT}/00000002", "b0")
+    records = Records(made.directory)
+    digest = judge_all(made.tasks(), records, made.commands.is_there, again=False)[failed].made
+    records.put(failed, Record("b0", FAILED, digest, reason="no lines"))
+    made = production(tmp_path)
+    done(made)
+    before = {path for path in made.directory.rglob("*") if path.is_file()}
+    standings = stand(production(tmp_path))
+    changes = list(cleanup(standings, [task for task in standings.tasks if task.key == failed]))
+    assert [str(one) for one in changes] == [f"psf b0 {NIGHT}/00000002: removed its record: failed"]
+    assert {path for path in made.directory.rglob("*") if path.is_file()} == before
+
+
+def test_what_a_process_is_going_to_do_stays(tmp_path):
+    made = production(tmp_path)
+    done(made)
+    keys = [task.key for task in made.tasks() if task.key.kind == "redshift"]
+    for key in keys:
+        Records(made.directory).put(key, None)
+    (made.directory / "tasks/under_way").mkdir(parents=True, exist_ok=True)
+    with AtWork(made.directory, "by hand") as at_work:
+        at_work.tell(left=keys, running=[])
+        standings = stand(production(tmp_path))
+        changes = [str(one) for one in cleanup(standings, [task for task in standings.tasks if task.key in keys])]
+        assert len(changes) == len(keys)
+        assert all("is of process" in one and one.endswith("and stays") for one in changes)
+    assert all(made.commands.is_there(key) for key in keys)
