@@ -191,6 +191,13 @@ def say(changes: Iterable[Change], production: Production, *, dry: bool) -> None
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
+
+    def positive(text: str) -> int:
+        number = int(text)
+        if number < 1:
+            raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+        return number
+
     parser = cli.parser(__doc__ or "")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
 
@@ -219,9 +226,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("env", env, choose=False)
     add("commands", commands)
     own = add("script", script)
-    own.add_argument("--minutes", type=int, default=120, help="at most, of a job")
-    own.add_argument("--nodes", type=int, default=1, help="at most, of a job of SLURM")
-    own.add_argument("--workers", type=int, help="tasks that run at once on a node (default: cores_per_job)")
+    own.add_argument("--minutes", type=positive, default=120, help="at most, of a job")
+    own.add_argument("--nodes", type=positive, default=1, help="at most, of a job of SLURM")
+    own.add_argument("--workers", type=positive, help="tasks that run at once on a node (default: cores_per_job)")
     own.add_argument("--chain", action="store_true", help="a script has all chosen steps of its nights, or pixels")
     own.add_argument("--slurm", action="store_true", help="for sbatch")
     own.add_argument(
@@ -233,7 +240,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     own = add("run", run)
     own.add_argument("--tasks", type=Path, metavar="FILE", help="a list of tasks, as script writes it")
-    own.add_argument("--workers", type=int, help="tasks that run at once (default: cores_per_job)")
+    own.add_argument("--workers", type=positive, help="tasks that run at once (default: cores_per_job)")
     own.add_argument("--script", metavar="NAME", help="script that this is a part of")
     own.add_argument("--share", action="store_true", help="only the share of this process, of those of srun")
     for name in ("commands", "script", "run"):

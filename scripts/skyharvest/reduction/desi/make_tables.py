@@ -102,6 +102,10 @@ def make_tables(
         raise InputError(
             f"{raw} has no night {', '.join(map(str, missing))}; it has {len(there)}, {min(there)} to {max(there)}"
         )
+    if expids is not None:
+        found = {expid for night in wanted for expid in exposures_of(there[night])}
+        if absent := sorted(set(expids) - found):
+            raise InputError(f"{raw} has no exposure {', '.join(map(str, absent))} in the nights {wanted}")
     return [make_table(there[night], production, night, expids) for night in wanted]
 
 

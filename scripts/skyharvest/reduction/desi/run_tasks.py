@@ -190,7 +190,8 @@ class Runner:
         if judged.state != READY:
             self.counts["kept" if judged.state == DONE else judged.state] += 1
             if judged.state == WAITING:
-                self._remove(task.key)  # what is there was made from something else
+                if self.records.get(task.key) is not None:
+                    self._remove(task.key)  # what is there was made from something else
                 log.warning("%s waits: %s", show(task.key), judged.reason)
             elif judged.state == FAILED:
                 log.warning("%s has failed before: %s", show(task.key), judged.reason)
@@ -246,8 +247,15 @@ class Runner:
         return {one.task.key}
 
     def _remove(self, key: Key) -> None:
+        unknown = self.records.get(key) is None
         self.records.put(key, None)
         for path in self.commands.outputs(key):
+            if unknown and path.exists():
+                log.warning(
+                    "%s was there, and no record says what it was made from: it is made anew. To use a file that "
+                    "somebody has put there, run `production.py sync` first",
+                    path,
+                )
             path.unlink(missing_ok=True)
 
     def _import(self) -> None:

@@ -54,7 +54,13 @@ class Choice:
         return [key for key in self.keys if key.kind in self.kinds]
 
     def of(self, standings: Standings) -> list[Task]:
-        """Return the tasks that are chosen, in the order of steps: each after those that it needs."""
+        """Return the tasks that are chosen, in the order of steps: each after those that it needs.
+
+        Raises
+        ------
+        InputError
+            If the production has none of these nights, exposures or cameras, whatever their states.
+        """
         kinds = self.kinds
         placed = not (self.nights is None and self.expids is None and self.cameras is None)
         places = Places(standings.tasks) if placed else None
@@ -62,10 +68,15 @@ class Choice:
             task
             for task in standings.tasks
             if task.key.kind in kinds
-            and (self.states is None or standings.of[task.key].state in self.states)
             and (self.keys is None or task.key in self.keys)
             and (places is None or self._is_at(places.of(task.key)))
         ]
+        if placed and not found:
+            said = {"nights": self.nights, "expids": self.expids, "cameras": self.cameras, "steps": self.steps}
+            told = ", ".join(f"{name} {' '.join(map(str, some))}" for name, some in said.items() if some is not None)
+            raise InputError(f"no task has {told}: see the exposure tables of {standings.production.directory}")
+        if self.states is not None:
+            found = [task for task in found if standings.of[task.key].state in self.states]
         order = {name: number for number, name in enumerate(STEPS)}
         return sorted(found, key=lambda task: order[STEP_OF[task.key.kind].name])
 

@@ -2,13 +2,14 @@
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.control.choice import KINDS
-from skyharvest.reduction.desi.control.standing import Unwell
+from skyharvest.reduction.desi.control.standing import SHOWN, Unwell
 from skyharvest.reduction.desi.graph import Key
 from skyharvest.reduction.desi.production import Job, Production
 from skyharvest.reduction.desi.records import BROKEN, FAILED, WAITING, show
@@ -16,6 +17,13 @@ from skyharvest.reduction.desi.run_tasks import JobIncomplete, Runner
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 
 log = logging.getLogger(__name__)
+
+OWNER = {
+    "exposure": re.compile(r"\d{8}/\d{8}"),
+    "night": re.compile(r"\d{8}"),
+    "pixel": re.compile(r"healpix/[a-z0-9]+/[a-z0-9]+/\d+/\d+"),
+}
+"""How the owner of a task is written."""
 
 
 def run_tasks(
@@ -38,11 +46,13 @@ def run_tasks(
     Raises
     ------
     Unwell
-        If a task failed, was broken off, or waits for one that has not been done; when all others have ended.
+        If a task failed, was broken off, waits for one that has not been done, or is none of the production; when all
+        others have ended.
     """
     production.commands.set_environment(os.environ)
     made: dict[str, Counter[str]] = {}
     chosen = list(keys)
+    unknown: list[str] = []
     for step in STEPS:
         own = {key for key in chosen if STEP_OF[key.kind].name == step}
         if not own:
@@ -51,7 +61,9 @@ def run_tasks(
         part = production
         if STEPS[step].per != "pixel":
             part = production.of_nights(sorted({int(owner.partition("/")[0]) for owner in owners}))
-        runner = Runner(part, Job(step, owners[0].replace("/", "-"), owners), workers, own, script)
+        job = Job(step, owners[0].replace("/", "-"), owners)
+        unknown += [show(key) for key in sorted(own - {task.key for task in part.tasks_of(job)})]
+        runner = Runner(part, job, workers, own, script)
         try:
             runner.run()
         except JobIncomplete as error:
@@ -59,6 +71,9 @@ def run_tasks(
         made[step] = Counter({state: n for state, n in runner.counts.items() if n})
         log.info("%s: %s", step, ", ".join(f"{n} {state}" for state, n in made[step].items()) or "nothing was run")
     production.note_by_hand()
+    if unknown:
+        few = ", ".join(unknown[:SHOWN]) + (", …" if len(unknown) > SHOWN else "")
+        raise Unwell(f"the production has no such task: {few}. All others of the list have ended")
     unwell = {step: of for step, of in made.items() if of[FAILED] + of[BROKEN] + of[WAITING]}
     if unwell:
         told = "; ".join(
@@ -89,7 +104,7 @@ def read_list(path: Path) -> list[Key]:
 
 def _parsed(path: Path, number: int, line: str) -> Key:
     words = line.split()
-    if words[0] not in KINDS or len(words) not in (2, 3):
+    if words[0] not in KINDS or len(words) not in (2, 3) or not OWNER[STEP_OF[words[0]].per].fullmatch(words[-1]):
         raise InputError(f"{path}, line {number}: {line!r} is no task; expected such as preproc b0 20250115/00000006")
     return Key(words[0], words[-1], words[1] if len(words) == 3 else "")
 
