@@ -41,12 +41,18 @@ class Given:
         if not settings["enabled"]:
             raise InputError(f"{self.config}: desi_reduction.enabled is false: name another file with --configfile")
         if "again" in options:  # of what is to be run
-            settings["again"] |= options.again or FAILED in (options.states or ())
+            settings["again"] |= options.again
         self.results = results
         self.production = Production(directory_of(Path(config["results"]), settings["specprod"]), settings)
         check_frozen(self.production.directory, settings)
         if begun and not (self.production.directory / OPTIONS).exists():
             raise InputError(f"{self.production.directory} has not been begun: production.py create, or make run")
+
+    @property
+    def to_run(self) -> Production:
+        """The production as chosen tasks are run: those that were chosen because they failed are tried again."""
+        again = self.production.settings["again"] or FAILED in (self.options.states or ())
+        return Production(self.production.directory, self.production.settings | {"again": again})
 
     def stand(self) -> Standings:
         """Return how it stands."""
@@ -136,7 +142,7 @@ def script(options: argparse.Namespace) -> None:
     standings = given.stand()
     workers = options.workers or given.production.settings["cores_per_job"]
     made = write_scripts(
-        given.production,
+        given.to_run,
         to_do(options, standings),
         Limits(options.minutes, options.nodes, workers),
         given.config,
@@ -160,7 +166,7 @@ def run(options: argparse.Namespace) -> None:
         keys = [task.key for task in to_do(options, given.stand(), choice)]
     if options.share:
         keys = share_of(keys, os.environ)
-    run_tasks(given.production, keys, workers, options.script)
+    run_tasks(given.to_run, keys, workers, options.script)
 
 
 def clean_up(options: argparse.Namespace) -> None:

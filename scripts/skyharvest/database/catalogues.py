@@ -119,7 +119,13 @@ class _Adding:
         self.alone = not loading.n_rows["photometry"]
 
     def add(self, chunk: Chunk) -> None:
-        """Add the rows of a chunk."""
+        """Add the rows of a chunk.
+
+        Raises
+        ------
+        MalformedFile
+            If a value is not what its column should have.
+        """
         add: dict[str, Callable[[Chunk], None]] = {
             "ZCATALOG": self._ztile if "TILEID" in chunk.names else self._zpix,
             "TILE_COMPLETENESS": self._tile,
@@ -130,7 +136,12 @@ class _Adding:
             "FIBERASSIGN": self._fiberassign,
             "POTENTIAL_ASSIGNMENTS": self._potential,
         }
-        add[chunk.hdu](chunk)
+        try:
+            add[chunk.hdu](chunk)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise MalformedFile(
+                f"{chunk.place}: {error}: a column has not the type, or not the range, of a public release's"
+            ) from error
 
     def _zpix(self, chunk: Chunk) -> None:
         chunk = _on_sky(chunk)

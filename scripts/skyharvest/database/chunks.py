@@ -166,5 +166,5 @@ def _typed(values: Any, name: str, kind: str, chunk: Chunk) -> pa.Array:
         if pa.types.is_floating(wanted):
             values = np.nan_to_num(values.astype(wanted.to_pandas_dtype()), nan=UNKNOWN, posinf=np.inf, neginf=-np.inf)
         return pa.array(values).cast(wanted)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, ValueError, TypeError, OverflowError) as error:
         raise MalformedFile(f"{chunk.place}, column {name.upper()}: {error}, expected {kind}") from None

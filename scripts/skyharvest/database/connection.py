@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from skyharvest.core.errors import InputError
 from skyharvest.database import sqlite
-from skyharvest.database.files import NAME, SUFFIX
+from skyharvest.database.files import NAME, RESERVED, SUFFIX
 from skyharvest.database.loading import Loading
 from skyharvest.database.schema import Definition
 
 if TYPE_CHECKING:
     import psycopg
-
-RESERVED = ("main", "temp", "public", "information_schema")
 
 
 @dataclass(frozen=True)

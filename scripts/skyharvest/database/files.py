@@ -10,6 +10,8 @@ from skyharvest.core.errors import InputError
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 """Of a schema: what needs no quotes."""
+RESERVED = ("main", "temp", "public", "information_schema")
+"""Names that databases have taken."""
 SUFFIX = ".db"
 """Of the SQLite file of a schema."""
 PATTERNS = (
@@ -53,4 +55,6 @@ def catalogue_files(directory: Path) -> list[Path]:
 
 def schema_of(directory: Path) -> str:
     """Return the name of the schema that a release is loaded into: its directory's, as a name in SQL."""
-    return directory.absolute().name.lower().replace("-", "_").replace(".", "_")
+    name = re.sub("[^a-z0-9_]+", "_", directory.absolute().name.lower())[:50]
+    name = name if re.match("[a-z_]", name) else f"_{name}"
+    return f"{name}_" if name in RESERVED or name.startswith(("pg_", "sqlite_")) else name

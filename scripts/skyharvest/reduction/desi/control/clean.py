@@ -1,6 +1,6 @@
 """Take back what has been done, and make records agree with the files that there are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -
     submitted = []
     in_queue = {key for notice in standings.notices if notice.queued for key in notice.left}
     taken = {key: notice.who for notice in standings.notices if not notice.queued for key in notice.left}
+    needed = _needed(standings.tasks, taken)
     for task in standings.tasks:
         key, state = task.key, standings.of[task.key].state
         source = next((one for one in (*task.needs, *task.some_of) if one in removed), None)
@@ -53,6 +54,9 @@ def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -
             continue
         if state == RUNNING:
             yield Change(key, "is running, and stays")
+            continue
+        if key in needed:
+            yield Change(key, f"is needed by a task of {needed[key]}, and stays")
             continue
         if state == SUBMITTED and key not in in_queue:
             yield Change(key, f"is of {taken.get(key, 'a job of the workflow that waits in a queue')}, and stays")
@@ -68,6 +72,16 @@ def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -
             yield Change(key, what if key in chosen or source is None else f"{what}, made of {show(source)}")
     if submitted and not dry:
         withdraw(standings.production.directory, submitted)
+
+
+def _needed(tasks: Sequence[Task], taken: Mapping[Key, str]) -> dict[Key, str]:
+    """Return what tasks that somebody is doing need, and what that needs: task → by whom."""
+    found: dict[Key, str] = {}
+    for task in reversed(tasks):
+        who = taken.get(task.key) or found.get(task.key)
+        if who:
+            found.update(dict.fromkeys((*task.needs, *task.some_of), who))
+    return {key: who for key, who in found.items() if key not in taken}
 
 
 def _state(standings: Standings, key: Key) -> str:

@@ -9,7 +9,7 @@ from skyharvest.reduction.desi.commands import FOREIGN
 from skyharvest.reduction.desi.control.standing import Standings
 from skyharvest.reduction.desi.graph import Task
 from skyharvest.reduction.desi.production import Production
-from skyharvest.reduction.desi.records import show
+from skyharvest.reduction.desi.records import WAITING, show
 
 
 def environment_lines(production: Production) -> list[str]:
@@ -22,7 +22,7 @@ def command_lines(standings: Standings, tasks: Iterable[Task]) -> Iterator[str]:
     """Yield the commands of tasks, each after those that it needs; those that wait for something failed have none."""
     commands = standings.production.commands
     for task in tasks:
-        if standings.judged[task.key].made is None:
+        if standings.judged[task.key].state == WAITING:
             yield f"# {show(task.key)} waits: {standings.judged[task.key].reason}"
             continue
         used = [key for key in task.some_of if standings.judged[key].made is not None]

@@ -1,5 +1,6 @@
 """The limits of metrics: ``config/desi_qa_limits.yaml``, and a user's own file, which is laid over it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,7 +89,9 @@ def state_of(value: float, limits: Mapping[str, Bounds]) -> str:
 
 
 def read_limits(own: Path | None = None, default: Path = DEFAULT) -> Limits:
-    """Return the limits, those of a user's own file in the place of the default's, metric by metric.
+    """Return the limits; what a user's own file says of a metric, level and place is instead of the default's.
+
+    A metric of which it says nothing, ``{}``, has no limits.
 
     Raises
     ------
@@ -96,14 +99,17 @@ def read_limits(own: Path | None = None, default: Path = DEFAULT) -> Limits:
         If a file has a metric that there is not, or a key, or limits that cannot be; says which, and what is expected.
     """
     of = _checked(default)
-    return Limits(of | _checked(own) if own else of)
+    for name, said in (_checked(own) if own else {}).items():
+        there = of.get(name, {}) if any(said.values()) else {}
+        of[name] = {place: there.get(place, {}) | said.get(place, {}) for place in {**there, **said}}
+    return Limits(of)
 
 
 def _checked(path: Path) -> dict[str, dict[str, dict[str, Bounds]]]:
     made = {}
     for name, said in read_yaml(path).items():
         try:
-            definition_of(name)
+            definition_of(str(name))
         except KeyError:
             near = [known for known in DEFINITIONS if known.partition("-")[0] == str(name).partition("-")[0]]
             expected = ", ".join(near or DEFINITIONS)
@@ -127,7 +133,7 @@ def _of_metric(place: str, said: Any) -> dict[str, dict[str, Bounds]]:
 def _check_keys(place: str, said: Any, known: tuple[str, ...]) -> None:
     if not isinstance(said, dict):
         raise InputError(f"{place}: found {said!r}, expected some of {', '.join(known)}")
-    if unknown := [key for key in said if key not in known]:
+    if unknown := [str(key) for key in said if key not in known]:
         raise InputError(f"{place}: there is no key {unknown[0]}: expected {', '.join(known)}")
 
 
@@ -142,7 +148,7 @@ def _levels(place: str, said: Mapping[str, Any]) -> dict[str, Bounds]:
 
 
 def _is_bound(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
 
 
 def limits_of(settings: Mapping[str, Any]) -> Limits:

@@ -37,3 +37,20 @@ def test_what_a_process_is_going_to_do_stays(tmp_path):
         assert len(changes) == len(keys)
         assert all("is of process" in one and one.endswith("and stays") for one in changes)
     assert all(made.commands.is_there(key) for key in keys)
+
+
+def test_what_a_running_task_reads_stays(tmp_path):
+    made = production(tmp_path)
+    extract = Key("extract", f"{NIGHT}/00000005", "r0")
+    done(made, extract)
+    (made.directory / "tasks/under_way").mkdir(parents=True, exist_ok=True)
+    with AtWork(made.directory, "by hand") as at_work:
+        at_work.tell(left=[extract], running=[extract])
+        standings = stand(production(tmp_path))
+        of_r0 = [task for task in standings.tasks if task.key.unit == "r0"]
+        chosen = [task for task in of_r0 if task.key.kind in ("preproc", "psfnight")]
+        changes = list(cleanup(standings, chosen, dry=True))
+    stays = {(one.key.kind, one.key.owner) for one in changes if "is needed by a task of process" in one.what}
+    # The night's PSF is made of all arcs; of flats it needs nothing.
+    exposures = {("preproc", f"{NIGHT}/{expid:08d}") for expid in (1, 2, 5)}
+    assert stays == {*exposures, ("psfnight", str(NIGHT))}

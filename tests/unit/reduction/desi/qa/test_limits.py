@@ -32,9 +32,14 @@ def own(tmp_path, text):
     return read_limits(path)
 
 
-def test_an_own_file_stands_over_the_default_metric_by_metric(tmp_path):
+def test_an_own_file_stands_over_the_default_level_by_level(tmp_path):
     limits = own(tmp_path, "SKYSUB-CHI2: {bad: [null, 3]}\nEXTRACT-NDEAD: {}\n")
-    assert limits.find("SKYSUB-CHI2", "b", "science") == {"bad": (None, 3)}
+    default = read_limits().find("SKYSUB-CHI2", "b", "science")
+    assert limits.find("SKYSUB-CHI2", "b", "science") == default | {"bad": (None, 3)}
+    limits = own(tmp_path, "EXTRACT-CHI2: {obstypes: {flat: {bad: [null, 5]}}}")
+    assert limits.find("EXTRACT-CHI2", "b", "science") == read_limits().find("EXTRACT-CHI2", "b", "science") != {}
+    assert limits.find("EXTRACT-CHI2", "b", "flat")["bad"] == (None, 5)
+    limits = own(tmp_path, "EXTRACT-NDEAD: {}")
     assert limits.find("EXTRACT-NDEAD") == {}
     assert limits.find("SKYSUB-MED_RESID") == read_limits().find("SKYSUB-MED_RESID") != {}
 
