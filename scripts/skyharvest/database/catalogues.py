@@ -268,7 +268,8 @@ def _coefficients(chunk: Chunk) -> Values:
     """Return the coefficients of templates, 0 beyond those that there are."""
     if "COEFF" not in chunk:
         return {}
-    coeff = chunk["COEFF"].reshape(len(chunk), -1)
+    coeff = np.asarray(chunk["COEFF"])
+    coeff = coeff[:, None] if coeff.ndim == 1 else coeff
     zero = np.zeros(len(chunk))
     return {f"coeff_{k}": coeff[:, k] if k < coeff.shape[1] else zero for k in range(N_COEFF)}
 
