@@ -127,8 +127,10 @@ def check(options: argparse.Namespace) -> None:
 def commands(options: argparse.Namespace) -> None:
     """Print the commands of tasks, ready to be pasted into a shell, and run none."""
     standings = Given(options).stand()
-    lines = command_lines(standings, to_do(options, standings))
-    print("\n".join([*environment_lines(standings.production), *lines]))
+    tasks = to_do(options, standings)
+    if not tasks:
+        print("# of the tasks that were chosen, none is to be run: --states done shows their commands all the same")
+    print("\n".join([*environment_lines(standings.production), *command_lines(standings, tasks)]))
 
 
 def env(options: argparse.Namespace) -> None:
@@ -175,7 +177,7 @@ def clean_up(options: argparse.Namespace) -> None:
     if choice.is_all:
         raise InputError("cleanup of all tasks: choose some, by --steps, --nights, --expids, --cameras or --states")
     standings = Given(options).stand()
-    changes = cleanup(standings, choice.of(standings), dry=options.dry_run)
+    changes = cleanup(standings, choice.of(standings), options.steps or (), dry=options.dry_run)
     say(changes, standings.production, dry=options.dry_run)
 
 
@@ -238,7 +240,11 @@ def build_parser() -> argparse.ArgumentParser:
     own.add_argument("--chain", action="store_true", help="a script has all chosen steps of its nights, or pixels")
     own.add_argument("--slurm", action="store_true", help="for sbatch")
     own.add_argument(
-        "--sbatch", action="append", default=[], metavar="OPTIONS", help="more options of sbatch, as typed"
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="OPTIONS",
+        help="more of sbatch: --sbatch=--account=m0000",
     )
     own.add_argument("--submit", action="store_true", help="submit them to SLURM, each step after the one before")
     own.add_argument(

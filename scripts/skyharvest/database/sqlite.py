@@ -12,7 +12,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
-from skyharvest.database.files import NAME, SUFFIX
+from skyharvest.database.files import NAME, RESERVED, SUFFIX
 from skyharvest.database.loading import Loading, insert_unless_there
 from skyharvest.database.schema import FILES, Definition, metadata_of
 
@@ -105,11 +105,15 @@ def reading(directory: Path) -> Iterator[sqlite3.Connection]:
     InputError
         If there are none, or too many.
     """
-    files = sorted(path for path in directory.glob(f"*{SUFFIX}") if NAME.fullmatch(path.stem))
+    found = (path for path in directory.glob(f"*{SUFFIX}") if NAME.fullmatch(path.stem) and path.stem not in RESERVED)
+    files = sorted(found)
     if not files or len(files) > MAX_ATTACHED:
         raise InputError(f"{directory} has {len(files)} files *{SUFFIX}, expected 1 to {MAX_ATTACHED}: load something")
     with closing(sqlite3.connect(":memory:", uri=True)) as connection:
         for path in files:
-            connection.execute(f'ATTACH ? AS "{path.stem}"', (f"{path.absolute().as_uri()}?mode=ro",))
+            try:
+                connection.execute(f'ATTACH ? AS "{path.stem}"', (f"{path.absolute().as_uri()}?mode=ro",))
+            except sqlite3.DatabaseError as error:
+                raise InputError(f"{path} is no SQLite file ({error}): move it to another directory") from error
         connection.execute("PRAGMA query_only = ON")
         yield connection

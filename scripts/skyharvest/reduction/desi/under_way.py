@@ -83,11 +83,9 @@ def _notice(path: Path, given: dict[str, Any]) -> Notice:
 def _lives(given: dict[str, Any], touched: float) -> bool:
     if given["queued"]:
         return True
-    if time.time() - touched > DEAD_S:
-        return False
-    # Where it can be seen that the process is gone, nobody has to wait for that.
-    here = given["pid"] and given["host"] == socket.gethostname()
-    return not here or identity(given["pid"]) == given["identity"]
+    if given["pid"] and given["host"] == socket.gethostname():  # it can be seen, also one that has been stopped
+        return bool(identity(given["pid"]) == given["identity"])
+    return time.time() - touched <= DEAD_S
 
 
 class AtWork:

@@ -12,7 +12,7 @@ the largest TSNR2_LRG, or the largest COADD_EXPTIME where a production has no TS
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,8 @@ LAST: list[tuple[Any, ...]] = [
 """Columns of ZCATALOG before and behind those of FIBERMAP."""
 OF_TILE: list[tuple[Any, ...]] = [("TILEID", "i4"), ("HPXPIXEL", "i8"), ("SURVEY", "S7"), ("PROGRAM", "S6")]
 """Columns of TARGETPHOT beside those of FIBERMAP."""
+OF_NO_FIBERS = {"TARGETID": "i8", "TARGET_RA": "f8", "TARGET_DEC": "f8", "COADD_FIBERSTATUS": "i4"}
+"""Columns of FIBERMAP, if no pixel has one: then the tables are empty."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,11 @@ def write_zcatalog(production: Production) -> int:
     paths = {pixel: layout.healpix("redrock", *pixel) for pixel in pixels}
     there = {pixel: path for pixel, path in paths.items() if path.is_file()}
     of_fibers, counts = _first_pass(there)
+    of_fibers = of_fibers or {name: np.dtype(kind) for name, kind in OF_NO_FIBERS.items()}
     own = {name for name, *_ in (*FIRST, *LAST)}
-    of_redshift = np.dtype([*FIRST, *((name, kind) for name, kind in of_fibers.items() if name not in own), *LAST])
-    of_target = np.dtype([*OF_TILE, *of_fibers.items()])
+    first, of_tile = (_wide_enough(columns, there) for columns in (FIRST, OF_TILE))
+    of_redshift = np.dtype([*first, *((name, kind) for name, kind in of_fibers.items() if name not in own), *LAST])
+    of_target = np.dtype([*of_tile, *of_fibers.items()])
     start = 0
     with (
         _writing(layout.targets(), of_target, TARGETPHOT) as targets,
@@ -98,6 +102,16 @@ def write_zcatalog(production: Production) -> int:
     assert start == len(counts)
     log.info("%s: %d redshifts of %d pixels", layout.redshifts(), start, len(there))
     return start
+
+
+def _wide_enough(columns: list[tuple[Any, ...]], there: Collection[Pixel]) -> list[tuple[Any, ...]]:
+    """Return columns with room for all surveys and programs: NumPy cuts what is too long."""
+    names = {"SURVEY": [survey for survey, *_ in there], "PROGRAM": [program for _, program, _ in there]}
+    made = []
+    for name, kind, *shape in columns:
+        longest = max(map(len, names.get(name, ())), default=0)
+        made.append((name, f"S{longest}" if longest > np.dtype(kind).itemsize else kind, *shape))
+    return made
 
 
 @contextmanager

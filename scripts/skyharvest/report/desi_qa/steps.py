@@ -1,10 +1,10 @@
 """How the tasks of a night have ended, with the command that repeats each, and where its log is."""
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyharvest.reduction.desi.control.commands import environment_lines
 from skyharvest.reduction.desi.exposure_table import Exposure
 from skyharvest.reduction.desi.graph import Key, Task, owner_of
 from skyharvest.reduction.desi.production import Production
@@ -71,12 +71,12 @@ class Steps:
         for task in tasks:
             self._of.setdefault((task.key.owner, task.key.unit), []).append(task)
         self._night = str(night)
-        self._environment = production.commands.environment
+        self._environment = environment_lines(production)
 
     @property
     def environment(self) -> str:
-        """The command that sets what other commands need."""
-        return f"export {' '.join(f'{name}={shlex.quote(value)}' for name, value in self._environment.items())}"
+        """The commands that set what other commands need."""
+        return "\n".join(self._environment)
 
     def expids_of(self, kind: str, camera: str) -> list[int]:
         """Return the exposures of a camera that a task of the night is made from."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import fitsio
 import numpy as np
+import numpy.typing as npt
 from astropy import units
 from astropy.table import Column, Table
 from desispec.io import write_fibermap
@@ -30,7 +31,7 @@ from skyharvest.reduction.desi.psf.shifts import read_sky
 from skyharvest.reduction.desi.psf.steps import SHAPE_DEGREE
 from skyharvest.simulate.desi_night.camera import Camera, cameras
 from skyharvest.simulate.desi_night.desimodel import write_desimodel
-from skyharvest.simulate.desi_night.objects import FIRST_TARGETID, Objects, draw, electrons
+from skyharvest.simulate.desi_night.objects import FIRST_TARGETID, SKY_BIT, Objects, draw, electrons
 from skyharvest.simulate.desi_night.psf import psf_of
 from skyharvest.simulate.desi_night.raw import OVERSCAN, PRESCAN, Exposure, expose, write_exposure
 from skyharvest.simulate.desi_night.templates import write_redrock, write_standards
@@ -228,7 +229,7 @@ def _write_fibermap(path: Path, exposure: Exposure, objects: Objects) -> None:
         table.add_column(Column(name=name, dtype=dtype, unit=unit, length=n))
     fiber = np.arange(n)
     table["FIBER"], table["DEVICE_LOC"] = fiber.astype(np.int32), fiber.astype(np.int32)
-    table["TARGETID"], table["LOCATION"], table["PETAL_LOC"] = FIRST_TARGETID + fiber, fiber, 0
+    table["TARGETID"], table["LOCATION"], table["PETAL_LOC"] = _targetids(objects), fiber, 0
     table["TARGET_RA"], table["TARGET_DEC"] = exposure.ra + 0.002 * fiber, exposure.dec + 0.001 * fiber
     table["FIBER_X"], table["FIBER_Y"] = 100 + 2.0 * fiber, -50 + 1.0 * fiber
     table["LAMBDA_REF"], table["EXPTIME"], table["OBJTYPE"] = 5400.0, exposure.exptime, "TGT"
@@ -237,6 +238,12 @@ def _write_fibermap(path: Path, exposure: Exposure, objects: Objects) -> None:
     table.meta |= exposure.header() | {"SURVEY": "main", "EXTNAME": "FIBERMAP"}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_fibermap(str(path), table)
+
+
+def _targetids(objects: Objects) -> npt.NDArray[np.int64]:
+    """Return the TARGETID of each fiber, (n_fiber,) i8."""
+    sky = [SKY_BIT if kind == "SKY" else 0 for kind in objects.kind]
+    return FIRST_TARGETID + np.arange(objects.n_fiber) + np.array(sky, np.int64)
 
 
 def _add_targets(table: Table, objects: Objects) -> None:
@@ -268,7 +275,7 @@ def _write_truth(path: Path, objects: Objects, through: Floats, exposures: Seque
         objects.n_fiber, [("FIBER", "i4"), ("TARGETID", "i8"), ("KIND", "S8"), ("Z", "f8"), ("THROUGHPUT", "f8")]
     )
     table["FIBER"] = np.arange(objects.n_fiber)
-    table["TARGETID"], table["KIND"] = FIRST_TARGETID + np.arange(objects.n_fiber), objects.kind
+    table["TARGETID"], table["KIND"] = _targetids(objects), objects.kind
     table["Z"], table["THROUGHPUT"] = objects.z, through
     with atomic_path(path) as temporary, fitsio.FITS(str(temporary), "rw", clobber=True) as file:
         file.write(table, extname="OBJECTS")

@@ -9,6 +9,8 @@ from skyharvest.simulate.desi_night.spectra import galaxy, quasar, redshifted, s
 from skyharvest.simulate.desi_night.templates import standard_wave
 
 FIRST_TARGETID = 39627000000000000
+SKY_BIT = 1 << 59
+"""That TARGETIDs of the sky have (`desitarget.targets.encode_targetid`)."""
 PLANCK, LIGHT = 6.626e-27, 2.998e18  # erg s, Å/s
 AREA_CM2 = 8.7e4
 """Of the mirror."""

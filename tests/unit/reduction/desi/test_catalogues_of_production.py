@@ -8,7 +8,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from skyharvest.core.errors import MalformedFile
+from skyharvest.database.catalogues import load_catalogues
+from skyharvest.database.connection import Database
+from skyharvest.database.files import catalogue_files
+from skyharvest.reduction.desi import exposure_healpix
 from skyharvest.reduction.desi.exposure_files import write_exposures
+from skyharvest.reduction.desi.exposure_healpix import ExposurePixel, read_healpix, write_healpix
 from skyharvest.reduction.desi.layout import Layout
 from skyharvest.reduction.desi.zcatalog import write_zcatalog
 from skyharvest.simulate.desi import catalogues
@@ -154,3 +159,29 @@ def test_without_tsnr2_the_longest_exposure_is_the_best_and_nothing_makes_empty_
         path.unlink()
     assert write_zcatalog(made) == 0
     assert len(read(layout.redshifts(), "ZCATALOG")) == 0
+
+
+def test_long_names_of_programs_are_not_cut(made):
+    layout, long = Layout(made.directory), ("main", "bright1b", 9712)
+    path = exposure_healpix.path_of(made.directory, NIGHT)
+    write_healpix(path, [*read_healpix(path), ExposurePixel(NIGHT, 6, 1, *long[:2], 0, 9712, 5)])
+    layout.healpix("redrock", *long).parent.mkdir(parents=True)
+    write_redrock(layout.healpix("redrock", *long), simulated(5, "dark", 9712, seed=7, targetid=[21, 22, 23, 24, 25]))
+    write_zcatalog(production_again(made))
+    for table, hdu in ((layout.redshifts(), "ZCATALOG"), (layout.targets(), "TARGETPHOT")):
+        assert set(np.char.strip(read(table, hdu)["PROGRAM"].astype(str))) == {"dark", "bright", "bright1b"}
+
+
+def production_again(made):
+    return made.__class__(made.directory, made.settings)
+
+
+def test_a_production_without_redshifts_is_loaded_with_its_exposures(made, tmp_path):
+    for path in made.directory.rglob("redrock-*"):
+        path.unlink()
+    write_zcatalog(made)
+    write_exposures(made)
+    database = Database(path=tmp_path / "database")
+    loaded = load_catalogues(database, "small", catalogue_files(made.directory))
+    assert loaded["zpix"] == 0
+    assert loaded["exposure"] > 0

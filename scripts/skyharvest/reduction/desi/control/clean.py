@@ -1,6 +1,6 @@
 """Take back what has been done, and make records agree with the files that there are."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from skyharvest.reduction.desi.records import (
     recorded,
     show,
 )
+from skyharvest.reduction.desi.steps import STEP_OF
 from skyharvest.reduction.desi.under_way import withdraw
 
 
@@ -33,8 +34,12 @@ class Change:
         return f"{show(self.key)}: {self.what}"
 
 
-def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -> Iterator[Change]:
+def cleanup(
+    standings: Standings, tasks: Iterable[Task], steps: Collection[str] = (), *, dry: bool = False
+) -> Iterator[Change]:
     """Remove files and records of tasks, and of what was made of them; yield each.
+
+    What somebody has put there by hand stays, unless its step, or kind, is among ``steps``: nothing makes it again.
 
     What is running stays, and what a process or a job of the workflow is going to do. Of a script that waits in a queue
     nobody says so any more: it must have been cancelled before.
@@ -54,6 +59,9 @@ def cleanup(standings: Standings, tasks: Iterable[Task], *, dry: bool = False) -
             continue
         if state == RUNNING:
             yield Change(key, "is running, and stays")
+            continue
+        if _state(standings, key) == GIVEN and not {key.kind, STEP_OF[key.kind].name} & {*steps}:
+            yield Change(key, f"was put there by hand, and stays: --steps {key.kind} removes it")
             continue
         if key in needed:
             yield Change(key, f"is needed by a task of {needed[key]}, and stays")

@@ -72,7 +72,8 @@ class Night:
         judged, record = self.judged[key], self._records.get(key)
         if judged.state == FAILED:
             return judged.reason
-        return record.reason if record is not None and record.state == BROKEN else None
+        # What has failed, and is to be run again as something has changed, has failed until then.
+        return record.reason if record is not None and record.state in (FAILED, BROKEN) else None
 
     def _measured(self) -> Iterator[Frame]:
         """Yield the frames: their files' metrics, and what is missing because a step has not been done."""

@@ -3,7 +3,7 @@
 from skyharvest.reduction.desi.control.clean import cleanup
 from skyharvest.reduction.desi.control.standing import stand
 from skyharvest.reduction.desi.graph import Key
-from skyharvest.reduction.desi.records import FAILED, Record, Records, judge_all
+from skyharvest.reduction.desi.records import FAILED, GIVEN, Record, Records, judge_all
 from skyharvest.reduction.desi.under_way import AtWork
 from small_production import NIGHT, done, production
 
@@ -54,3 +54,17 @@ def test_what_a_running_task_reads_stays(tmp_path):
     # The night's PSF is made of all arcs; of flats it needs nothing.
     exposures = {("preproc", f"{NIGHT}/{expid:08d}") for expid in (1, 2, 5)}
     assert stays == {*exposures, ("psfnight", str(NIGHT))}
+
+
+def test_what_was_put_there_by_hand_stays_unless_its_step_is_named(tmp_path):
+    made = production(tmp_path)
+    done(made)
+    given = Key("psfnight", str(NIGHT), "b0")
+    Records(made.directory).put(given, Record("b0", GIVEN, "0"))
+    standings = stand(production(tmp_path))
+    of_night = [task for task in standings.tasks if task.key.owner == str(NIGHT)]
+    said = [str(one) for one in cleanup(standings, of_night)]
+    assert f"{given.kind} b0 {NIGHT}: was put there by hand, and stays: --steps psfnight removes it" in said
+    assert made.commands.is_there(given)
+    list(cleanup(stand(production(tmp_path)), [task for task in standings.tasks if task.key == given], ["psfnight"]))
+    assert not made.commands.is_there(given)

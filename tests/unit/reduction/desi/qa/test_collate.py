@@ -107,12 +107,12 @@ def test_other_limits_judge_again_without_a_measurement(tmp_path):
     path = path_of(made.directory, NIGHT, 6, "b0")
     other = path_of(made.directory, NIGHT, 6, "r0").stat().st_mtime_ns
     own = tmp_path / "own.yaml"
-    own.write_text("SKYSUB-CHI2: {bad: [null, 1.2]}\n")
+    own.write_text("SKYSUB-CHI2: {warn: [null, 1.1], bad: [null, 1.2]}\n")
     night = collated(made, read_limits(own))
     assert (night["counts"]["WARN"], night["counts"]["BAD"]) == (0, 1)
-    assert night["limits"]["SKYSUB-CHI2"] == {"": {"bad": [None, 1.2]}}
+    assert night["limits"]["SKYSUB-CHI2"] == {"": {"warn": [None, 1.1], "bad": [None, 1.2]}}
     metric = read_frame(path).metrics["SKYSUB-CHI2"]
-    assert (metric.value, metric.state, metric.limits) == (1.4, BAD, {"bad": (None, 1.2)})
+    assert (metric.value, metric.state, metric.limits) == (1.4, BAD, {"warn": (None, 1.1), "bad": (None, 1.2)})
     assert read_frame(path).curves == CURVES
     assert path_of(made.directory, NIGHT, 6, "r0").stat().st_mtime_ns == other, "nothing of it has changed"
 
