@@ -41,6 +41,7 @@ pytestmark = pytest.mark.timeout(1800)  # on a busy machine; alone the night tak
 TORN, SCIENCE = 3, (5, 6)
 DEAD = 9  # a fiber
 MISSING = ("6", "z0")
+PAGES = ("desi_qa_pages_night", "desi_qa_pages")
 
 
 class Night:
@@ -214,7 +215,7 @@ def test_other_limits_judge_again_and_measure_nothing(night, first):
     limits = night.root / "limits.yaml"
     limits.write_text("SKYSUB-CHI2: {warn: [null, 0.1]}\n")
     option = ("--config", f"desi_reduction={{qa: {{limits: {limits}}}}}")
-    assert jobs_of(night.run("-n", *option)) == Counter(desi_qa_night=1, desi_qa_production=1)
+    assert jobs_of(night.run("-n", *option)) == Counter((*PAGES, "desi_qa_night", "desi_qa_production"))
     night.run(*option)
     path = path_of(night.production, NIGHT, SCIENCE[0], "r0")
     assert read_frame(path).metrics["SKYSUB-CHI2"].state == "WARN"
@@ -252,7 +253,7 @@ def test_one_cell_has_exactly_its_dependants_run_again(night, first):
         night.table.write_text(text)
     by_exposure = ("preproc", "traceshift", "extract", "sky", "starfit", "fluxcalib", "cframe")
     collated = ("qa", "qa_night", "qa_production")
-    assert set(shown) == {f"desi_{step}" for step in (*by_exposure, *collated, "spectra", "redshift")}
+    assert set(shown) == {*PAGES, *(f"desi_{step}" for step in (*by_exposure, *collated, "spectra", "redshift"))}
     assert {step: shown[f"desi_{step}"] for step in by_exposure} == dict.fromkeys(by_exposure, 1)
 
 

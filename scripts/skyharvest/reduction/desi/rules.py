@@ -187,9 +187,9 @@ class Reduction:
             return []
         owners = self._job(step, job).owners
         needed = {one for owner in owners for one in self._needs.get((step, owner), ())}
-        return sorted(
-            {*filter(self._is_asked_for, (self.done(name, self._job_of[name, owner]) for name, owner in needed))}
-        )
+        # Of exposures that this run does not choose there are no jobs: what has been done of them is used.
+        jobs = {(name, self._job_of[name, owner]) for name, owner in needed if (name, owner) in self._job_of}
+        return sorted(filter(self._is_asked_for, (self.done(name, one) for name, one in jobs)))
 
     def all_done(self) -> list[str]:
         """Return the files of all jobs; those with tasks that are to be run are done again."""
