@@ -77,6 +77,8 @@ def night(directory: Path) -> None:
 def settings_of_month(root: Path) -> dict:
     """Return the configuration of the month."""
     paths = {name: str(root / name) for name in ("raw", "calibration", "star_templates", "redshift_templates")}
+    for path in paths.values():  # that they are there is checked, and no more
+        Path(path).mkdir(parents=True, exist_ok=True)
     return {
         "desi_reduction": {"enabled": True, "specprod": "month", "cores_per_job": 30, **paths},
         "desi": {"enabled": False},
