@@ -10,13 +10,9 @@ import tempfile
 from itertools import islice
 from pathlib import Path
 
-import yaml
-
 from lib import ROOT, measure, report
-from reduction import NIGHTS, finish, settings_of_month, write_month
-from skyharvest.config.load import validate
-from skyharvest.reduction.desi.production import Production, directory_of, freeze
-from skyharvest.reduction.desi.settings import frozen
+from reduction import NIGHTS, begin_month, finish
+from skyharvest.reduction.desi.production import Production
 
 GOAL_S, HALF = 5, 15
 COMMANDS = {
@@ -30,16 +26,9 @@ COMMANDS = {
 
 def write(root: Path, nights: int) -> tuple[Path, Production]:
     """Write a production of some nights; return its configuration's file, and it."""
-    given = settings_of_month(root)
-    config = root / "config.yaml"
-    config.write_text(yaml.safe_dump(given))
-    said = validate(given)["desi_reduction"]
-    production = directory_of(root / "results", "month")
-    freeze(production, frozen(said))
-    write_month(production, nights)
-    made = Production(production, said)
+    config, made = begin_month(root, nights)
     finish(made)
-    for directory in islice(sorted(production.glob("exposures/*/*")), 0, None, 3):
+    for directory in islice(sorted(made.directory.glob("exposures/*/*")), 0, None, 3):
         for path in directory.glob("cframe-*"):
             path.unlink()
     return config, made

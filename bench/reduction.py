@@ -29,6 +29,7 @@ from skyharvest.reduction.desi.steps import STEPS
 
 GOAL_NIGHT_S, GOAL_MONTH_S = 8 * 60, 60
 NIGHTS, ARCS, FLATS, SCIENCE, PIXELS_PER_TILE = 30, 5, 12, 23, 12
+BATCH_SECONDS = 300
 
 
 def snakemake(directory: Path, config: Path, *options: str, limit_s: float = 3600) -> measure.Run:
@@ -82,7 +83,7 @@ def settings_of_month(root: Path) -> dict:
     return {
         "desi_reduction": {"enabled": True, "specprod": "month", "cores_per_job": 30, **paths},
         "desi": {"enabled": False},
-        "batch_seconds": 300,
+        "batch_seconds": BATCH_SECONDS,
         "results": str(root / "results"),
     }
 
@@ -108,22 +109,27 @@ def write_month(production: Path, nights: int = NIGHTS) -> None:
     (production / "exposure_tables" / "tables.csv").write_text("TABLE,EXPOSURES\n")
 
 
-def month(root: Path) -> None:
-    """Plan a month."""
+def begin_month(root: Path, nights: int = NIGHTS) -> tuple[Path, Production]:
+    """Begin a month, or some nights, of which nothing has been done; return its configuration's file, and it."""
     given = settings_of_month(root)
     config = root / "config.yaml"
     config.write_text(yaml.safe_dump(given))
     said = validate(given)["desi_reduction"]
     production = directory_of(root / "results", "month")
     freeze(production, frozen(said))
-    write_month(production)
+    write_month(production, nights)
+    return config, Production(production, said)
+
+
+def month(root: Path) -> None:
+    """Plan a month."""
+    config, made = begin_month(root)
     to_do = snakemake(root, config, "-n", "--quiet", "all")
-    made = Production(production, said)
     began = time.monotonic()
     tasks = made.tasks()
-    judge_all(tasks, Records(production), made.commands.listed(), again=False)
+    judge_all(tasks, Records(made.directory), made.commands.listed(), again=False)
     judged = time.monotonic() - began
-    n_jobs = sum(len(made.jobs(step, given["batch_seconds"])) for step in STEPS)
+    n_jobs = sum(len(made.jobs(step, BATCH_SECONDS)) for step in STEPS)
     finish(made)
     nothing = snakemake(root, config, "-n", "--quiet", "all")
     rows = [

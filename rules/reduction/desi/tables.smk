@@ -66,6 +66,7 @@ checkpoint desi_exposure_tables:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, input, attempt: attempt * (10 + 5 * len(input)),
     params:
-        raw_files="" if REDUCTION.is_demo or REDUCTION.settings["raw_archive"] else REDUCTION.raw_files,
+        # Asked for only where this job is planned: a month has thousands of files.
+        raw_files=lambda wildcards: REDUCTION.raw_files,
     shell:
         f"{RUN}/reduction/desi/make_exposure_tables.py {REDUCTION.begin_options} --out {{output.tables:q}} 2> {{log:q}}"
