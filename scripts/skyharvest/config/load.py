@@ -25,6 +25,7 @@ from skyharvest.core.settings import Setting, describe, leaves
 from skyharvest.core.words import show
 from skyharvest.harvest.settings import Given, Problem, release_problems
 from skyharvest.reduction.desi import settings as desi_reduction
+from skyharvest.reduction.hetdex import settings as hetdex_reduction
 from skyharvest.targets.settings import TARGETID_AS_TEXT
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # YAML 1.1's booleans
@@ -164,7 +165,7 @@ def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pr
     harvested = [survey for survey in surveys.NAMES if given(f"{survey}.enabled")]
     if given("targets.csv") is None and "targets.csv" not in bad and harvested:
         yield "targets.csv", f"missing; expected the path of a CSV, as {harvested[0]}.enabled is true"
-    sections = {"desi_reduction": desi_reduction, "database": database}
+    sections = {"desi_reduction": desi_reduction, "hetdex_reduction": hetdex_reduction, "database": database}
     for name, section in ((name, given(name)) for name in sections if isinstance(given(name), dict)):
         yield from ((f"{name}.{key}", text) for key, text in sections[name].problems(section))
     registry = load_registry()

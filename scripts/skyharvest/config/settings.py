@@ -10,6 +10,7 @@ from skyharvest.config.database import Database
 from skyharvest.core.settings import Number, Switch, Whole, section, setting, subsection
 from skyharvest.harvest.settings import Match
 from skyharvest.reduction.desi.settings import Settings as DesiReduction
+from skyharvest.reduction.hetdex.settings import Settings as HetdexReduction
 from skyharvest.targets.settings import Targets
 
 
@@ -30,6 +31,7 @@ def _root(names: tuple[str, ...]) -> type:
     }
     keys |= {name: (kind, subsection(kind)) for name in names for kind in [module(name).Settings]}
     keys["desi_reduction"] = (DesiReduction, subsection(DesiReduction))
+    keys["hetdex_reduction"] = (HetdexReduction, subsection(HetdexReduction))
     keys["database"] = (Database, subsection(Database, outcome=False))
     keys["connections"] = (
         Whole,

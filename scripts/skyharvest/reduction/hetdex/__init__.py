@@ -1,0 +1,1 @@
+"""The reduction of raw frames of HETDEX (VIRUS): to calibrated fibres."""

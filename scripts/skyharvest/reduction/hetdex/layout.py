@@ -1,0 +1,94 @@
+"""Where the files of the reduction stand, and how its units are named.
+
+Light: it is imported whenever the workflow is parsed.
+"""
+
+from pathlib import Path
+
+AMPS = ("LL", "LU", "RL", "RU")
+"""Amplifiers of an IFU, in the order of rows in public files."""
+
+IFU = r"[0-9]{3}_[0-9]{3}_[0-9]{3}_[A-Za-z0-9]+"
+"""A pairing: an IFU with the spectrograph and controller that it is connected to, SPECID_IFUSLOT_IFUID_CONTID."""
+SHOT = r"[0-9]{8}v[0-9]{3}"
+MONTH = r"[0-9]{6}"
+NIGHT = r"[0-9]{8}"
+EXPOSURE = r"exp[0-9]{2}"
+
+
+def name_of_exposure(expnum: int) -> str:
+    """Return the field's name of an exposure of a shot: ``exp01``."""
+    return f"exp{expnum:02d}"
+
+
+def name_of_shot(night: int, obs: int) -> str:
+    """Return the field's name of a shot: ``20190103v012``."""
+    return f"{night}v{obs:03d}"
+
+
+def month_of(shot: str) -> int:
+    """Return the month of a shot, or of a night as text: YYYYMM."""
+    return int(shot[:6])
+
+
+class Layout:
+    """Paths below the directory of the reduction.
+
+    Parameters
+    ----------
+    directory
+        ``results/reduction/hetdex``.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def night_list(self, night: int | str) -> Path:
+        """Return the index of a night's tar files."""
+        return self.directory / f"lists/{night}.csv"
+
+    @property
+    def plan(self) -> Path:
+        """The list of units: what is to be done."""
+        return self.directory / "plan/plan.csv"
+
+    @property
+    def left_out(self) -> Path:
+        """Frames that are not used, with the reason."""
+        return self.directory / "plan/left_out.csv"
+
+    def observations(self, month: int | str) -> Path:
+        """Return the table of a month's exposures."""
+        return self.directory / f"plan/observations-{month}.csv"
+
+    def frames(self, month: int | str, ifu: str) -> Path:
+        """Return the list of a pairing's frames in a month."""
+        return self.directory / f"frames/{month}/{ifu}.csv"
+
+    def calibration(self, step: str, month: int | str, ifu: str) -> Path:
+        """Return the product of a pairing in a month: of ``bias``, ``trace`` or ``wavelength``."""
+        return self.directory / f"{step}/{month}/{ifu}.fits"
+
+    def flat(self, month: int | str, ifu: str) -> Path:
+        """Return the directory with the pixel flats and masks of a pairing in a month."""
+        return self.directory / f"flat/{month}/{ifu}"
+
+    def amp_to_amp(self, month: int | str) -> Path:
+        """Return the comparison of a month's amplifiers."""
+        return self.directory / f"amp_to_amp/{month}.fits"
+
+    def science(self, shot: str, exposure: str, ifu: str) -> Path:
+        """Return the directory with the multifits of a pairing's exposure."""
+        return self.directory / f"science/{shot}/{exposure}/{ifu}"
+
+    def full_sky(self, shot: str, exposure: str) -> Path:
+        """Return the directory with the full-field sky of an exposure."""
+        return self.directory / f"full_sky/{shot}/{exposure}"
+
+    def of_shot(self, step: str, shot: str) -> Path:
+        """Return the product of a shot: of ``astrometry``, ``stars``, ``seds``, ``throughput``, or ``shots``."""
+        return self.directory / f"{step}/{shot}.h5"
+
+    def residuals(self, month: int | str, ifu: str) -> Path:
+        """Return the directory with the residual maps of a pairing in a month."""
+        return self.directory / f"residuals/{month}/{ifu}"

@@ -1,0 +1,224 @@
+"""The settings of the reduction of HETDEX's raw frames, and what may be wrong between them.
+
+Light: it is imported whenever the workflow is parsed. A program takes the options of its step from the section of its
+step (`skyharvest.core.settings.add_options`).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from skyharvest.core.settings import Distinct, Limited, Number, Switch, Whole, section, setting, subsection
+
+Month = Annotated[int, Limited("A month, as YYYYMM.", strict=True, ge=200001, le=210012)]
+Night = Annotated[int, Limited("A night, as YYYYMMDD.", strict=True, ge=20000101, le=21000101)]
+Shot = Annotated[
+    str, Limited("A shot: its night and observation, such as 20190103v012.", pattern="^[0-9]{8}v[0-9]{3}$")
+]
+Neighbour = Annotated[
+    str, Limited("A month and the one whose frames stand in for it: 201902:201901.", pattern="^[0-9]{6}:[0-9]{6}$")
+]
+
+NEEDED = ("raw", "fplane", "ifucen", "star_catalogue")
+
+
+@section
+class Bad:
+    """What is known to be bad, as CSV files; what they name is left out, with the reason that they give."""
+
+    frames: str | None = setting(
+        None,
+        "Frames: columns night, obs, expnum, ifuslot, amp (each may be an asterisk) and reason.",
+        min_length=1,
+        path=True,
+    )
+    amps: str | None = setting(
+        None,
+        "Amplifiers: columns specid, ifuslot, amp, first, last (nights, which may be empty) and reason.",
+        min_length=1,
+        path=True,
+    )
+    fibers: str | None = setting(
+        None,
+        "Fibres: columns specid, ifuslot, ifuid, amp, fibnum, first, last and reason.",
+        min_length=1,
+        path=True,
+    )
+    pixels: str | None = setting(
+        None,
+        "Pixels, a text file with rows such as 311RU 538 556 755 737: SPECID and amp, x1 x2 y1 y2.",
+        min_length=1,
+        path=True,
+    )
+
+
+@section
+class Bias:
+    """The month's bias of each detector, and its charge traps."""
+
+    min_frames: Whole = setting(5, "As many bias frames are needed.", ge=3)
+    trap_sigma: Number = setting(10.0, "How many σ above its row's neighbours a pixel of a charge trap is.", gt=0)
+    trap_half_width: Whole = setting(9, "So many pixels of the row, left and right, are its neighbours.", ge=2)
+    trap_rows: Whole = setting(50, "A column with more such pixels has a trap.", ge=1)
+
+
+@section
+class Trace:
+    """Where the light of each fibre falls on the detector, from twilights."""
+
+
+@section
+class Flat:
+    """The pixels' response, from twilights, and which pixels are masked."""
+
+
+@section
+class Background:
+    """Scattered light of a frame, by its level."""
+
+
+@section
+class Wavelength:
+    """Wavelengths of each pixel, from the Sun's lines in twilights."""
+
+
+@section
+class FiberToFiber:
+    """How fibres of an amplifier differ in throughput."""
+
+
+@section
+class AmpToAmp:
+    """How amplifiers of the field differ in throughput, over a month."""
+
+
+@section
+class Extract:
+    """Spectra of the fibres of an exposure."""
+
+
+@section
+class Cosmics:
+    """Cosmic rays of science frames."""
+
+
+@section
+class Sky:
+    """The sky in each fibre: from the amplifier's own fibres, and from those of the whole field."""
+
+
+@section
+class Astrometry:
+    """Where each exposure points, from stars."""
+
+
+@section
+class Stars:
+    """Spectra of stars, the width of their images, and how exposures differ in throughput."""
+
+
+@section
+class Seds:
+    """Spectral energy distributions of stars, from their magnitudes."""
+
+
+@section
+class Throughput:
+    """The throughput of a shot, from its stars."""
+
+
+@section
+class ResidualMaps:
+    """Residuals and chi2 of each pixel over a month."""
+
+
+@section
+class ShotFile:
+    """The HDF5 file of a shot."""
+
+
+@section
+class Settings:
+    """The reduction of HETDEX's raw frames (VIRUS): to calibrated fibres, an HDF5 file for each shot."""
+
+    enabled: Switch = setting(False, "Whether raw frames are reduced.")
+    raw: str | None = setting(
+        None,
+        "Directory of the raw frames, DATE/virus/virus0000OBS.tar.",
+        min_length=1,
+        path=True,
+        outcome=False,
+    )
+    fplane: str | None = setting(
+        None,
+        "Directory of the focal plane's files, fplaneYYYYMMDD: a night uses the last that is not after it.",
+        min_length=1,
+        path=True,
+        outcome=False,
+    )
+    ifucen: str | None = setting(
+        None,
+        "Directory of the files of fibre positions, IFUcen_HETDEX.txt and those of single IFUs.",
+        min_length=1,
+        path=True,
+        outcome=False,
+    )
+    star_catalogue: str | None = setting(
+        None,
+        "Table of stars (FITS, CSV, ECSV or text) with id, ra, dec and the magnitudes u, g, r, i, z.",
+        min_length=1,
+        path=True,
+    )
+    seds: str | None = setting(
+        None,
+        "Directory of spectra of stars that take the place of fitted templates; null: templates are fitted to all.",
+        min_length=1,
+        path=True,
+    )
+    swaps: str | None = setting(
+        None,
+        "CSV file of IFUs that were connected otherwise than headers say: columns ifuslot, specid, ifuid, contid, "
+        "first, last (nights).",
+        min_length=1,
+        path=True,
+    )
+    calibration_from: Annotated[list[Neighbour], Distinct()] = setting(
+        [], "Months without twilights or biases, each with the neighbour whose frames are used."
+    )
+    months: Annotated[list[Month], Distinct()] | None = setting(None, "Months; null: all.", outcome=False)
+    nights: Annotated[list[Night], Distinct()] | None = setting(
+        None,
+        "Nights of science exposures; null: all. Their months' biases and twilights are always used.",
+        outcome=False,
+    )
+    shots: Annotated[list[Shot], Distinct()] | None = setting(None, "Shots; null: all. As nights.", outcome=False)
+    report: Switch = setting(True, "Whether the pages of quality are written.", outcome=False)
+    bad: Bad = subsection(Bad)
+    bias: Bias = subsection(Bias)
+    trace: Trace = subsection(Trace)
+    flat: Flat = subsection(Flat)
+    background: Background = subsection(Background)
+    wavelength: Wavelength = subsection(Wavelength)
+    fiber_to_fiber: FiberToFiber = subsection(FiberToFiber)
+    amp_to_amp: AmpToAmp = subsection(AmpToAmp)
+    extract: Extract = subsection(Extract)
+    cosmics: Cosmics = subsection(Cosmics)
+    sky: Sky = subsection(Sky)
+    astrometry: Astrometry = subsection(Astrometry)
+    stars: Stars = subsection(Stars)
+    sed_fits: Seds = subsection(Seds)
+    throughput: Throughput = subsection(Throughput)
+    residual_maps: ResidualMaps = subsection(ResidualMaps)
+    shot_file: ShotFile = subsection(ShotFile)
+
+
+def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a reduction lacks: key below ``hetdex_reduction``, and the problem."""
+    if not given.get("enabled"):
+        return
+    for key in NEEDED:
+        if given.get(key) is None:
+            yield key, "found nothing; expected a value, as hetdex_reduction.enabled is true"
+    for pair in given.get("calibration_from") or ():
+        month, _, neighbour = str(pair).partition(":")
+        if month == neighbour:
+            yield "calibration_from", f"found {pair}; expected another month after the colon"
