@@ -80,6 +80,30 @@ class Background:
 class Wavelength:
     """Wavelengths of each pixel, from the Sun's lines in twilights."""
 
+    solar_spectrum: str | None = setting(
+        None,
+        "Text file with a spectrum of the Sun, wavelength in air (Å) and flux; null: the one that is shipped "
+        "(TSIS-1 HSRS).",
+        min_length=1,
+        path=True,
+    )
+    solar_fwhm: Number = setting(1.0, "Resolution of that spectrum, Å (FWHM).", gt=0, le=3)
+    start: Number = setting(3505.0, "First guess: the wavelength of the first column, Å.", gt=3000, lt=6000)
+    step: Number = setting(1.955, "First guess: Å of a pixel.", gt=0.5, lt=5)
+    tolerance: Number = setting(20.0, "How far the first guess may be wrong, Å.", gt=0, le=60)
+    degree_x: Whole = setting(4, "Degree of the polynomial along the spectrum.", ge=2, le=8)
+    degree_y: Whole = setting(3, "Degree of the polynomial across fibres.", ge=1, le=8)
+    min_fibers: Whole = setting(40, "As many fibres are needed.", ge=5)
+    min_signal: Number = setting(5.0, "The twilight's signal over noise in a pixel is at least this.", gt=0)
+    min_correlation: Number = setting(
+        0.5, "How much the twilight's lines have to resemble the Sun's at the first guess.", gt=0, lt=1
+    )
+    min_segments: Whole = setting(
+        100, "As many segments (of 4 fibres and 86 columns) need enough light for a shift.", ge=12
+    )
+    min_matched: Number = setting(0.9, "Part of the segments that has to look like the Sun, within 0.5 Å.", gt=0, le=1)
+    max_rms: Number = setting(0.15, "Scatter of the shifts of segments, Å: with more an amplifier fails.", gt=0)
+
 
 @section
 class FiberToFiber:
