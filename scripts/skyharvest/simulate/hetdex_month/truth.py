@@ -1,0 +1,189 @@
+"""The truth of a simulated month: an HDF5 file that is written as frames are, and read to compare with.
+
+``/amps/{specid}_{ifuslot}_{ifuid}_{contid}_{amp}``
+    trace, wavelength, dispersion, sigma, lsf, fiber_to_fiber (112, 1032); amp_to_amp (1032,); alive (112,);
+    bias, flat (1032, 1032); attributes gain, read_noise, traps (column, first row), defect (first row, column),
+    scattered, dead, missing, dark.
+``/throughput``
+    wavelength, throughput: on the grid of 2 Å.
+``/catalogue``
+    The catalogue of stars, as it is written.
+``/shots/{date}v{obs}``
+    Attributes ra, dec, pa (true) and header_ra, header_dec, header_pa, exptime. Tables stars and lines; star_flux and
+    line_flux (n, 1036), erg/s/cm²/Å on the grid.
+``/shots/{date}v{obs}/exp0N``
+    Attributes fwhm, norm, sky, shift, dither. Below, by amplifier: sky (112, 1032), sources: fibidx (n,) and spectra
+    (n, 1032), all in electrons per 2 Å of a mean fibre; cosmics: y, x of each pixel that was hit, (n, 2); scattered:
+    mean of scattered light, electrons a pixel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from skyharvest.core.arrays import Array, Bools, Floats
+from skyharvest.simulate.hetdex_month.detector import Detector
+from skyharvest.simulate.hetdex_month.field import Pointing
+from skyharvest.simulate.hetdex_month.optics import NX, NY, SCATTERED, Fibers, Optics
+from skyharvest.simulate.hetdex_month.sources import Source
+from skyharvest.simulate.hetdex_month.spectra import WAVE, throughput
+
+GRID: Floats = 3470.0 + 2.0 * np.arange(1036, dtype=np.float64)
+"""Å: of calibrated fibres."""
+
+
+class Writer:
+    """The truth that is written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = h5py.File(path, "w")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def amp(self, name: str, optics: Optics, detector: Detector, fibers: Fibers) -> None:
+        """Write an amplifier."""
+        group = self._file.create_group(f"amps/{name}")
+        group["wavelength"] = optics.wavelength
+        for key in ("trace", "dispersion", "sigma", "lsf", "fiber_to_fiber", "amp_to_amp"):
+            group[key] = getattr(optics, key).astype(np.float32)
+        group["alive"] = optics.alive
+        for key in ("bias", "flat"):
+            group[key] = getattr(detector, key)
+        group.attrs.update(
+            gain=detector.gain,
+            read_noise=detector.read_noise,
+            traps=np.array(detector.traps),
+            defect=np.array(detector.defect),
+            scattered=SCATTERED,
+            dead=np.array(fibers.dead, int),
+            missing=np.array(fibers.missing, int),
+            dark=fibers.dark,
+        )
+
+    def general(self, catalogue: Array) -> None:
+        """Write the throughput and the catalogue."""
+        self._file["throughput/wavelength"] = GRID
+        self._file["throughput/throughput"] = throughput(GRID)
+        self._file["catalogue"] = catalogue
+
+    def shot(self, name: str, true: Pointing, told: Pointing, exptime: float, sources: Sequence[Source]) -> None:
+        """Write a shot's pointing and sources."""
+        group = self._file.create_group(f"shots/{name}")
+        group.attrs.update(ra=true.ra, dec=true.dec, pa=true.pa, exptime=exptime)
+        group.attrs.update(header_ra=told.ra, header_dec=told.dec, header_pa=told.pa)
+        for kind in ("star", "line"):
+            chosen = [one for one in sources if one.kind == kind]
+            group[f"{kind}s"] = _table(chosen)
+            spectra = [np.interp(GRID, WAVE, one.spectrum()) for one in chosen]
+            group[f"{kind}_flux"] = np.array(spectra, np.float32).reshape(len(chosen), GRID.size)
+
+    def exposure(self, shot: str, expnum: int, values: dict[str, Any]) -> None:
+        """Write what holds for an exposure."""
+        self._file.create_group(f"shots/{shot}/exp{expnum:02d}").attrs.update(values)
+
+    def frame(self, shot: str, expnum: int, amp: str, sky: Floats, sources: Floats, cosmics: Bools, far: float) -> None:
+        """Write a science frame: spectra in electrons per 2 Å of a mean fibre, and the pixels that cosmic rays hit."""
+        group = self._file[f"shots/{shot}/exp{expnum:02d}"].create_group(amp)
+        group["sky"] = sky.astype(np.float32)
+        lit = np.flatnonzero(sources.max(1) > 0)
+        group["sources/fibidx"], group["sources/spectra"] = lit, sources[lit].astype(np.float32)
+        group["cosmics"] = np.argwhere(cosmics).astype(np.int16)
+        group.attrs["scattered"] = far
+
+
+def _table(sources: Sequence[Source]) -> Array:
+    kinds = [("ifuslot", "S3"), *((name, "f8") for name in ("ra", "dec", "g", "temperature", "wave", "flux", "width"))]
+    rows = np.zeros(len(sources), kinds)
+    for row, source in zip(rows, sources, strict=True):
+        for name, _ in kinds:
+            row[name] = asdict(source)[name]
+    return rows
+
+
+class Truth:
+    """The truth that is read.
+
+    Parameters
+    ----------
+    path
+        ``truth.h5``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = h5py.File(path, "r")
+
+    def __enter__(self) -> "Truth":
+        """Return it."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def amps(self) -> list[str]:
+        """Names of amplifiers: ``317_015_038_0211_LL``."""
+        return sorted(self._file["amps"])
+
+    @property
+    def shots(self) -> list[str]:
+        """Names of shots: ``20190103v017``."""
+        return sorted(self._file["shots"])
+
+    def amp(self, name: str, key: str) -> Array:
+        """Return an array of an amplifier."""
+        return np.asarray(self._file[f"amps/{name}/{key}"])
+
+    def amp_value(self, name: str, key: str) -> Any:
+        """Return an attribute of an amplifier."""
+        return self._file[f"amps/{name}"].attrs[key]
+
+    @property
+    def throughput(self) -> Floats:
+        """(1036,) f8 on the grid."""
+        return np.asarray(self._file["throughput/throughput"])
+
+    def shot_value(self, shot: str, key: str) -> Any:
+        """Return an attribute of a shot."""
+        return self._file[f"shots/{shot}"].attrs[key]
+
+    def sources(self, shot: str, kind: str) -> tuple[Array, Floats]:
+        """Return the table of a shot's stars (``star``) or emission lines (``line``), and their fluxes on the grid."""
+        group = self._file[f"shots/{shot}"]
+        return np.asarray(group[f"{kind}s"]), np.asarray(group[f"{kind}_flux"], float)
+
+    def exposures(self, shot: str) -> list[int]:
+        """Return the numbers of a shot's exposures."""
+        return [int(name[3:]) for name in sorted(self._file[f"shots/{shot}"]) if name.startswith("exp")]
+
+    def exposure_value(self, shot: str, expnum: int, key: str) -> Any:
+        """Return an attribute of an exposure."""
+        return self._file[f"shots/{shot}/exp{expnum:02d}"].attrs[key]
+
+    def frames(self, shot: str, expnum: int) -> list[str]:
+        """Return the amplifiers that have a frame."""
+        return sorted(self._file[f"shots/{shot}/exp{expnum:02d}"])
+
+    def sky(self, shot: str, expnum: int, amp: str) -> Floats:
+        """Return the sky of a frame, (112, 1032) f8 electrons per 2 Å of a mean fibre."""
+        return np.asarray(self._file[f"shots/{shot}/exp{expnum:02d}/{amp}/sky"], float)
+
+    def source_light(self, shot: str, expnum: int, amp: str) -> Floats:
+        """Return light of sources in each fibre of a frame, (112, 1032) f8 electrons per 2 Å of a mean fibre."""
+        group = self._file[f"shots/{shot}/exp{expnum:02d}/{amp}/sources"]
+        light = np.zeros((112, NX))
+        light[np.asarray(group["fibidx"])] = np.asarray(group["spectra"])
+        return light
+
+    def cosmics(self, shot: str, expnum: int, amp: str) -> Bools:
+        """Return the pixels of a frame that cosmic rays hit, (1032, 1032) bool."""
+        mask = np.zeros((NY, NX), bool)
+        places = np.asarray(self._file[f"shots/{shot}/exp{expnum:02d}/{amp}/cosmics"])
+        mask[places[:, 0], places[:, 1]] = True
+        return mask
