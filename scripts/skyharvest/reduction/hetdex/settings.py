@@ -73,7 +73,21 @@ class Flat:
 
 @section
 class Background:
-    """Scattered light of a frame, by its level."""
+    """Scattered light of a frame, by its level: the biweight of rows 300 to 700, over `level_unit`."""
+
+    level_unit: Number = setting(25.0, "Electrons of a level of 1.", gt=0)
+    sci_least: Number = setting(0.2, "The least level of a science frame; below it a frame has no light.", ge=0)
+    sci_most: Number = setting(3.0, "The highest level of a frame of dark sky.", gt=0)
+    bri_most: Number = setting(15.0, "The highest level of a bright frame; above it are twilights.", gt=0)
+    distance_sci: Number = setting(7.0, "Pixels that are so far from all fibres are used; in frames of dark sky.", gt=0)
+    distance_bri: Number = setting(7.5, "The same, in bright frames.", gt=0)
+    distance_twi: Number = setting(8.0, "The same, in twilights.", gt=0)
+    edge: Whole = setting(3, "So many rows at the lower and upper edge are not used.", ge=0)
+    blocks: Whole = setting(24, "Light is measured in so many blocks of columns.", ge=4)
+    least_pixels: Whole = setting(20, "A block with fewer pixels is not used.", ge=2)
+    terms_sci: Whole = setting(2, "Degree in x of the light of a frame of dark sky.", ge=0)
+    terms_bri: Whole = setting(3, "Degree in x of the light of a bright frame.", ge=0)
+    terms_twi: Whole = setting(4, "Degree in x of the light of a twilight.", ge=0)
 
 
 @section
