@@ -136,7 +136,17 @@ class Extract:
 
 @section
 class Cosmics:
-    """Cosmic rays of science frames."""
+    """Cosmic rays of science frames: pixels far above what fibres' profiles allow."""
+
+    sigma: Number = setting(5.0, "A pixel that is so many σ above the light of the fibres is one.", gt=0)
+    sigma_beside: Number = setting(4.0, "The same of pixels beside one.", gt=0)
+    model_error: Number = setting(0.08, "Relative error of the modelled light, which adds to σ.", ge=0)
+    most_lost: Number = setting(
+        0.4, "Where more of a fibre's profile is lost, its neighbours along x say how much light it has.", gt=0, lt=1
+    )
+    doubtful_chi2: Number = setting(10.0, "The same where a part is lost and chi2 is higher.", gt=0)
+    most_rounds: Whole = setting(8, "Fibres are extracted at most so often.", ge=2)
+    few_changes: Whole = setting(0, "Nothing is done again for changes of so few pixels.", ge=0)
 
 
 @section

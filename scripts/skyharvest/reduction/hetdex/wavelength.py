@@ -4,9 +4,9 @@ All fibres at once, by Gauss-Newton steps: the wavelength is one two-dimensional
 of the fibre's place on the detector, the width of lines another, of lower degree. Each fibre has its own smooth
 continuum (a cubic spline) by which the Sun's spectrum is multiplied, and light without lines, in proportion to its own
 smooth spectrum: lines of the twilight are a little shallower than the Sun's, as light is scattered (Grainger & Ring
-1962, Nature 193, 762). These are linear and are eliminated in each step (variable projection: Golub & Pereyra 1973, SIAM J.
-Numer. Anal. 10, 413). Every pixel counts with its information, so that ends of the spectrum are as good as its light
-allows; single segments matched one by one were 0.4 to 0.8 Å wrong there.
+1962, Nature 193, 762). These are linear and are eliminated in each step (variable projection: Golub & Pereyra 1973,
+SIAM J. Numer. Anal. 10, 413). Every pixel counts with its information, so that ends of the spectrum are as good as its
+light allows; single segments matched one by one were 0.4 to 0.8 Å wrong there.
 
 At last each fibre may stand a little beside the polynomial, as far as more scatter is found than noise makes.
 
