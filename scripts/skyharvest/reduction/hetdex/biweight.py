@@ -69,7 +69,7 @@ def _along(values: Array, axis: int | None, with_scale: bool) -> tuple[Any, Any]
     if len(stack) <= _LONGEST_NETWORK:
         _by_network(stack, _network(len(stack)), with_scale, out)
     else:
-        _by_sorting(np.ascontiguousarray(stack.T), with_scale, out)
+        _by_sorting(np.array(stack.T, order="C"), with_scale, out)  # a copy: it is sorted in place
     found = out.reshape(2, *shape)
     return found[0][()], found[1][()]
 
@@ -123,7 +123,7 @@ def _by_network(stack: Any, network: Any, with_scale: bool, out: Any) -> None:
 
 @numba.njit(cache=True)
 def _by_sorting(columns: Any, with_scale: bool, out: Any) -> None:
-    """Do what `_by_network` does with ``columns`` (m, n), which are sorted in place."""
+    """Do what `_by_network` does, with the columns as rows (m, n), which are sorted in place."""
     for i in range(len(columns)):
         column = columns[i]
         n = 0

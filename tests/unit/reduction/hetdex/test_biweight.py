@@ -36,7 +36,9 @@ def test_any_axis_and_all_axes() -> None:
     for axis in (0, 1, 2, -1):
         expected = astropy.stats.biweight_location(values, axis=axis)
         np.testing.assert_allclose(biweight.location(values, axis), expected, rtol=1e-6)
+    given = values.copy()
     np.testing.assert_allclose(biweight.location(values, None), astropy.stats.biweight_location(values), rtol=1e-6)
+    np.testing.assert_array_equal(values, given)
 
 
 def test_what_is_not_finite_is_left_out() -> None:
