@@ -30,9 +30,9 @@ SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 SHOWN = "const one = performance.getEntriesByType('navigation')[0]; return one.loadEventEnd / 1000"
 CHOOSE = """
     const done = arguments[0], begun = performance.now();
-    const figure = document.querySelector("figure[data-metric='']");
+    const figure = document.querySelector("figure[data-series='']");
     figure.scrollIntoView({behavior: "instant"});
-    const select = document.querySelector("#choose [name=metric]");
+    const select = document.querySelector(".choose [name=series]");
     select.value = "PREPROC-READNOISE_B";
     select.dispatchEvent(new Event("change", {bubbles: true}));
     const look = () => {

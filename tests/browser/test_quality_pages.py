@@ -57,7 +57,7 @@ def choose(browser, **choice: str) -> None:
     browser.execute_script(
         """
         for (const [name, value] of Object.entries(arguments[0])) {
-            const select = document.querySelector(`#choose [name=${name}]`);
+            const select = document.querySelector(`.choose [name=${name}]`);
             select.value = value;
             select.dispatchEvent(new Event("change", {bubbles: true}));
         }
@@ -67,7 +67,7 @@ def choose(browser, **choice: str) -> None:
 
 
 COUNT = """
-    const figure = document.querySelector("figure[data-metric='']");
+    const figure = document.querySelector("figure[data-series='']");
     const label = figure.querySelector("svg .label");
     if (!label || !label.textContent.startsWith("%s")) return null;
     const marks = (path) => (path.getAttribute("d").match(/M/g) ?? []).length;
@@ -84,28 +84,28 @@ def test_a_reader_chooses_any_metric_as_a_series(chromium, made):
     loaded = "return [...document.scripts].filter(one => one.src.includes('/series/')).length"
     assert wait(chromium, COUNT % "EXTRACT-NDEAD")["bad"] == 3 * 4  # what is BAD most often is shown first
     before = chromium.execute_script(loaded)
-    choose(chromium, metric="SKYSUB-CHI2", axis="exptime")
+    choose(chromium, series="SKYSUB-CHI2", axis="exptime")
     found = wait(chromium, COUNT % "SKYSUB-CHI2")
     assert chromium.execute_script(loaded) == before + 1  # nothing is read before it is asked for
     assert (found["points"], found["bad"]) == (6 * N_SCIENCE, 1)
     assert found["limits"] >= 1
     assert found["ticks"] >= 3
-    choose(chromium, camera="z1", program="dark", axis="mjd")
+    choose(chromium, column="z1", filter="dark", axis="mjd")
     dark = [one for some in made.production.nights.values() for one in some if one.program == "dark"]
     of_dark = (COUNT % "SKYSUB-CHI2").replace("return {", "const found = {") + "return found.points < 20 ? found : null"
     found = wait(chromium, of_dark)
     assert found["points"] == len(dark)
     assert found["ticks"] >= 3
-    assert chromium.execute_script("return document.querySelectorAll('figure[data-metric=\"\"] svg').length") == 1
+    assert chromium.execute_script("return document.querySelectorAll('figure[data-series=\"\"] svg').length") == 1
 
 
 def test_a_point_says_what_it_is_and_leads_to_its_page(chromium, made):
     show(chromium, made, "index.html")
     chromium.execute_script("document.querySelector('#series').scrollIntoView()")
-    choose(chromium, metric="TRACESHIFT-DX", camera="z0")
+    choose(chromium, series="TRACESHIFT-DX", column="z0")
     wait(chromium, COUNT % "TRACESHIFT-DX")
     link = chromium.execute_script("""
-        const figure = document.querySelector("figure[data-metric='']");
+        const figure = document.querySelector("figure[data-series='']");
         const [, x, y] = figure.querySelector(".points.of-bad").getAttribute("d").match(/M([\\d.]+) ([\\d.]+)/);
         const svg = figure.querySelector("svg"), box = svg.getBoundingClientRect();
         svg.dispatchEvent(new MouseEvent("click", {clientX: box.left + Number(x), clientY: box.top + Number(y)}));

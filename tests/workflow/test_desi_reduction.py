@@ -32,7 +32,8 @@ from skyharvest.config.load import validate
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.qa.collate import collate_night
 from skyharvest.reduction.desi.qa.limits import read_limits
-from skyharvest.reduction.desi.qa.measured import BAD, path_of, read_frame, write_frame
+from skyharvest.reduction.desi.qa.measured import path_of, read_frame, write_frame
+from skyharvest.reduction.limits import BAD
 from skyharvest.simulate.desi_night.night import NIGHT, Plan, simulate
 from skyharvest.simulate.desi_night.objects import SKY_BIT
 from skyharvest.simulate.desi_night.truth import check_night

@@ -14,8 +14,8 @@ from skyharvest.reduction.desi.qa.faults import fault_of
 from skyharvest.reduction.desi.qa.measured import Metric
 from skyharvest.report.desi_qa.faults import faults_of
 from skyharvest.report.desi_qa.production import write_site
-from skyharvest.report.desi_qa.site import whole_directory
 from skyharvest.report.desi_qa.steps import Steps
+from skyharvest.report.quality.site import whole_directory
 from small_quality import CLEAN, FAULTY, SAID, WHY, Quality, quality
 
 

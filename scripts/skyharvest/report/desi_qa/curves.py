@@ -1,22 +1,17 @@
-"""What the figures of a page show: specifications that `assets/chart.js` draws."""
+"""What the figures of a page show: specifications that ``quality/assets/chart.js`` draws."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.qa.measured import Curve
+from skyharvest.report.quality.words import rounded
 
 Chart = tuple[str, dict[str, Any], str]
 """Heading, specification, caption."""
 
 PULLS = "SKYSUB-PULLS"
 """The curve over which the normal distribution is drawn."""
-DIGITS = 5
-
-
-def rounded(value: float | None, digits: int = DIGITS) -> float | None:
-    """Return a number with few digits: pages hold many."""
-    return None if value is None else float(f"{value:.{digits}g}")
 
 
 def charts_of(curves: Mapping[str, Curve], arm: str) -> list[Chart]:
@@ -79,5 +74,5 @@ def by_exposure(
     return heading, {"x": "MJD", "y": label, "alt": heading, "height": 240, "series": series}, says
 
 
-def _plain(values: Sequence[float | None], digits: int = DIGITS) -> list[float | None]:
+def _plain(values: Sequence[float | None], digits: int = 5) -> list[float | None]:
     return [rounded(value, digits) for value in values]

@@ -12,7 +12,8 @@ from skyharvest.reduction.desi.qa.faults import grouped
 from skyharvest.reduction.desi.qa.measured import Frame
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 from skyharvest.report.desi_qa.steps import Ended, Steps
-from skyharvest.report.desi_qa.words import describe, kind_of, path, place, shown, span
+from skyharvest.report.desi_qa.words import describe, kind_of, path, place, span
+from skyharvest.report.quality.words import shown
 
 
 @dataclass(frozen=True)

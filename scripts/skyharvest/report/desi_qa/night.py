@@ -15,10 +15,12 @@ from skyharvest.reduction.desi.settings import CHOICES
 from skyharvest.report.desi_qa.curves import charts_of
 from skyharvest.report.desi_qa.faults import faults_of, faults_of_exposure, link_to
 from skyharvest.report.desi_qa.series import programs, write_night_series
-from skyharvest.report.desi_qa.site import FAULTS, Page, Renderer, directory_of, whole_directory
+from skyharvest.report.desi_qa.site import FAULTS, directory_of, renderer
 from skyharvest.report.desi_qa.steps import Ended, Steps
 from skyharvest.report.desi_qa.tables import camera_table, exposure_tables, exposures_table, metrics_table, steps_table
-from skyharvest.report.desi_qa.words import describe, kind_of, mark, path, program_of
+from skyharvest.report.desi_qa.words import describe, kind_of, path, program_of
+from skyharvest.report.quality.site import Page, whole_directory
+from skyharvest.report.quality.words import mark
 
 
 class Night:
@@ -41,7 +43,7 @@ class Night:
         self.limits = Limits(self.collated["limits"])
         self.steps = Steps(production, night, logs)
         self.faults = list(faults_of(self.collated, self.steps))
-        self.renderer = Renderer()
+        self.renderer = renderer()
 
     def write(self) -> None:
         """Write its pages; they take the place of those that were there, all at once."""

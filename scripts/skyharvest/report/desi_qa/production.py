@@ -15,9 +15,11 @@ from skyharvest.report.desi_qa.curves import Chart, by_exposure, histogram
 from skyharvest.report.desi_qa.faults import Fault, fault_of_night
 from skyharvest.report.desi_qa.night import camera_choices, read_night
 from skyharvest.report.desi_qa.series import Series, metric_choices, programs, write_series
-from skyharvest.report.desi_qa.site import FAULTS, Page, Renderer, directory_of, write_assets
-from skyharvest.report.desi_qa.words import path, shown
+from skyharvest.report.desi_qa.site import FAULTS, directory_of, renderer
+from skyharvest.report.desi_qa.words import path
 from skyharvest.report.page import Cell, Table, number
+from skyharvest.report.quality.site import Page, write_assets
+from skyharvest.report.quality.words import shown
 
 SHOWN_LATEST, SHOWN_NIGHT, SHOWN = 40, 6, 120
 """Lines of what is bad: of the latest night that has some, of each before it, and of all."""
@@ -43,7 +45,7 @@ def write_site(production: Path) -> None:
     with_pages = {night for night in nights if (site / str(night) / FAULTS).exists()}
     write_assets(site)
     write_series(site / "series", series)
-    html = Renderer().render("production", _page(collated, faults, series, with_pages), "")
+    html = renderer().render("production", _page(collated, faults, series, with_pages), "")
     with atomic_path(site / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     for stale in site.iterdir():
@@ -100,7 +102,7 @@ def _page(
             "nights": _nights(collated["nights"], with_pages),
             "chosen": max(series.names, key=series.n_bad, default=""),
             "metrics": list(metric_choices(sorted(series.names, key=place_of))),
-            "programs": programs(one["program"] for one in series.exposures),
+            "programs": programs(one["filter"] for one in series.exposures),
             "cameras": camera_choices(series.cameras),
             "fiducials": fiducials,
             "zero_points": zero_points,

@@ -1,18 +1,21 @@
-"""Data of series, as scripts: a page that is opened from disk may load scripts, and nothing else."""
+"""The metrics of frames by exposure."""
 
-import json
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from skyharvest.core.atomic import write_changed
 from skyharvest.reduction.desi.cameras import ARMS
-from skyharvest.report.desi_qa.curves import limits_of, rounded
+from skyharvest.report.desi_qa.curves import limits_of
 from skyharvest.report.desi_qa.words import describe, program_of
+from skyharvest.report.quality.series import Limit, rows_script, series_script, write_scripts
+from skyharvest.report.quality.words import rounded
 
-COLUMNS = ("expid", "mjd", "exptime", "obstype")
+ROWS = "exposures"
+AXES = {"mjd": "MJD", "exptime": "exposure time (s)", "expid": "exposure (EXPID)"}
+COLUMNS = ("night", "name", "about", "filter", *AXES)
 
 
 class Series:
@@ -24,7 +27,7 @@ class Series:
     def __init__(self) -> None:
         self.exposures: list[dict[str, Any]] = []
         self._frames: dict[str, dict[str, tuple[array[int], array[float], array[int]]]] = {}
-        self._limits: dict[str, list[tuple[str, str, float]]] = {}
+        self._limits: dict[str, list[Limit]] = {}
 
     def add(self, night: Mapping[str, Any]) -> None:
         """Add the frames of a night, as it was collated."""
@@ -32,8 +35,10 @@ class Series:
             self._limits[name] = limits_of(limits)
         for exposure in night["exposures"]:
             k = len(self.exposures)
-            about = {name: exposure[name] for name in COLUMNS}
-            self.exposures.append({"night": night["night"], "program": program_of(exposure)} | about)
+            about = {name: exposure[name] for name in AXES}
+            program, name = program_of(exposure), f"{exposure['expid']:08d}"
+            about |= {"name": name, "about": program or exposure["obstype"], "filter": program}
+            self.exposures.append({"night": night["night"]} | about)
             for camera, frame in exposure["cameras"].items():
                 for name, (value, state, *_) in frame["metrics"].items():
                     where, values, bad = self._frames.setdefault(name, {}).setdefault(
@@ -62,8 +67,16 @@ class Series:
 
     def exposures_script(self, root: str) -> str:
         """Return the script with what is known of exposures; ``root`` leads from the page to the site's directory."""
-        columns = {name: [one[name] for one in self.exposures] for name in ("night", "program", *COLUMNS)}
-        return f"quality.exposures({_json({'root': root, 'cameras': self.cameras} | columns)});\n"
+        cameras = self.cameras
+        about = {
+            "root": root,
+            "noun": "frame",
+            "columns": cameras,
+            "groups": [camera[0] for camera in cameras],
+            "axes": AXES,
+            "link": "{night}/{name}/{column}.html",
+        }
+        return rows_script(ROWS, about, {name: [one[name] for one in self.exposures] for name in COLUMNS})
 
     def script(self, name: str) -> str:
         """Return the script with a metric: for each exposure the values of all cameras, or null."""
@@ -79,14 +92,12 @@ class Series:
                 row[c] = rounded(value) if math.isfinite(value) else None
             bad += [k * len(cameras) + c for k in is_bad]
         said = describe(name)
-        made = {
+        about = {
             "unit": said.unit,
             "says": said.meaning,
             "limits": self._limits.get(name) or self._limits.get(said.name, []),
-            "bad": sorted(bad),
-            "values": rows,
         }
-        return f"quality.series({json.dumps(name)}, {_json(made)});\n"
+        return series_script(name, ROWS, about, bad, rows)
 
 
 def write_night_series(path: Path, night: Mapping[str, Any]) -> None:
@@ -98,12 +109,8 @@ def write_night_series(path: Path, night: Mapping[str, Any]) -> None:
 
 def write_series(directory: Path, series: Series) -> None:
     """Write the series of a production: a script for each metric; those of metrics that are no more are removed."""
-    write_changed(directory / "exposures.js", series.exposures_script(""))
-    for name in series.names:
-        write_changed(directory / f"{name}.js", series.script(name))
-    for stale in directory.glob("*.js"):
-        if stale.stem not in {"exposures", *series.names}:
-            stale.unlink()
+    scripts = ((name, series.script(name)) for name in series.names)
+    write_scripts(directory, chain([(ROWS, series.exposures_script(""))], scripts))
 
 
 def programs(found: Iterable[str]) -> list[tuple[str, str]]:
@@ -114,10 +121,6 @@ def programs(found: Iterable[str]) -> list[tuple[str, str]]:
         ("", "all"),
         *((one, one) for one in (*(p for p in first if p in own), *(p for p in own if p not in first))),
     ]
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def metric_choices(names: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -1,23 +1,9 @@
-"""The site: where its pages stand, how they are rendered, and directories that appear whole."""
+"""The site of a production: where it stands, and what renders its pages."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from skyharvest.core.atomic import atomic_path
-from skyharvest.report.page import ASSETS as COMMON
-from skyharvest.report.page import templates
+from skyharvest.report.quality.site import Renderer
 
-ASSETS = Path(__file__).with_name("assets")
-SHARED = (
-    *(COMMON / name for name in ("page.css", "page.js")),
-    *(ASSETS / name for name in ("quality.css", "quality.js", "chart.js")),
-)
-"""What pages share."""
 FAULTS = "faults.json"
 """What is bad in a night, in its directory: the first page is made of it."""
 
@@ -27,65 +13,6 @@ def directory_of(production: Path) -> Path:
     return production / "QA" / "pages"
 
 
-@dataclass(frozen=True)
-class Page:
-    """What every page has.
-
-    Attributes
-    ----------
-    where
-        The pages above it, and itself: name, and link; "" for itself.
-    beside
-        The pages before and after it.
-    contents
-        Its sections: id and title.
-    holds
-        What its template asks for beside.
-    """
-
-    title: str
-    about: str
-    state: str
-    facts: list[tuple[str, str]]
-    where: list[tuple[str, str]]
-    contents: list[tuple[str, str]]
-    beside: list[tuple[str, str]] = field(default_factory=list)
-    holds: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Renderer:
-    """Renders pages."""
-
-    def __init__(self) -> None:
-        self._templates = templates(ASSETS)
-
-    def render(self, template: str, page: Page, root: str) -> str:
-        """Return a page as HTML; ``root`` leads from it to the site's directory: "", ``../``, ``../../``."""
-        return self._templates.get_template(f"{template}.html.j2").render(page=page, root=root, **page.holds)
-
-
-@contextmanager
-def whole_directory(final: Path) -> Iterator[Path]:
-    """Give an empty directory beside ``final``, which takes its place if the block succeeds."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{final.name}."
-    for left in final.parent.glob(f"{prefix}*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=final.parent))
-    try:
-        temporary.chmod(final.parent.stat().st_mode & 0o777)
-        yield temporary
-        old = temporary.with_name(f"{temporary.name}.old")
-        if final.exists():
-            final.replace(old)
-        temporary.replace(final)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_assets(site: Path) -> None:
-    """Copy what pages share."""
-    for path in SHARED:
-        with atomic_path(site / "assets" / path.name) as temporary:
-            shutil.copyfile(path, temporary)
+def renderer() -> Renderer:
+    """Return what renders its pages."""
+    return Renderer(Path(__file__).with_name("assets"))

@@ -5,8 +5,9 @@ from typing import Any
 
 from skyharvest.reduction.desi.qa.measured import Metric
 from skyharvest.report.desi_qa.steps import Ended
-from skyharvest.report.desi_qa.words import describe, kind_of, limit_in_words, program_of, shown
+from skyharvest.report.desi_qa.words import describe, kind_of, program_of
 from skyharvest.report.page import Cell, Table, number, text
+from skyharvest.report.quality.words import limit_in_words, shown
 
 FEW = 9
 """Cameras whose metrics stand in one table; of more, each arm has one."""

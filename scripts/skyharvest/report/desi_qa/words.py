@@ -1,4 +1,4 @@
-"""Numbers, limits and places as the pages say them."""
+"""Metrics and places as the pages say them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,26 +9,6 @@ from skyharvest.reduction.desi.qa.definitions import STEP_OF, Definition, defini
 
 NAMED = 9
 """Cameras that are named one by one."""
-
-Limits = Mapping[str, Sequence[float | None]]
-"""``warn`` and ``bad`` → (low, high)."""
-
-
-def shown(value: float | None) -> str:
-    """Return a number with four digits."""
-    if value is None:
-        return "–"
-    if value == round(value) and abs(value) < 1e6:
-        return f"{value:.0f}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")
-
-
-def limit_in_words(pair: Sequence[float | None] | None) -> str:
-    """Return what is within a pair of limits."""
-    low, high = pair or (None, None)
-    if low is None:
-        return "" if high is None else f"≤ {shown(high)}"
-    return f"≥ {shown(low)}" if high is None else f"{shown(low)} to {shown(high)}"
 
 
 def describe(name: str) -> Definition:
@@ -59,11 +39,6 @@ def place(expids: Sequence[int], cameras: Sequence[str]) -> str:
 def span(expids: Sequence[int]) -> str:
     """Return the first and the last of some exposures; "" of one."""
     return f"{min(expids):08d} to {max(expids):08d}" if len(expids) > 1 else ""
-
-
-def mark(state: str) -> str:
-    """Return the sign of a state."""
-    return {"OK": "✓", "WARN": "!", "BAD": "✗"}.get(state, "·")
 
 
 def path(night: int, expid: int | None = None, camera: str = "") -> str:

@@ -15,9 +15,10 @@ from skyharvest.reduction.desi.production import Production, log_of
 from skyharvest.reduction.desi.qa.definitions import is_of
 from skyharvest.reduction.desi.qa.faults import Fault, fault_of, faults_of, grouped
 from skyharvest.reduction.desi.qa.limits import Limits
-from skyharvest.reduction.desi.qa.measured import BAD, OK, STATES, Frame, Metric, worst
+from skyharvest.reduction.desi.qa.measured import Frame, Metric
 from skyharvest.reduction.desi.qa.night import Night
 from skyharvest.reduction.desi.steps import STEP_OF
+from skyharvest.reduction.limits import BAD, OK, STATES, worst
 
 FEWEST = 3
 """Exposures of which a trend is told."""

@@ -15,7 +15,8 @@ from skyharvest.reduction.desi.qa.collate import night_path
 from skyharvest.reduction.desi.qa.definitions import FIDUCIALS, SHOWN_FIDUCIALS, definition_of, place_of
 from skyharvest.reduction.desi.qa.faults import fault_of
 from skyharvest.reduction.desi.qa.limits import Limits
-from skyharvest.reduction.desi.qa.measured import BAD, OK, STATES, Metric, worst
+from skyharvest.reduction.desi.qa.measured import Metric
+from skyharvest.reduction.limits import BAD, OK, STATES, worst
 
 MOST_FAULTS = 200
 FEWEST_NIGHTS = 3

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from skyharvest.core.paths import CHECKOUT
 from skyharvest.reduction.desi.qa.definitions import DEFINITIONS
-from skyharvest.reduction.desi.qa.limits import NONE, Bounds, Limits, read_limits
+from skyharvest.reduction.desi.qa.limits import Limits, read_limits
+from skyharvest.reduction.limits import bounds_in_words
 
 PAGE = CHECKOUT / "docs" / "desi-quality.md"
 BEGIN, END = "<!-- metrics: written by qa/document.py -->", "<!-- end of metrics -->"
@@ -28,17 +29,8 @@ def table() -> str:
 def _levels(name: str, limits: Limits) -> Iterator[str]:
     places = limits.of.get(name, {})
     for level in ("warn", "bad"):
-        shown = [(place, _shown(levels[level])) for place, levels in places.items() if level in levels]
+        shown = [(place, bounds_in_words(levels[level])) for place, levels in places.items() if level in levels]
         yield "; ".join(f"{place} {words}".strip() for place, words in shown)
-
-
-def _shown(bounds: Bounds) -> str:
-    low, high = bounds
-    if bounds == NONE:
-        return ""
-    if low is not None and high is not None:
-        return f"±{high:g}" if low == -high else f"{low:g} to {high:g}"
-    return f"≤ {high:g}" if low is None else f"≥ {low:g}"
 
 
 def page(text: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from skyharvest.reduction.desi.qa.measured import BAD, OK, STATES, Frame, Metric
+from skyharvest.reduction.desi.qa.measured import Frame, Metric
+from skyharvest.reduction.limits import BAD, OK, STATES
 
 SHOWN = 100
 """As many exposures and cameras of a fault are named."""

@@ -1,6 +1,5 @@
 """The limits of metrics: ``config/desi_qa_limits.yaml``, and a user's own file, which is laid over it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,14 +12,11 @@ from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.exposure_table import Exposure
 from skyharvest.reduction.desi.graph import RUN
 from skyharvest.reduction.desi.qa.definitions import DEFINITIONS, definition_of, place_of
-from skyharvest.reduction.desi.qa.measured import BAD, OK, WARN, Curve, Frame, Metric
+from skyharvest.reduction.desi.qa.measured import Curve, Frame, Metric
 from skyharvest.reduction.desi.settings import LIMITS
+from skyharvest.reduction.limits import BAD, LEVELS, Bounds, check_keys, check_levels, state_of
 
 DEFAULT = CONFIG / LIMITS
-NONE = (None, None)
-_LEVELS = ("bad", "warn")
-
-Bounds = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -79,15 +75,6 @@ def missing(kind: str, why: str) -> dict[str, Metric]:
     return {f"{kind}-MISSING": Metric(None, at=" ".join(why.split())[:300])}
 
 
-def state_of(value: float, limits: Mapping[str, Bounds]) -> str:
-    """Return the state of a value: one on a limit is within it; one that is no number is BAD if there is a limit."""
-    for level, state in (("bad", BAD), ("warn", WARN)):
-        low, high = limits.get(level, NONE)
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            return state
-    return OK
-
-
 def read_limits(own: Path | None = None, default: Path = DEFAULT) -> Limits:
     """Return the limits; what a user's own file says of a metric, level and place is instead of the default's.
 
@@ -119,36 +106,15 @@ def _checked(path: Path) -> dict[str, dict[str, dict[str, Bounds]]]:
 
 
 def _of_metric(place: str, said: Any) -> dict[str, dict[str, Bounds]]:
-    known = (*_LEVELS, "arms", "obstypes")
-    _check_keys(place, said, known)
-    made = {"": _levels(place, {key: said[key] for key in _LEVELS if key in said})}
+    known = (*LEVELS, "arms", "obstypes")
+    check_keys(place, said, known)
+    made = {"": check_levels(place, {key: said[key] for key in LEVELS if key in said})}
     for kind, words in (("arms", ARMS), ("obstypes", RUN)):
-        _check_keys(f"{place}, {kind}", said.get(kind, {}), words)
+        check_keys(f"{place}, {kind}", said.get(kind, {}), words)
         for word, levels in said.get(kind, {}).items():
-            _check_keys(f"{place}, {kind}, {word}", levels, _LEVELS)
-            made[word] = _levels(f"{place}, {kind}, {word}", levels)
+            check_keys(f"{place}, {kind}, {word}", levels, LEVELS)
+            made[word] = check_levels(f"{place}, {kind}, {word}", levels)
     return made
-
-
-def _check_keys(place: str, said: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(said, dict):
-        raise InputError(f"{place}: found {said!r}, expected some of {', '.join(known)}")
-    if unknown := [str(key) for key in said if key not in known]:
-        raise InputError(f"{place}: there is no key {unknown[0]}: expected {', '.join(known)}")
-
-
-def _levels(place: str, said: Mapping[str, Any]) -> dict[str, Bounds]:
-    made: dict[str, Bounds] = {}
-    for level, pair in said.items():
-        numbers = isinstance(pair, list) and len(pair) == 2 and all(_is_bound(one) for one in pair)
-        if not numbers or (None not in pair and pair[0] > pair[1]):
-            raise InputError(f"{place}, {level}: found {pair!r}, expected [low, high]; null is no limit")
-        made[level] = (pair[0], pair[1])
-    return made
-
-
-def _is_bound(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
 
 
 def limits_of(settings: Mapping[str, Any]) -> Limits:

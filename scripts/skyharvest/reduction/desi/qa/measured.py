@@ -14,13 +14,11 @@ import yaml
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.layout import Layout
+from skyharvest.reduction.limits import OK, worst
 
-OK, WARN, BAD = "OK", "WARN", "BAD"
 _CURVES = "\ncurves:"
 _NUMBERS = re.compile(r"^( +[xy]: )\[([-+.\deE,\s]*)\]$", re.MULTILINE)
 """Where they begin in a file: at its end."""
-STATES = (OK, WARN, BAD)
-"""States, from good to bad. A metric without limits is `OK`."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,6 @@ class Frame:
     def state(self) -> str:
         """The worst state of its metrics."""
         return worst(metric.state for metric in self.metrics.values())
-
-
-def worst(states: Any) -> str:
-    """Return the worst of some states; `OK` of none."""
-    return max(states, key=STATES.index, default=OK)
 
 
 def path_of(production: Path, night: int, expid: int, camera: str) -> Path:

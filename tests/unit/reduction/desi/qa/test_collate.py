@@ -12,9 +12,10 @@ from skyharvest.reduction.desi.qa.collate import collate_night, night_path, writ
 from skyharvest.reduction.desi.qa.collate_production import collate_production
 from skyharvest.reduction.desi.qa.faults import Fault, grouped
 from skyharvest.reduction.desi.qa.limits import frame_of, read_limits
-from skyharvest.reduction.desi.qa.measured import BAD, OK, WARN, Curve, Metric, path_of, read_frame, write_frame
+from skyharvest.reduction.desi.qa.measured import Curve, Metric, path_of, read_frame, write_frame
 from skyharvest.reduction.desi.qa.series import series
 from skyharvest.reduction.desi.records import FAILED, Record, Records, judge_all
+from skyharvest.reduction.limits import BAD, OK, WARN
 from small_production import NIGHT, ROWS, done, production, row
 
 LIMITS = read_limits()

@@ -4,8 +4,9 @@ import pytest
 
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.desi.qa.definitions import DEFINITIONS, definition_of
-from skyharvest.reduction.desi.qa.limits import DEFAULT, Limits, read_limits, state_of
-from skyharvest.reduction.desi.qa.measured import BAD, OK, WARN, Metric
+from skyharvest.reduction.desi.qa.limits import DEFAULT, Limits, read_limits
+from skyharvest.reduction.desi.qa.measured import Metric
+from skyharvest.reduction.limits import BAD, OK, WARN, state_of
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from skyharvest.reduction.desi.graph import Key
 from skyharvest.reduction.desi.ledger import check_complete, write_ledger
 from skyharvest.reduction.desi.qa.limits import read_limits
 from skyharvest.reduction.desi.qa.measure import Exposed, measure
-from skyharvest.reduction.desi.qa.measured import BAD, path_of, read_frame
+from skyharvest.reduction.desi.qa.measured import path_of, read_frame
 from skyharvest.reduction.desi.records import FAILED, Records
+from skyharvest.reduction.limits import BAD
 from small_production import NIGHT, done, production
 
 

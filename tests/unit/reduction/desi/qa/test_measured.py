@@ -6,9 +6,6 @@ import pytest
 
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.desi.qa.measured import (
-    BAD,
-    OK,
-    WARN,
     Curve,
     Frame,
     Metric,
@@ -18,6 +15,7 @@ from skyharvest.reduction.desi.qa.measured import (
     write_frame,
     write_metrics,
 )
+from skyharvest.reduction.limits import BAD, OK, WARN
 
 METRICS = {
     "PREPROC-READNOISE_A": Metric(3.0, "electron", "amp A", {"warn": (1.0, 5.0), "bad": (None, 10.0)}, OK),
