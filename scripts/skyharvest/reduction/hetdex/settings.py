@@ -123,6 +123,10 @@ class Wavelength:
 class FiberToFiber:
     """How fibres of an amplifier differ in throughput."""
 
+    intervals: Whole = setting(20, "Pieces of the spline that a fibre's ratio is.", ge=2, le=100)
+    min_ratio: Number = setting(0.2, "A fibre with less than this of the median fibre's light is dead.", ge=0, lt=1)
+    min_fibers: Whole = setting(40, "As many fibres are needed.", ge=5)
+
 
 @section
 class AmpToAmp:
