@@ -14,6 +14,8 @@ OVERSCAN = 32
 """Columns without light, on the right."""
 LEVEL = 1000.0
 """Of the overscan, counts."""
+DRIFT = 1.0
+"""By how much the level of a frame changes while its rows are read, σ, counts."""
 TRAP_CHARGE = 45.0
 """What a charge trap adds to its column from its row on, electrons."""
 DEFECT = (14, 9, 0.45)
@@ -89,8 +91,9 @@ class Detector:
         if cosmics is not None:
             image += cosmics
         frame /= np.float32(self.gain)
-        frame += np.float32(LEVEL + random.normal(0, 5))
         frame[:, :NX] = turned(frame[:, :NX], amp, ampname).copy()
+        level = LEVEL + random.normal(0, 5) + random.normal(0, DRIFT) * np.linspace(0, 1, NY) ** 2
+        frame += level.astype(np.float32)[:, None]
         np.rint(frame, out=frame)
         np.clip(frame, 0, 65535, out=frame)
         return frame.astype(np.uint16)

@@ -25,8 +25,8 @@ from skyharvest.simulate.hetdex_month.optics import Fibers, Optics
 from skyharvest.simulate.hetdex_month.plan import BIAS_OBS, IDLE, TWILIGHT_OBS, Night, Plan, Shot, demo
 from skyharvest.simulate.hetdex_month.raw import EXPTIMES, Exposure, Member, frame_bytes, header, write_tar
 from skyharvest.simulate.hetdex_month.seeing import KNOTS, fractions
-from skyharvest.simulate.hetdex_month.sources import MAGNITUDES, Source, catalogue, place, template_text
-from skyharvest.simulate.hetdex_month.spectra import WAVE, Seen, electrons, night_sky, twilight
+from skyharvest.simulate.hetdex_month.sources import MAGNITUDES, Source, catalogue, place, random_line, random_star
+from skyharvest.simulate.hetdex_month.spectra import SUN_SIGMA, WAVE, Seen, electrons, night_sky, twilight
 from skyharvest.simulate.hetdex_month.truth import Writer
 
 AMPS = ("LL", "LU", "RL", "RU")
@@ -40,8 +40,6 @@ FIELD = 600.0
 """″: radius of the catalogue around a shot."""
 OTHERS = 60
 """Stars of the catalogue that no IFU of a shot sees."""
-TEMPERATURES = range(4000, 9001, 250)
-"""K: of templates."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def simulate(root: Path, plan: Plan | None = None) -> Plan:
     """Write a month.
 
     Below the directory, ``raw/DATE/virus/virus0000OBS.tar``, ``fplane/fplaneDATE``, ``ifucen/``,
-    ``star_catalogue.fits``, ``seds/`` and ``truth.h5`` are made. What is written depends on the plan alone, and what is
+    ``star_catalogue.fits`` and ``truth.h5`` are made. What is written depends on the plan alone, and what is
     random in a frame on the plan's seed and the frame's name.
 
     Parameters
@@ -176,7 +174,7 @@ class _Simulated:
                 yield self._member(again, amp, None, None)
 
     def _twilights(self, exposures: Sequence[Exposure]) -> Iterator[Member]:
-        seen = Seen(twilight())
+        seen = Seen(twilight(), SUN_SIGMA)
         images = []
         for amp in self.amps:
             light = seen.at(amp.optics.wavelength, amp.optics.lsf) * amp.optics.response
@@ -196,7 +194,7 @@ class _Simulated:
             shot.pa - shot.off[2],
         )
         self.truth.shot(name, true, told, EXPTIMES["sci"], sources)
-        seen = [Seen(electrons(WAVE, one.spectrum())) if one.ifuslot else None for one in sources]
+        seen = [Seen(electrons(WAVE, one.light.flux(WAVE))) if one.ifuslot else None for one in sources]
         sky_seen = Seen(night_sky())
         for n in range(len(shot.fwhm)):
             exposure = self._exposure(shot.obs, n + 1, "sci", shot.time + n * 7 / 60, shot)
@@ -252,12 +250,10 @@ class _Simulated:
             for m, (x, y) in enumerate(taken):
                 ra, dec = (float(one) for one in true.to_sky(np.array(middle[0] + x), np.array(middle[1] + y)))
                 if m < n_stars:
-                    g = MAGNITUDES[m % len(MAGNITUDES)] + random.uniform(-0.3, 0.3)
-                    sources.append(Source("star", ifu.ifuslot, ra, dec, g=g, temperature=random.uniform(4800, 8000)))
+                    g = float(MAGNITUDES[m % len(MAGNITUDES)] + random.uniform(-0.3, 0.3))
+                    sources.append(Source(random_star(g, random), ifu.ifuslot, ra, dec))
                 else:
-                    wave, width = random.uniform(3650, 5400), random.uniform(0.6, 1.6)
-                    flux = 10 ** random.uniform(-16.6, -15.6)
-                    sources.append(Source("line", ifu.ifuslot, ra, dec, wave=wave, flux=flux, width=width))
+                    sources.append(Source(random_line(random), ifu.ifuslot, ra, dec))
         if shot.stars:
             sources += self._others(shot, true, random)
         return sources
@@ -266,11 +262,11 @@ class _Simulated:
         """Yield stars of the catalogue that no IFU sees."""
         for _ in range(OTHERS):
             x, y = random.uniform(-FIELD, FIELD, 2)
-            g, temperature = random.uniform(15, 21.5), random.uniform(4500, 8500)
+            star = random_star(float(random.uniform(15, 21.5)), random)
             middles = [self._places(ifu) for ifu in self.night.ifus]
             if all(max(abs(x - a), abs(y - b)) > 25 + NEAR for a, b in middles):
                 ra, dec = true.to_sky(np.array(x), np.array(y))
-                yield Source("star", "", float(ra), float(dec), float(g), float(temperature))
+                yield Source(star, "", float(ra), float(dec))
 
 
 def _write_lists(root: Path, plan: Plan, table: Array) -> None:
@@ -278,9 +274,6 @@ def _write_lists(root: Path, plan: Plan, table: Array) -> None:
         _write_text(root / f"fplane/fplane{night.date}", fplane_text((*night.ifus, *IDLE)))
     for name, reverse in (("IFUcen_HETDEX.txt", False), ("IFUcen_HETDEX_reverse_R.txt", True)):
         _write_text(root / "ifucen" / name, ifucen_text(reverse=reverse))
-    if plan.templates:
-        for temperature in TEMPERATURES:
-            _write_text(root / f"seds/star_{temperature}K.txt", template_text(temperature))
     with atomic_path(root / "star_catalogue.fits") as temporary:
         temporary.unlink()
         fitsio.write(str(temporary), table, extname="STARS")

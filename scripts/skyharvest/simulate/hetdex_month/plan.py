@@ -123,15 +123,12 @@ class Plan:
         What is special of fibres, by SPECID and amplifier: ``("317", "LL")``.
     fplane_error
         By how much IFUs are not where the focal plane's file says, σ, ″.
-    templates
-        Whether spectra of stars are written, too, from 4000 to 9000 K.
     """
 
     nights: tuple[Night, ...] = (Night(),)
     fibers: dict[tuple[str, str], Fibers] = field(default_factory=dict)
     damages: tuple[Damage, ...] = ()
     fplane_error: float = 0.05
-    templates: bool = True
     seed: int = 1
 
 

@@ -110,7 +110,7 @@ def header(exposure: Exposure, ifu: Ifu, amp: str, gain: float, read_noise: floa
         "AMBTEMP": 9.3,
         "HUMIDITY": 41.0,
         "DEWPOINT": -3.1,
-        "PRESSURE": 23.63,
+        "BAROMPRE": 23.63,
         "STRUCTAZ": 0.0,
     }
     if shot:

@@ -2,16 +2,23 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
 
+import fitsio
 import numpy as np
 
 from skyharvest.core.arrays import Array, Floats
-from skyharvest.simulate.hetdex_month.spectra import FIRST, STEP, WAVE, sun
+from skyharvest.reduction import hetdex as reduction
 
 BANDS = ("u", "g", "r", "i", "z")
-BROAD: Floats = np.arange(2900.0, 11500.0, 5.0)
+BROAD: Floats = np.arange(2980.0, 11200.0, 5.0)
 """Å: for magnitudes."""
+LIBRARY = Path(reduction.__file__).with_name("assets") / "stellar_templates.fits.gz"
+"""Spectra of stars by type (Pickles 1998), which the reduction has, too: a fact that both share."""
+DWARFS = ("A7V", "K4V")
+"""The first and the last type of stars here."""
+UNLIKE = 0.02
+"""By how much stars differ from those of the library, 2500 Å from the middle."""
 LIGHT = 2.99792458e18
 """Å/s."""
 MAGNITUDES = (15.8, 16.7, 17.5, 18.2, 19.0, 19.9, 21.2)
@@ -25,60 +32,108 @@ MAGNITUDE_ERROR, POSITION_ERROR = 0.01, 0.03
 
 
 @dataclass(frozen=True)
-class Source:
-    """A star, or an emission line.
+class Star:
+    """What the light of a star is like.
 
     Attributes
     ----------
-    kind
-        ``star`` or ``line``.
+    step
+        Between which spectra of the library's dwarfs (`DWARFS`), and how far: 3.25 is between the
+        fourth and the fifth.
+    tilt, bend
+        By how much it differs from those, smoothly: no star is one of a library.
+    g
+        AB magnitude.
+    """
+
+    step: float
+    tilt: float
+    bend: float
+    g: float
+
+    def flux(self, wave: Floats) -> Floats:
+        """Return the flux, erg/s/cm²/Å."""
+        bright: Floats = self._shape(wave) * 10 ** (-0.4 * (self.g - magnitudes_of(self._shape(BROAD))[1]))
+        return bright
+
+    def magnitudes(self) -> Floats:
+        """Return (5,) f8 AB magnitudes ugriz."""
+        return magnitudes_of(self.flux(BROAD))
+
+    def _shape(self, wave: Floats) -> Floats:
+        known, spectra = _dwarfs()
+        k = min(int(self.step), len(spectra) - 2)
+        part = self.step - k
+        x = (wave - 5500) / 2500
+        log_flux = np.interp(wave, known, (1 - part) * spectra[k] + part * spectra[k + 1])
+        return np.asarray(1e-16 * np.exp(log_flux + self.tilt * x + self.bend * x**2))
+
+
+@dataclass(frozen=True)
+class Line:
+    """An emission line: its middle, Å; its flux, erg/s/cm²; its σ, Å."""
+
+    wave: float
+    total: float
+    width: float
+
+    def flux(self, wave: Floats) -> Floats:
+        """Return the flux, erg/s/cm²/Å."""
+        shape: Floats = np.exp(-0.5 * ((wave - self.wave) / self.width) ** 2) / (np.sqrt(2 * np.pi) * self.width)
+        return self.total * shape
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source and its place.
+
+    Attributes
+    ----------
+    light
+        What it is.
     ifuslot
         The slot of the IFU that sees it; "" if none does.
     ra, dec
         Degrees.
-    g
-        Magnitude of a star (AB).
-    temperature
-        Of a star, K.
-    wave, flux, width
-        Of a line: middle, Å; erg/s/cm²; σ, Å.
     """
 
-    kind: str
+    light: Star | Line
     ifuslot: str
     ra: float
     dec: float
-    g: float = np.nan
-    temperature: float = np.nan
-    wave: float = np.nan
-    flux: float = np.nan
-    width: float = np.nan
 
-    def spectrum(self) -> Floats:
-        """Return the flux at `WAVE`, erg/s/cm²/Å."""
-        if self.kind == "star":
-            fainter = self.g - magnitudes(self.temperature)[1]
-            return np.asarray(star_flux(WAVE, self.temperature) * 10 ** (-0.4 * fainter))
-        shape: Floats = np.exp(-0.5 * ((WAVE - self.wave) / self.width) ** 2) / (np.sqrt(2 * np.pi) * self.width)
-        return self.flux * shape
+    @property
+    def kind(self) -> str:
+        """``star`` or ``line``."""
+        return "star" if isinstance(self.light, Star) else "line"
 
 
-def star_flux(wave: Floats, temperature: float) -> Floats:
-    """Return the spectrum of a star, in no particular unit: a black body, with the Sun's lines, weaker in hot stars."""
-    body = (wave / 5000) ** -5.0 / np.expm1(1.438777e8 / (wave * temperature))
-    strength = float(np.clip((8500 - temperature) / (8500 - 5772), 0.0, 1.4))
-    lines = np.interp(wave, FIRST + STEP * np.arange(sun().size), sun(), left=1.0, right=1.0)
-    return np.asarray(body * lines**strength * 1e-15)
+def random_star(g: float, random: np.random.Generator) -> Star:
+    """Return a star of a magnitude."""
+    step = float(random.uniform(0, len(_dwarfs()[1]) - 1))
+    tilt, bend = (float(one) for one in random.normal(0, UNLIKE, 2))
+    return Star(step, tilt, bend, g)
 
 
-def magnitudes(temperature: float) -> Floats:
-    """Return (5,) f8 AB magnitudes ugriz of `star_flux`, through the filters of SDSS."""
-    return _magnitudes(round(float(temperature), 3))
+def random_line(random: np.random.Generator) -> Line:
+    """Return an emission line."""
+    wave, log_total, width = (float(one) for one in random.uniform((3650, -16.6, 0.6), (5400, -15.6, 1.6)))
+    return Line(wave, 10**log_total, width)
 
 
-@lru_cache(maxsize=4096)
-def _magnitudes(temperature: float) -> Floats:
-    flux = star_flux(BROAD, temperature)
+@lru_cache(maxsize=1)
+def _dwarfs() -> tuple[Floats, Floats]:
+    """Return wavelengths, Å, and log fluxes (n, m) of the dwarfs of the library from early to late types."""
+    with fitsio.FITS(str(LIBRARY)) as file:
+        flux, head = file[0].read().astype(float), file[0].read_header()
+        names = [str(name).strip() for name in file[1]["SPTYPE"][:]]
+    first, last = (names.index(name) for name in DWARFS)
+    wave = head["CRVAL1"] + head["CDELT1"] * np.arange(flux.shape[1])
+    return wave, np.log(flux[first : last + 1])
+
+
+def magnitudes_of(flux: Floats) -> Floats:
+    """Return (5,) f8 AB magnitudes ugriz, through the filters of SDSS, of a flux at `BROAD`, erg/s/cm²/Å."""
     counts = np.array([np.sum(flux * curve * BROAD) / np.sum(curve / BROAD) for curve in _filters()])
     return np.asarray(-2.5 * np.log10(counts / LIGHT) - 48.6)
 
@@ -108,14 +163,9 @@ def catalogue(stars: list[Source], random: np.random.Generator) -> Array:
         error = random.normal(0, POSITION_ERROR / 3600, 2)
         row["ra"] = star.ra + error[0] / np.cos(np.deg2rad(star.dec))
         row["dec"] = star.dec + error[1]
-        values = magnitudes(star.temperature) - magnitudes(star.temperature)[1] + star.g
-        for band, value in zip(BANDS, values + random.normal(0, MAGNITUDE_ERROR, 5), strict=True):
+        assert isinstance(star.light, Star)
+        values = star.light.magnitudes() + random.normal(0, MAGNITUDE_ERROR, 5)
+        for band, value in zip(BANDS, values, strict=True):
             row[band] = round(float(value), 3)
     rows["id"] = 1237661959906850000 + np.arange(len(stars))
     return rows
-
-
-def template_text(temperature: float) -> str:
-    """Return a template of a star as a text of two columns: Å in air, and flux per Å."""
-    flux: Any = star_flux(BROAD, temperature) / star_flux(np.array([5000.0]), temperature)
-    return "".join(f"{wave:.1f} {value:.6e}\n" for wave, value in zip(BROAD, flux, strict=True))

@@ -1,13 +1,13 @@
 """Spectra of what is not a source: the Sun, twilight, the night sky; the throughput; and how pixels see a spectrum."""
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from skyharvest.core.arrays import Array, Floats
-from skyharvest.simulate.hetdex_month.optics import gaussian, sample
+from skyharvest.reduction.hetdex.solar_spectrum import SHIPPED
+from skyharvest.simulate.hetdex_month.optics import FWHM, gaussian, sample
 
 FIRST, STEP, N = 3380.0, 0.25, 9041
 WAVE: Floats = FIRST + STEP * np.arange(N, dtype=np.float64)
@@ -20,7 +20,8 @@ HC = 1.98644586e-8
 """Planck's constant times the speed of light, erg Å."""
 SKY_LINES = ((3650.2, 20.0), (4046.6, 40.0), (4358.3, 170.0), (5198.8, 80.0), (5460.7, 400.0))
 """Å, and electrons per Å at the peak of 0.4 Å wide lines, in a mean fibre and 360 s."""
-LINE_5461 = 5460.7
+SUN_SIGMA = 1.0 / FWHM
+"""Of the Sun's spectrum that is shipped, Å: a fact that the reduction and this share."""
 
 
 class Seen:
@@ -30,11 +31,14 @@ class Seen:
     ----------
     spectrum
         (N,) f8 at `WAVE`.
+    own
+        σ of the line spread function that the spectrum has already, Å.
     """
 
-    def __init__(self, spectrum: Floats) -> None:
+    def __init__(self, spectrum: Floats, own: float = 0.0) -> None:
         first, between, n = WIDTHS
-        self._stack = np.array([gaussian(spectrum, (first + k * between) / STEP) for k in range(n)])
+        widths = [first + k * between for k in range(n)]
+        self._stack = np.array([gaussian(spectrum, np.sqrt(width**2 - own**2) / STEP) for width in widths])
 
     def at(self, wavelength: Floats, lsf: Floats) -> Floats:
         """Return it at pixels with (n, 1032) wavelengths and σ of line spread functions, Å."""
@@ -44,22 +48,10 @@ class Seen:
 
 @lru_cache(maxsize=1)
 def sun() -> Floats:
-    """Return the Sun's spectrum over its continuum, (N,) f8 at `WAVE`: strong lines, and a forest of weak ones."""
-    random = np.random.default_rng(7)
-    strong = (
-        *((3581.2, 0.45, 2.0), (3734.9, 0.40, 3.0), (3820.4, 0.45, 3.0), (3933.7, 0.80, 6.0), (3968.5, 0.78, 6.0)),
-        *((4045.8, 0.30, 1.5), (4101.7, 0.40, 3.0), (4226.7, 0.35, 1.5), (4305.0, 0.40, 6.0), (4340.5, 0.35, 3.0)),
-        *((4383.5, 0.30, 1.5), (4861.3, 0.35, 3.0), (5167.3, 0.25, 2.0), (5172.7, 0.30, 1.5), (5183.6, 0.33, 1.5)),
-        *((5269.5, 0.20, 2.0), (5328.0, 0.15, 2.0)),
-    )
-    flux = np.ones(N)
-    for wave, depth, width in strong:
-        flux *= 1 - depth * np.exp(-0.5 * ((WAVE - wave) / width) ** 2)
-    for wave, drawn in zip(random.uniform(3420, 5600, 1600), random.exponential(0.10, 1600), strict=True):
-        depth = min(0.85, drawn * float(np.clip(1.8 - (wave - 3400) / 1500, 0.35, 2)))
-        near = slice(*np.searchsorted(WAVE, (wave - 3, wave + 3)))
-        flux[near] *= 1 - depth * np.exp(-0.5 * ((WAVE[near] - wave) / 0.35) ** 2)
-    return flux
+    """Return the Sun's light, (N,) f8 at `WAVE`: photons per Å, with a mean of 1 and a resolution of `SUN_SIGMA`."""
+    wave, flux = np.loadtxt(SHIPPED, unpack=True)
+    photons = CubicSpline(wave, flux * wave)(np.clip(WAVE, wave[0], wave[-1]))
+    return np.asarray(photons / photons.mean())
 
 
 def throughput(wave: Floats) -> Floats:
@@ -79,7 +71,7 @@ def electrons(wave: Floats, flux: Floats) -> Floats:
 def night_sky() -> Floats:
     """Return the dark sky, (N,) f8 electrons per Å in 360 s in a mean fibre: some of it sunlight, and lines."""
     shape = np.interp(WAVE, (3400, 4000, 5600), (1.1, 1.0, 1.05))
-    sky = 75.0 * throughput(WAVE) / 0.13 * (0.75 + 0.25 * sun()) * shape
+    sky = 75.0 * throughput(WAVE) / 0.13 * (0.7 + 0.3 * sun()) * shape
     for wave, peak in SKY_LINES:
         sky += peak * np.exp(-0.5 * ((WAVE - wave) / 0.4) ** 2)
     return sky
@@ -88,5 +80,4 @@ def night_sky() -> Floats:
 @lru_cache(maxsize=1)
 def twilight() -> Floats:
     """Return the twilight, (N,) f8 electrons per Å in a mean fibre: sunlight, bluer than the Sun."""
-    spectrum: Any = 1500 * throughput(WAVE) / 0.13 * sun() * (WAVE / 4500) ** -1.5
-    return np.asarray(spectrum, float)
+    return np.asarray(1200 * throughput(WAVE) / 0.13 * sun() * (WAVE / 4500) ** -1.5)

@@ -18,7 +18,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.simulate.hetdex_month.detector import Detector
 from skyharvest.simulate.hetdex_month.field import Pointing
 from skyharvest.simulate.hetdex_month.optics import NX, NY, SCATTERED, Fibers, Optics
-from skyharvest.simulate.hetdex_month.sources import Source
-from skyharvest.simulate.hetdex_month.spectra import WAVE, throughput
+from skyharvest.simulate.hetdex_month.sources import Line, Source, Star
+from skyharvest.simulate.hetdex_month.spectra import throughput
 
 GRID: Floats = 3470.0 + 2.0 * np.arange(1036, dtype=np.float64)
 """Å: of calibrated fibres."""
@@ -77,10 +77,10 @@ class Writer:
         group = self._file.create_group(f"shots/{name}")
         group.attrs.update(ra=true.ra, dec=true.dec, pa=true.pa, exptime=exptime)
         group.attrs.update(header_ra=told.ra, header_dec=told.dec, header_pa=told.pa)
-        for kind in ("star", "line"):
-            chosen = [one for one in sources if one.kind == kind]
-            group[f"{kind}s"] = _table(chosen)
-            spectra = [np.interp(GRID, WAVE, one.spectrum()) for one in chosen]
+        for kind, made in (("star", Star), ("line", Line)):
+            chosen = [one for one in sources if isinstance(one.light, made)]
+            group[f"{kind}s"] = _table(chosen, made)
+            spectra = [one.light.flux(GRID) for one in chosen]
             group[f"{kind}_flux"] = np.array(spectra, np.float32).reshape(len(chosen), GRID.size)
 
     def exposure(self, shot: str, expnum: int, values: dict[str, Any]) -> None:
@@ -97,12 +97,13 @@ class Writer:
         group.attrs["scattered"] = far
 
 
-def _table(sources: Sequence[Source]) -> Array:
-    kinds = [("ifuslot", "S3"), *((name, "f8") for name in ("ra", "dec", "g", "temperature", "wave", "flux", "width"))]
-    rows = np.zeros(len(sources), kinds)
+def _table(sources: Sequence[Source], kind: type[Star] | type[Line]) -> Array:
+    names = [one.name for one in fields(kind)]
+    rows = np.zeros(len(sources), [("ifuslot", "S3"), *((name, "f8") for name in ("ra", "dec", *names))])
     for row, source in zip(rows, sources, strict=True):
-        for name, _ in kinds:
-            row[name] = asdict(source)[name]
+        row["ifuslot"], row["ra"], row["dec"] = source.ifuslot, source.ra, source.dec
+        for name in names:
+            row[name] = getattr(source.light, name)
     return rows
 
 
