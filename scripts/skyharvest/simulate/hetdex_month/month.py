@@ -29,7 +29,6 @@ from skyharvest.simulate.hetdex_month.sources import MAGNITUDES, Source, catalog
 from skyharvest.simulate.hetdex_month.spectra import SUN_SIGMA, WAVE, Seen, electrons, night_sky, twilight
 from skyharvest.simulate.hetdex_month.truth import Writer
 
-AMPS = ("LL", "LU", "RL", "RU")
 BRIGHTNESS = (1.0, 0.8, 1.1)
 """Of twilights, one after the other."""
 NEAR = 12.0
@@ -100,7 +99,7 @@ def build_amps(plan: Plan) -> dict[tuple[str, str], Amp]:
     """Return the amplifiers of a month by pairing and amplifier; their throughputs' mean is 1 in each column."""
     amps = {}
     for ifu in dict.fromkeys(ifu for night in plan.nights for ifu in night.ifus):
-        for amp in AMPS:
+        for amp in plan.amps:
             fibers = plan.fibers.get((ifu.specid, amp), Fibers())
             optics = optical.build(
                 fibers,
@@ -126,7 +125,7 @@ class _Simulated:
 
     def __init__(self, root: Path, plan: Plan, night: Night, amps: dict[tuple[str, str], Amp], truth: Writer) -> None:
         self.root, self.plan, self.night, self.truth = root, plan, night, truth
-        self.amps = [amps[ifu.name, amp] for ifu in night.ifus for amp in AMPS]
+        self.amps = [amps[ifu.name, amp] for ifu in night.ifus for amp in plan.amps]
         self.offsets = {
             ifu.ifuslot: _random(plan, f"place of {ifu.ifuslot}").normal(0, plan.fplane_error, 2) for ifu in night.ifus
         }

@@ -121,6 +121,8 @@ class Plan:
     ----------
     fibers
         What is special of fibres, by SPECID and amplifier: ``("317", "LL")``.
+    amps
+        Amplifiers that have frames.
     fplane_error
         By how much IFUs are not where the focal plane's file says, σ, ″.
     """
@@ -128,6 +130,7 @@ class Plan:
     nights: tuple[Night, ...] = (Night(),)
     fibers: dict[tuple[str, str], Fibers] = field(default_factory=dict)
     damages: tuple[Damage, ...] = ()
+    amps: tuple[str, ...] = ("LL", "LU", "RL", "RU")
     fplane_error: float = 0.05
     seed: int = 1
 
