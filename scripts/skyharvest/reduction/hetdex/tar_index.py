@@ -18,11 +18,12 @@ import csv
 import logging
 import os
 import re
+import sys
 import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from skyharvest.core.csv_file import write_rows
@@ -62,7 +63,7 @@ _MAGIC_AT = 257
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A row of a night's list: a member of a tar, or a part of one that is no member.
 
@@ -111,7 +112,7 @@ class Row:
     header: Mapping[str, str] = field(default_factory=dict)
 
 
-FIELDS = tuple(name for name in Row.__dataclass_fields__ if name != "header")
+FIELDS = tuple(one.name for one in fields(Row) if one.name != "header")
 COLUMNS = (*FIELDS, *KEYWORDS)
 _WHOLE = ("night", "obs", "expnum", "offset", "size")
 
@@ -364,10 +365,13 @@ def read_list(path: Path) -> list[Row]:
         whole = [name in _WHOLE for name in FIELDS]
         n = len(FIELDS)
         rows = []
+        headers: dict[tuple[str, ...], Mapping[str, str]] = {}  # frames of an exposure have the same
         for cells in reader:
-            own = [int(cell) if is_whole else cell for cell, is_whole in zip(cells, whole, strict=False)]
-            said = {name: cell for name, cell in zip(KEYWORDS, cells[n:], strict=True) if cell}
-            rows.append(Row(*own, said))  # type: ignore[arg-type,call-arg]
+            own = [int(cell) if is_whole else sys.intern(cell) for cell, is_whole in zip(cells, whole, strict=False)]
+            said = tuple(cells[n:])
+            if said not in headers:
+                headers[said] = {name: cell for name, cell in zip(KEYWORDS, said, strict=True) if cell}
+            rows.append(Row(*own, headers[said]))  # type: ignore[arg-type,call-arg]
         return rows
 
 
