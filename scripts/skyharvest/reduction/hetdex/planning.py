@@ -10,7 +10,8 @@ what that does not say, the night's fplane. Where fplane says otherwise than the
 taken to be of the pairing that other frames of its slot have in its exposure, or else in its night: so that its unit
 knows why it lacks an amplifier.
 
-Of frames of the same type, observation, exposure, slot and amplifier, the last is used, by the time in their names.
+A repeat is a frame whose name, with the time, is there before, under the number of another exposure: the first counts.
+Of frames of the same type, observation, exposure, slot and amplifier, the last counts, by the time in their names.
 
 Light: without numpy.
 """
@@ -48,7 +49,7 @@ LEFT_OUT_COLUMNS = (
     *("night", "obs", "expnum", "type", "ifuslot", "amp", "ifu", "why", "reason", "tar", "member", "offset"),
 )
 OBSERVATION_COLUMNS = (
-    *("night", "obs", "expnum", "type", "shot", "object", "exptime", "n_ifus", "n_frames", "n_used", "n_damaged"),
+    *("night", "obs", "expnum", "type", "shot", "object", "exptime_s", "n_ifus", "n_frames", "n_used", "n_damaged"),
     *("ra", "dec", *(name.lower() for name in KEYWORDS if name not in ("OBJECT", "GAIN", "RDNOISE", "AMPNAME"))),
 )
 DISAGREEMENT_COLUMNS = ("night", "ifuslot", "specid", "ifuid", "by", "fplane_specid", "fplane_ifuid")
@@ -109,6 +110,11 @@ class Judged:
     def exposure(self) -> tuple[int, int, int]:
         """Night, observation and exposure."""
         return self.row.night, self.row.obs, self.row.expnum
+
+    @property
+    def time_and_place(self) -> str:
+        """The last part of its name, which begins with the time."""
+        return self.row.member.rpartition("/")[2]
 
     @property
     def is_hole(self) -> bool:
@@ -291,20 +297,34 @@ def _leave_out_bad(one: Judged, known: Known) -> None:
         one.leave_out(UNKNOWN, f"its header has no {lacking}, and swaps has none for slot {row.ifuslot}")
 
 
-def _leave_out_repeats(judged: Iterable[Judged]) -> None:
+def _leave_out_repeats(judged: Sequence[Judged]) -> None:
+    """Leave out what is there again: under the number of another exposure, and under its own."""
+    written: dict[tuple[object, ...], list[Judged]] = defaultdict(list)
     same: dict[tuple[object, ...], list[Judged]] = defaultdict(list)
-    for one in judged:
-        if one.row.type and (not one.why or one.why == DAMAGED):
-            same[(*one.exposure, one.row.type, one.row.ifuslot, one.row.amp)].append(one)
+    for one in _used_or_damaged(judged):
+        written[one.row.night, one.time_and_place].append(one)
+    for some in written.values():
+        _keep(min, some)
+    for one in _used_or_damaged(judged):
+        same[(*one.exposure, one.row.type, one.row.ifuslot, one.row.amp)].append(one)
     for some in same.values():
-        good = [one for one in some if not one.why]
-        if len(some) == 1 or not good:
-            continue
-        last = max(good, key=lambda one: (one.row.member.rpartition("/")[2], one.row.tar, one.row.offset))
-        for one in some:
-            if one is not last:
-                damage = f"damaged ({one.reason}); " if one.why else ""
-                one.why, one.reason = REPEAT, f"{damage}{last.row.member} at byte {last.row.offset} is used"
+        _keep(max, some)
+
+
+def _used_or_damaged(judged: Iterable[Judged]) -> Iterator[Judged]:
+    return (one for one in judged if one.row.type and (not one.why or one.why == DAMAGED))
+
+
+def _keep(first_or_last: Callable[..., Judged], some: Sequence[Judged]) -> None:
+    """Leave out all of some frames that are the same, but the first or last of those that can be used."""
+    good = [one for one in some if not one.why]
+    if len(some) == 1 or not good:
+        return
+    kept = first_or_last(good, key=lambda one: (one.time_and_place, *one.exposure, one.row.offset))
+    for one in some:
+        if one is not kept:
+            damage = f"damaged ({one.reason}); " if one.why else ""
+            one.why, one.reason = REPEAT, f"{damage}{kept.row.member} at byte {kept.row.offset} is used"
 
 
 def _plan_month(planned: Planned, months: Mapping[int, Sequence[Judged]], month: int, neighbour: int | None) -> None:

@@ -24,7 +24,7 @@ PLANE = {
 
 def row(night, obs, expnum, kind, amp, ifu=ONE, **changes):
     specid, ifuslot, ifuid, contid = ifu.split("_")
-    member = f"virus{obs:07d}/exp{expnum:02d}/virus/{night}T000000_{ifuslot}{amp}_{kind}.fits"
+    member = f"virus{obs:07d}/exp{expnum:02d}/virus/{night}T00{obs:02d}0{expnum}_{ifuslot}{amp}_{kind}.fits"
     where = {"tar": f"/raw/{night}/virus/virus{obs:07d}.tar", "member": member, "offset": 512, "size": 100}
     about = {"digest": f"{obs}{expnum}{amp}", "exptime": "360", "header": {"OBJECT": "DEX", "TRAJCRA": "13.0"}}
     own = Row(night, obs, expnum, kind, ifuslot, amp, specid, ifuid, contid, **where, **about)
@@ -175,11 +175,15 @@ def test_what_is_asked_for():
 
 def test_repeats_keep_the_last_that_is_whole():
     rows = night()
-    late = dataclasses.replace(rows[-1], member=rows[-1].member.replace("T000000", "T000100"), offset=9999)
+    late = dataclasses.replace(rows[-1], member=rows[-1].member.replace("T001203", "T001204"), offset=9999)
     planned = plan([*rows, late])
     assert [(one.row, one.why) for one in planned.left_out] == [(rows[-1], "repeat")]
     assert "at byte 9999 is used" in planned.left_out[0].reason
     torn = dataclasses.replace(late, state=BAD, reason="cut short")
+    again = dataclasses.replace(rows[0], expnum=4, member=rows[0].member.replace("exp01", "exp04"))
+    planned = plan([*rows, again])
+    assert [(one.row, one.why) for one in planned.left_out] == [(again, "repeat")]
+    assert planned.units[0].n_frames == 12
     planned = plan([*rows, torn])
     assert [(one.row, one.why) for one in planned.left_out] == [(torn, "repeat")]
     assert "cut short" in planned.left_out[0].reason
