@@ -133,6 +133,9 @@ class _Simulated:
     def write(self) -> list[Source]:
         """Write the night's tar files; return the stars of its shots' fields."""
         night = self.night
+        self.truth.night(night.date, [ifu.name for ifu in night.ifus], night.biases, night.twilights)
+        for ifu in night.ifus:
+            self.truth.place(ifu.ifuslot, self._places(ifu))
         if night.biases:
             exposures = [self._exposure(BIAS_OBS, n + 1, "zro", 0.5 + n / 60) for n in range(night.biases)]
             self._write(BIAS_OBS, self._biases(exposures))
@@ -195,6 +198,8 @@ class _Simulated:
         self.truth.shot(name, true, told, EXPTIMES["sci"], sources)
         seen = [Seen(electrons(WAVE, one.light.flux(WAVE))) if one.ifuslot else None for one in sources]
         sky_seen = Seen(night_sky())
+        damages = [one for one in self.plan.damages if (one.date, one.obs) == (self.night.date, shot.obs)]
+        gone = False
         for n in range(len(shot.fwhm)):
             exposure = self._exposure(shot.obs, n + 1, "sci", shot.time + n * 7 / 60, shot)
             values = {"fwhm": shot.fwhm[n], "norm": shot.norm[n], "sky": shot.sky[n], "shift": shot.shift[n]}
@@ -206,7 +211,15 @@ class _Simulated:
                 painted = optics.paint((sky + objects) * optics.response, shot.shift[n])
                 far = float(optical.scatter(painted).mean())
                 cosmics, hit = detectors.cosmic_rays(shot.cosmics, self._of(exposure, amp, "cosmics"))
-                self.truth.frame(name, n + 1, amp.name, 2 * sky, 2 * objects, hit, far)
+                wrong = {
+                    one.kind
+                    for one in damages
+                    if one.expnum == n + 1 and one.member in exposure.member(amp.ifu, amp.amp)
+                }
+                gone = gone or "cut" in wrong
+                self.truth.frame(
+                    name, n + 1, amp.name, 2 * sky, 2 * objects, hit, scattered=far, readable=not (gone or wrong)
+                )
                 yield self._member(exposure, amp, amp.detector.expose(painted), cosmics)
 
     def _places(self, ifu: Ifu) -> tuple[float, float]:

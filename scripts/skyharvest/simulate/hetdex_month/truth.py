@@ -4,6 +4,10 @@
     trace, wavelength, dispersion, sigma, lsf, fiber_to_fiber (112, 1032); amp_to_amp (1032,); alive (112,);
     bias, flat (1032, 1032); attributes gain, read_noise, traps (column, first row), defect (first row, column),
     scattered, dead, missing, dark.
+``/nights/{date}``
+    Attributes ifus: its pairings; biases, twilights: how many frames of each.
+``/ifus/{ifuslot}``
+    Attribute middle: where the IFU truly is in the turned focal plane, ″ (`field.Pointing`).
 ``/throughput``
     wavelength, throughput: on the grid of 2 Å.
 ``/catalogue``
@@ -14,7 +18,7 @@
 ``/shots/{date}v{obs}/exp0N``
     Attributes fwhm, norm, sky, shift, dither. Below, by amplifier: sky (112, 1032), sources: fibidx (n,) and spectra
     (n, 1032), all in electrons per 2 Å of a mean fibre; cosmics: y, x of each pixel that was hit, (n, 2); scattered:
-    mean of scattered light, electrons a pixel.
+    mean of scattered light, electrons a pixel; attribute readable: whether the raw frame is.
 """
 
 from collections.abc import Sequence
@@ -66,6 +70,14 @@ class Writer:
             dark=fibers.dark,
         )
 
+    def night(self, date: int, ifus: Sequence[str], biases: int, twilights: int) -> None:
+        """Write what there is in a night: pairings, and how many frames of each."""
+        self._file.create_group(f"nights/{date}").attrs.update(ifus=list(ifus), biases=biases, twilights=twilights)
+
+    def place(self, ifuslot: str, middle: tuple[float, float]) -> None:
+        """Write where an IFU truly is in the turned focal plane, ″."""
+        self._file.require_group(f"ifus/{ifuslot}").attrs["middle"] = middle
+
     def general(self, catalogue: Array) -> None:
         """Write the throughput and the catalogue."""
         self._file["throughput/wavelength"] = GRID
@@ -87,14 +99,25 @@ class Writer:
         """Write what holds for an exposure."""
         self._file.create_group(f"shots/{shot}/exp{expnum:02d}").attrs.update(values)
 
-    def frame(self, shot: str, expnum: int, amp: str, sky: Floats, sources: Floats, cosmics: Bools, far: float) -> None:
+    def frame(
+        self,
+        shot: str,
+        expnum: int,
+        amp: str,
+        sky: Floats,
+        sources: Floats,
+        cosmics: Bools,
+        *,
+        scattered: float,
+        readable: bool,
+    ) -> None:
         """Write a science frame: spectra in electrons per 2 Å of a mean fibre, and the pixels that cosmic rays hit."""
         group = self._file[f"shots/{shot}/exp{expnum:02d}"].create_group(amp)
         group["sky"] = sky.astype(np.float32)
         lit = np.flatnonzero(sources.max(1) > 0)
         group["sources/fibidx"], group["sources/spectra"] = lit, sources[lit].astype(np.float32)
         group["cosmics"] = np.argwhere(cosmics).astype(np.int16)
-        group.attrs["scattered"] = far
+        group.attrs.update(scattered=scattered, readable=readable)
 
 
 def _table(sources: Sequence[Source], kind: type[Star] | type[Line]) -> Array:
@@ -146,6 +169,20 @@ class Truth:
         return self._file[f"amps/{name}"].attrs[key]
 
     @property
+    def months(self) -> dict[str, list[str]]:
+        """Pairings by month, of months that have twilights and biases."""
+        months: dict[str, list[str]] = {}
+        for date, night in self._file["nights"].items():
+            if night.attrs["biases"] and night.attrs["twilights"]:
+                known = months.setdefault(date[:6], [])
+                known += [str(name) for name in night.attrs["ifus"] if name not in known]
+        return months
+
+    def middle(self, ifuslot: str) -> Floats:
+        """Return where an IFU is in the turned focal plane, (2,) f8 ″."""
+        return np.asarray(self._file[f"ifus/{ifuslot}"].attrs["middle"])
+
+    @property
     def throughput(self) -> Floats:
         """(1036,) f8 on the grid."""
         return np.asarray(self._file["throughput/throughput"])
@@ -170,6 +207,10 @@ class Truth:
     def frames(self, shot: str, expnum: int) -> list[str]:
         """Return the amplifiers that have a frame."""
         return sorted(self._file[f"shots/{shot}/exp{expnum:02d}"])
+
+    def readable(self, shot: str, expnum: int, amp: str) -> bool:
+        """Return whether the raw frame can be read."""
+        return bool(self._file[f"shots/{shot}/exp{expnum:02d}/{amp}"].attrs["readable"])
 
     def sky(self, shot: str, expnum: int, amp: str) -> Floats:
         """Return the sky of a frame, (112, 1032) f8 electrons per 2 Å of a mean fibre."""

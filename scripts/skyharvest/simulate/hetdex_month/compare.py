@@ -1,0 +1,370 @@
+"""The reduction of a simulated month, compared with its truth.
+
+What is compared are the products that people read: calibrations by pairing, multifits, files of shots.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fitsio
+import h5py
+import numpy as np
+
+from skyharvest.core.arrays import Array, Bools, Floats
+from skyharvest.reduction.hetdex.amp_file import DONE, AmpFile
+from skyharvest.reduction.hetdex.layout import AMPS, Layout, name_of_exposure
+from skyharvest.simulate.hetdex_month.detector import DEFECT
+from skyharvest.simulate.hetdex_month.field import DITHERS, Pointing, fibres_of_amp
+from skyharvest.simulate.hetdex_month.seeing import KNOTS, fractions
+from skyharvest.simulate.hetdex_month.truth import GRID, Truth
+
+TRACE = 0.03
+"""Pixels, rms."""
+WAVELENGTH, WAVELENGTH_MOST = 0.1, 0.4
+"""Å: rms, and of the worst pixel."""
+FIBER_TO_FIBER, AMP_TO_AMP = 0.005, 0.01
+"""Relative, rms; of the worst amplifier."""
+PULL = (0.95, 1.05)
+RECALL, FALSE = 0.98, 3.0
+"""Of pixels that cosmic rays hit; in a frame."""
+FWHM, POSITION = 0.05, 0.15
+"""″; positions: rms of fibres."""
+SHAPE, LEVEL = 0.02, 0.03
+"""Of the throughput: rms of its ratio to the truth, and how far off that is."""
+STAR = 0.03
+"""Flux of stars from calibrated fibres: rms of those brighter than `BRIGHT`."""
+BRIGHT = 18.6
+TRAP_ROWS = 15
+"""A trap may be found so many rows off."""
+LINE_5461 = 5460.7
+SOURCE_FREE = 0.5
+"""Normalised counts: fibres with less light of sources in each pixel have none."""
+CLIP = 5.0
+"""Pulls beyond it are not counted in a spread; how many there are is told."""
+FIT = slice(15, 965)
+"""Of the grid: 3500 to 5400 Å, where throughput and stars are compared."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was compared, what was seen, what was expected, and whether it is so."""
+
+    what: str
+    seen: str
+    goal: str
+    well: bool
+
+
+def check_month(root: Path, reduction: Path) -> Iterator[Check]:
+    """Yield the comparisons of a reduction with the truth.
+
+    Parameters
+    ----------
+    root
+        Where the month was simulated.
+    reduction
+        Its reduction, ``results/reduction/hetdex``.
+    """
+    layout = Layout(reduction)
+    with Truth(root / "truth.h5") as truth:
+        for month, ifus in sorted(truth.months.items()):
+            yield from check_calibration(truth, layout, month, ifus)
+        for shot in truth.shots:
+            yield from check_science(truth, layout, shot)
+            if any(truth.sources(shot, "star")[0]["ifuslot"] != b""):
+                yield from check_shot(truth, layout, shot)
+            else:
+                yield _fails(layout, shot)
+
+
+@dataclass
+class _Worst:
+    """The largest of some numbers, and whose it is."""
+
+    value: float = -np.inf
+    name: str = "none"
+    all: list[float] = field(default_factory=list)
+
+    def add(self, value: float, name: str) -> None:
+        self.all.append(value)
+        if not value <= self.value:  # NaN is worse than any
+            self.value, self.name = value, name
+
+    def check(self, what: str, most: float, form: str = ".3f", unit: str = "") -> Check:
+        """Return whether the largest is small enough; none at all is not."""
+        seen = f"{self.value:{form}}{unit} ({self.name})" if self.all else "nothing"
+        return Check(what, seen, f"≤ {most:{form}}{unit}", bool(self.all) and self.value <= most)
+
+
+def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[str]) -> Iterator[Check]:
+    """Yield comparisons of what a month's biases and twilights tell."""
+    trace, wave, most, f2f, bias = _Worst(), _Worst(), _Worst(), _Worst(), _Worst()
+    wrong_fibres: list[str] = []
+    wrong_amps: list[str] = []
+    not_found: list[str] = []
+    for ifu in ifus:
+        paths = {step: layout.calibration(step, month, ifu) for step in ("bias", "trace", "wavelength")}
+        with AmpFile(paths["bias"]) as biases, AmpFile(paths["trace"]) as traces, AmpFile(paths["wavelength"]) as waves:
+            flats = AmpFile(layout.flat(month, ifu) / "flat.fits")
+            for amp in [amp for amp in AMPS if f"{ifu}_{amp}" in truth.amps]:
+                name = f"{ifu}_{amp}"
+                dark = bool(truth.amp_value(name, "dark"))
+                bias.add(_rms(biases.array("bias", amp) - truth.amp(name, "bias")), name)
+                if not _trap_found(truth, name, biases.array("traps", amp)):
+                    not_found.append(f"trap of {name}")
+                if dark != (traces.states[amp][0] != DONE):
+                    wrong_amps.append(name)
+                if dark or traces.states[amp][0] != DONE:
+                    continue
+                alive = truth.amp(name, "alive").astype(bool)
+                if not np.array_equal(traces.array("alive", amp).astype(bool), alive):
+                    wrong_fibres.append(name)
+                trace.add(_rms((traces.array("trace", amp) - truth.amp(name, "trace"))[alive]), name)
+                if not _defect_found(truth, name, flats.array("good", amp).astype(bool)):
+                    not_found.append(f"defect of {name}")
+                off = (waves.array("wavelength", amp) - truth.amp(name, "wavelength"))[alive]
+                wave.add(_rms(off), name)
+                most.add(float(np.abs(off).max()), name)
+                ratio = (waves.array("fiber_to_fiber", amp) / truth.amp(name, "fiber_to_fiber"))[alive]
+                f2f.add(_rms(ratio / np.nanmedian(ratio) - 1), name)
+            flats.__exit__()
+    yield bias.check(f"{month}: bias, rms", 1.5, ".2f", " electrons")
+    yield Check(f"{month}: traps and defects", _listed(not_found, "all found"), "all found", not not_found)
+    yield Check(f"{month}: amplifiers without light", _listed(wrong_amps, "as they are"), "as they are", not wrong_amps)
+    yield Check(f"{month}: living fibres", _listed(wrong_fibres, "as they are"), "as they are", not wrong_fibres)
+    yield trace.check(f"{month}: traces, rms", TRACE, ".3f", " pixel")
+    yield wave.check(f"{month}: wavelengths, rms", WAVELENGTH, ".3f", " Å")
+    yield most.check(f"{month}: wavelengths, worst", WAVELENGTH_MOST, ".2f", " Å")
+    yield f2f.check(f"{month}: fibre to fibre, rms", FIBER_TO_FIBER, ".2%")
+    yield _amp_to_amp(truth, layout, month, ifus)
+
+
+def _amp_to_amp(truth: Truth, layout: Layout, month: str, ifus: Iterable[str]) -> Check:
+    """Compare the amplifiers' throughputs, each over the mean of all of the month."""
+    worst = _Worst()
+    seen, true = {}, {}
+    for name in (f"{ifu}_{amp}" for ifu in ifus for amp in AMPS if f"{ifu}_{amp}" in truth.amps):
+        curve = amp_to_amp_of(layout, month, name)
+        if curve is not None and not truth.amp_value(name, "dark"):
+            wave = truth.amp(name, "wavelength").mean(0)
+            seen[name], true[name] = curve, np.interp(GRID, wave, truth.amp(name, "amp_to_amp"))
+    if seen:
+        seen_mean, true_mean = (np.nanmean(list(one.values()), axis=0) for one in (seen, true))
+        for name in seen:
+            worst.add(_rms(((seen[name] / seen_mean) / (true[name] / true_mean) - 1)[FIT]), name)
+    return worst.check(f"{month}: amplifier to amplifier, rms", AMP_TO_AMP, ".2%")
+
+
+def amp_to_amp_of(layout: Layout, month: str, name: str) -> Floats | None:
+    """Return the throughput of an amplifier in a month, (1036,) f8 on the grid; None if there is none."""
+    with fitsio.FITS(str(layout.amp_to_amp(month))) as file:
+        table = file["AMP_TO_AMP"].read()
+    ifu, amp = name.rsplit("_", 1)
+    for row in table:
+        if (str(row["ifu"].decode()).strip(), str(row["amp"].decode()).strip()) == (ifu, amp):
+            return np.asarray(row["amp_to_amp"], float)
+    return None
+
+
+def _trap_found(truth: Truth, name: str, traps: Array) -> bool:
+    return all(
+        any(column == x and abs(row - y) <= TRAP_ROWS for x, y, *_ in traps)
+        for column, row in truth.amp_value(name, "traps")
+    )
+
+
+def _defect_found(truth: Truth, name: str, good: Bools) -> bool:
+    y, x = truth.amp_value(name, "defect")
+    rows, columns, _ = DEFECT
+    return bool(np.mean(good[y : y + rows, x : x + columns]) < 0.05)
+
+
+def _rms(values: Array) -> float:
+    return float(np.sqrt(np.nanmean(np.square(values, dtype=np.float64))))
+
+
+def _listed(names: list[str], otherwise: str) -> str:
+    return otherwise if not names else f"{len(names)} not: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+
+
+def multifits(layout: Layout, shot: str, expnum: int, name: str) -> Path:
+    """Return the multifits of an amplifier, ``317_015_038_0211_LL``."""
+    specid, ifuslot, ifuid, contid, amp = name.split("_")
+    directory = layout.science(shot, name_of_exposure(expnum), f"{specid}_{ifuslot}_{ifuid}_{contid}")
+    return directory / f"multi_{specid}_{ifuslot}_{ifuid}_{amp}.fits"
+
+
+def check_science(truth: Truth, layout: Layout, shot: str) -> Iterator[Check]:
+    """Yield comparisons of a shot's spectra."""
+    pulls: list[Floats] = []
+    at_line: list[Floats] = []
+    hit = found = false = frames = 0
+    level = _Worst()
+    wrong: list[str] = []
+    for expnum in truth.exposures(shot):
+        for name in truth.frames(shot, expnum):
+            path = multifits(layout, shot, expnum, name)
+            wanted = truth.readable(shot, expnum, name) and not truth.amp_value(name, "dark")
+            if wanted != path.is_file():
+                wrong.append(f"{name_of_exposure(expnum)} {name}")
+            if not path.is_file():
+                continue
+            frames += 1
+            with fitsio.FITS(str(path)) as file:
+                left, error = file["sky_subtracted"].read(), file["error1d"].read()
+                sky, wave = file["sky_spectrum"].read(), truth.amp(name, "wavelength")
+                cosmics = ~np.isfinite(file["clean_image"].read()) & np.isfinite(file["flat"].read())
+            free = truth.amp(name, "alive").astype(bool)
+            free &= truth.source_light(shot, expnum, name).max(1) < SOURCE_FREE
+            pull = left[free] / error[free]
+            pulls.append(pull[np.isfinite(pull)])
+            line = pull[np.abs(wave[free] - LINE_5461) < 4]
+            at_line.append(line[np.isfinite(line)])
+            ratio = sky[free] / truth.sky(shot, expnum, name)[free]
+            level.add(abs(float(np.nanmedian(ratio)) - 1), f"{name_of_exposure(expnum)} {name}")
+            true = truth.cosmics(shot, expnum, name)
+            good = np.isfinite(left).any()
+            assert good, path
+            hit += int(true.sum())
+            found += int((true & cosmics).sum())
+            false += int((cosmics & ~_beside(true)).sum())
+    yield Check(
+        f"{shot}: amplifiers done", _listed(wrong, f"{frames} frames"), "all that can be", not wrong and frames > 0
+    )
+    yield _pulls(f"{shot}: pulls of sky, all", pulls)
+    yield _pulls(f"{shot}: pulls of sky at 5461 Å", at_line)
+    yield level.check(f"{shot}: level of the sky", AMP_TO_AMP * 1.5, ".2%")
+    recall, each = found / max(hit, 1), false / max(frames, 1)
+    yield Check(f"{shot}: cosmic rays found", f"{recall:.3f} of {hit} pixels", f"≥ {RECALL}", recall >= RECALL)
+    yield Check(f"{shot}: false cosmic rays", f"{each:.1f} pixels a frame", f"≤ {FALSE}", each <= FALSE)
+
+
+def _beside(mask: Bools) -> Bools:
+    """Return a mask and its neighbours: what is masked beside a ray is not false."""
+    grown = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    wide = grown.copy()
+    wide[:, 1:] |= grown[:, :-1]
+    wide[:, :-1] |= grown[:, 1:]
+    return wide
+
+
+def _pulls(what: str, parts: list[Floats]) -> Check:
+    low, high = PULL
+    all_of_them = np.concatenate(parts) if parts else np.zeros(0)
+    inside = all_of_them[np.abs(all_of_them) < CLIP]
+    spread = float(np.sqrt(np.mean(inside**2))) if inside.size else np.nan
+    far = 1 - inside.size / max(all_of_them.size, 1)
+    return Check(what, f"{spread:.3f} ({far:.1e} beyond {CLIP:g})", f"{low} to {high}", low <= spread <= high)
+
+
+def check_shot(truth: Truth, layout: Layout, shot: str) -> Iterator[Check]:
+    """Yield comparisons of a shot's file: where it points, how wide stars are, its throughput, fluxes of stars."""
+    path = layout.of_shot("shots", shot)
+    with h5py.File(path) as file:
+        if failed := str(file.attrs.get("failed", "")):
+            yield Check(f"{shot}: shot file", failed, "one", well=False)
+            return
+        row = file["Shot"][0]
+        fibers = file["Data/Fibers"]
+        columns = {
+            name: np.asarray(fibers[name])
+            for name in ("expnum", "fibidx", "multiframe", "ra", "dec", "calfib", "calfibe")
+        }
+        curve = np.asarray(file["Calibration/Throughput/throughput"])
+    expnums = truth.exposures(shot)
+    fwhm = np.mean([truth.exposure_value(shot, expnum, "fwhm") for expnum in expnums])
+    norm = np.array([truth.exposure_value(shot, expnum, "norm") for expnum in expnums])
+    yield from _astrometry(truth, shot, columns)
+    off = abs(float(row["fwhm_virus"]) - fwhm)
+    yield Check(f"{shot}: FWHM", f"{row['fwhm_virus']:.3f}″ for {fwhm:.3f}″", f"± {FWHM}″", off <= FWHM)
+    wrong = float(np.abs(row["relflux_virus"][: norm.size] / norm - 1).max())
+    yield Check(f"{shot}: relative norms", f"{wrong:.2%} off at most", f"≤ {LEVEL:.0%}", wrong <= LEVEL)
+    yield from _throughput(truth, shot, curve)
+    yield _stars(truth, shot, columns)
+
+
+def _astrometry(truth: Truth, shot: str, columns: dict[str, Array]) -> Iterator[Check]:
+    pointing = Pointing(*(float(truth.shot_value(shot, key)) for key in ("ra", "dec", "pa")))
+    worst = _Worst()
+    for expnum in truth.exposures(shot):
+        far: list[Floats] = []
+        for name in truth.frames(shot, expnum):
+            _, x, y = fibre_places(truth, expnum, name)
+            ra, dec = pointing.to_sky(x, y)
+            rows = _rows(columns, expnum, name)
+            k = columns["fibidx"][rows]
+            east = (columns["ra"][rows] - ra[k]) * np.cos(np.deg2rad(pointing.dec))
+            far.append(np.hypot(east, columns["dec"][rows] - dec[k]) * 3600)
+        worst.add(_rms(np.concatenate(far)), name_of_exposure(expnum))
+    yield worst.check(f"{shot}: places of fibres, rms", POSITION, ".3f", "″")
+
+
+def fibre_places(truth: Truth, expnum: int, name: str) -> tuple[str, Floats, Floats]:
+    """Return the slot of an amplifier, and where its fibres are in the turned focal plane, (112,) f8 ″ each."""
+    _, ifuslot, ifuid, _, amp = name.split("_")
+    at = fibres_of_amp(ifuid, amp) + np.array(DITHERS[(expnum - 1) % 3]) + truth.middle(ifuslot)
+    return ifuslot, at[:, 0], at[:, 1]
+
+
+def _rows(columns: dict[str, Array], expnum: int, name: str) -> Array:
+    """Return the rows of an amplifier's fibres in an exposure."""
+    specid, ifuslot, ifuid, _, amp = name.split("_")
+    multiframe = f"multi_{specid}_{ifuslot}_{ifuid}_{amp}".encode()
+    return np.flatnonzero((columns["multiframe"] == multiframe) & (columns["expnum"] == expnum))
+
+
+def _throughput(truth: Truth, shot: str, curve: Array) -> Iterator[Check]:
+    wave = np.asarray(curve["wavelength"], float)
+    inside = (wave >= GRID[FIT][0]) & (wave <= GRID[FIT][-1])
+    ratio = curve["throughput"][inside] / np.interp(wave[inside], GRID, truth.throughput)
+    level = float(np.median(ratio))
+    shape = _rms(ratio / level - 1)
+    yield Check(f"{shot}: throughput, shape", f"{shape:.2%} rms", f"≤ {SHAPE:.0%}", shape <= SHAPE)
+    yield Check(f"{shot}: throughput, level", f"{level:.4f} of the truth", f"1 ± {LEVEL}", abs(level - 1) <= LEVEL)
+
+
+def _stars(truth: Truth, shot: str, columns: dict[str, Array]) -> Check:
+    """Compare fluxes of bright stars, as fibres near them give them by the fractions that they truly get."""
+    pointing = Pointing(*(float(truth.shot_value(shot, key)) for key in ("ra", "dec", "pa")))
+    stars, fluxes = truth.sources(shot, "star")
+    ratios = []
+    for star, flux in zip(stars, fluxes, strict=True):
+        if star["g"] > BRIGHT or not star["ifuslot"]:
+            continue
+        x, y = pointing.to_plane(np.array(star["ra"]), np.array(star["dec"]))
+        top, bottom, covered = np.zeros(GRID.size), np.zeros(GRID.size), 0.0
+        for expnum in truth.exposures(shot):
+            fwhm = float(truth.exposure_value(shot, expnum, "fwhm"))
+            for name in truth.frames(shot, expnum):
+                slot, at_x, at_y = fibre_places(truth, expnum, name)
+                if slot.encode() != star["ifuslot"]:
+                    continue
+                rows = _rows(columns, expnum, name)
+                k = columns["fibidx"][rows]
+                near = np.hypot(at_x[k] - x, at_y[k] - y) < 3
+                parts = fractions(at_x[k][near] - x, at_y[k][near] - y, fwhm)
+                for part, row in zip(parts, rows[near], strict=True):
+                    seen, error = columns["calfib"][row] * 1e-17 / 2, columns["calfibe"][row] * 1e-17 / 2
+                    good = np.isfinite(seen) & (error > 0)
+                    fraction = np.interp(GRID, KNOTS, part)
+                    weight = np.where(good, fraction / np.where(good, error, 1) ** 2, 0)
+                    top += weight * np.where(good, seen, 0)
+                    bottom += weight * fraction
+                    covered += float(fraction[500])
+        if covered > 0.8:  # one that is on the edge is told by too little of its light
+            with np.errstate(invalid="ignore", divide="ignore"):
+                ratios.append(float(np.nanmedian((top / bottom / flux)[FIT])))
+    rms = _rms(np.array(ratios) - 1) if ratios else np.nan
+    seen = f"{rms:.2%} rms, {np.mean(ratios) - 1:+.2%} on the mean of {len(ratios)}" if ratios else "nothing"
+    return Check(f"{shot}: fluxes of stars", seen, f"≤ {STAR:.0%} rms", rms <= STAR)
+
+
+def _fails(layout: Layout, shot: str) -> Check:
+    """Compare a shot that has no stars: it fails, and says why."""
+    path = layout.of_shot("throughput", shot)
+    with h5py.File(path) as file:
+        reason = str(file.attrs.get("failed", ""))
+    return Check(f"{shot}: without stars", reason or "a throughput", "a reason", bool(reason))
