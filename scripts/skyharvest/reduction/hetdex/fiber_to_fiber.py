@@ -2,33 +2,30 @@
 
 Fibres see one sky, each at its own wavelengths. The master is a spline through the samples of all living fibres,
 electrons per Å (so that dispersion is no throughput), with knots each Å: much finer than a fibre's pixels, which
-together sample each Å some fifty times. The ratio of a fibre to it is a spline with a penalty on its third differences
-(Eilers & Marx 1996, Stat. Sci. 11, 89); how strong the penalty is, the fibres tell themselves, by generalised
-cross-validation over all of them: a ratio is as smooth as its noise and its true shape allow. Master and ratios follow
-each other some times.
+together sample each Å some fifty times. The ratio of a fibre to it is a smooth curve
+(`skyharvest.reduction.hetdex.smooth_ratios`). Master and ratios follow each other some times.
 
 At each wavelength the biweight of the ratios of living fibres is 1: the level of an amplifier is not in them
 (`skyharvest.reduction.hetdex.amp_to_amp`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import BSpline, make_lsq_spline
+from scipy.interpolate import make_lsq_spline
 
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.settings import FiberToFiber
+from skyharvest.reduction.hetdex.smooth_ratios import smooth
 
 GRID = 3470.0 + 2.0 * np.arange(1036)
 """Å: the wavelengths of calibrated fibres."""
 GRID_STEP = 2.0
 MASTER_KNOTS = 1.0
 """Å between knots of the master."""
-PENALTIES = np.geomspace(1e-4, 1e8, 25)
-PENALISED = 3
-"""Order of the differences that are penalised."""
 TURNS = 4
 OUTLIER_SIGMA = 5.0
 BESIDE, UNLIKE = 3, 0.3
@@ -83,7 +80,7 @@ def ratios(spectrum: Float32s, variance: Float32s, alive: Bools, wavelength: Flo
     Raises
     ------
     InputError
-        If fewer fibres than ``options.min_fibers`` have light.
+        If fewer fibres than ``options.min_living`` have light.
     """
     n_fibre, n_column = spectrum.shape
     dispersion = np.gradient(wavelength, axis=1)
@@ -93,8 +90,8 @@ def ratios(spectrum: Float32s, variance: Float32s, alive: Bools, wavelength: Flo
     level = np.array([np.median(row[known]) if known.any() else 0.0 for row, known in zip(density, good, strict=True)])
     typical = float(np.median(level[alive])) if alive.any() else 0.0
     use = np.flatnonzero((level > options.min_ratio * typical) & (good.sum(axis=1) > n_column / 2))
-    if use.size < options.min_fibers or not typical > 0:
-        raise InputError(f"found {use.size} fibres with a twilight; expected {options.min_fibers}: see the trace")
+    if use.size < options.min_living or not typical > 0:
+        raise InputError(f"found {use.size} fibres with a twilight; expected {options.min_living}: see the trace")
     wave, values = wavelength[use], density[use]
     inverse = np.zeros_like(values)
     np.divide(dispersion[use] ** 2, variance[use], out=inverse, where=good[use])
@@ -115,7 +112,7 @@ def ratios(spectrum: Float32s, variance: Float32s, alive: Bools, wavelength: Flo
     used = np.zeros(n_fibre, bool)
     used[use] = True
     each = np.nanmean(out[use], axis=1)
-    return Ratios(out, fit.error(), float(np.std(each)), mean.astype(np.float32), mean_error.astype(np.float32), used)
+    return Ratios(out, fit.error, float(np.std(each)), mean.astype(np.float32), mean_error.astype(np.float32), used)
 
 
 def _binned(wave: Floats, weight: Floats) -> Floats:
@@ -129,12 +126,7 @@ class _Fit:
 
     def __init__(self, wave: Floats, values: Floats, inverse: Floats, intervals: int) -> None:
         self.wave, self.values, self.inverse = wave, values, inverse
-        n_column = wave.shape[1]
-        self.u = np.linspace(-1, 1, n_column)
-        self.knots = np.concatenate([[-1] * 3, np.linspace(-1, 1, intervals + 1), [1] * 3])
-        self.basis = np.ascontiguousarray(BSpline.design_matrix(self.u, self.knots, 3).toarray())
-        difference = np.diff(np.eye(self.basis.shape[1]), PENALISED, axis=0)
-        self.roughness = difference.T @ difference
+        self.intervals = intervals
         self.order = np.argsort(wave, axis=None, kind="stable")
         self.first, self.last = float(wave.min()), float(wave.max())
 
@@ -159,7 +151,9 @@ class _Fit:
             if turn:
                 off = (self.values - self.ratio * model) ** 2 * weight
                 weight[off > OUTLIER_SIGMA**2] = 0
-            self._ratios(model, weight)
+            found = smooth(self.values, model, weight, self.intervals)
+            self.ratio = np.maximum(found.ratio, 1e-3)
+        self.error = float(np.median(found.error))
 
     def _leave_out(self, level: Floats) -> None:
         """Leave out pixels that are far from those of the fibres beside them, such as cosmic rays."""
@@ -174,7 +168,7 @@ class _Fit:
         )
         self.inverse = np.where(off > allowed, 0, self.inverse)
 
-    def _master(self, weight: Floats) -> BSpline:
+    def _master(self, weight: Floats) -> Callable[[Array], Floats]:
         x = self.wave.ravel()[self.order]
         y = (self.values / self.ratio).ravel()[self.order]
         w = np.sqrt(weight * self.ratio**2).ravel()[self.order]
@@ -183,38 +177,11 @@ class _Fit:
         n = np.histogram(x, np.arange(x[0], x[-1] + MASTER_KNOTS, MASTER_KNOTS))[0]
         inner = x[0] + MASTER_KNOTS * np.arange(1, len(n))
         inner = inner[(n[:-1] > 0) & (n[1:] > 0) & (inner < x[-1] - MASTER_KNOTS / 2)]  # none in a gap
-        return make_lsq_spline(x, y, np.concatenate([[x[0]] * 4, inner, [x[-1]] * 4]), 3, w, method="norm-eq")
-
-    def _ratios(self, model: Floats, weight: Floats) -> None:
-        design = self.basis[None] * model[:, :, None]
-        weighted = (design * weight[:, :, None]).transpose(0, 2, 1)
-        normal = np.matmul(weighted, design)
-        right = np.matmul(weighted, self.values[:, :, None])
-        total = (weight * self.values**2).sum(axis=1)
-        n = (weight > 0).sum(axis=1)
-        scale = np.median(np.trace(normal, axis1=1, axis2=2)) / normal.shape[1]
-        best, self.penalty = np.inf, PENALTIES[0]
-        for penalty in PENALTIES:
-            damped = normal + penalty * scale * self.roughness[None]
-            terms = np.linalg.solve(damped, right)
-            freedom = np.trace(np.linalg.solve(damped, normal), axis1=1, axis2=2)
-            left = (
-                total
-                - 2 * (terms * right).sum(axis=(1, 2))
-                + np.matmul(terms.transpose(0, 2, 1), normal @ terms)[:, 0, 0]
-            )
-            score = float((left.sum() / n.sum()) / (1 - freedom.sum() / n.sum()) ** 2)
-            if score < best:
-                best, self.penalty, self.terms = score, penalty, terms[:, :, 0]
-                chi2 = max(1.0, float(left.sum() / (n.sum() - freedom.sum())))
-                self.covariance = np.linalg.inv(damped) * chi2
-        self.ratio = np.maximum(self.terms @ self.basis.T, 1e-3)
+        spline: Callable[[Array], Floats] = make_lsq_spline(
+            x, y, np.concatenate([[x[0]] * 4, inner, [x[-1]] * 4]), 3, w, method="norm-eq"
+        )
+        return spline
 
     def ratio_at(self, wave: Array) -> Floats:
         """Return the ratios at wavelengths, (n_fibre, n); beyond a fibre's ends those of its ends."""
         return np.stack([np.interp(wave, self.wave[k], self.ratio[k]) for k in range(len(self.wave))])
-
-    def error(self) -> float:
-        """Return the median standard error of the ratios."""
-        variance = np.einsum("xa,fab,xb->fx", self.basis, self.covariance, self.basis, optimize=True)
-        return float(np.median(np.sqrt(np.maximum(variance, 0))))

@@ -125,12 +125,16 @@ class FiberToFiber:
 
     intervals: Whole = setting(20, "Pieces of the spline that a fibre's ratio is.", ge=2, le=100)
     min_ratio: Number = setting(0.2, "A fibre with less than this of the median fibre's light is dead.", ge=0, lt=1)
-    min_fibers: Whole = setting(40, "As many fibres are needed.", ge=5)
+    min_living: Whole = setting(40, "As many other fibres are needed.", ge=5)
 
 
 @section
 class AmpToAmp:
     """How amplifiers of the field differ in throughput, over a month."""
+
+    pieces: Whole = setting(10, "Pieces of the spline that an amplifier's ratio to the mean is.", ge=2, le=50)
+    min_level: Number = setting(0.2, "An amplifier with less light than this part of the mean fails.", gt=0, lt=1)
+    max_level: Number = setting(5.0, "An amplifier with more light than so many times the mean fails.", gt=1)
 
 
 @section
