@@ -8,9 +8,9 @@ fitted to those frames that there are.
 A known systematic is that the twilight sky is not even: over HETDEX's field of 20′ it is brighter towards the Sun, and
 that is taken for throughput here. Twilights of several nights, taken at other angles, average some of it.
 
-``amp_to_amp/{month}.fits`` has a table AMPS (ifu, amp, state, reason, level, error, n_exposures, correction), and, with
-rows as those of the table, the image AMP_TO_AMP (n, 1036) f4; NaN for an amplifier that failed. WAVELENGTH (1036,) f8
-and MEAN (1036,) f4 are the grid, Å, and the mean twilight, electrons per 2 Å.
+``amp_to_amp/{month}.fits`` has a table AMP_TO_AMP: ifu, amp, state, reason, level, error, n_exposures, correction, and
+amp_to_amp (1036,) f4, NaN for an amplifier that failed. WAVELENGTH (1036,) f8 and MEAN (1036,) f4 are the grid, Å, and
+the mean twilight, electrons per 2 Å.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,7 @@ from skyharvest.reduction.hetdex.smooth_ratios import smooth
 
 MODEL_ERROR = 0.02
 """Of the flux in a bin of 2 Å: amplifiers see lines with different widths."""
+TABLE = "AMP_TO_AMP"
 Exposure = tuple[int, ...]
 
 
@@ -223,13 +224,13 @@ def compare_amps(wavelengths: Sequence[Path], out: Path, options: AmpToAmp) -> N
         "error": found.error,
         "n_exposures": np.array([len(amp.levels) for amp in amps], np.int64),
         "correction": found.correction,
+        "amp_to_amp": found.ratio,
     }
     with atomic_path(out) as temporary:
         temporary.unlink()  # fitsio makes its files itself
         with fitsio.FITS(str(temporary), "rw", clobber=True) as file:
             file.write(None, header={"CREATOR": f"skyharvest {__version__}"})
-            file.write(list(columns.values()), names=list(columns), extname="AMPS")
-            file.write(found.ratio, extname="AMP_TO_AMP")
+            file.write(list(columns.values()), names=list(columns), extname=TABLE)
             file.write(GRID, extname="WAVELENGTH")
             file.write(found.mean, extname="MEAN")
 
@@ -280,8 +281,7 @@ class AmpRatios:
         self.path = path
         try:
             with fitsio.FITS(str(path)) as file:
-                self.table = file["AMPS"].read()
-                self._ratio = file["AMP_TO_AMP"].read().astype(np.float32)
+                self.table = file[TABLE].read()
         except OSError as error:
             raise MalformedFile(
                 f"{path}: found no comparison of amplifiers ({error}); remove it and run again"
@@ -302,7 +302,7 @@ class AmpRatios:
         k = self._rows[ifu, amp]
         if _text(self.table["state"][k]) != DONE:
             raise AmpFailed(_text(self.table["reason"][k]))
-        found: Float32s = self._ratio[k]
+        found: Float32s = self.table["amp_to_amp"][k].astype(np.float32)
         return found
 
     def at(self, ifu: str, amp: str, wavelength: Floats) -> Float32s:
