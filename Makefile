@@ -26,7 +26,8 @@ define HELP
 Skyharvest: what public sky surveys hold at your list of positions.
 
   make demo                  run the whole workflow on a small simulated release; no network, under a minute
-  make demo-reduction        reduce a simulated night of DESI's raw data to redshifts; no network, 8 minutes
+  make demo-reduction        reduce simulated raw data: a night of DESI's to redshifts, a month of HETDEX's to calibrated
+                             fibres; no network, 9 minutes (demo-desi-reduction, demo-hetdex-reduction: one of them)
   make check CONFIG=my.yaml  ask the archives, in a minute, what would make that run fail; harvests nothing
   make run CONFIG=my.yaml    run your own configuration (default: config/config.yaml, DESI DR1 x Chandra)
   make status CONFIG=my.yaml show how that run stands, or stood when it broke off (default: what ran last)
@@ -48,7 +49,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-reduction check run status top test test-slurm lint bench docs hats lock clean
+.PHONY: help demo demo-reduction demo-desi-reduction demo-hetdex-reduction check run status top test test-slurm lint bench docs hats lock clean
 
 help:
 	$(info $(HELP))
@@ -58,11 +59,18 @@ demo: $(RUNTIME)
 	snakemake --quiet rules host --cores $(CORES) || { python scripts/status.py --configfile config/demo.yaml; exit 1; }
 	python scripts/show_summary.py results/demo
 
+demo-reduction: demo-desi-reduction demo-hetdex-reduction
+
 # One arc of the night is cut short: its tasks fail, and all else is done.
-demo-reduction: $(REDUCTION)
+demo-desi-reduction: $(REDUCTION)
 	snakemake --quiet rules host --cores $(CORES) --configfile config/demo-reduction.yaml || true
 	python scripts/demo/check_desi_night.py --root resources/demo/desi_night \
 		--production results/demo-reduction/reduction/desi/spectro/redux/demonight
+
+demo-hetdex-reduction: $(REDUCTION)
+	snakemake --quiet rules host --cores $(CORES) --configfile config/demo-hetdex-reduction.yaml
+	python scripts/demo/check_hetdex_month.py --root resources/demo/hetdex_month \
+		--reduction results/demo-hetdex-reduction/reduction/hetdex
 
 check: $(RUNTIME)
 	@python scripts/run/check.py --configfile $(CONFIG) $(ARGS)
@@ -95,6 +103,7 @@ lint: $(VENV)/dev.stamp
 	PYTHONPATH=scripts lint-imports
 	snakemake --lint
 	snakemake --lint --configfile config/demo-reduction.yaml
+	snakemake --lint --configfile config/demo-hetdex-reduction.yaml
 
 bench: $(VENV)/dev.stamp
 	set -e; for program in bench/*.py; do \
@@ -117,7 +126,7 @@ lock: $(UV)
 	echo uv | $(COMPILE) $(ARGS) --no-annotate --output-file requirements-uv.lock -
 
 clean:
-	rm -rf results/demo results/demo-reduction resources/demo resources/desi/demo
+	rm -rf results/demo results/demo-reduction results/demo-hetdex-reduction resources/demo resources/desi/demo
 
 $(VENV)/runtime.stamp: requirements.lock $(UV)
 	$(SYNC) requirements.lock

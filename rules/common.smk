@@ -11,7 +11,8 @@ from skyharvest.core.yaml_file import read_yaml
 from skyharvest.harvest.batches import PATTERN as BATCH
 from skyharvest.harvest.demo import DEMO, DEMO_CSV
 from skyharvest.harvest.rules import literal, options, pixels_of_spectra
-from skyharvest.reduction.desi.rules import Reduction
+from skyharvest.reduction.desi.rules import Reduction as DesiReduction
+from skyharvest.reduction.hetdex.rules import Reduction as HetdexReduction
 from skyharvest.run import snakemake_state
 from skyharvest.surveys import NAMES, load_harvests
 from skyharvest.targets.csv_path import check_csv_exists, content_digest
@@ -31,7 +32,8 @@ try:
         force=FORCE,
         meaning=lambda survey: {"csv_sha256": CSV_SHA256, "config_hash": CONFIG_HASH[survey]},
     )
-    REDUCTION = Reduction(config, lambda: checkpoints.desi_exposure_tables.get(), force=FORCE)
+    DESI_REDUCTION = DesiReduction(config, lambda: checkpoints.desi_exposure_tables.get(), force=FORCE)
+    HETDEX_REDUCTION = HetdexReduction(config, lambda: checkpoints.plan_hetdex_reduction.get())
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -42,7 +44,7 @@ wildcard_constraints:
     job="[a-z0-9-]+",
 
 
-REDUCED = ["desi"] if REDUCTION.enabled else []
+REDUCED = [name for name in ("desi", "hetdex") if config[f"{name}_reduction"]["enabled"]]
 ENABLED = [harvest for harvest in HARVESTS.values() if harvest.enabled]
 RESULTS = config["results"]
 LOGS = f"{RESULTS}/logs"
@@ -82,7 +84,7 @@ def asked_for(_wildcards=None):
     for another, without the input that this one adds.
     """
     files = [file for harvest in ENABLED for file in (*harvest.account, *harvest.products())]
-    if REDUCTION.enabled:
-        files += rules.finish_desi_reduction.output
+    for name in REDUCED:
+        files += getattr(rules, f"finish_{name}_reduction").output
     kept = rules.write_report.output if ENABLED and Path(REPORT, "index.html").exists() else []
     return [*files, *kept] if files else rules.prepare_targets.output

@@ -5,11 +5,11 @@
 rule desi_qa_night:
     input:
         # What was done again may be good or bad for another reason.
-        done=lambda wildcards: REDUCTION.done_of_night(int(wildcards.night)),
-        table=lambda wildcards: REDUCTION.table(int(wildcards.night)),
-        limits=REDUCTION.limits,
+        done=lambda wildcards: DESI_REDUCTION.done_of_night(int(wildcards.night)),
+        table=lambda wildcards: DESI_REDUCTION.table(int(wildcards.night)),
+        limits=DESI_REDUCTION.limits,
     output:
-        metrics=REDUCTION.path("QA/{night}/qa-night-{night}.json"),
+        metrics=DESI_REDUCTION.path("QA/{night}/qa-night-{night}.json"),
     log:
         f"{LOGS}/desi_qa_night/{{night}}.log",
     benchmark:
@@ -20,16 +20,16 @@ rule desi_qa_night:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
     shell:
-        f"{RUN}/reduction/desi/collate_night.py {REDUCTION.program_options} "
+        f"{RUN}/reduction/desi/collate_night.py {DESI_REDUCTION.program_options} "
         "--night {wildcards.night} --out {output.metrics:q} 2> {log:q}"
 
 
 rule desi_qa_production:
     input:
-        nights=lambda wildcards: REDUCTION.measured_nights(rules.desi_qa_night.output.metrics),
-        limits=REDUCTION.limits,
+        nights=lambda wildcards: DESI_REDUCTION.measured_nights(rules.desi_qa_night.output.metrics),
+        limits=DESI_REDUCTION.limits,
     output:
-        metrics=REDUCTION.path("QA/qa-production.json"),
+        metrics=DESI_REDUCTION.path("QA/qa-production.json"),
     log:
         f"{LOGS}/desi_qa_production.log",
     benchmark:
@@ -40,4 +40,5 @@ rule desi_qa_production:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
     shell:
-        f"{RUN}/reduction/desi/collate_production.py {REDUCTION.program_options} " "--out {output.metrics:q} 2> {log:q}"
+        f"{RUN}/reduction/desi/collate_production.py {DESI_REDUCTION.program_options} "
+        "--out {output.metrics:q} 2> {log:q}"

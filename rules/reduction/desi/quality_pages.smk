@@ -6,7 +6,7 @@ rule desi_qa_pages_night:
         metrics=rules.desi_qa_night.output.metrics,
     output:
         # The rest of the night's directory takes its place with it, whole.
-        page=REDUCTION.path("QA/pages/{night}/index.html"),
+        page=DESI_REDUCTION.path("QA/pages/{night}/index.html"),
     log:
         f"{LOGS}/desi_qa_pages_night/{{night}}.log",
     benchmark:
@@ -19,16 +19,16 @@ rule desi_qa_pages_night:
     params:
         logs=LOGS,
     shell:
-        f"{RUN}/reduction/desi/write_qa_night_pages.py {REDUCTION.program_options} "
+        f"{RUN}/reduction/desi/write_qa_night_pages.py {DESI_REDUCTION.program_options} "
         "--night {wildcards.night} --logs {params.logs:q} 2> {log:q}"
 
 
 rule desi_qa_pages:
     input:
         metrics=rules.desi_qa_production.output.metrics,
-        nights=lambda wildcards: REDUCTION.measured_nights(rules.desi_qa_pages_night.output.page),
+        nights=lambda wildcards: DESI_REDUCTION.measured_nights(rules.desi_qa_pages_night.output.page),
     output:
-        page=REDUCTION.path("QA/pages/index.html"),
+        page=DESI_REDUCTION.path("QA/pages/index.html"),
     log:
         f"{LOGS}/desi_qa_pages.log",
     benchmark:
@@ -39,7 +39,7 @@ rule desi_qa_pages:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
     params:
-        production=as_it_is(str(REDUCTION.directory)),
+        production=as_it_is(str(DESI_REDUCTION.directory)),
     shell:
         f"{RUN}/reduction/desi/write_qa_pages.py " "--production {params.production:q} 2> {log:q}"
 

@@ -6,9 +6,9 @@ from skyharvest.reduction.desi.steps import STEPS
 
 rule check_redshift_templates:
     input:
-        simulated=rules.simulate_desi_night.output.exposures if REDUCTION.is_demo else [],
+        simulated=rules.simulate_desi_night.output.exposures if DESI_REDUCTION.is_demo else [],
     output:
-        found=REDUCTION.path("redshift_templates.json"),
+        found=DESI_REDUCTION.path("redshift_templates.json"),
     log:
         f"{LOGS}/check_redshift_templates.log",
     benchmark:
@@ -19,7 +19,7 @@ rule check_redshift_templates:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
-        templates=as_it_is(REDUCTION.template_options),
+        templates=as_it_is(DESI_REDUCTION.template_options),
     shell:
         f"{RUN}/reduction/desi/check_redrock_templates.py " "{params.templates} --out {output.found:q} 2> {log:q}"
 
@@ -32,26 +32,26 @@ for name in STEPS:
         input:
             tables=ancient(rules.desi_exposure_tables.output.tables),
             templates=rules.check_redshift_templates.output.found if name == "redshift" else [],
-            before=lambda wildcards, step=name: REDUCTION.before(step, wildcards.job, to_do=True),
+            before=lambda wildcards, step=name: DESI_REDUCTION.before(step, wildcards.job, to_do=True),
             # Of a job without tasks to be run: that one of these is done again does not make it old.
-            kept=ancient(lambda wildcards, step=name: REDUCTION.before(step, wildcards.job, to_do=False)),
+            kept=ancient(lambda wildcards, step=name: DESI_REDUCTION.before(step, wildcards.job, to_do=False)),
         output:
-            done=REDUCTION.done(name, "{job}"),
+            done=DESI_REDUCTION.done(name, "{job}"),
         log:
             f"{LOGS}/desi_{name}/{{job}}.log",
         benchmark:
             f"{BENCHMARKS}/desi_{name}/{{job}}.tsv"
         conda:
             "../../../envs/reduction.yaml"
-        threads: REDUCTION.cores(name)
+        threads: DESI_REDUCTION.cores(name)
         resources:
-            archive=REDUCTION.connections(name),
-            mem_mb=lambda wildcards, threads, attempt, step=name: attempt * REDUCTION.mem_mb(step, threads),
+            archive=DESI_REDUCTION.connections(name),
+            mem_mb=lambda wildcards, threads, attempt, step=name: attempt * DESI_REDUCTION.mem_mb(step, threads),
             runtime=lambda wildcards, threads, attempt, step=name: attempt
-            * REDUCTION.minutes(step, wildcards.job, threads),
+            * DESI_REDUCTION.minutes(step, wildcards.job, threads),
         params:
             step=name,
         shell:
             f"{RUN}/reduction/desi/run_step.py "
-            f"{{params.step}} --job {{wildcards.job}} {REDUCTION.program_options} "
+            f"{{params.step}} --job {{wildcards.job}} {DESI_REDUCTION.program_options} "
             "--workers {threads} --done {output.done:q} 2> {log:q}"

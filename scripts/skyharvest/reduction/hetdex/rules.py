@@ -1,4 +1,206 @@
-"""What the rules of HETDEX's reduction ask.
+"""What the rules of HETDEX's reduction ask: which units there are, and what each needs.
 
 Without Snakemake, and light: it is imported whenever the workflow is parsed.
 """
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from skyharvest.core.errors import InputError
+from skyharvest.core.settings import describe
+from skyharvest.harvest.demo import DEMO
+from skyharvest.harvest.rules import options
+from skyharvest.reduction.hetdex import fplane
+from skyharvest.reduction.hetdex.layout import Layout, month_of
+from skyharvest.reduction.hetdex.plan import TWILIGHT, Choice, Plan, nights_to_index, read_plan
+from skyharvest.reduction.hetdex.settings import PATHS, Bad, Settings
+
+DEMO_MONTH = f"{DEMO}/hetdex_month"
+
+
+class Reduction:
+    """The reduction's part of a run.
+
+    Parameters
+    ----------
+    config
+        As `skyharvest.config.load.validate` returns it.
+    find_plan
+        Returns once the plan is there.
+    """
+
+    def __init__(self, config: Mapping[str, Any], find_plan: Callable[[], object]) -> None:
+        self.settings: dict[str, Any] = config["hetdex_reduction"]
+        self.enabled: bool = self.settings["enabled"]
+        self._find_plan = find_plan
+        self.layout = Layout(Path(config["results"]) / "reduction" / "hetdex")
+        if self.enabled and not self.is_demo:
+            self._check_there()
+
+    def _check_there(self) -> None:
+        paths = {key: self.settings[key] for key in PATHS}
+        paths |= {f"bad.{key}": path for key, path in self.settings["bad"].items()}
+        for key, path in paths.items():
+            if path and not Path(path).exists():
+                raise InputError(f"hetdex_reduction.{key}: {path} is not there; correct the path")
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether its raw frames are the demo's, which a rule writes first."""
+        return bool(self.settings["raw"] == f"{DEMO_MONTH}/raw")
+
+    @property
+    def demo(self) -> str:
+        """Directory of the demo's month."""
+        return DEMO_MONTH
+
+    def path(self, name: str) -> str:
+        """Return the path of a file of the reduction."""
+        return str(self.layout.directory / name)
+
+    def options(self, *sections: str, **more: Any) -> str:
+        """Return all settings of steps, and what else is said, as options of their program, for a shell command."""
+        words = [options(**as_options(kind, self.settings[name])) for name in sections for kind in [_kind(name)]]
+        return " ".join(filter(None, (*words, options(**more))))
+
+    @functools.cached_property
+    def choice(self) -> Choice:
+        """What of the raw frames is asked for."""
+        return Choice.of(*(self.settings[key] for key in ("months", "nights", "shots", "calibration_from")))
+
+    @functools.cached_property
+    def nights(self) -> list[int]:
+        """Nights of raw frames that are listed; of the demo, those that its configuration names."""
+        if self.is_demo:
+            return sorted(self.settings["nights"] or ())
+        return nights_to_index(Path(self.settings["raw"]), self.choice)
+
+    @property
+    def lists(self) -> list[str]:
+        """The lists of the frames of all nights."""
+        return [str(self.layout.night_list(night)) for night in self.nights]
+
+    def tars(self, night: str) -> list[str]:
+        """Return the tar files of a night."""
+        return sorted(map(str, Path(self.settings["raw"], night, "virus").glob("virus*.tar")))
+
+    @property
+    def known(self) -> list[str]:
+        """Files that say what is known of frames, amplifiers and connections, as far as they are named."""
+        named = [self.settings["swaps"], *(self.settings["bad"][key] for key in ("frames", "amps"))]
+        return [path for path in named if path]
+
+    def bad(self, kind: str) -> list[str]:
+        """Return the file of what is bad of a kind, if there is one."""
+        path = self.settings["bad"][kind]
+        return [path] if path else []
+
+    @property
+    def plan_options(self) -> str:
+        """Options of the program that makes the plan."""
+        keys = ("months", "nights", "shots", "calibration_from", "swaps", "fplane")
+        bad = {f"bad_{key}": self.settings["bad"][key] for key in ("frames", "amps")}
+        return options(**{key: self.settings[key] or None for key in keys}, **bad)
+
+    @functools.cached_property
+    def plan(self) -> Plan:
+        """The plan. Until it is there, an input function that asks for it is called again."""
+        self._find_plan()
+        return read_plan(self.layout.plan)
+
+    def digest(self, *key: str) -> str:
+        """Return the digest of the frames of a unit: another one makes its products old."""
+        return self.plan.digest(*key)
+
+    def of_month(self, pattern: str, month: str) -> list[str]:
+        """Return a file for each pairing of a month, of those that have twilights."""
+        return [_filled(pattern, month=month, ifu=ifu) for ifu in self.plan.pairings(month)]
+
+    def calibration(self, pattern: str, wildcards: Any) -> str:
+        """Return the product of a pairing in the month of a shot."""
+        return _filled(pattern, month=month_of(wildcards.shot), ifu=getattr(wildcards, "ifu", ""))
+
+    def of_exposure(self, pattern: str, wildcards: Any) -> list[str]:
+        """Return a product for each pairing of an exposure."""
+        shot, exposure = wildcards.shot, wildcards.exposure
+        return [_filled(pattern, shot=shot, exposure=exposure, ifu=ifu) for ifu in self.plan.ifus(shot, exposure)]
+
+    def of_shot(self, pattern: str, shot: str) -> list[str]:
+        """Return a product for each pairing of each exposure of a shot."""
+        return [
+            _filled(pattern, shot=shot, exposure=exposure, ifu=ifu)
+            for exposure in self.plan.exposures(shot)
+            for ifu in self.plan.ifus(shot, exposure)
+        ]
+
+    def exposures_of(self, pattern: str, shot: str) -> list[str]:
+        """Return a product for each exposure of a shot."""
+        return [_filled(pattern, shot=shot, exposure=exposure) for exposure in self.plan.exposures(shot)]
+
+    def of_pairing(self, pattern: str, wildcards: Any) -> list[str]:
+        """Return a product for each exposure of a pairing in a month."""
+        return [
+            _filled(pattern, shot=shot, exposure=exposure, ifu=wildcards.ifu)
+            for shot in self.plan.shots
+            if month_of(shot) == int(wildcards.month)
+            for exposure in self.plan.exposures(shot)
+            if wildcards.ifu in self.plan.ifus(shot, exposure)
+        ]
+
+    def all_calibrations(self, pattern: str, kind: str = TWILIGHT) -> list[str]:
+        """Return a product for each pairing of each month that has frames of a kind."""
+        plan = self.plan
+        units = ((month, ifu) for month in plan.months for ifu in plan.pairings(month, kind))
+        return list(dict.fromkeys(_filled(pattern, month=month, ifu=ifu) for month, ifu in units))
+
+    def all_months(self, pattern: str) -> list[str]:
+        """Return a product for each month that has twilights."""
+        return [_filled(pattern, month=month) for month in self.plan.months if self.plan.pairings(month)]
+
+    def all_shots(self, pattern: str) -> list[str]:
+        """Return a product for each shot."""
+        return [_filled(pattern, shot=shot) for shot in self.plan.shots]
+
+    def all_exposures(self, pattern: str) -> list[str]:
+        """Return a product for each exposure of each shot, and each pairing if it is by pairing."""
+        every = self.of_shot if "{ifu}" in pattern else self.exposures_of
+        return [path for shot in self.plan.shots for path in every(pattern, shot)]
+
+    def all_residuals(self, pattern: str) -> list[str]:
+        """Return a product for each pairing of each month that has science frames."""
+        units = ((month_of(shot), ifu) for shot in self.plan.shots for ifu in self._ifus_of(shot))
+        return list(dict.fromkeys(_filled(pattern, month=month, ifu=ifu) for month, ifu in units))
+
+    def _ifus_of(self, shot: str) -> Iterable[str]:
+        plan = self.plan
+        return dict.fromkeys(ifu for exposure in plan.exposures(shot) for ifu in plan.ifus(shot, exposure))
+
+    def fplane(self, shot: str) -> str:
+        """Return the focal plane's file of a shot."""
+        return str(fplane.find(Path(self.settings["fplane"]), int(shot[:8])))
+
+
+def as_options(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a section as `skyharvest.core.settings.add_options` has them: all, also defaults.
+
+    What is true by default is an option ``no_…`` where it is false.
+    """
+    said: dict[str, Any] = {}
+    for key, value in values.items():
+        is_on = getattr(describe(kind)[key], "default", None) is True
+        said[f"no_{key}" if is_on else key] = (not value) if is_on else value
+    return said
+
+
+def _kind(section: str) -> type:
+    kind = Bad if section == "bad" else describe(Settings)[section]
+    assert isinstance(kind, type), f"found {section}; expected a section of hetdex_reduction"
+    return kind
+
+
+def _filled(pattern: str, **wildcards: Any) -> str:
+    for name, value in wildcards.items():
+        pattern = pattern.replace(f"{{{name}}}", str(value))
+    return pattern

@@ -19,6 +19,8 @@ Neighbour = Annotated[
 ]
 
 NEEDED = ("raw", "fplane", "ifucen", "star_catalogue")
+PATHS = (*NEEDED, "seds", "swaps")
+"""Settings that name files and directories which are there before a run."""
 
 
 @section
