@@ -29,6 +29,7 @@ rule hetdex_trace:
     input:
         frames=ancient(HETDEX_REDUCTION.path("frames/{month}/{ifu}.csv")),
         bias=rules.hetdex_bias.output.bias,
+        bad_fibers=HETDEX_REDUCTION.bad("fibers"),
     output:
         trace=HETDEX_REDUCTION.path("trace/{month}/{ifu}.fits"),
     log:
@@ -42,7 +43,9 @@ rule hetdex_trace:
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         frames=lambda wildcards: HETDEX_REDUCTION.digest("twilight", wildcards.month, wildcards.ifu),
-        options=as_it_is(HETDEX_REDUCTION.options("trace")),
+        options=as_it_is(
+            HETDEX_REDUCTION.options("trace", "background", bad_fibers=HETDEX_REDUCTION.settings["bad"]["fibers"])
+        ),
     shell:
         f"{RUN}/reduction/hetdex/trace_fibers.py "
         "--frames {input.frames:q} --bias {input.bias:q} {params.options} --out {output.trace:q} 2> {log:q}"
@@ -65,7 +68,7 @@ rule hetdex_flat:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
-        options=as_it_is(HETDEX_REDUCTION.options("flat")),
+        options=as_it_is(HETDEX_REDUCTION.options("flat", bad_pixels=HETDEX_REDUCTION.settings["bad"]["pixels"])),
     shell:
         f"{RUN}/reduction/hetdex/make_pixel_flat.py "
         "--bias {input.bias:q} --trace {input.trace:q} {params.options} --out {output.flat:q} 2> {log:q}"
@@ -87,7 +90,7 @@ rule hetdex_twilight:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
-        options=as_it_is(HETDEX_REDUCTION.options("wavelength", "fiber_to_fiber")),
+        options=as_it_is(HETDEX_REDUCTION.options("wavelength", "fiber_to_fiber", "background")),
     shell:
         f"{RUN}/reduction/hetdex/calibrate_twilight.py "
         "--trace {input.trace:q} --flat {input.flat:q} {params.options} --out {output.wavelength:q} 2> {log:q}"

@@ -4,7 +4,7 @@
 rule hetdex_astrometry:
     input:
         multifits=lambda wildcards: HETDEX_REDUCTION.of_shot(rules.hetdex_science.output.multifits, wildcards.shot),
-        stars=HETDEX_REDUCTION.star_catalogue,
+        star_catalogue=HETDEX_REDUCTION.settings["star_catalogue"],
         fplane=lambda wildcards: HETDEX_REDUCTION.fplane(wildcards.shot),
     output:
         astrometry=HETDEX_REDUCTION.path("astrometry/{shot}.h5"),
@@ -21,7 +21,7 @@ rule hetdex_astrometry:
         options=as_it_is(HETDEX_REDUCTION.options("astrometry")),
     shell:
         f"{RUN}/reduction/hetdex/solve_astrometry.py "
-        "--multifits {input.multifits:q} --star-catalogue {input.stars:q} --fplane {input.fplane:q} "
+        "--multifits {input.multifits:q} --star-catalogue {input.star_catalogue:q} --fplane {input.fplane:q} "
         "{params.options} --out {output.astrometry:q} 2> {log:q}"
 
 
@@ -62,7 +62,7 @@ rule hetdex_seds:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
-        options=as_it_is(HETDEX_REDUCTION.options("sed_fits")),
+        options=as_it_is(HETDEX_REDUCTION.options("sed_fits", seds=HETDEX_REDUCTION.settings["seds"])),
     shell:
         f"{RUN}/reduction/hetdex/fit_seds.py "
         "--stars {input.stars:q} {params.options} --out {output.seds:q} 2> {log:q}"
@@ -74,6 +74,7 @@ rule hetdex_throughput:
         seds=rules.hetdex_seds.output.seds,
     output:
         throughput=HETDEX_REDUCTION.path("throughput/{shot}.h5"),
+        text=HETDEX_REDUCTION.path("throughput/{shot}sedtp_f.dat"),
     log:
         f"{LOGS}/hetdex_throughput/{{shot}}.log",
     benchmark:
@@ -87,7 +88,8 @@ rule hetdex_throughput:
         options=as_it_is(HETDEX_REDUCTION.options("throughput")),
     shell:
         f"{RUN}/reduction/hetdex/measure_throughput.py "
-        "--stars {input.stars:q} --seds {input.seds:q} {params.options} --out {output.throughput:q} 2> {log:q}"
+        "--stars {input.stars:q} --seds {input.seds:q} {params.options} "
+        "--out {output.throughput:q} --text {output.text:q} 2> {log:q}"
 
 
 rule hetdex_shot:
@@ -112,5 +114,5 @@ rule hetdex_shot:
         options=as_it_is(HETDEX_REDUCTION.options("shot_file")),
     shell:
         f"{RUN}/reduction/hetdex/write_shot.py "
-        "--multifits {input.multifits:q} --full-sky {input.skies:q} --astrometry {input.astrometry:q} "
+        "--shot {wildcards.shot} --multifits {input.multifits:q} --full-sky {input.skies:q} --astrometry {input.astrometry:q} "
         "--stars {input.stars:q} --throughput {input.throughput:q} {params.options} --out {output.shot:q} 2> {log:q}"
