@@ -67,6 +67,17 @@ class Bias:
 class Trace:
     """Where the light of each fibre falls on the detector, from twilights."""
 
+    min_frames: Whole = setting(2, "As many twilights are needed.", ge=1)
+    most_frames: Whole = setting(40, "Of more twilights those with the most light are used.", ge=1)
+    level_least: Number = setting(100.0, "A twilight with less light in the middle, electrons a pixel, is not used.")
+    level_most: Number = setting(20000.0, "A twilight with more light in the middle, electrons a pixel, is not used.")
+    saturated_most: Number = setting(0.002, "A twilight with a larger part of saturated pixels is not used.", ge=0)
+    degree: Whole = setting(5, "Degree of the polynomial of the column that is a fibre's trace.", ge=1)
+    groups_y: Whole = setting(8, "Groups of fibres that have a profile of their own.", ge=1)
+    groups_x: Whole = setting(8, "Groups of columns that have a profile of their own.", ge=1)
+    least_light: Number = setting(0.1, "A fibre with less of the usual light is dead.", gt=0, lt=1)
+    faint_light: Number = setting(0.004, "A dead fibre with less of the usual light is not seen.", gt=0, lt=1)
+
 
 @section
 class Flat:
