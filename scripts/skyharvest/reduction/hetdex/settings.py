@@ -179,6 +179,25 @@ class Sky:
 class Astrometry:
     """Where each exposure points, from stars."""
 
+    first_wavelength: Number = setting(4400.0, "Å: stars are found in the light from here on.", gt=3000)
+    last_wavelength: Number = setting(5400.0, "Å: to here.", gt=3000)
+    threshold: Number = setting(3.0, "How many σ above its picture of an IFU a star is.", gt=0)
+    least_snr: Number = setting(6.0, "Signal to noise of a star that is used.", gt=0)
+    least_coverage: Number = setting(
+        0.6, "Share of a star's light, by that far from an edge, that fibres have of one that is used.", ge=0
+    )
+    fwhm: Number = setting(1.8, "Arcsec: of stars, about, where it is not measured yet.", gt=0)
+    faintest: Number = setting(22.5, "g of stars of the catalogue that are used.")
+    search_radius: Number = setting(17.0, "Arcsec, by which the header's pointing may be off.", gt=0)
+    exposure_radius: Number = setting(8.0, "Arcsec, by which exposures of a shot may point elsewhere.", gt=0)
+    match_radius: Number = setting(3.0, "Arcsec, within which a star is that of the catalogue in the end.", gt=0)
+    angle_offset: Number = setting(0.0, "Degrees, that are added to the header's PARANGLE at first.")
+    angle_range: Number = setting(2.0, "Degrees, by which the angle may then be off to either side.", ge=0)
+    min_stars: Whole = setting(3, "As many stars have to match in an exposure.", ge=2)
+    most_chance: Number = setting(
+        1e-4, "How often unrelated lists may match as well: a worse match is refused.", gt=0, le=1
+    )
+
 
 @section
 class Stars:

@@ -1,0 +1,131 @@
+"""A point source in fibres: where it is, how wide its image is, and its light, by χ².
+
+The light of a Moffat profile in each fibre (`moffat`) is compared with what was measured. Its total is the best one for
+each position and width (variable projection), for which scipy's Levenberg-Marquardt looks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from skyharvest.core.arrays import Floats
+from skyharvest.reduction.hetdex.moffat import FIBER_RADIUS, fractions
+
+MODEL_ERROR = 0.02
+"""Of the light in a fibre: no image is a Moffat profile exactly, and bright fibres must not outweigh all others."""
+FILLING = 2 * np.pi * FIBER_RADIUS**2 / (np.sqrt(3) * 2.54**2)
+"""Share of the light that fibres 2.54″ apart get of a star that is far from the edge, in the mean over positions."""
+WIDTHS = (0.6, 6.0)
+"""Arcsec: images are not narrower or wider."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was found.
+
+    Attributes
+    ----------
+    x, y
+        Arcsec.
+    fwhm
+        Arcsec.
+    total, total_error
+        All of the light, in the unit of the fibres'.
+    chi2
+        χ² by degrees of freedom; NaN if there are none.
+    coverage
+        How much of the light the fibres got, by what they get of a star far from the edge (1 in the mean).
+    x_error, y_error, fwhm_error
+        Arcsec; NaN where it was not fitted.
+    """
+
+    x: float
+    y: float
+    fwhm: float
+    total: float
+    total_error: float
+    chi2: float
+    coverage: float
+    x_error: float
+    y_error: float
+    fwhm_error: float
+
+
+def fit(
+    x: Floats,
+    y: Floats,
+    light: Floats,
+    error: Floats,
+    start: tuple[float, float],
+    fwhm: float,
+    *,
+    fit_fwhm: bool = False,
+    fit_position: bool = True,
+    most_moved: float = 2.5,
+) -> Source | None:
+    """Fit a point source.
+
+    Parameters
+    ----------
+    x, y
+        (n,) f8, arcsec: where the fibres are.
+    light, error
+        (n,) f8; fibres where either is NaN are left out.
+    start
+        Where the source is, about: arcsec.
+    fwhm
+        Of its image, arcsec, or where to begin with it.
+    fit_fwhm, fit_position
+        Whether they are fitted.
+    most_moved
+        Arcsec, in x and in y: what is fitted is not further from the start.
+
+    Returns
+    -------
+    Source or None
+        None if there are fewer fibres than parameters, or nothing is found within the limits.
+    """
+    known = np.isfinite(light) & np.isfinite(error) & (error > 0)
+    x, y, light = x[known], y[known], light[known]
+    sigma = np.hypot(error[known], MODEL_ERROR * np.clip(light, 0, None))
+    free = 2 * fit_position + fit_fwhm
+    if len(x) < free + 1:
+        return None
+
+    def parameters(values: Floats) -> tuple[float, float, float]:
+        at = (start[0] + values[0], start[1] + values[1]) if fit_position else start
+        return at[0], at[1], fwhm * float(np.exp(np.clip(values[-1], -3, 3))) if fit_fwhm else fwhm
+
+    def best(values: Floats) -> tuple[Floats, float, Floats]:
+        at_x, at_y, width = parameters(values)
+        share = fractions(x - at_x, y - at_y, width) / sigma
+        power = float(share @ share)
+        total = float(share @ (light / sigma)) / power if power > 0 else 0.0
+        return light / sigma - total * share, total, share
+
+    values = np.zeros(free)
+    errors = np.full(3, np.nan)
+    if free:
+        found = least_squares(lambda tried: best(tried)[0], values, method="lm", diff_step=1e-4, x_scale=[0.5] * free)
+        values = found.x
+        try:
+            spread = np.sqrt(np.diag(np.linalg.inv(found.jac.T @ found.jac)))
+        except np.linalg.LinAlgError:
+            return None
+        if fit_position:
+            errors[:2] = spread[:2]
+        if fit_fwhm:
+            errors[2] = spread[-1] * parameters(values)[2]
+    at_x, at_y, width = parameters(values)
+    moved = max(abs(at_x - start[0]), abs(at_y - start[1]))
+    if not (moved <= most_moved and WIDTHS[0] <= width <= WIDTHS[1]):
+        return None
+    residual, total, share = best(values)
+    left = len(x) - free - 1
+    chi2 = float(residual @ residual) / left if left > 0 else np.nan
+    power = float(share @ share)
+    if power <= 0:
+        return None
+    coverage = float((share * sigma).sum()) / FILLING
+    return Source(at_x, at_y, width, total, power**-0.5, chi2, coverage, *(float(value) for value in errors))
