@@ -8,9 +8,9 @@ fitted to those frames that there are.
 A known systematic is that the twilight sky is not even: over HETDEX's field of 20′ it is brighter towards the Sun, and
 that is taken for throughput here. Twilights of several nights, taken at other angles, average some of it.
 
-``amp_to_amp/{month}.fits`` has a table AMP_TO_AMP: ifu, amp, state, reason, level, error, n_exposures, correction, and
-amp_to_amp (1036,) f4, NaN for an amplifier that failed. WAVELENGTH (1036,) f8 and MEAN (1036,) f4 are the grid, Å, and
-the mean twilight, electrons per 2 Å.
+``amp_to_amp/{month}.fits`` has a table AMPS of how each stands: ifu, amp, state, reason, level, error, n_exposures,
+correction; and a table AMP_TO_AMP with the same rows: ifu, amp, amp_to_amp (1036,) f4, NaN for one that failed.
+WAVELENGTH (1036,) f8 and MEAN (1036,) f4 are the grid, Å, and the mean twilight, electrons per 2 Å.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from skyharvest.core.arrays import Array, Float32s, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex import biweight
-from skyharvest.reduction.hetdex.amp_file import DONE, FAILED, AmpFailed, AmpFile
+from skyharvest.reduction.hetdex.amp_file import DONE, FAILED, TABLE, AmpFailed, AmpFile
 from skyharvest.reduction.hetdex.fiber_to_fiber import GRID
 from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.settings import AmpToAmp
@@ -34,7 +34,6 @@ from skyharvest.reduction.hetdex.smooth_ratios import smooth
 
 MODEL_ERROR = 0.02
 """Of the flux in a bin of 2 Å: amplifiers see lines with different widths."""
-TABLE = "AMP_TO_AMP"
 Exposure = tuple[int, ...]
 
 
@@ -224,13 +223,14 @@ def compare_amps(wavelengths: Sequence[Path], out: Path, options: AmpToAmp) -> N
         "error": found.error,
         "n_exposures": np.array([len(amp.levels) for amp in amps], np.int64),
         "correction": found.correction,
-        "amp_to_amp": found.ratio,
     }
+    curves = {name: columns[name] for name in ("ifu", "amp")} | {"amp_to_amp": found.ratio}
     with atomic_path(out) as temporary:
         temporary.unlink()  # fitsio makes its files itself
         with fitsio.FITS(str(temporary), "rw", clobber=True) as file:
             file.write(None, header={"CREATOR": f"skyharvest {__version__}"})
             file.write(list(columns.values()), names=list(columns), extname=TABLE)
+            file.write(list(curves.values()), names=list(curves), extname="AMP_TO_AMP")
             file.write(GRID, extname="WAVELENGTH")
             file.write(found.mean, extname="MEAN")
 
@@ -282,6 +282,7 @@ class AmpRatios:
         try:
             with fitsio.FITS(str(path)) as file:
                 self.table = file[TABLE].read()
+                self._ratio = file["AMP_TO_AMP"].read(columns="amp_to_amp").astype(np.float32)
         except OSError as error:
             raise MalformedFile(
                 f"{path}: found no comparison of amplifiers ({error}); remove it and run again"
@@ -302,7 +303,7 @@ class AmpRatios:
         k = self._rows[ifu, amp]
         if _text(self.table["state"][k]) != DONE:
             raise AmpFailed(_text(self.table["reason"][k]))
-        found: Float32s = self.table["amp_to_amp"][k].astype(np.float32)
+        found: Float32s = self._ratio[k]
         return found
 
     def at(self, ifu: str, amp: str, wavelength: Floats) -> Float32s:
