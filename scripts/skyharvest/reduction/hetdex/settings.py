@@ -208,20 +208,72 @@ class Stars:
 class Seds:
     """Spectral energy distributions of stars, from their magnitudes."""
 
+    ebv: Number = setting(0.02, "Reddening E(B - V) of the stars, which are behind the Galaxy's dust.", ge=0)
+    errors: Annotated[list[Number], Limited(min_length=5, max_length=5)] = setting(
+        [0.03, 0.02, 0.02, 0.02, 0.02], "Errors of the magnitudes u, g, r, i and z."
+    )
+    ab_offsets: Annotated[list[Number], Limited(min_length=5, max_length=5)] = setting(
+        [0.0, 0.0, 0.0, 0.0, 0.0],
+        "What makes the catalogue's u, g, r, i and z AB magnitudes; for those of SDSS -0.04, 0, 0, 0 and 0.02.",
+    )
+    mismatch: Number = setting(0.03, "By how many magnitudes a band of a star differs from its best template's.", gt=0)
+    max_chi2: Number = setting(
+        10.0, "A star whose best template has a larger chi2 for each degree of freedom has no spectrum.", gt=0
+    )
+
 
 @section
 class Throughput:
     """The throughput of a shot, from its stars."""
+
+    max_scatter: Number = setting(0.2, "A star is taken if its normalised ratio scatters less than this.", gt=0)
+    max_rms: Number = setting(
+        0.02, "A star is taken if the rms of the reference curve less its normalised ratio is less than this.", gt=0
+    )
+    min_stars: Whole = setting(2, "With fewer stars that are taken a shot has no throughput.", ge=1)
+    gband_alone: Switch = setting(
+        False, "Whether a shot with too few of them has the reference curve at the level of magnitudes g."
+    )
+    reference: str | None = setting(
+        None,
+        "Text file of a reference curve, wavelength and throughput; null: a typical curve of VIRUS.",
+        min_length=1,
+        path=True,
+    )
+    degree: Whole = setting(
+        4,
+        "Largest degree of the polynomial that the reference is multiplied by; a higher one than 1, normalisation and "
+        "slope, is taken if the stars ask for it.",
+        ge=1,
+        le=6,
+    )
+    bin: Number = setting(
+        40.0, "Width of the bins of wavelength, Å: rows of the table; one is at 4540 Å.", ge=10, le=200
+    )
+    min_sn: Number = setting(5.0, "A bin of a star with less signal-to-noise is not used.", ge=0)
 
 
 @section
 class ResidualMaps:
     """Residuals and chi2 of each pixel over a month."""
 
+    bad_fraction: Number = setting(0.2, "A pixel that is flagged in a larger part of the frames is bad.", gt=0, lt=1)
+    max_chi2: Number = setting(10.0, "A pixel of a frame with a larger chi2 is flagged.", gt=0)
+    min_frames: Whole = setting(5, "With fewer frames there are no maps.", ge=2)
+    memory_mb: Whole = setting(400, "Memory for the rows that are worked on at once, MB.", ge=20, outcome=False)
+
 
 @section
 class ShotFile:
-    """The HDF5 file of a shot."""
+    """Calibrated fibres of a shot, and its HDF5 file."""
+
+    sky_error: Number = setting(0.03, "This part of the sky may be wrong; it is added to errors.", ge=0)
+    sky_error_most: Number = setting(
+        0.06, "The same where residual maps tell that the sky is off by a tenth; between there and 0.03 it grows.", ge=0
+    )
+    coverage: Number = setting(0.75, "A bin of which a smaller part is known has no value.", gt=0, le=1)
+    images: Switch = setting(False, "Whether images of the detector are in it: 2.5 times as large.")
+    uncompressed: Switch = setting(False, "Whether it is left uncompressed: 1.6 times as large.")
 
 
 @section
