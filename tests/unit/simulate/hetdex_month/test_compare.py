@@ -1,0 +1,162 @@
+"""Comparisons with the truth: a reduction that is the truth is well, and one that is wrong somewhere is not."""
+
+from pathlib import Path
+
+import fitsio
+import h5py
+import numpy as np
+import pytest
+
+from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
+from skyharvest.reduction.hetdex.layout import Layout
+from skyharvest.simulate.hetdex_month.compare import check_month, fibre_places, multifits
+from skyharvest.simulate.hetdex_month.detector import DEFECT
+from skyharvest.simulate.hetdex_month.field import Pointing
+from skyharvest.simulate.hetdex_month.month import simulate
+from skyharvest.simulate.hetdex_month.optics import Fibers
+from skyharvest.simulate.hetdex_month.plan import IFUS, Night, Plan, Shot
+from skyharvest.simulate.hetdex_month.truth import GRID, Truth
+
+SHOT = Shot(17, fwhm=(1.7, 1.9), norm=(0.98, 1.02), sky=(1.0, 1.1), shift=(0.0, 0.0))
+PLAN = Plan(
+    (Night(ifus=IFUS[:1], biases=1, twilights=1, shots=(SHOT,)),),
+    {("317", "LL"): Fibers(dead=(60,)), ("317", "LU"): Fibers(dark=True)},
+    amps=("LL", "LU", "RL"),
+)
+NAME, IFU, MONTH = "20190103v017", "317_015_038_0211", "201901"
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory) -> tuple[Path, Path]:
+    """A month, and a reduction of it that knows the truth."""
+    root = tmp_path_factory.mktemp("month")
+    simulate(root / "truth", PLAN)
+    layout = Layout(root / "hetdex")
+    with Truth(root / "truth/truth.h5") as truth:
+        write_calibration(truth, layout)
+        rows = [row for expnum in (1, 2) for row in write_spectra(truth, layout, expnum)]
+        write_shot(truth, layout, rows)
+    return root / "truth", root / "hetdex"
+
+
+def write_calibration(truth: Truth, layout: Layout) -> None:
+    steps: dict[str, dict[str, AmpResult]] = {"bias": {}, "trace": {}, "wavelength": {}, "flat": {}}
+    ratios = []
+    for amp in PLAN.amps:
+        name = f"{IFU}_{amp}"
+        traps = np.array([(*trap, 300) for trap in truth.amp_value(name, "traps")], np.int32)
+        steps["bias"][amp] = AmpResult({"bias": truth.amp(name, "bias"), "traps": traps}, {"n_frames": 7})
+        y, x = truth.amp_value(name, "defect")
+        good = np.ones((1032, 1032), np.uint8)
+        good[y : y + DEFECT[0], x : x + DEFECT[1]] = 0
+        keys = {"trace": ("trace", "alive"), "wavelength": ("wavelength", "fiber_to_fiber")}
+        for step, arrays in keys.items():
+            values = {key: truth.amp(name, key).astype("u1" if key == "alive" else "f8") for key in arrays}
+            steps[step][amp] = AmpResult(failed="no light") if amp == "LU" else AmpResult(values)
+        steps["flat"][amp] = AmpResult({"good": good})
+        curve = np.interp(GRID, truth.amp(name, "wavelength").mean(0), truth.amp(name, "amp_to_amp"))
+        ratios.append(curve * 1.01 if amp != "LU" else curve * np.nan)
+    for step, results in steps.items():
+        path = layout.flat(MONTH, IFU) / "flat.fits" if step == "flat" else layout.calibration(step, MONTH, IFU)
+        write_amps(path, {}, results)
+    table = np.zeros(3, [("ifu", "S20"), ("amp", "S2"), ("state", "S8"), ("reason", "S8")])
+    table["ifu"], table["amp"], table["state"] = IFU, PLAN.amps, ("done", "failed", "done")
+    layout.amp_to_amp(MONTH).parent.mkdir()
+    with fitsio.FITS(str(layout.amp_to_amp(MONTH)), "rw") as file:
+        file.write(None)
+        file.write(table, extname="AMPS")
+        file.write(np.array(ratios, "f4"), extname="AMP_TO_AMP")
+
+
+def write_spectra(truth: Truth, layout: Layout, expnum: int) -> list[tuple]:
+    random = np.random.default_rng(expnum)
+    pointing = Pointing(*(float(truth.shot_value(NAME, key)) for key in ("ra", "dec", "pa")))
+    rows = []
+    for amp in ("LL", "RL"):
+        name = f"{IFU}_{amp}"
+        sky, light = truth.sky(NAME, expnum, name), truth.source_light(NAME, expnum, name)
+        error = np.sqrt(sky + light + 50)
+        path = multifits(layout, NAME, expnum, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with fitsio.FITS(str(path), "rw") as file:
+            masked = np.where(truth.cosmics(NAME, expnum, name), np.nan, 1.0)
+            file.write(masked.astype("f4"), extname="error")
+            file.write(np.ones((1032, 1032), "f4"), extname="flat")
+            file.write(random.normal(light, error).astype("f4"), extname="sky_subtracted")
+            file.write(error.astype("f4"), extname="error1d")
+            file.write(sky.astype("f4"), extname="sky_spectrum")
+        _, x, y = fibre_places(truth, expnum, name)
+        ra, dec = pointing.to_sky(x, y)
+        counts = np.array([np.interp(GRID, w, s) for w, s in zip(truth.amp(name, "wavelength"), light, strict=True)])
+        per_flux = 360 * 5e5 * truth.throughput * GRID / 1.98644586e-8 * truth.exposure_value(NAME, expnum, "norm")
+        for k in range(112):
+            flux = counts[k] / per_flux * 1e17  # of 2 Å
+            row = expnum, k, f"multi_317_015_038_{amp}".encode(), ra[k], dec[k], flux, np.full(1036, 0.1)
+            rows.append(row)
+    return rows
+
+
+def write_shot(truth: Truth, layout: Layout, rows: list[tuple]) -> None:
+    kinds = [("expnum", "i4"), ("fibidx", "i4"), ("multiframe", "S20"), ("ra", "f4"), ("dec", "f4")]
+    layout.of_shot("shots", NAME).parent.mkdir()
+    with h5py.File(layout.of_shot("shots", NAME), "w") as file:
+        file["Data/Fibers"] = np.array(rows, [*kinds, ("calfib", "f4", 1036), ("calfibe", "f4", 1036)])
+        file["Shot"] = np.array([(1.81, (0.98, 1.02, np.nan))], [("fwhm_virus", "f4"), ("relflux_virus", "f4", 3)])
+        curve = np.zeros(1036, [("wavelength", "f8"), ("throughput", "f8")])
+        curve["wavelength"], curve["throughput"] = GRID, truth.throughput
+        file["Calibration/Throughput/throughput"] = curve
+
+
+def test_the_truth_is_well(months: tuple[Path, Path]):
+    checks = list(check_month(*months))
+    assert not [check for check in checks if not check.well]
+    assert len(checks) == 21
+
+
+def shifted(path: Path, extname: str, by: float) -> None:
+    with fitsio.FITS(str(path), "rw") as file:
+        file[extname].write(file[extname].read() + by)
+
+
+def scaled(path: Path, name: str, by: float) -> None:
+    with h5py.File(path, "r+") as file:
+        table, _, column = name.partition(":")
+        rows = file[table][()]
+        rows[column] *= by
+        file[table][...] = rows
+
+
+WRONG = {
+    "traces, rms": lambda layout: shifted(layout.calibration("trace", MONTH, IFU), "TRACE_RL", 0.035),
+    "wavelengths, rms": lambda layout: shifted(layout.calibration("wavelength", MONTH, IFU), "WAVELENGTH_RL", 0.2),
+    "living fibres": lambda layout: shifted(layout.calibration("trace", MONTH, IFU), "ALIVE_LL", 1),
+    "traps and defects": lambda layout: shifted(layout.calibration("bias", MONTH, IFU), "TRAPS_RL", 1),
+    "pulls of sky, all": lambda layout: shifted(multifits(layout, NAME, 1, f"{IFU}_RL"), "sky_subtracted", 20),
+    "places of fibres": lambda layout: scaled(layout.of_shot("shots", NAME), "Data/Fibers:dec", 1 + 1e-6),
+    "FWHM": lambda layout: scaled(layout.of_shot("shots", NAME), "Shot:fwhm_virus", 1.05),
+    "relative norms": lambda layout: scaled(layout.of_shot("shots", NAME), "Shot:relflux_virus", 1.05),
+    "throughput, level": lambda layout: scaled(
+        layout.of_shot("shots", NAME), "Calibration/Throughput/throughput:throughput", 0.96
+    ),
+    "fluxes of stars": lambda layout: scaled(layout.of_shot("shots", NAME), "Data/Fibers:calfib", 1.05),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_is_seen(months: tuple[Path, Path], what: str):
+    root, reduction = months
+    before = {path: path.read_bytes() for path in reduction.rglob("*.*")}
+    try:
+        WRONG[what](Layout(reduction))
+        bad = [check.what for check in check_month(root, reduction) if not check.well]
+    finally:
+        for path, data in before.items():
+            path.write_bytes(data)
+    assert len(bad) <= 3 and any(what in name for name in bad), bad
+
+
+def test_a_product_that_is_not_there_is_told(months: tuple[Path, Path], tmp_path: Path):
+    checks = list(check_month(months[0], tmp_path))
+    bad = {check.what: check.seen for check in checks if not check.well}
+    assert "bias" in bad["201901: calibration"] and "20190103v017.h5" in bad["20190103v017: shot"]
+    assert "not: " in bad["20190103v017: amplifiers done"]
