@@ -1,0 +1,33 @@
+"""Say that a reduction is complete; fail, with what to do, if something of it has failed."""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the library is
+
+from skyharvest.core import cli
+from skyharvest.core.atomic import atomic_path
+from skyharvest.reduction.hetdex.ledger import check_complete
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("--ledger", type=Path, required=True, help="of account_hetdex.py")
+    parser.add_argument("--summary", type=Path, required=True, help="of account_hetdex.py")
+    parser.add_argument("--out", type=Path, required=True, help="complete.json to write: the summary")
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    """Check, and write."""
+    with options.ledger.open(newline="", encoding="utf-8") as stream:
+        check_complete(options.ledger, csv.DictReader(stream))
+    with atomic_path(options.out) as temporary:
+        temporary.write_bytes(options.summary.read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))

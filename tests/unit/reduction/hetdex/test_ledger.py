@@ -1,0 +1,202 @@
+"""The account of a reduction: what failed, what waits for it, what is left out; every frame once."""
+
+import csv
+import dataclasses
+import json
+from collections import Counter
+
+import account_hetdex
+import finish_hetdex
+import fitsio
+import h5py
+import numpy as np
+
+from skyharvest.core import cli
+from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
+from skyharvest.reduction.hetdex.fplane import Slot
+from skyharvest.reduction.hetdex.known import Known
+from skyharvest.reduction.hetdex.layout import AMPS, Layout
+from skyharvest.reduction.hetdex.plan import Choice
+from skyharvest.reduction.hetdex.planning import make_plan, write_all
+from skyharvest.reduction.hetdex.tar_index import BAD, Row, write_list
+
+ONE, TWO = "008_093_054_0123", "013_103_019_0456"
+SHOT = "20190103v012"
+PLANE = {slot: Slot(slot, 0.0, 0.0, *names, 0.0, 1.0) for slot, names in (("093", "abc"), ("103", "def"))}
+
+
+def rows_of(expnums=(1, 2)):
+    rows = [Row(20190103, 12, tar="12.tar", member="notes", size=3, state=BAD, reason="no frame by its name")]
+    for kind, obs, numbers in (("zro", 1, (1, 2)), ("twi", 2, (1,)), ("sci", 12, expnums)):
+        for expnum in numbers:
+            for ifu in (ONE, TWO):
+                for amp in AMPS:
+                    specid, ifuslot, ifuid, contid = ifu.split("_")
+                    name = f"T{obs}{expnum}_{ifuslot}{amp}_{kind}.fits"
+                    where = {"tar": f"{obs}.tar", "member": name, "offset": 512, "size": 9, "digest": name}
+                    rows.append(Row(20190103, obs, expnum, kind, ifuslot, amp, specid, ifuid, contid, **where))
+    return rows
+
+
+def write_products(layout, failed=()):
+    """Write what jobs would: ``failed`` names (product, amplifier)."""
+    said = {(name, amp): AmpResult(failed=f"{name}: too bad") for name, amp in failed}
+    for ifu in (ONE, TWO):
+        for step in ("bias", "trace", "wavelength", "flat"):
+            path = layout.flat(201901, ifu) / "flat.fits" if step == "flat" else layout.calibration(step, 201901, ifu)
+            write_amps(path, {}, {amp: said.get((f"{step} {ifu}", amp), AmpResult()) for amp in AMPS})
+    pairs = [(ifu, amp) for ifu in (ONE, TWO) for amp in AMPS]
+    columns = [[ifu for ifu, _ in pairs], [amp for _, amp in pairs], ["done"] * 8, [""] * 8]
+    layout.amp_to_amp(201901).parent.mkdir()
+    names = ["ifu", "amp", "state", "reason"]
+    fitsio.write(str(layout.amp_to_amp(201901)), [np.array(one, "S20") for one in columns], names=names, extname="AMPS")
+    for exposure in ("exp01", "exp02"):
+        for ifu in (ONE, TWO):
+            directory = layout.science(SHOT, exposure, ifu)
+            directory.mkdir(parents=True)
+            states = [(amp, said.get((f"{exposure} {ifu}", amp), AmpResult()).failed) for amp in AMPS]
+            lines = [f"{amp},{'failed' if why else 'done'},{why}" for amp, why in states]
+            (directory / "amps.csv").write_text("\n".join(["amp,state,reason", *lines]) + "\n")
+        layout.full_sky(SHOT, exposure).mkdir(parents=True)
+        (layout.full_sky(SHOT, exposure) / "full_sky.fits").touch()
+    for step in ("astrometry", "stars", "seds", "throughput", "shots"):
+        path = layout.of_shot(step, SHOT)
+        path.parent.mkdir()
+        with h5py.File(path, "w") as file:
+            file.attrs["failed"] = f"{step}: too few stars" if (step, "") in said else ""
+
+
+def account(tmp_path, rows, known=None, failed=(), without=(), also=()):
+    layout = Layout(tmp_path / "results/reduction/hetdex")
+    write_list(layout.night_list(20190103), rows)
+    planned = make_plan([rows], Choice(), known or Known(), lambda _night: PLANE)
+    write_all(planned, layout, layout.plan, layout.left_out)
+    write_products(layout, failed)
+    for path in without:
+        (layout.directory / path).unlink()
+    ledger, summary = layout.directory / "ledger.csv", layout.directory / "summary.json"
+    options = ["--reduction", str(layout.directory), "--ledger", str(ledger), "--summary", str(summary)]
+    assert cli.run(account_hetdex.main, account_hetdex.build_parser(), options) == 0
+    with ledger.open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    frames = [line["frame"] for line in lines if line["step"] == "frames"]
+    assert len(set(frames)) == len(frames) == len(rows) + len(also)
+    units = [tuple(line.values())[:8] for line in lines if line["step"] != "frames"]
+    assert len(set(units)) == len(units)
+    counts = json.loads(summary.read_text())["steps"]
+    assert {step: sum(of.values()) for step, of in counts.items()} == Counter(line["step"] for line in lines)
+    return lines
+
+
+def finish(tmp_path):
+    directory = tmp_path / "results/reduction/hetdex"
+    options = ["--ledger", str(directory / "ledger.csv"), "--summary", str(directory / "summary.json")]
+    options += ["--out", str(directory / "complete.json")]
+    return cli.run(finish_hetdex.main, finish_hetdex.build_parser(), options), directory / "complete.json"
+
+
+def unwell(lines):
+    """Return what is not well: of what, and its state and reason."""
+    names = ("step", "exposure", "ifu", "amp", "frame")
+    return {
+        " ".join(filter(None, (line[name] for name in names))): (line["state"], line["reason"])
+        for line in lines
+        if line["state"] != "done"
+    }
+
+
+def test_all_is_well(tmp_path):
+    lines = account(tmp_path, rows_of())
+    assert unwell(lines) == {"frames 12.tar: notes": ("left_out", "no frame by its name")}
+    counts = Counter(line["step"] for line in lines)
+    assert counts == {
+        "frames": 41,
+        **dict.fromkeys(("bias", "trace", "flat", "wavelength", "amp_to_amp"), 8),
+        "science": 16,
+        "full_sky": 2,
+        **dict.fromkeys(("astrometry", "stars", "seds", "throughput", "shots"), 1),
+    }
+    status, complete = finish(tmp_path)
+    assert status == 0
+    assert complete.is_file()
+
+
+def test_a_failure_is_told_where_it_is_and_what_depends_on_it_waits(tmp_path, capsys):
+    logs = tmp_path / "results/logs/hetdex_trace/201901"
+    logs.mkdir(parents=True)
+    (logs / f"{ONE}.log").write_text("2019 INFO command: python trace_fibers.py --frames 'a b'\nmore\n")
+    lines = account(tmp_path, rows_of(), failed=[(f"trace {ONE}", "LU"), (f"exp02 {TWO}", "RL")])
+    told = unwell(lines)
+    assert told.pop("frames 12.tar: notes")[0] == "left_out"
+    why = f"trace {ONE}: too bad"
+    assert told.pop(f"trace {ONE} LU") == ("failed", why)
+    assert told.pop(f"science exp02 {TWO} RL") == ("failed", f"exp02 {TWO}: too bad")
+    waiting = [f"{step} {ONE} LU" for step in ("flat", "wavelength", "amp_to_amp", "science exp01", "science exp02")]
+    assert told == dict.fromkeys(waiting, ("waiting", f"trace: {why}"))
+    status, complete = finish(tmp_path)
+    assert status == 1
+    assert not complete.exists()
+    message = capsys.readouterr().err
+    assert "2 lines of the ledger failed, and 5 wait for them" in message
+    assert f"trace 201901 {ONE} LU: {why}\n    python trace_fibers.py --frames 'a b'\n" in message
+
+
+def test_products_that_are_not_there_or_torn(tmp_path):
+    gone = [f"trace/201901/{ONE}.fits", f"science/{SHOT}/exp01/{TWO}/amps.csv", f"stars/{SHOT}.h5"]
+    lines = account(tmp_path, rows_of(), without=gone)
+    told = unwell(lines)
+    assert {name for name, (state, _) in told.items() if state == "failed"} == {
+        *(f"trace {ONE} {amp}" for amp in AMPS),
+        *(f"science exp01 {TWO} {amp}" for amp in AMPS),
+        "stars",
+    }
+    assert "is not there: its job has failed, or has not been run" in told["stars"][1]
+    assert [told[step][0] for step in ("seds", "throughput", "shots")] == ["waiting"] * 3
+    assert told["full_sky exp01"][0] == "waiting"  # none of its amplifiers is there
+    assert "full_sky exp02" not in told
+
+
+def test_frames_that_are_damaged_named_or_lacking(tmp_path):
+    rows = rows_of()
+    damaged = next(k for k, row in enumerate(rows) if (row.type, row.expnum, row.amp) == ("sci", 2, "LL"))
+    rows[damaged] = dataclasses.replace(rows[damaged], state=BAD, reason="cut short", specid="")
+    bias = next(k for k, row in enumerate(rows) if (row.type, row.amp) == ("zro", "RU"))
+    rows[bias] = dataclasses.replace(rows[bias], state=BAD, reason="torn", specid="")
+    nameless = Row(20190103, 1, tar="1.tar", offset=77, size=9, state=BAD, reason="damaged tar header")
+    amps = tmp_path / "amps.csv"
+    amps.write_text("specid,ifuslot,amp,first,last,reason\n013,*,RL,,,dead since ever\n")
+    lines = account(tmp_path, [*rows, nameless], Known.read(amps=amps), failed=[(f"bias {TWO}", "RL")])
+    told = unwell(lines)
+    assert told[f"frames exp02 {ONE} LL 12.tar: T122_093LL_sci.fits"] == (
+        "failed",
+        "cut short",
+    )
+    assert told[f"science exp02 {ONE} LL"] == ("waiting", "frames: cut short")
+    assert told[f"frames exp01 {ONE} RU 1.tar: T11_093RU_zro.fits"] == ("left_out", "torn")
+    assert told["frames 1.tar: byte 77"] == ("left_out", "damaged tar header")  # of a tar of biases
+    for step in ("bias", "trace", "flat", "wavelength", "amp_to_amp", "science exp01", "science exp02"):
+        assert told[f"{step} {TWO} RL"] == ("left_out", "dead since ever")
+    assert [name for name, (state, _) in told.items() if state == "failed"] == [
+        f"frames exp02 {ONE} LL 12.tar: T122_093LL_sci.fits"
+    ]
+
+
+def test_units_that_lack_calibration_and_shots_that_failed(tmp_path):
+    rows = [row for row in rows_of() if (row.type, row.ifuslot) != ("twi", "103")]
+    lines = account(tmp_path, rows, failed=[("astrometry", "")])
+    told = unwell(lines)
+    assert told[f"trace {TWO} LL"][0] == "failed"
+    assert "found no twilight of 013_103_019_0456 in 201901" in told[f"trace {TWO} LL"][1]
+    assert told[f"science exp02 {TWO} LL"] == ("waiting", f"trace: {told[f'trace {TWO} LL'][1]}")
+    assert told["astrometry"] == ("failed", "astrometry: too few stars")
+    assert told["shots"] == ("waiting", "astrometry: astrometry: too few stars")
+    assert "full_sky exp01" not in told
+
+
+def test_nights_that_are_not_asked_for_any_more_are_left_out(tmp_path):
+    rows = rows_of()
+    layout = Layout(tmp_path / "results/reduction/hetdex")
+    other = [dataclasses.replace(rows[1], night=20190201, tar="other")]
+    write_list(layout.night_list(20190201), other)
+    told = unwell(account(tmp_path, rows, also=other))
+    assert told[f"frames exp01 {ONE} LL other: {rows[1].member}"] == ("left_out", "its night is not asked for")
