@@ -1,0 +1,233 @@
+"""What drifts over months: bias, wavelengths, traces, and the throughput of fibres and amplifiers.
+
+Each amplifier of a pairing is compared with its own first month in the same place. A jump of all amplifiers of a
+spectrograph tells of work on it; one amplifier alone, of its controller or of a bad twilight.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from skyharvest.core.arrays import Array, Bools
+from skyharvest.core.csv_file import write_rows
+from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.hetdex.amp_file import AmpFailed, AmpFile
+from skyharvest.reduction.hetdex.amp_to_amp import AmpRatios
+from skyharvest.reduction.hetdex.layout import AMPS
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How an amplifier stands in a month, and how that differs from its first month.
+
+    Attributes
+    ----------
+    ifu, amp, month
+        Which one: pairing, amplifier, YYYYMM.
+    reference
+        The month that it is compared with; 0 if it failed.
+    reason
+        Why nothing, or not all, is known.
+    bias_level, bias_change
+        Level of the overscan, ADU, and change.
+    wave_change
+        Å, median of living fibres' pixels: by how much wavelengths are larger.
+    wave_stretch
+        Å: the same at the last fifth of columns minus that at the first.
+    trace_change
+        Pixels, median: by how much traces are higher.
+    f2f_change
+        Scatter of the relative change of fibres' throughputs.
+    amp_to_amp, amp_to_amp_change
+        Throughput over the field's, median of wavelengths, and relative change.
+    """
+
+    ifu: str
+    amp: str
+    month: int
+    reference: int = 0
+    reason: str = ""
+    bias_level: float = NAN
+    bias_change: float = NAN
+    wave_change: float = NAN
+    wave_stretch: float = NAN
+    trace_change: float = NAN
+    f2f_change: float = NAN
+    amp_to_amp: float = NAN
+    amp_to_amp_change: float = NAN
+
+
+NUMBERS: Mapping[str, tuple[str, str]] = {
+    "bias_change": ("ADU", "level of the overscan"),
+    "wave_change": ("Å", "zero point of wavelengths"),
+    "wave_stretch": ("Å", "length of spectra"),
+    "trace_change": ("pixels", "place of traces"),
+    "f2f_change": ("", "fibre to fibre, scatter of its change"),
+    "amp_to_amp_change": ("", "amplifier to amplifier"),
+}
+"""Unit and meaning of what may drift."""
+
+
+@dataclass
+class _First:
+    """What is kept of an amplifier's first month."""
+
+    month: int
+    bias: float
+    wavelength: Array
+    trace: Array
+    ratio: Array
+    level: float
+
+
+def measure(
+    biases: Iterable[Path], traces: Iterable[Path], wavelengths: Iterable[Path], amp_to_amps: Iterable[Path]
+) -> list[Row]:
+    """Return the drift of all amplifiers of some pairings, by pairing, amplifier and month.
+
+    Parameters
+    ----------
+    biases, traces, wavelengths
+        Products of pairings, ``{month}/{ifu}.fits``. One that there is not is as one that failed.
+    amp_to_amps
+        Products of months, ``{month}.fits``.
+
+    Raises
+    ------
+    MalformedFile
+        If a file is no such product.
+    """
+    of_bias, of_trace, of_wave = (
+        {(path.stem, int(path.parent.name)): path for path in paths} for paths in (biases, traces, wavelengths)
+    )
+    ratios = {int(path.stem): AmpRatios(path) for path in amp_to_amps}
+    rows = []
+    first: dict[tuple[str, str], _First] = {}
+    for ifu, month in sorted(of_bias.keys() | of_trace.keys() | of_wave.keys()):
+        paths = [of.get((ifu, month)) for of in (of_bias, of_trace, of_wave)]
+        for amp in AMPS:
+            rows.append(_row(ifu, amp, month, paths, ratios.get(month), first))
+    return sorted(rows, key=lambda row: (row.ifu, AMPS.index(row.amp), row.month))
+
+
+def _row(
+    ifu: str,
+    amp: str,
+    month: int,
+    paths: Sequence[Path | None],
+    ratios: AmpRatios | None,
+    first: dict[tuple[str, str], _First],
+) -> Row:
+    bias_path, trace_path, wave_path = paths
+    reasons = []
+    bias = level = NAN
+    if bias_path:
+        try:
+            with AmpFile(bias_path) as product:
+                product.check(amp)
+                bias = float(product.values(amp)["level"])
+        except AmpFailed as failure:
+            reasons.append(str(failure))
+    if ratios:
+        try:
+            level = float(np.nanmedian(ratios.ratio(ifu, amp)))
+        except AmpFailed as failure:
+            reasons.append(str(failure))
+    if not (trace_path and wave_path):
+        return Row(ifu, amp, month, 0, _told([*reasons, "no twilight"]), bias_level=bias, amp_to_amp=level)
+    try:
+        with AmpFile(trace_path) as traces, AmpFile(wave_path) as waves:
+            trace = traces.array("trace", amp)
+            wavelength, ratio = waves.array("wavelength", amp), waves.array("fiber_to_fiber", amp)
+    except AmpFailed as failure:
+        return Row(ifu, amp, month, 0, _told([*reasons, str(failure)]), bias_level=bias, amp_to_amp=level)
+    start = first.setdefault((ifu, amp), _First(month, bias, wavelength, trace, ratio, level))
+    alive: Bools = np.isfinite(ratio).any(axis=1) & np.isfinite(start.ratio).any(axis=1)
+    if math.isnan(start.level):  # it may have failed in the first month alone
+        start.level = level
+    if math.isnan(start.bias):
+        start.bias = bias
+    wave = (wavelength - start.wavelength)[alive]
+    fifth = wave.shape[1] // 5
+    change = np.nanmean(ratio[alive] / start.ratio[alive], axis=1) - 1 if alive.any() else np.array([NAN])
+    return Row(
+        ifu,
+        amp,
+        month,
+        start.month,
+        _told(reasons),
+        bias_level=bias,
+        bias_change=bias - start.bias,
+        wave_change=_median(wave),
+        wave_stretch=_median(wave[:, -fifth:]) - _median(wave[:, :fifth]),
+        trace_change=_median((trace - start.trace)[alive]),
+        f2f_change=1.48 * _median(np.abs(change - _median(change))),
+        amp_to_amp=level,
+        amp_to_amp_change=level / start.level - 1,
+    )
+
+
+def _told(reasons: Sequence[str]) -> str:
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def _median(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else NAN
+
+
+def measure_drift(
+    biases: Iterable[Path],
+    traces: Iterable[Path],
+    wavelengths: Iterable[Path],
+    amp_to_amps: Iterable[Path],
+    out: Path,
+) -> None:
+    """Measure the drift, and write it as a CSV file with the columns of `Row`; nothing stands for what is not known."""
+    write(out, measure(biases, traces, wavelengths, amp_to_amps))
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write a table."""
+    names = [field.name for field in fields(Row)]
+    write_rows(path, names, ([_cell(value) for value in asdict(row).values()] for row in rows))
+
+
+def _cell(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)
+
+
+def read(path: Path) -> list[Row]:
+    """Read a table.
+
+    Raises
+    ------
+    MalformedFile
+        If it is no such table.
+    """
+    kinds = {field.name: field.type for field in fields(Row)}
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        if reader.fieldnames != list(kinds):
+            raise MalformedFile(f"{path}: found the columns {reader.fieldnames}; remove it and run again")
+        try:
+            return [
+                Row(**{name: _value(kinds[name], cell) for name, cell in line.items()})  # type: ignore[arg-type]
+                for line in reader
+            ]
+        except (ValueError, TypeError, KeyError) as error:
+            raise MalformedFile(f"{path}, line {reader.line_num}: {error}; remove it and run again") from None
+
+
+def _value(kind: object, cell: str) -> str | int | float:
+    if kind is float:
+        return float(cell) if cell else NAN
+    return int(cell) if kind is int else cell
