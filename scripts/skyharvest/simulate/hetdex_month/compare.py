@@ -21,8 +21,8 @@ from skyharvest.simulate.hetdex_month.field import DITHERS, Pointing, fibres_of_
 from skyharvest.simulate.hetdex_month.seeing import KNOTS, fractions
 from skyharvest.simulate.hetdex_month.truth import GRID, Truth
 
-BIAS = 1.2
-"""rms over read noise / √ number of frames."""
+BIAS = 0.7
+"""rms over read noise / √ number of frames; a box of seven pixels makes it 0.4."""
 TRACE = 0.03
 """Pixels, rms."""
 WAVELENGTH, WAVELENGTH_MOST = 0.1, 0.4

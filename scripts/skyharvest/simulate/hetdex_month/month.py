@@ -61,8 +61,8 @@ def simulate(root: Path, plan: Plan | None = None) -> Plan:
     """Write a month.
 
     Below the directory, ``raw/DATE/virus/virus0000OBS.tar``, ``fplane/fplaneDATE``, ``ifucen/``,
-    ``star_catalogue.fits`` and ``truth.h5`` are made. What is written depends on the plan alone, and what is
-    random in a frame on the plan's seed and the frame's name.
+    ``star_catalogue.fits``, ``bad_fibers.csv`` and ``truth.h5`` are made. What is written depends on the plan alone,
+    and what is random in a frame on the plan's seed and the frame's name.
 
     Parameters
     ----------
@@ -286,6 +286,10 @@ def _write_lists(root: Path, plan: Plan, table: Array) -> None:
         _write_text(root / f"fplane/fplane{night.date}", fplane_text((*night.ifus, *IDLE)))
     for name, reverse in (("IFUcen_HETDEX.txt", False), ("IFUcen_HETDEX_reverse_R.txt", True)):
         _write_text(root / "ifucen" / name, ifucen_text(reverse=reverse))
+    lines = ["specid,ifuslot,ifuid,amp,fibnum,first,last,reason"]
+    for (specid, amp), fibers in sorted(plan.fibers.items()):
+        lines += [f"{specid},*,*,{amp},{fibidx + 1},,,not there" for fibidx in fibers.missing]
+    _write_text(root / "bad_fibers.csv", "\n".join(lines) + "\n")
     with atomic_path(root / "star_catalogue.fits") as temporary:
         temporary.unlink()
         fitsio.write(str(temporary), table, extname="STARS")

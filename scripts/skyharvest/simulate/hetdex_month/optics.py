@@ -44,7 +44,8 @@ class Fibers:
     dead
         ``fibidx`` of fibres with two per cent of the light.
     missing
-        ``fibidx`` of fibres that are not there: no light, and no room, so that those above them are lower.
+        ``fibidx`` of fibres that are not there: no light, and no room, so that those above them are lower. No image
+        tells which they are: ``bad_fibers.csv`` does.
     dark
         No light at all reaches this amplifier: it reads its noise.
     """
