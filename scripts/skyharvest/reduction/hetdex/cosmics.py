@@ -117,10 +117,10 @@ def extract_without_cosmics(
     usable = np.empty(image.shape, bool)
     variance = np.empty(image.shape, np.float32)
     noise = readnoise**2
-    for rounds in range(1, settings.most_rounds + 1):
+    for rounds in range(1, settings.cosmic_rounds + 1):
         changed = _judge(
-            image, model, scattered, flat, good, noise, settings.sigma, settings.sigma_beside,
-            settings.model_error, cosmic, usable,
+            image, model, scattered, flat, good, noise, settings.cosmic_sigma, settings.cosmic_sigma_beside,
+            settings.cosmic_model_error, cosmic, usable,
         )  # fmt: skip
         if rounds > 1 and changed <= settings.few_changes:
             break
@@ -185,7 +185,7 @@ def _doubtful(extracted: Extracted, settings: Cosmics) -> Bools:
     What is left of a fibre under a cosmic ray may be of the ray as well, or what has no ray may be taken for one.
     """
     lost, chi2 = extracted.lost, extracted.chi2
-    return np.asarray((lost > settings.most_lost) | ((lost > _SOME) & (chi2 > settings.doubtful_chi2)))
+    return np.asarray((lost > settings.doubtful_lost) | ((lost > _SOME) & (chi2 > settings.doubtful_chi2)))
 
 
 @numba.njit(cache=True)

@@ -154,25 +154,46 @@ class AmpToAmp:
 class Extract:
     """Spectra of the fibres of an exposure."""
 
+    trace_rounds: Whole = setting(3, "How often the shift of traces is measured, at most.", ge=0)
+    most_trace_shift: Number = setting(1.5, "Pixels: an amplifier whose traces have moved farther fails.", gt=0)
+    most_lost: Number = setting(
+        0.5, "Where more of a fibre's profile is on bad pixels, it has no spectrum.", gt=0, lt=1
+    )
+    most_chi2: Number = setting(10.0, "Where chi2 is higher, a fibre has no spectrum.", gt=0)
+    profile_error: Number = setting(
+        0.05, "Relative error of profiles, for which the chi2 of bright stars may be higher.", ge=0
+    )
+
 
 @section
 class Cosmics:
     """Cosmic rays of science frames: pixels far above what fibres' profiles allow."""
 
-    sigma: Number = setting(5.0, "A pixel that is so many σ above the light of the fibres is one.", gt=0)
-    sigma_beside: Number = setting(4.0, "The same of pixels beside one.", gt=0)
-    model_error: Number = setting(0.08, "Relative error of the modelled light, which adds to σ.", ge=0)
-    most_lost: Number = setting(
+    cosmic_sigma: Number = setting(5.0, "A pixel that is so many σ above the light of the fibres is one.", gt=0)
+    cosmic_sigma_beside: Number = setting(4.0, "The same of pixels beside one.", gt=0)
+    cosmic_model_error: Number = setting(0.08, "Relative error of the modelled light, which adds to σ.", ge=0)
+    doubtful_lost: Number = setting(
         0.4, "Where more of a fibre's profile is lost, its neighbours along x say how much light it has.", gt=0, lt=1
     )
     doubtful_chi2: Number = setting(10.0, "The same where a part is lost and chi2 is higher.", gt=0)
-    most_rounds: Whole = setting(8, "Fibres are extracted at most so often.", ge=2)
+    cosmic_rounds: Whole = setting(8, "Fibres are extracted at most so often.", ge=2)
     few_changes: Whole = setting(0, "Nothing is done again for changes of so few pixels.", ge=0)
 
 
 @section
 class Sky:
     """The sky in each fibre: from the amplifier's own fibres, and from those of the whole field."""
+
+    sky_knots: Number = setting(1.5, "Å between the knots of the sky's spectrum.", gt=0)
+    sky_samples: Number = setting(6.0, "Knots are so far apart that so many pixels are between two of them.", gt=0)
+    least_sky_fibers: Whole = setting(8, "An amplifier with fewer fibres without sources fails.", ge=1)
+    source_sigma: Number = setting(
+        3.5, "A fibre whose median is so many σ above those of the others has a source.", gt=0
+    )
+    low_sigma: Number = setting(5.0, "A fibre whose median is so many σ below those of the others is low.", gt=0)
+    sky_rounds: Whole = setting(3, "How often fibres without sources are chosen, at most.", ge=1)
+    line_rounds: Whole = setting(2, "How often shifts of wavelength, and widths of lines, are fitted.", ge=0)
+    background_fibers: Whole = setting(5, "The background is that of so many fibres in a row.", ge=1)
 
 
 @section
