@@ -202,11 +202,11 @@ class _Simulated:
         gone = False
         for n in range(len(shot.fwhm)):
             exposure = self._exposure(shot.obs, n + 1, "sci", shot.time + n * 7 / 60, shot)
-            values = {"fwhm": shot.fwhm[n], "norm": shot.norm[n], "sky": shot.sky[n], "shift": shot.shift[n]}
+            values = {key: getattr(shot, key)[n] for key in ("fwhm", "norm", "sky", "shift", "drift")}
             self.truth.exposure(name, n + 1, {**values, "dither": DITHERS[n % 3], "timestamp": exposure.timestamp})
             for amp in self.amps:
                 optics = amp.optics
-                sky = sky_seen.at(optics.wavelength, optics.lsf) * shot.sky[n]
+                sky = sky_seen.at(optics.wavelength + shot.drift[n], optics.lsf) * shot.sky[n]
                 objects = self._light(amp, shot, n, sources, seen, true)
                 painted = optics.paint((sky + objects) * optics.response, shot.shift[n])
                 far = float(optical.scatter(painted).mean())
@@ -243,7 +243,7 @@ class _Simulated:
             if not near.size:
                 continue
             parts = fractions(at[near, 0] - x, at[near, 1] - y, shot.fwhm[n]) * shot.norm[n]
-            whole = spectrum.at(optics.wavelength[near], optics.lsf[near])
+            whole = spectrum.at(optics.wavelength[near] + shot.drift[n], optics.lsf[near])
             for k, fiber in enumerate(near):
                 light[fiber] += whole[k] * np.interp(optics.wavelength[fiber], KNOTS, parts[k])
         return light

@@ -42,6 +42,8 @@ class Shot:
         Brightness of the sky in each exposure, dark sky is 1.
     shift
         By how much traces are moved in each exposure, pixels.
+    drift
+        How much longer wavelengths of all pixels are in each exposure than in twilights, Å.
     stars, lines
         In each IFU.
     edge
@@ -62,6 +64,7 @@ class Shot:
     norm: tuple[float, ...] = (1.0, 0.94, 1.06)
     sky: tuple[float, ...] = (1.0, 1.06, 0.97)
     shift: tuple[float, ...] = (0.04, -0.06, 0.02)
+    drift: tuple[float, ...] = (0.0, 0.0, 0.0)
     stars: int = 7
     lines: int = 10
     edge: bool = False
@@ -154,7 +157,8 @@ def trouble() -> Plan:
     parallel mode and has no stars.
     """
     swapped = replace(IFUS[1], specid="412", contid="0140")
-    first = Night(20190103, IFUS[:2], biases=5, twilights=3, repeated=True, shots=(Shot(17, edge=True, cosmics=220),))
+    crowded = Shot(17, edge=True, cosmics=220, drift=(0.05, -0.06, 0.03))
+    first = Night(20190103, IFUS[:2], biases=5, twilights=3, repeated=True, shots=(crowded,))
     empty = Shot(18, 7.1, ra=208.9, stars=0, parallel=True, object="PARALLEL_018")
     second = Night(20190104, (IFUS[0], swapped), biases=5, twilights=3, shots=(Shot(12), empty))
     return Plan(

@@ -16,9 +16,9 @@
     Attributes ra, dec, pa (true) and header_ra, header_dec, header_pa, exptime. Tables stars and lines; star_flux and
     line_flux (n, 1036), erg/s/cm²/Å on the grid.
 ``/shots/{date}v{obs}/exp0N``
-    Attributes fwhm, norm, sky, shift, dither. Below, by amplifier: sky (112, 1032), sources: fibidx (n,) and spectra
-    (n, 1032), all in electrons per 2 Å of a mean fibre; cosmics: y, x of each pixel that was hit, (n, 2); scattered:
-    mean of scattered light, electrons a pixel; attribute readable: whether the raw frame is.
+    Attributes fwhm, norm, sky, shift, drift, dither. Below, by amplifier: sky (112, 1032), sources: fibidx (n,) and
+    spectra (n, 1032), all in electrons per 2 Å of a mean fibre; cosmics: y, x of each pixel that was hit, (n, 2);
+    scattered: mean of scattered light, electrons a pixel; attribute readable: whether the raw frame is.
 """
 
 from collections.abc import Sequence

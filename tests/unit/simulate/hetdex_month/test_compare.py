@@ -65,7 +65,8 @@ def write_calibration(truth: Truth, layout: Layout) -> None:
     with fitsio.FITS(str(layout.amp_to_amp(MONTH)), "rw") as file:
         file.write(None)
         file.write(table, extname="AMPS")
-        file.write(np.array(ratios, "f4"), extname="AMP_TO_AMP")
+        curves = [table["ifu"], table["amp"], np.array(ratios, "f4")]
+        file.write(curves, names=["ifu", "amp", "amp_to_amp"], extname="AMP_TO_AMP")
 
 
 def write_spectra(truth: Truth, layout: Layout, expnum: int) -> list[tuple]:
