@@ -25,7 +25,7 @@ def main(options: argparse.Namespace) -> None:
     checks = []
     for check in check_month(options.root, options.reduction):
         checks.append(check)
-        print(f"{'ok  ' if check.well else 'BAD '}{check.what:<46}{check.seen:<58}{check.goal}", flush=True)
+        print(f"{'ok  ' if check.well else 'BAD '}{check.what:<46}{check.seen:<57} {check.goal}", flush=True)
     if bad := [check.what for check in checks if not check.well]:
         raise HarvestError(f"{len(bad)} of {len(checks)} comparisons with the truth are not well: {', '.join(bad)}")
 

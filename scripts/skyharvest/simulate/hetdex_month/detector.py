@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from skyharvest.core.arrays import Array, Bools, Float32s
-from skyharvest.simulate.hetdex_month.optics import NX, NY, SCATTERED, scatter
+from skyharvest.simulate.hetdex_month.optics import NX, NY, scatter
 
 OVERSCAN = 32
 """Columns without light, on the right."""
@@ -57,7 +57,7 @@ class Detector:
 
     def expose(self, light: Float32s) -> Float32s:
         """Return the electrons that are expected of fibres' light: with scattered light and pixels' response, f4."""
-        expected: Float32s = np.maximum((light * np.float32(1 - SCATTERED) + scatter(light)) * self.flat, 0)
+        expected: Float32s = np.maximum((light + scatter(light)) * self.flat, 0)
         return expected
 
     def read(

@@ -26,7 +26,7 @@ POWER = 2.35
 HALF = 8
 """Rows above and below a trace that get light of its fibre."""
 SCATTERED = 0.035
-"""The part of all light that is scattered over the detector."""
+"""Light that is scattered over the detector, as a part of what is in the profiles of fibres."""
 SMOOTH = 120.0
 """How far it is scattered: σ, pixels."""
 FWHM = 2.3548200450309493
