@@ -11,6 +11,9 @@ light allows; single segments matched one by one were 0.4 to 0.8 Å wrong there.
 At last each fibre may stand a little beside the polynomial, as far as more scatter is found than noise makes.
 
 First guess: groups of fibres against the Sun's spectrum, by correlation over zero point, dispersion and curvature.
+
+An amplifier takes 0.3 s. The two compiled kernels, of the first guess and of the Sun's spectrum at all pixels, are six
+times as fast as numpy; the rest is linear algebra.
 """
 
 from dataclasses import dataclass
