@@ -236,13 +236,14 @@ class Shot:
                 file[f"Solution/fibers/exp{expnum:02d}"] = np.random.default_rng(1).permutation(table)  # any order
 
     def _stars(self) -> None:
-        kind = [("star_id", "S32"), *((band, "f8") for band in "ugriz")]
+        kind = [("star_ID", "S28"), *((band, "f8") for band in "ugriz"), ("flags", "i4")]
         exposures = np.zeros(len(self.expnums), [("expnum", "i4"), ("norm", "f8")])
         exposures["expnum"] = self.expnums
         exposures["norm"] = [self.norm[expnum] for expnum in self.expnums]
         with h5py.File(self.of_shot("stars"), "w") as file:
             file.attrs.update(shot=self.name, failed="", fwhm=1.7, fwhm_error=0.04, n_fwhm=9)
             file["stars"], file["exposures"] = np.zeros(1, kind), exposures
+            file["stars"].attrs["flags"] = "1: on an edge; 2: another star is near"
             for name in ("counts", "variance"):
                 file[name] = np.zeros((1, len(self.expnums), 1036), np.float32)
 

@@ -15,8 +15,6 @@ Medians are exact: rows are worked on in blocks, as many as there is memory for.
 import csv
 import logging
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +29,7 @@ from skyharvest.reduction.hetdex.amp_file import DONE, FAILED
 from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.pixel_statistics import CHI2_MEDIAN, median, rectangles, scatter
 from skyharvest.reduction.hetdex.settings import ResidualMaps
+from skyharvest.reduction.hetdex.whole_directory import whole_directory
 
 log = logging.getLogger(__name__)
 
@@ -79,17 +78,8 @@ def write_residual_maps(directories: Sequence[Path], out: Path, settings: Residu
                 specids.add(match["specid"])
     if len(specids) > 1:
         raise InputError(f"found spectrographs {', '.join(sorted(specids))}; expected frames of one pairing")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        made.chmod(0o755)
+    with whole_directory(out) as made:
         _write(found, next(iter(specids), ""), made, settings)
-        if out.exists():
-            shutil.rmtree(out)
-        made.rename(out)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
 
 
 def _write(found: dict[str, list[Path]], specid: str, directory: Path, settings: ResidualMaps) -> None:

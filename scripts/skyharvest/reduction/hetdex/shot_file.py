@@ -11,7 +11,6 @@ exposures 1 to 3: one that is not there has NaN, and -1 for whole numbers.
 Attributes of the file: shot, failed (why there is nothing but this, or no text), missing (``NaN``), units.
 """
 
-import csv
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +26,7 @@ from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.pytables import ARRAY, TableWriter, describe, new_group, open_new, write_array, write_table
-from skyharvest.reduction.hetdex.amp_file import DONE
+from skyharvest.reduction.hetdex import amps_csv, multifits
 from skyharvest.reduction.hetdex.calibrated_fibres import FullSky, Spectra, calibrate
 from skyharvest.reduction.hetdex.layout import AMPS, name_of_exposure
 from skyharvest.reduction.hetdex.residual_maps import read_sky_residual
@@ -38,7 +37,6 @@ from skyharvest.reduction.hetdex.shot_tables import (
     IMAGES,
     N_EXPOSURES,
     N_FIBERS,
-    N_PIXELS,
     SHOT,
     empty_shot,
     field_of,
@@ -66,6 +64,18 @@ FAILED_AMPS = np.dtype(
         ("reason", "S200"),
     ]
 )
+_COLUMNS = (
+    "chi2",
+    "fiber_to_fiber",
+    "rms",
+    "sky_spectrum",
+    "sky_subtracted",
+    "spectrum",
+    "trace",
+    "wavelength",
+)
+"""HDUs of a multifits that are columns of the same name."""
+_ARRAYS = (*_COLUMNS, "error1d", "ifupos")
 _DIRECTORY = re.compile(r"(?P<specid>\d{3})_(?P<ifuslot>\d{3})_(?P<ifuid>\d{3})_(?P<contid>[A-Za-z0-9]+)")
 _EXPOSURE = re.compile(r"exp(\d{2})")
 _CARDS = {
@@ -195,29 +205,16 @@ def _amps(directories: Sequence[Path]) -> tuple[list[Amp], Array]:
         names = _DIRECTORY.fullmatch(directory.name)
         if not names:
             raise InputError(f"{directory}: found {directory.name!r}; expected a pairing, such as 008_093_054_0123")
-        states = _states(directory)
+        states = amps_csv.read(directory)
         for amp in AMPS:
-            state, reason = states.get(amp, ("", "there is no row of it in amps.csv"))
-            one = Amp(expnum, **names.groupdict(), amp=amp, path=directory / "")
-            path = directory / f"{one.multiframe}.fits"
-            if state == DONE:
-                there.append(Amp(expnum, **names.groupdict(), amp=amp, path=path))
-            else:
-                failed.append((expnum, *(value.encode() for value in names.groupdict().values()), amp.encode(),
-                               reason.encode("ascii", "replace")))  # fmt: skip
+            one = Amp(expnum, **names.groupdict(), amp=amp, path=directory / multifits.name_of(directory.name, amp))
+            if amp in states and states[amp].done:
+                there.append(one)
+                continue
+            reason = states[amp].reason if amp in states else "there is no row of it in amps.csv"
+            pairing = [value.encode() for value in names.groupdict().values()]
+            failed.append((expnum, *pairing, amp.encode(), reason.encode("ascii", "replace")))
     return there, np.array(failed, FAILED_AMPS)
-
-
-def _states(directory: Path) -> dict[str, tuple[str, str]]:
-    """Return state and reason of each amplifier of a directory of multifits."""
-    path = directory / "amps.csv"
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return {row["amp"]: (row["state"], row["reason"]) for row in csv.DictReader(stream)}
-    except (OSError, KeyError) as error:
-        raise MalformedFile(
-            f"{path}: found no table of amplifiers ({error}); remove its directory and run again"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -361,16 +358,12 @@ def fiber_rows(
     rows["fiber_id"] = [f"{beginning}_{number:03d}".encode() for number in rows["fibnum"].tolist()]
     for name, values in place.items():
         rows[name] = values
-    try:
-        with fitsio.FITS(str(amp.path)) as file:
-            rows["ifux"], rows["ifuy"] = np.asarray(file["ifupos"].read(), np.float64).T
-            for name in ("chi2", "fiber_to_fiber", "rms", "sky_spectrum", "sky_subtracted", "spectrum", "trace"):
-                rows[name] = file[name].read()
-            rows["error1D"] = file["error1d"].read()
-            wavelength = np.asarray(file["wavelength"].read(), np.float64)
-    except (OSError, ValueError) as error:
-        raise MalformedFile(f"{amp.path}: found no multifits ({error}); remove its directory and run again") from None
-    rows["wavelength"] = wavelength
+    arrays = dict(zip(_ARRAYS, multifits.read(amp.path, *_ARRAYS), strict=True))
+    for name in _COLUMNS:
+        rows[name] = arrays[name]
+    rows["error1D"] = arrays["error1d"]
+    rows["ifux"], rows["ifuy"] = arrays["ifupos"].T
+    wavelength = arrays["wavelength"].astype(np.float64)
     made = calibrate(
         Spectra(wavelength, rows["sky_subtracted"], rows["sky_spectrum"], rows["error1D"]),
         throughput,
@@ -390,11 +383,7 @@ def image_row(amp: Amp) -> Array:
     """Return the row of ``/Data/Images`` of an amplifier, (1,) of type `IMAGES`."""
     row = np.zeros(1, IMAGES)
     _describe_amp(row, amp)
-    with fitsio.FITS(str(amp.path)) as file:
-        for column, hdu in (("image", "processed"), ("error", "error"), ("clean_image", "clean_image")):
-            image = file[hdu].read()
-            assert image.shape == (N_PIXELS, N_PIXELS), f"{amp.path}: {hdu} is {image.shape}"
-            row[column] = image
+    row["image"], row["error"], row["clean_image"] = multifits.read(amp.path, "processed", "error", "clean_image")
     return row
 
 
@@ -402,7 +391,7 @@ def _write_shot_row(
     file: h5py.File, shot: str, amps: Sequence[Amp], astrometry: h5py.File, stars: StarSpectra, tp: ShotThroughput
 ) -> None:
     headers = {amp.expnum: amp.path for amp in reversed(amps)}
-    read = {expnum: fitsio.read_header(str(path)) for expnum, path in sorted(headers.items())}
+    read = {expnum: multifits.read_header(path) for expnum, path in sorted(headers.items())}
     pointings = {int(row["expnum"]): row for row in astrometry["Solution/exposures"][:]}
     nominal = {int(row["expnum"]): row for row in astrometry["Astrometry/NominalVals"][:]}
     quality = {int(row["expnum"]): row for row in astrometry["Astrometry/QA"][:]}
@@ -413,7 +402,7 @@ def _write_shot_row(
     row["nstars_fit_fwhm"], row["response_4540"] = stars.n_fwhm, tp.response_4540
     table = write_table(file, "Shot", row, "Shot Info")
     for expnum, header in read.items():
-        cards = "\n".join(f"{card['name']:8s}= {card['value']}" for card in header.records())
+        cards = "\n".join(f"{name:8s}= {value}" for name, value in header.items())
         table.attrs[f"header_{name_of_exposure(expnum)}"] = np.bytes_(cards.encode("ascii", "replace"))
 
 

@@ -1,10 +1,8 @@
 """The stars of a shot as they were measured, ``stars/{shot}.h5``, as the steps after that read it.
 
-Attributes: shot; failed, why there is nothing else, or no text; fwhm, fwhm_error (″) and n_fwhm, the width of the
-shot's images and from how many stars. Table ``stars``: star_id and the magnitudes u g r i z of the catalogue, NaN
-where there is none, and what the step that measures them adds. Table ``exposures``: expnum and norm, how much light an
-exposure has relative to their mean. ``counts`` and ``variance`` (n_star, n_exp, 1036): light of the whole star in 2 Å,
-electrons of a mean fibre, at 3470 + 2 i Å, and its variance; NaN where nothing is known.
+`stars` says what is in the file. Of that are read: attributes shot, failed, fwhm, fwhm_error and n_fwhm; of the table
+``stars`` star_ID, the magnitudes u g r i z of the catalogue and flags; of ``exposures`` expnum and norm; ``counts`` and
+``variance`` (n_star, n_exp, 1036).
 """
 
 from dataclasses import dataclass
@@ -17,6 +15,8 @@ from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import MalformedFile
 
 BANDS = ("u", "g", "r", "i", "z")
+REFUSED = 1 | 2 | 4 | 8
+"""Flags of stars that tell no throughput: on an edge, blended, saturated, not where they should be. Faint stars may."""
 N_GRID = 1036
 
 
@@ -34,10 +34,13 @@ class StarSpectra:
         (n,) text: of the catalogue.
     magnitudes
         (n, 5) f8: ugriz of the catalogue, NaN where there is none.
+    wrong
+        (n,) text: what is wrong with each, so that its light is not all its own; empty if nothing is.
     expnums
         (n_exp,) int: the shot's exposures.
     counts, variance
-        (n, n_exp, 1036): see the module.
+        (n, n_exp, 1036): light of the whole star in 2 Å, electrons of a mean fibre, at 3470 + 2 i Å, and its variance;
+        NaN where nothing is known.
     norm
         (n_exp,) f8: how much light each exposure has, relative to their mean.
     fwhm, fwhm_error, n_fwhm
@@ -48,6 +51,7 @@ class StarSpectra:
     failed: str
     ids: Array
     magnitudes: Floats
+    wrong: Array
     expnums: Array
     counts: Array
     variance: Array
@@ -61,7 +65,9 @@ def no_stars(shot: str, failed: str) -> StarSpectra:
     """Return the stars of a shot of which none could be measured."""
     spectra = np.zeros((0, 0, N_GRID), np.float32)
     ids, whole = np.zeros(0, "U1"), np.zeros(0, np.int64)
-    return StarSpectra(shot, failed, ids, np.zeros((0, 5)), whole, spectra, spectra, np.zeros(0), np.nan, np.nan, 0)
+    return StarSpectra(
+        shot, failed, ids, np.zeros((0, 5)), ids, whole, spectra, spectra, np.zeros(0), np.nan, np.nan, 0
+    )
 
 
 def read_stars(path: Path) -> StarSpectra:
@@ -81,7 +87,8 @@ def read_stars(path: Path) -> StarSpectra:
             counts, variance = file["counts"][:], file["variance"][:]
             fwhm, fwhm_error, n_fwhm = (float(file.attrs[name]) for name in ("fwhm", "fwhm_error", "n_fwhm"))
             magnitudes = np.stack([np.asarray(stars[band], np.float64) for band in BANDS], axis=1)
-            ids, expnums, norm = stars["star_id"], exposures["expnum"], np.asarray(exposures["norm"], np.float64)
+            wrong = _wrong(stars["flags"], str(file["stars"].attrs["flags"]))
+            ids, expnums, norm = stars["star_ID"], exposures["expnum"], np.asarray(exposures["norm"], np.float64)
     except (OSError, KeyError, ValueError) as error:
         raise MalformedFile(f"{path}: found no stars of a shot ({error}); remove it and run again") from None
     expected = (len(stars), len(exposures), N_GRID)
@@ -91,4 +98,11 @@ def read_stars(path: Path) -> StarSpectra:
                 f"{path}: found {name} of shape {values.shape}; expected {expected}: remove it, run again"
             )
     ids = np.char.decode(ids, "utf-8")
-    return StarSpectra(shot, "", ids, magnitudes, expnums, counts, variance, norm, fwhm, fwhm_error, int(n_fwhm))
+    return StarSpectra(shot, "", ids, magnitudes, wrong, expnums, counts, variance, norm, fwhm, fwhm_error, int(n_fwhm))
+
+
+def _wrong(flags: Array, meanings: str) -> Array:
+    """Return what is wrong with stars; ``meanings`` is ``1: on an edge; 2: …``."""
+    meaning = {int(bit): text for bit, _, text in (part.partition(": ") for part in meanings.split("; "))}
+    bits = [bit for bit in meaning if bit & REFUSED]
+    return np.array([", ".join(meaning[bit] for bit in bits if flag & bit) for flag in flags.tolist()], "U")

@@ -10,7 +10,7 @@ The table is also a text, ``{shot}sedtp_f.dat``, as HETDEX's own has it; of a sh
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +135,15 @@ def throughput_of(stars: StarSpectra, flux: Floats, reasons: Array, settings: Th
     counts, variance = combine_exposures(stars.counts, stars.variance, stars.norm)
     found = ratios(counts, variance, photons_per_bin(flux), settings.bin)
     judged = judge(found, reference, max_scatter=settings.max_scatter, max_rms=settings.max_rms)
-    why = [str(no_sed) or reason for no_sed, reason in zip(reasons, judged.reason, strict=True)]
-    rows["reason"], rows["taken"] = [w.encode("ascii", "replace") for w in why], [not w for w in why]
+    why = [
+        str(wrong) or str(no_sed) or reason
+        for wrong, no_sed, reason in zip(stars.wrong, reasons, judged.reason, strict=True)
+    ]
+    judged = replace(judged, reason=tuple(why))
+    rows["reason"], rows["taken"] = [w.encode("ascii", "replace") for w in why], judged.taken
     rows["level"], rows["scatter"], rows["rms"] = judged.level, judged.scatter, judged.rms
     rows["level_g"] = level_in_g(counts, rows["g"], on_grid)
-    level_g = float(biweight.location(rows["level_g"]))
+    level_g = float(biweight.location(rows["level_g"][stars.wrong == ""]))
     values: dict[str, Any] = {"n_stars": len(rows), "n_taken": int(rows["taken"].sum()), "level_g": level_g}
     try:
         if values["n_taken"] < settings.min_stars:

@@ -45,10 +45,11 @@ def star_fluxes(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def measured() -> StarSpectra:
-    """Stars as a shot has them: noise, bad pixels; the last but one is a blend, the last has hardly any light."""
+    """Stars with noise and bad pixels; the last are a blend, one of another shape, and one without light."""
     random = np.random.default_rng(11)
     flux, magnitudes = star_fluxes(random)
     counts = electrons(flux)[:, None, :] * NORM[:, None]
+    counts[-3] *= 1.5
     counts[-2] *= 1 + 0.8 * np.sin(GRID / 90)
     counts[-1] *= 0.001
     variance = (counts + 900) / 0.9
@@ -57,15 +58,16 @@ def measured() -> StarSpectra:
     counts[0, 1] = np.nan  # of an exposure nothing
     magnitudes = magnitudes + random.normal(0, [0.03, 0.02, 0.02, 0.02, 0.02], magnitudes.shape)
     ids = np.array([f"{1237660 + k}" for k in range(len(KINDS))])
+    wrong = np.array([""] * (len(KINDS) - 3) + ["another star is near", "", ""])
     return StarSpectra(
-        "20190103v012", "", ids, magnitudes, np.array([1, 2, 3]), counts, variance, NORM, 1.7, 0.05, len(ids)
+        "20190103v012", "", ids, magnitudes, wrong, np.array([1, 2, 3]), counts, variance, NORM, 1.7, 0.05, len(ids)
     )
 
 
 def write(path, stars: StarSpectra) -> None:
     """Write stars as the step that measures them does."""
-    rows = np.zeros(len(stars.ids), [("star_id", "S32"), *((band, "f8") for band in "ugriz")])
-    rows["star_id"] = np.char.encode(stars.ids)
+    rows = np.zeros(len(stars.ids), [("star_ID", "S28"), *((band, "f8") for band in "ugriz"), ("flags", "i4")])
+    rows["star_ID"], rows["flags"] = np.char.encode(stars.ids), np.where(stars.wrong == "", 16, 2 | 16)
     for k, band in enumerate("ugriz"):
         rows[band] = stars.magnitudes[:, k]
     exposures = np.zeros(stars.norm.size, [("expnum", "i4"), ("norm", "f8")])
@@ -77,6 +79,7 @@ def write(path, stars: StarSpectra) -> None:
             for name, values in (("stars", rows), ("exposures", exposures), ("counts", stars.counts)):
                 file[name] = values
             file["variance"] = stars.variance
+            file["stars"].attrs["flags"] = "1: on the edge, of an IFU; 2: another star is near; 16: too faint"
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +117,10 @@ def test_shape_and_level_are_the_truth(product):
 def test_stars_that_are_not_like_the_others_are_refused_with_a_reason(product, measured):
     with h5py.File(product / "tp.h5") as file:
         stars = file["stars"][:]
-        assert file.attrs["n_taken"] == len(stars) - 2
+        assert file.attrs["n_taken"] == len(stars) - 3
     assert list(np.char.decode(stars["star_id"])) == list(measured.ids)
-    assert stars["taken"].tolist() == [True] * (len(stars) - 2) + [False, False]
+    assert stars["taken"].tolist() == [True] * (len(stars) - 3) + [False] * 3
+    assert stars["reason"][-3] == b"another star is near"
     assert stars["reason"][-2].startswith(b"scatter 0.") and b"0.2" in stars["reason"][-2]
     assert stars["reason"][-1] != b"" and stars["level_g"][0] == pytest.approx(stars["level"][0], rel=0.1)
 
@@ -139,14 +143,17 @@ def test_bins_are_where_the_fields_are():
 
 def test_too_few_stars(measured, tmp_path):
     few = dataclasses.replace(
-        measured, **{name: getattr(measured, name)[-3:] for name in ("ids", "magnitudes", "counts", "variance")}
+        measured,
+        **{name: getattr(measured, name)[-3:] for name in ("ids", "magnitudes", "wrong", "counts", "variance")},
     )
     flux, _, rows = sed.spectra_of(few, None, Seds(ebv=0.0))
     reasons = np.char.decode(rows["reason"])
     made = throughput.throughput_of(few, flux, reasons, Throughput())
-    assert made.failed.startswith("1 of 3 stars are taken, fewer than throughput.min_stars = 2; refused: scatter")
+    assert made.failed.startswith(
+        "0 of 3 stars are taken, fewer than throughput.min_stars = 2; refused: another star is near; scatter"
+    )
     assert np.isnan(made.curve).all() and len(made.table) == 0
-    assert throughput.as_text(made).startswith("# 1 of 3")
+    assert throughput.as_text(made).startswith("# 0 of 3")
     made = throughput.throughput_of(few, flux, reasons, Throughput(gband_alone=True))
     assert made.failed == "" and made.values["from"] == "gband"
     lost = star_spectra.no_stars("20190103v012", "no stars were found")
