@@ -5,6 +5,7 @@ that has too few stars, or whose match is worth no more than one of unrelated li
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 DITHERS = ((0.0, 0.0), (1.215, -0.70), (1.215, 0.70))
 """Arcsec: nominal, where the fibres of exposures 1, 2 and 3 are on the focal plane of the first."""
+_TIMESTAMP = re.compile(r"(\d{8}T\d{6})(?:\.(\d))?")
 FIELD_RADIUS = 0.25
 """Degrees: the catalogue is cut to that about the pointing; the focal plane has 0.17."""
 
@@ -194,9 +196,11 @@ def _observed(expnum: int, exposure: _Exposure, slots: Mapping[str, fplane.Slot]
 
 
 def timestamp(header: Mapping[str, object]) -> str:
-    """Return when an exposure began, ``20190103T054545.0``, from its header's DATE; nothing if it has none."""
-    date, _, fraction = str(header.get("DATE", "")).replace("-", "").replace(":", "").partition(".")
-    return f"{date}.{fraction[:1] or '0'}" if len(date) == 15 else ""
+    """Return when an exposure began, ``20190103T054545.0``: of its raw frame's name, or DATE; "" if neither has it."""
+    for text in (str(header.get("NAME0", "")), str(header.get("DATE", "")).replace("-", "").replace(":", "")):
+        if found := _TIMESTAMP.match(text):
+            return f"{found[1]}.{found[2] or '0'}"
+    return ""
 
 
 def _dithers(observed: Sequence[Observed], solution: Solution) -> dict[int, tuple[float, float]]:

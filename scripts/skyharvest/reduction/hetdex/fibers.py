@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import fitsio
 import numpy as np
 
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
-from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.hetdex import multifits
 from skyharvest.reduction.hetdex.layout import AMPS
 
 BLOCK = 50.0
@@ -36,7 +35,7 @@ class Fibers:
     x, y
         (n,) f8, arcsec in the IFU.
     wavelength
-        (n, 1032) f4 or f8, Å.
+        (n, 1032) f4, Å.
     counts, error
         (n, 1032) f4: sky-subtracted, electrons in 2 Å of a mean fibre; NaN where nothing is known.
     header
@@ -75,36 +74,24 @@ def read(directory: Path) -> Fibers | None:
     found = {match[4]: (path, match) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))}
     if not found:
         return None
-    pieces: dict[str, list[Array]] = {name: [] for name in ("ifupos", "wavelength", "sky_subtracted", "error1d")}
     amps = [amp for amp in AMPS if amp in found]
-    header: Mapping[str, Any] = {}
-    for amp in amps:
-        path = found[amp][0]
-        try:
-            with fitsio.FITS(str(path)) as file:
-                for name, list_ in pieces.items():
-                    list_.append(file[name].read())
-                header = header or dict(file[0].read_header())
-        except OSError as error:
-            raise MalformedFile(f"{path}: {error}; expected a multifits: make it again") from error
-        shapes = [list_[-1].shape for list_ in pieces.values()]
-        if shapes[0] != (shapes[1][0], 2) or len(set(shapes[1:])) > 1:
-            raise MalformedFile(f"{path}: its HDUs {', '.join(pieces)} have the shapes {shapes}; expected 112 fibres")
-    n = [len(piece) for piece in pieces["ifupos"]]
-    x, y = np.concatenate(pieces["ifupos"]).T.astype(np.float64)
+    pieces = [multifits.read(found[amp][0], "ifupos", "wavelength", "sky_subtracted", "error1d") for amp in amps]
+    places, wavelength, counts, error = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+    n = len(places) // len(amps)
+    x, y = places.T.astype(np.float64)
     match = found[amps[0]][1]
     return Fibers(
         match[1],
         match[2],
         match[3],
         np.repeat(amps, n),
-        np.concatenate([np.arange(count, dtype=np.int32) for count in n]),
+        np.tile(np.arange(n, dtype=np.int32), len(amps)),
         x,
         y,
-        np.concatenate(pieces["wavelength"]),
-        np.concatenate(pieces["sky_subtracted"]),
-        np.concatenate(pieces["error1d"]),
-        header,
+        wavelength,
+        counts,
+        error,
+        multifits.read_header(found[amps[0]][0]),
     )
 
 

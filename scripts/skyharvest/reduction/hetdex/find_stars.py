@@ -20,23 +20,18 @@ from photutils.utils.exceptions import NoDetectionsWarning
 
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import MalformedFile
-from skyharvest.reduction.hetdex import ifu_image, point_source
+from skyharvest.reduction.hetdex import ifu_image
 from skyharvest.reduction.hetdex.biweight import location
-from skyharvest.reduction.hetdex.moffat import fractions
-from skyharvest.reduction.hetdex.point_source import Source
+from skyharvest.reduction.hetdex.point_source import Scene, Source
 
 BOX = 5
 """Pixels: a peak is the highest pixel of a box of that size."""
-NEAR = 7.0
-"""Arcsec: fibres so near are fitted."""
 ROUNDS = 2
 """How often peaks are looked for."""
 SAME = 1.5
 """Arcsec: of two found so near, the fainter is the other again."""
 MOST = 60
 """Peaks of an IFU that are measured, the highest."""
-LEFT = 0.1
-"""Of a star's light in a fibre: what its model may leave."""
 WIDTH_SNR, WIDTH_COVERAGE = 30.0, 0.8
 """Stars so bright, and so far from the edge, tell the width of images."""
 
@@ -96,40 +91,6 @@ def peaks(picture: Array, threshold: float) -> Floats:
     return np.column_stack([found["x_peak"], found["y_peak"]]).astype(np.float64)
 
 
-class _Light:
-    """The light of an IFU's fibres, of which stars are taken off."""
-
-    def __init__(self, x: Floats, y: Floats, light: Floats, error: Floats) -> None:
-        self.x, self.y, self.light, self.error = x, y, light, error
-        self.sources: list[Source] = []
-
-    def left(self) -> Floats:
-        """Return the light that stars leave."""
-        rest = self.light.copy()
-        for source in self.sources:
-            rest -= source.total * fractions(self.x - source.x, self.y - source.y, source.fwhm)
-        return rest
-
-    def fit(self, at: tuple[float, float], fwhm: float, *, fit_fwhm: bool = False) -> Source | None:
-        """Measure a star on what the others leave."""
-        near = np.flatnonzero(np.hypot(self.x - at[0], self.y - at[1]) < NEAR)
-        rest, spread = self.light[near].copy(), self.error[near] ** 2
-        for other in self.sources:
-            if np.hypot(other.x - at[0], other.y - at[1]) < 2 * NEAR:
-                model = other.total * fractions(self.x[near] - other.x, self.y[near] - other.y, other.fwhm)
-                rest -= model
-                spread += (LEFT * model) ** 2
-        return point_source.fit(self.x[near], self.y[near], rest, np.sqrt(spread), at, fwhm, fit_fwhm=fit_fwhm)
-
-    def again(self, index: int, fwhm: float, *, fit_fwhm: bool = False) -> Source | None:
-        """Measure a star again, with all others taken off."""
-        own = self.sources.pop(index)
-        try:
-            return self.fit((own.x, own.y), fwhm, fit_fwhm=fit_fwhm)
-        finally:
-            self.sources.insert(index, own)
-
-
 def find(
     ifus: Sequence[tuple[Floats, Floats, Floats, Floats]], *, threshold: float, least_snr: float, fwhm: float
 ) -> tuple[list[FoundStars], float]:
@@ -153,18 +114,18 @@ def find(
         Brightest first.
     fwhm : arcsec
     """
-    fields = [_Light(*ifu) for ifu in ifus]
+    fields = [Scene(*ifu) for ifu in ifus]
     for ifu in fields:
         for _ in range(ROUNDS):
             for column, row in peaks(ifu_image.reconstruct(ifu.x, ifu.y, ifu.left()), threshold):
                 at_x, at_y = ifu_image.position(column, row)
                 source = ifu.fit((float(at_x), float(at_y)), fwhm)
                 if source is not None and source.total >= least_snr * source.total_error:
-                    ifu.sources.append(source)
+                    ifu.sources[len(ifu.sources)] = source
     width = _width(fields, fwhm)
     made = []
     for ifu in fields:
-        again = [ifu.again(index, width) for index in range(len(ifu.sources))]
+        again = [ifu.fit((s.x, s.y), width, index=index) for index, s in ifu.sources.items()]
         good = [source for source in again if source is not None and source.total >= least_snr * source.total_error]
         kept: list[Source] = []
         for source in sorted(good, key=lambda source: -source.total):
@@ -175,14 +136,14 @@ def find(
     return made, width
 
 
-def _width(fields: Sequence[_Light], fwhm: float) -> float:
+def _width(fields: Sequence[Scene], fwhm: float) -> float:
     """Return the width of images, by bright stars; what it was taken to be if there are none."""
     widths = []
     for ifu in fields:
-        for index, source in enumerate(ifu.sources):
+        for index, source in ifu.sources.items():
             if source.total < WIDTH_SNR * source.total_error or source.coverage < WIDTH_COVERAGE:
                 continue
-            again = ifu.again(index, fwhm, fit_fwhm=True)
+            again = ifu.fit((source.x, source.y), fwhm, index=index, fit_fwhm=True)
             if again is not None:
                 widths.append(again.fwhm)
     return float(location(np.array(widths), axis=0)) if widths else fwhm

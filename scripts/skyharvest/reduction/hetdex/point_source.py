@@ -4,7 +4,7 @@ The light of a Moffat profile in each fibre (`moffat`) is compared with what was
 each position and width (variable projection), for which scipy's Levenberg-Marquardt looks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -16,6 +16,10 @@ MODEL_ERROR = 0.02
 """Of the light in a fibre: no image is a Moffat profile exactly, and bright fibres must not outweigh all others."""
 FILLING = 2 * np.pi * FIBER_RADIUS**2 / (np.sqrt(3) * 2.54**2)
 """Share of the light that fibres 2.54″ apart get of a star that is far from the edge, in the mean over positions."""
+NEAR = 7.0
+"""Arcsec: fibres so near to a source of a scene are fitted."""
+LEFT = 0.1
+"""Of a source's light in a fibre: what its model may leave where another is fitted."""
 WIDTHS = (0.6, 6.0)
 """Arcsec: images are not narrower or wider."""
 
@@ -129,3 +133,58 @@ def fit(
         return None
     coverage = float((share * sigma).sum()) / FILLING
     return Source(at_x, at_y, width, total, power**-0.5, chi2, coverage, *(float(value) for value in errors))
+
+
+@dataclass
+class Scene:
+    """Fibres, and the sources in them: each is fitted to what the others leave.
+
+    Attributes
+    ----------
+    x, y
+        (n,) f8, arcsec: where the fibres are.
+    light, error
+        (n,) f8; NaN for fibres of which nothing is known.
+    sources
+        By any number.
+    """
+
+    x: Floats
+    y: Floats
+    light: Floats
+    error: Floats
+    sources: dict[int, Source] = field(default_factory=dict)
+
+    def left(self) -> Floats:
+        """Return the light that all sources leave, (n,) f8."""
+        rest = self.light.copy()
+        for source in self.sources.values():
+            rest -= source.total * fractions(self.x - source.x, self.y - source.y, source.fwhm)
+        return rest
+
+    def fit(
+        self,
+        start: tuple[float, float],
+        fwhm: float,
+        *,
+        index: int | None = None,
+        fit_fwhm: bool = False,
+        fit_position: bool = True,
+        most_moved: float = 2.5,
+    ) -> Source | None:
+        """Fit a source to what the others leave: see `fit`.
+
+        Parameters
+        ----------
+        index
+            Which of the sources it is, if it is one already. It stays as it was.
+        """
+        near = np.flatnonzero(np.hypot(self.x - start[0], self.y - start[1]) < NEAR)
+        x, y, rest, variance = self.x[near], self.y[near], self.light[near].copy(), self.error[near] ** 2
+        for number, other in self.sources.items():
+            if number != index and np.hypot(other.x - start[0], other.y - start[1]) < 2 * NEAR:
+                model = other.total * fractions(x - other.x, y - other.y, other.fwhm)
+                rest -= model
+                variance += (LEFT * model) ** 2
+        error = np.sqrt(variance)
+        return fit(x, y, rest, error, start, fwhm, fit_fwhm=fit_fwhm, fit_position=fit_position, most_moved=most_moved)

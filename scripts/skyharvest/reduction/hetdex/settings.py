@@ -224,6 +224,24 @@ class Astrometry:
 class Stars:
     """Spectra of stars, the width of their images, and how exposures differ in throughput."""
 
+    faintest: Number = setting(22.0, "g of stars of the catalogue that are extracted.")
+    first_wavelength: Number = setting(4400.0, "Å: stars are measured in the light from here on.", gt=3000)
+    last_wavelength: Number = setting(5400.0, "Å: to here.", gt=3000)
+    aperture: Number = setting(3.5, "Arcsec: fibres so near are extracted.", gt=0.75)
+    least_snr: Number = setting(30.0, "Signal to noise of a star that tells the width of images, and norms.", gt=0)
+    recentre_snr: Number = setting(10.0, "Signal to noise of a star whose position is measured.", gt=0)
+    most_off: Number = setting(1.0, "Arcsec, by which a star may be from where the catalogue has it.", gt=0)
+    least_coverage: Number = setting(
+        0.75, "Share of a star's light, by that far from an edge; below it a star is on an edge.", ge=0
+    )
+    blend_radius: Number = setting(5.0, "Arcsec: a star so near to another is blended,", ge=0)
+    blend_magnitudes: Number = setting(2.5, "if the other is no more than so much fainter.", ge=0)
+    saturated: Number = setting(2e5, "Counts in 2 Å of a fibre, from which on a star is saturated.", gt=0)
+    least_fraction: Number = setting(
+        0.03, "Share of a star's light that fibres have, below which nothing is known of a wavelength.", gt=0
+    )
+    min_stars: Whole = setting(1, "As many stars have to tell the width of images in each exposure.", ge=1)
+
 
 @section
 class Seds:
