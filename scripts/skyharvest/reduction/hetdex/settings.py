@@ -194,6 +194,9 @@ class Sky:
     sky_rounds: Whole = setting(3, "How often fibres without sources are chosen, at most.", ge=1)
     line_rounds: Whole = setting(2, "How often shifts of wavelength, and widths of lines, are fitted.", ge=0)
     background_fibers: Whole = setting(5, "The background is that of so many fibres in a row.", ge=1)
+    most_factor: Number = setting(
+        0.15, "An amplifier with a sky that is farther from the field's than this part sees something else.", gt=0
+    )
 
 
 @section
