@@ -78,6 +78,18 @@ def test_what_is_not_known_is_nan():
     assert lost[0] <= 1 < lost[1] <= 3
 
 
+def test_half_a_bin_tells_half_as_much():
+    wave = np.arange(3470.5, 5530.0, 1.0)[None]  # two pixels a bin: 3470.5 is in the first, from 3469 to 3471
+    density, variance = np.full(wave.shape, 5.0), np.full(wave.shape, 8.0)
+    whole, variances = on_grid(density, variance, wave, coverage=0.4)
+    density[0, 101] = np.nan
+    variance[0, 101] = np.nan
+    half, more = on_grid(density, variance, wave, coverage=0.4)
+    k = int(np.flatnonzero(np.abs(GRID - wave[0, 101]) < 1)[0])
+    np.testing.assert_allclose(half[0, : k + 5], whole[0, : k + 5], rtol=1e-6)
+    assert variances[0, k] == pytest.approx(4) and more[0, k] == pytest.approx(8)
+
+
 THROUGHPUT = np.interp(GRID, [3470, 4500, 5540], [0.02, 0.13, 0.12])
 
 

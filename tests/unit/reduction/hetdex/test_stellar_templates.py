@@ -56,6 +56,18 @@ def test_stars_that_the_library_lacks_are_found_from_their_magnitudes():
     assert np.median(shapes) < 0.03 and np.percentile(shapes, 90) < 0.05
 
 
+def test_what_no_template_has_is_a_smooth_correction():
+    library = read_library()
+    photometry = Photometry(library.wave)
+    odd = 0.15 * np.exp(-0.5 * ((library.wave - 3600) / 500) ** 2)  # metals that are missing
+    true = np.exp(library.log_flux[library.names.index("F8V")] + odd) * 1e-15
+    magnitudes = photometry(true)[None]
+    fits = TemplateFit(shipped(), mismatch=0.1).fit(magnitudes, np.full((1, 5), 0.005), GRID)
+    np.testing.assert_allclose(fits.magnitudes, magnitudes, atol=0.015)
+    ratio = binned(fits.flux[0]) / binned(np.interp(GRID, library.wave, true))
+    assert ratio.std() < 0.035 and ratio.mean() == pytest.approx(1, abs=0.01)
+
+
 def test_dust_and_a_missing_band():
     from desiutil.dust import ext_ccm
 
