@@ -1,0 +1,153 @@
+"""The reduction of HETDEX's raw frames: a shot of four IFUs with calibrations at hand, and the planning of a month.
+
+``--only shot`` simulates four IFUs, with 15 biases and 3 twilights, reduces the calibration, then times the rest.
+``--only month`` plans 20 nights of 78 IFUs: lists of their frames are written first, frames there are none.
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from lib import ROOT, report, workflow
+from skyharvest.reduction.hetdex.layout import AMPS, Layout
+from skyharvest.reduction.hetdex.tar_index import Row, write_list
+
+GOAL_SHOT_S, GOAL_MB, GOAL_MONTH_S = 40, 1500, 60
+STUDY_S = {
+    "make_bias.py": 5 * 4,
+    "trace_fibers.py": 5 * 4,
+    "calibrate_twilight.py": 7 * 4,
+    "extract_exposure.py": 1.7 * 4,
+}
+"""What a study's numpy took for four amplifiers, CPU s: 15 biases, trace and profile, wavelength and fibre to fibre; an
+exposure."""
+NIGHTS, IFUS, BIASES, TWILIGHTS, SHOTS = 20, 78, 20, 6, 5
+
+
+def settings(root: Path) -> dict[str, object]:
+    """Return the settings of a reduction of what stands below a directory."""
+    paths = {name: str(root / name) for name in ("raw", "fplane", "ifucen")}
+    catalogue = str(root / "star_catalogue.fits")
+    return {
+        "targets": {},
+        "hetdex_reduction": {"enabled": True, "star_catalogue": catalogue, **paths},
+        "desi": {"enabled": False},
+    }
+
+
+def shot(folder: Path) -> None:
+    """Reduce a shot, after its calibration."""
+    program = ROOT / "scripts" / "demo" / "simulate_hetdex_month.py"
+    subprocess.run([sys.executable, program, "--root", folder / "month", "--plan", "bench"], check=True)
+    workflow.prepare(folder, folder / "none.csv", settings(folder / "month"))
+    calibration = workflow.run_stage(folder, "calibration", 2, "reduce_hetdex_calibration")
+    stage = workflow.run_stage(folder, "shot", 2, "reduce_hetdex_shots")
+    rows = [
+        report.Row(
+            "seconds, a shot of 4 IFUs × 3 exposures, calibrations at hand, 2 cores",
+            f"{stage.wall:.1f} s",
+            goal_text=f"≤ {GOAL_SHOT_S} s",
+            reached=stage.wall <= GOAL_SHOT_S,
+        ),
+        report.Row("the calibration before: 4 IFUs, 15 biases, 3 twilights", f"{calibration.wall:.1f} s"),
+    ]
+    jobs = [*calibration.jobs, *stage.jobs]
+    most = max(jobs, key=lambda job: job.peak)
+    rows.append(
+        report.Row(
+            f"memory of a job at most ({most.program})",
+            f"{most.peak / 1000:.0f} MB",
+            goal_text=f"≤ {GOAL_MB} MB",
+            reached=most.peak / 1000 <= GOAL_MB,
+        )
+    )
+    by_program = defaultdict(list)
+    for job in jobs:
+        by_program[job.program].append(job.cpu)
+    for name, seconds in by_program.items():
+        mean, study = sum(seconds) / len(seconds), STUDY_S.get(name)
+        peer = f"{study:.1f} s" if study else ""
+        what = f"CPU of {name}, start-up included ({len(seconds)} jobs)"
+        rows.append(report.Row(what, f"{mean:.2f} s", peer, study / mean if study else None, 2 if study else None))
+    about = "The other is a study's numpy, without its start-up. A job of a pairing does its four amplifiers.\n"
+    report.write_section(
+        "hetdex_reduction", "A shot of HETDEX's raw frames", report.comparison(rows) + "\n\n" + about, part="shot"
+    )
+
+
+def write_month(root: Path, layout: Layout) -> list[int]:
+    """Write lists of the frames of a month, of which there are none; return its nights."""
+    pairings = [(f"{100 + n:03d}", f"{n + 11:03d}", f"{n + 1:03d}", f"{n:04d}") for n in range(IFUS)]
+    fplane = root / "fplane" / "fplane20190101"
+    fplane.parent.mkdir(parents=True)
+    lines = [
+        f"{slot} {50.0 * n} 0.0 {spec} {spec} {ifuid} 0.0 1.0" for n, (spec, slot, ifuid, _) in enumerate(pairings)
+    ]
+    fplane.write_text("\n".join(lines) + "\n")
+    nights = [20190101 + n for n in range(NIGHTS)]
+    for night in nights:
+        exposures = [(1, expnum, "zro") for expnum in range(1, BIASES + 1)]
+        exposures += [(2, expnum, "twi") for expnum in range(1, TWILIGHTS + 1)]
+        exposures += [(10 + number, expnum, "sci") for number in range(SHOTS) for expnum in (1, 2, 3)]
+        rows = [
+            Row(
+                night, obs, expnum, kind, slot, amp, spec, ifuid, contid,
+                tar=f"{root}/raw/{night}/virus/virus{obs:07d}.tar", member=f"exp{expnum:02d}/virus/{night}T{obs:02d}{expnum:02d}00_{slot}{amp}_{kind}.fits",
+                offset=1536, size=2_200_000, digest=f"{night}{obs}{expnum}{slot}{amp}", exptime="360.0",
+            )
+            for (obs, expnum, kind), (spec, slot, ifuid, contid), amp in itertools.product(exposures, pairings, AMPS)
+        ]  # fmt: skip
+        tars = {Path(row.tar) for row in rows}
+        for tar in tars:
+            tar.parent.mkdir(parents=True, exist_ok=True)
+            tar.touch()
+        write_list(layout.night_list(night), rows)
+    return nights
+
+
+def month(folder: Path) -> None:
+    """Plan a month."""
+    root = folder / "month"
+    layout = Layout(folder / "results" / "reduction" / "hetdex")
+    nights = write_month(root, layout)
+    (root / "ifucen").mkdir()
+    (root / "star_catalogue.fits").touch()
+    workflow.prepare(folder, folder / "none.csv", settings(root))
+    plan = workflow.run_stage(folder, "plan", 2, str(layout.plan))
+    began = time.monotonic()
+    dry = workflow.run_stage(folder, "dry run", 2, "reduce_hetdex", "--dry-run", "--quiet", "all")
+    seconds = time.monotonic() - began
+    n_science = NIGHTS * SHOTS * 3 * IFUS
+    rows = [
+        report.Row(
+            f"seconds, dry run of {len(nights)} nights of {IFUS} IFUs ({n_science:,} exposures of IFUs)",
+            f"{seconds:.1f} s",
+            goal_text=f"≤ {GOAL_MONTH_S} s",
+            reached=seconds <= GOAL_MONTH_S,
+        ),
+        report.Row("its plan is made of the nights' lists in", f"{plan.wall:.1f} s"),
+        report.Row("memory of Snakemake", f"{dry.peak:.0f} MB"),
+    ]
+    report.write_section(
+        "hetdex_reduction", "A month of HETDEX's raw frames, planned", report.comparison(rows), part="month"
+    )
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("shot", "month"))
+    parser.add_argument("--work", type=Path, help="a directory for gigabytes; by default that of temporary files")
+    only = parser.parse_args()
+    for name, measure in (("shot", shot), ("month", month)):
+        if only.only in (None, name):
+            with workflow.working(only.work, f"hetdex-{name}") as folder:
+                measure(folder)
+
+
+if __name__ == "__main__":
+    main()
