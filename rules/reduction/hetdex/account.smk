@@ -8,6 +8,7 @@ rule account_hetdex_reduction:
         calibrations=lambda wildcards: HETDEX_REDUCTION.all_calibrations(rules.hetdex_twilight.output.wavelength),
         science=lambda wildcards: HETDEX_REDUCTION.all_exposures(rules.hetdex_science.output.multifits),
         shots=lambda wildcards: HETDEX_REDUCTION.all_shots(rules.hetdex_shot.output.shot),
+        residuals=lambda wildcards: HETDEX_REDUCTION.all_residuals(rules.hetdex_residuals.output.residuals),
     output:
         ledger=HETDEX_REDUCTION.path("ledger.csv"),
         summary=HETDEX_REDUCTION.path("summary.json"),
@@ -22,9 +23,10 @@ rule account_hetdex_reduction:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         reduction=as_it_is(str(HETDEX_REDUCTION.layout.directory)),
+        logs=LOGS,
     shell:
         f"{RUN}/reduction/hetdex/account_hetdex.py "
-        "--reduction {params.reduction:q} --ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
+        "--reduction {params.reduction:q} --logs {params.logs:q} --ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
 
 
 rule finish_hetdex_reduction:

@@ -20,3 +20,26 @@ rule hetdex_residuals:
     shell:
         f"{RUN}/reduction/hetdex/map_residuals.py "
         "--multifits {input.multifits:q} {params.options} --out {output.residuals:q} 2> {log:q}"
+
+
+rule hetdex_drift:
+    input:
+        biases=lambda wildcards: HETDEX_REDUCTION.all_calibrations(rules.hetdex_bias.output.bias),
+        traces=lambda wildcards: HETDEX_REDUCTION.all_calibrations(rules.hetdex_trace.output.trace),
+        wavelengths=lambda wildcards: HETDEX_REDUCTION.all_calibrations(rules.hetdex_twilight.output.wavelength),
+        amp_to_amps=lambda wildcards: HETDEX_REDUCTION.all_months(rules.hetdex_amp_to_amp.output.amp_to_amp),
+    output:
+        drift=HETDEX_REDUCTION.path("drift.csv"),
+    log:
+        f"{LOGS}/hetdex_drift.log",
+    benchmark:
+        f"{BENCHMARKS}/hetdex_drift.tsv"
+    conda:
+        "../../../envs/reduction.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    shell:
+        f"{RUN}/reduction/hetdex/measure_drift.py "
+        "--biases {input.biases:q} --traces {input.traces:q} --wavelengths {input.wavelengths:q} "
+        "--amp-to-amps {input.amp_to_amps:q} --out {output.drift:q} 2> {log:q}"

@@ -27,7 +27,11 @@ rule hetdex_science:
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         frames=lambda wildcards: HETDEX_REDUCTION.digest("science", wildcards.shot, wildcards.exposure, wildcards.ifu),
-        options=as_it_is(HETDEX_REDUCTION.options("background", "cosmics", "extract", "sky")),
+        options=as_it_is(
+            HETDEX_REDUCTION.options(
+                "background", "cosmics", "extract", "sky", ifucen=HETDEX_REDUCTION.settings["ifucen"]
+            )
+        ),
     shell:
         f"{RUN}/reduction/hetdex/extract_exposure.py "
         "--frames {input.frames:q} --shot {wildcards.shot} --exposure {wildcards.exposure} --bias {input.bias:q} "
