@@ -4,22 +4,14 @@ Two nights, three shots, two IFUs, one of which is connected to another spectrog
 """
 
 import csv
-import json
-import os
-import re
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import pytest
 import yaml
 
-from running import Run, snakemake, start
-from skyharvest.reduction.hetdex.layout import AMPS, Layout
-from skyharvest.simulate.hetdex_month.compare import check_month
+from running import Run, snakemake
+from skyharvest.reduction.hetdex.layout import Layout
 from skyharvest.simulate.hetdex_month.month import simulate
 from skyharvest.simulate.hetdex_month.plan import trouble
 

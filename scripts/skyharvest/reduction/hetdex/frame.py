@@ -7,6 +7,7 @@
 - Amplifiers LU and RL are read from the other corner: both axes are flipped. Frames of before 2018 have AMPNAME LR or
   UL: then the columns are flipped, too (as Panacea and Remedy do).
 - Pixels at the end of the digital range, 65535, are saturated: NaN.
+- Where the header has DATASUM, the pixels have to agree with it.
 """
 
 import os
@@ -18,6 +19,7 @@ import numpy as np
 
 from skyharvest.core.arrays import Array, Float32s, Floats
 from skyharvest.core.errors import MalformedFile
+from skyharvest.formats.fits_checksum import ones_complement_sum
 from skyharvest.formats.fits_header import BLOCK, Value, find_end, parse_cards
 from skyharvest.reduction.hetdex.biweight import location, location_scale
 from skyharvest.reduction.hetdex.frames_file import Member
@@ -166,6 +168,10 @@ def _read(member: Member) -> tuple[dict[str, Value], Float32s]:
     shape = (N_ROWS, N_COLUMNS + N_OVERSCAN)
     bitpix = header["BITPIX"]
     assert isinstance(bitpix, int)
+    if said := str(header.get("DATASUM") or "").strip():
+        summed = ones_complement_sum(data[start : start + -(-shape[0] * shape[1] * abs(bitpix) // 8 // BLOCK) * BLOCK])
+        if said != str(summed):
+            raise MalformedFile(f"DATASUM is {said}, the pixels give {summed}: they are damaged")
     pixels = np.frombuffer(data, _TYPES[bitpix], shape[0] * shape[1], start).astype(np.float32).reshape(shape)
     scale, zero = (float(header.get(name) or otherwise) for name, otherwise in (("BSCALE", 1), ("BZERO", 0)))
     if scale != 1:

@@ -2,7 +2,7 @@
 
 Each row of the nights' lists is one line of step ``frames``: done if a unit uses it, left out or failed with the
 reason. After them each step has a line for what it is divided by: amplifiers of a pairing in a month (``bias`` to
-``amp_to_amp``), amplifiers of a pairing in an exposure (``science``), exposures (``full_sky``), shots (the rest).
+``amp_to_amp``, ``residuals``) or in an exposure (``science``), exposures (``full_sky``), shots (the rest).
 
 A line is ``failed`` where the cause is: the product says so, or is not there although all that it needs is. What
 depends on that is ``waiting``. ``left_out`` is what a table of bad frames or amplifiers names, and what is not asked
@@ -43,7 +43,7 @@ CALIBRATIONS = ("bias", "trace", "flat", "wavelength")
 """Steps of a pairing in a month, each of which needs those before."""
 OF_SHOT = ("astrometry", "stars", "seds", "throughput", "shots")
 """Steps of a shot, likewise."""
-STEPS = (FRAMES, *CALIBRATIONS, "amp_to_amp", "science", "full_sky", *OF_SHOT)
+STEPS = (FRAMES, *CALIBRATIONS, "amp_to_amp", "science", "full_sky", *OF_SHOT, "residuals")
 RULES = {"wavelength": "hetdex_twilight", "shots": "hetdex_shot"}
 """Names of rules that are not ``hetdex_`` and the step; their logs are named after them."""
 
@@ -225,11 +225,14 @@ class Account:
 
     def _science(self) -> Iterator[Line]:
         exposures: dict[tuple[str, str], list[State]] = {}
+        months: dict[tuple[int, str], dict[str, list[State]]] = {}
         lines = []
         for unit in (unit for unit in self.plan.units if unit.kind == SCIENCE):
             product = self.layout.science(unit.shot, unit.exposure, unit.ifu)
             states = self._exposed(unit, product)
             exposures.setdefault((unit.shot, unit.exposure), []).extend(states.values())
+            for amp, state in states.items():
+                months.setdefault((unit.month, unit.ifu), {}).setdefault(amp, []).append(state)
             line = Line("science", month=str(unit.month), night=unit.shot[:8], shot=unit.shot, exposure=unit.exposure)
             lines.append((replace(line, ifu=unit.ifu), states))
         for line, states in lines:
@@ -237,7 +240,7 @@ class Account:
         shots: dict[str, list[State]] = {}
         for (shot, exposure), of_amps in exposures.items():
             product = self.layout.full_sky(shot, exposure) / "full_sky.fits"
-            state = _first_cause(of_amps, "science") or _there(product)
+            state = _first_cause(of_amps, "science") or _of_exposure(product)[""]
             shots.setdefault(shot, []).append(state)
             yield self._line(Line("full_sky", shot[:6], shot[:8], shot, exposure), state)
         states_of = {shot: _first_cause(states, "full_sky") or WELL for shot, states in shots.items()}
@@ -248,6 +251,11 @@ class Account:
                 yield self._line(Line(step, shot[:6], shot[:8], shot), state)
                 states_of[shot] = state
             previous = step
+        for (month, ifu), of in months.items():
+            product = self.layout.residuals(month, ifu) / "amps.csv"
+            said = _amps_csv(product)
+            states = {amp: _first_cause(of[amp], "science") or _state_of(said, amp, product) for amp in AMPS}
+            yield from self._amp_lines(Line("residuals", month=str(month), ifu=ifu), states)
 
     def _exposed(self, unit: Unit, product: Path) -> dict[str, State]:
         """Return how the amplifiers of a pairing's exposure stand."""
@@ -342,10 +350,6 @@ def _lacking(product: Path) -> State:
     return FAILED, f"{product} is not there: its job has failed, or has not been run"
 
 
-def _there(product: Path) -> State:
-    return WELL if product.is_file() else _lacking(product)
-
-
 def _guarded(read: Callable[[Path], dict[str, State]]) -> Callable[[Path], dict[str, State]]:
     """Return a reader that says so, under an empty name, where a product is not there or cannot be read."""
 
@@ -378,6 +382,13 @@ def _compared(product: Path) -> dict[str, State]:
     table = fitsio.read(str(product), ext=amp_file.TABLE)
     columns = [[_text(value) for value in table[name]] for name in ("ifu", "amp", "state", "reason")]
     return {f"{ifu} {amp}": _well(state, reason) for ifu, amp, state, reason in zip(*columns, strict=True)}
+
+
+@_guarded
+def _of_exposure(product: Path) -> dict[str, State]:
+    """Return what the sky of an exposure says, under an empty name."""
+    failed = _text(fitsio.read_header(str(product), ext="SKY").get("FAILED", ""))
+    return {"": (FAILED, failed) if failed else WELL}
 
 
 @_guarded

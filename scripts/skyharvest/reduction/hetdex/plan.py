@@ -264,6 +264,8 @@ class Choice:
 def nights_to_index(raw: Path, choice: Choice) -> list[int]:
     """Return the nights of the raw data that are needed: all of the months that are asked for, or stand in.
 
+    A night without frames of VIRUS is none, unless it is asked for itself.
+
     Raises
     ------
     InputError
@@ -278,7 +280,8 @@ def nights_to_index(raw: Path, choice: Choice) -> list[int]:
     months = {night // 100 for night in there}
     if lacking := sorted({*(choice.months or ()), *(month for _, month in choice.calibration_from)} - months):
         raise InputError(f"{raw}: found no night of {lacking[0]}; expected some, as months or calibration_from name it")
-    nights = sorted(night for night in there if choice.needs_month(night // 100))
+    needed = sorted(night for night in there if choice.needs_month(night // 100))
+    nights = [night for night in needed if night in asked or (raw / str(night) / "virus").is_dir()]
     if not nights:
         raise InputError(f"{raw}: found {len(there)} nights, none of which is asked for; see months, nights and shots")
     return nights

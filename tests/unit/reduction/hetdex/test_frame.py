@@ -1,11 +1,13 @@
 """A frame is read by its offset, levelled, oriented, and in electrons."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
-from raw_frames import frame, name_of, write_tar
+from raw_frames import HEADER, frame, name_of, write_tar
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.frame import read_frame
 from skyharvest.reduction.hetdex.frames_file import Member
@@ -89,4 +91,19 @@ def test_what_is_not_the_frame_is_refused_by_name_and_place(tmp_path):
         assert str(wrong.offset) in str(told.value)
     path.write_bytes(path.read_bytes()[: member.offset + 30_000])
     with pytest.raises(MalformedFile, match="found 30000 bytes; expected"):
+        read_frame(member)
+
+
+def test_damaged_pixels_are_told_where_the_header_has_their_sum(tmp_path):
+    hdu = fits.PrimaryHDU(raw(np.zeros((1032, 1032)), 100.0), fits.Header({**HEADER, "CCDPOS": "L", "CCDHALF": "L"}))
+    hdu.add_checksum()
+    out = io.BytesIO()
+    hdu.writeto(out)
+    path = tmp_path / "virus0000012.tar"
+    member = member_of(path, out.getvalue())
+    assert read_frame(member).level == pytest.approx(100, abs=0.5)
+    with path.open("r+b") as file:
+        file.seek(member.offset + 1_000_000)
+        file.write(b"noise")
+    with pytest.raises(MalformedFile, match="the pixels give"):
         read_frame(member)

@@ -45,6 +45,10 @@ def write_products(layout, failed=()):
         for step in ("bias", "trace", "wavelength", "flat"):
             path = layout.flat(201901, ifu) / "flat.fits" if step == "flat" else layout.calibration(step, 201901, ifu)
             write_amps(path, {}, {amp: said.get((f"{step} {ifu}", amp), AmpResult()) for amp in AMPS})
+    for ifu in (ONE, TWO):
+        layout.residuals(201901, ifu).mkdir(parents=True)
+        lines = "\n".join(f"{amp},done," for amp in AMPS)
+        (layout.residuals(201901, ifu) / "amps.csv").write_text(f"amp,state,reason\n{lines}\n")
     pairs = [(ifu, amp) for ifu in (ONE, TWO) for amp in AMPS]
     columns = [[ifu for ifu, _ in pairs], [amp for _, amp in pairs], ["done"] * 8, [""] * 8]
     layout.amp_to_amp(201901).parent.mkdir()
@@ -58,7 +62,9 @@ def write_products(layout, failed=()):
             lines = [f"{amp},{'failed' if why else 'done'},{why}" for amp, why in states]
             (directory / "amps.csv").write_text("\n".join(["amp,state,reason", *lines]) + "\n")
         layout.full_sky(SHOT, exposure).mkdir(parents=True)
-        (layout.full_sky(SHOT, exposure) / "full_sky.fits").touch()
+        sky = layout.full_sky(SHOT, exposure) / "full_sky.fits"
+        why = {"FAILED": "no sky at all"} if (f"full_sky {exposure}", "") in said else {}
+        fitsio.write(str(sky), [np.zeros(2)], names=["counts"], extname="SKY", header=why)
     for step in ("astrometry", "stars", "seds", "throughput", "shots"):
         path = layout.of_shot(step, SHOT)
         path.parent.mkdir()
@@ -111,7 +117,7 @@ def test_all_is_well(tmp_path):
     counts = Counter(line["step"] for line in lines)
     assert counts == {
         "frames": 41,
-        **dict.fromkeys(("bias", "trace", "flat", "wavelength", "amp_to_amp"), 8),
+        **dict.fromkeys(("bias", "trace", "flat", "wavelength", "amp_to_amp", "residuals"), 8),
         "science": 16,
         "full_sky": 2,
         **dict.fromkeys(("astrometry", "stars", "seds", "throughput", "shots"), 1),
@@ -131,13 +137,14 @@ def test_a_failure_is_told_where_it_is_and_what_depends_on_it_waits(tmp_path, ca
     why = f"trace {ONE}: too bad"
     assert told.pop(f"trace {ONE} LU") == ("failed", why)
     assert told.pop(f"science exp02 {TWO} RL") == ("failed", f"exp02 {TWO}: too bad")
-    waiting = [f"{step} {ONE} LU" for step in ("flat", "wavelength", "amp_to_amp", "science exp01", "science exp02")]
+    steps = ("flat", "wavelength", "amp_to_amp", "science exp01", "science exp02", "residuals")
+    waiting = [f"{step} {ONE} LU" for step in steps]
     assert told == dict.fromkeys(waiting, ("waiting", f"trace: {why}"))
     status, complete = finish(tmp_path)
     assert status == 1
     assert not complete.exists()
     message = capsys.readouterr().err
-    assert "2 lines of the ledger failed, and 5 wait for them" in message
+    assert "2 lines of the ledger failed, and 6 wait for them" in message
     assert f"trace 201901 {ONE} LU: {why}\n    python trace_fibers.py --frames 'a b'\n" in message
 
 
@@ -174,7 +181,7 @@ def test_frames_that_are_damaged_named_or_lacking(tmp_path):
     assert told[f"science exp02 {ONE} LL"] == ("waiting", "frames: cut short")
     assert told[f"frames exp01 {ONE} RU 1.tar: T11_093RU_zro.fits"] == ("left_out", "torn")
     assert told["frames 1.tar: byte 77"] == ("left_out", "damaged tar header")  # of a tar of biases
-    for step in ("bias", "trace", "flat", "wavelength", "amp_to_amp", "science exp01", "science exp02"):
+    for step in ("bias", "trace", "flat", "wavelength", "amp_to_amp", "science exp01", "science exp02", "residuals"):
         assert told[f"{step} {TWO} RL"] == ("left_out", "dead since ever")
     assert [name for name, (state, _) in told.items() if state == "failed"] == [
         f"frames exp02 {ONE} LL 12.tar: T122_093LL_sci.fits"
@@ -183,7 +190,7 @@ def test_frames_that_are_damaged_named_or_lacking(tmp_path):
 
 def test_units_that_lack_calibration_and_shots_that_failed(tmp_path):
     rows = [row for row in rows_of() if (row.type, row.ifuslot) != ("twi", "103")]
-    lines = account(tmp_path, rows, failed=[("astrometry", "")])
+    lines = account(tmp_path, rows, failed=[("astrometry", ""), ("full_sky exp02", "")])
     told = unwell(lines)
     assert told[f"trace {TWO} LL"][0] == "failed"
     assert "found no twilight of 013_103_019_0456 in 201901" in told[f"trace {TWO} LL"][1]
@@ -191,6 +198,7 @@ def test_units_that_lack_calibration_and_shots_that_failed(tmp_path):
     assert told["astrometry"] == ("failed", "astrometry: too few stars")
     assert told["shots"] == ("waiting", "astrometry: astrometry: too few stars")
     assert "full_sky exp01" not in told
+    assert told["full_sky exp02"] == ("failed", "no sky at all")
 
 
 def test_nights_that_are_not_asked_for_any_more_are_left_out(tmp_path):

@@ -292,7 +292,8 @@ def test_observations_have_a_row_for_each_exposure_of_any_type():
 
 def test_nights_that_are_needed(tmp_path):
     for name in ("20190103", "20190130", "20190203", "20190301", "notes"):
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "virus").mkdir(parents=True)
+    (tmp_path / "20190110/lrs2").mkdir(parents=True)
     assert nights_to_index(tmp_path, Choice()) == [20190103, 20190130, 20190203, 20190301]
     assert nights_to_index(tmp_path, Choice.of(shots=["20190103v012"])) == [20190103, 20190130]
     stands_in = Choice.of(months=[201902], calibration_from=["201902:201901"])
