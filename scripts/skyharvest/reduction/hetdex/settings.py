@@ -126,10 +126,10 @@ class Wavelength:
         0.5, "How much the twilight's lines have to resemble the Sun's at the first guess.", gt=0, lt=1
     )
     min_segments: Whole = setting(
-        100, "As many segments (of 4 fibres and 86 columns) need enough light for a shift.", ge=12
+        60, "As many segments (of 4 fibres and 86 columns) need enough light for a shift.", ge=12
     )
     min_matched: Number = setting(0.9, "Part of the segments that has to look like the Sun, within 0.5 Å.", gt=0, le=1)
-    max_rms: Number = setting(0.15, "Scatter of the shifts of segments, Å: with more an amplifier fails.", gt=0)
+    max_rms: Number = setting(0.2, "Scatter of the shifts of segments, Å: with more an amplifier fails.", gt=0)
 
 
 @section

@@ -41,6 +41,10 @@ MODEL_ERROR = 0.01
 """Of the flux: what no model of a twilight reaches."""
 OUTLIER_SIGMA = 4.0
 """Pixels farther than this from the model count less: by Cauchy's weights."""
+CUT_SIGMA = 8.0
+"""Farther ones count nothing, once the fit is near: a bad column would still pull."""
+NEAR_STEPS = 4
+"""Steps after which it is."""
 STEPS = 12
 SETTLED = 0.003
 """Å: no wavelength moves more in the last step."""
@@ -324,6 +328,7 @@ class _Fit:
         self.c_wave = np.zeros((options.degree_x + 1, options.degree_y + 1))
         self.c_fwhm = np.zeros((FWHM_DEGREES[0] + 1, FWHM_DEGREES[1] + 1))
         self.c_fwhm[0, 0] = FWHM_GUESS
+        self.trust = np.ones_like(values)  # of pixels, from the step before
         # Terms of a total degree above the larger of both would only be free to turn corners of the detector.
         i, j = np.indices(self.c_wave.shape)
         self.terms = np.flatnonzero((i + j <= max(options.degree_x, options.degree_y)).ravel())
@@ -346,16 +351,16 @@ class _Fit:
         """Step until nothing moves."""
         before = self.wavelength(self.v)
         for k in range(STEPS):
-            self._linearise()
+            self._linearise(is_near=k >= NEAR_STEPS)
             self._move(with_fwhm=k > 0)
             after = self.wavelength(self.v)
             moved = float(np.abs(after - before).max())
             before = after
-            if k > 2 and moved < SETTLED:
+            if k > NEAR_STEPS and moved < SETTLED:
                 break
-        self._linearise()
+        self._linearise(is_near=True)
 
-    def _linearise(self) -> None:
+    def _linearise(self, *, is_near: bool) -> None:
         """Fit the continua, and keep residuals and derivatives from which the continua's part is taken."""
         wave = self.wavelength(self.v)
         value, by_wave, by_fwhm = _sample(
@@ -368,7 +373,7 @@ class _Fit:
         basis = np.concatenate(
             [self.continuum[None] * value[:, :, None], np.ones_like(value)[:, :, None]], axis=2
         )  # fibre, column, term
-        robust = weight
+        robust = np.where(weight > 0, self.trust, 0) * weight
         for _ in range(2):
             weighted = basis * robust[:, :, None]
             normal = np.matmul(weighted.transpose(0, 2, 1), basis)
@@ -377,11 +382,15 @@ class _Fit:
             terms = np.linalg.solve(normal, np.matmul(weighted.transpose(0, 2, 1), data[:, :, None]))
             model = np.matmul(basis, terms)[:, :, 0]
             residual = data - model
-            robust = weight / (1 + residual**2 * weight / OUTLIER_SIGMA**2)
+            chi2 = residual**2 * weight
+            self.trust = 1 / (1 + chi2 / OUTLIER_SIGMA**2)
+            if is_near:
+                self.trust[chi2 > CUT_SIGMA**2] = 0
+            robust = self.trust * weight
         continuum = terms[:, :-1, 0] @ self.continuum.T
         slopes = np.stack([continuum * by_wave, continuum * by_fwhm], axis=2)
-        self.model, self.level, self.weight, self.residual = model, continuum, robust, residual
-        self.veil = terms[:, -1, 0]
+        self.steepness = by_wave / value
+        self.model, self.noise_weight, self.weight, self.residual = model, weight, robust, residual
         n_wave, n_fwhm = self.x_wave.shape[1], self.x_fwhm.shape[1]
         columns = np.concatenate([slopes[:, :, :1] * self.x_wave[None], slopes[:, :, 1:] * self.x_fwhm[None]], axis=2)
         part = np.linalg.solve(normal, np.matmul(weighted.transpose(0, 2, 1), columns))
@@ -439,6 +448,9 @@ class _Fit:
         """Return how well pieces of the spectra agree with the model."""
         slope = self.columns[:, :, 0]
         information = slope * slope * self.weight
+        # What so much light would tell if it were the Sun's: where it is not, the fit turns to light without lines, and
+        # that is to be seen.
+        expected_information = self.steepness**2 * self.noise_weight
         left = slope * self.residual * self.weight - information * offsets[:, None]
         # Lines alone, over the continuum: what looks like the Sun has this shape.
         found = _lines(self.values, self.inverse, SMOOTH_PIXELS)
@@ -450,15 +462,15 @@ class _Fit:
         for i, fibre in enumerate(fibres):
             for j, column in enumerate(columns):
                 block = np.ix_(fibre, column)
-                total = information[block].sum()
-                if total <= MEASURED**-2:
+                if expected_information[block].sum() <= MEASURED**-2:
                     continue
+                total = max(float(information[block].sum()), 1e-9)
                 known[i, j] = total
                 shifts[i, j] = left[block].sum() / total
                 each = counts[block]
                 mean = each.sum(axis=0)
                 a, b = (found[block] * each).sum(axis=0), (expected[block] * each).sum(axis=0)
-                a, b = a - mean * (a.sum() / mean.sum()), b - mean * (b.sum() / mean.sum())
+                a, b = a - mean * (a.sum() / max(mean.sum(), 1e-9)), b - mean * (b.sum() / max(mean.sum(), 1e-9))
                 alike[i, j] = (a @ b) / np.sqrt(max(float((a @ a) * (b @ b)), 1e-30))
         usable = np.isfinite(shifts)
         matched = usable & (alike > ALIKE) & (np.abs(shifts) < FAR)
@@ -469,7 +481,8 @@ class _Fit:
         weight = np.where(usable, known, 0)
         total = weight.sum(axis=0)
         mean = np.where(total > 0, np.where(usable, shifts * weight, 0).sum(axis=0) / np.maximum(total, 1e-30), 0)
-        return _Segments(float(np.sqrt(np.nanmean(shifts**2))), float(np.abs(mean).max()), n, n_matched)
+        rms = float(np.sqrt(np.mean(shifts[matched] ** 2))) if n_matched else np.nan
+        return _Segments(rms, float(np.abs(mean).max()), n, n_matched)
 
 
 def _check(segments: _Segments, fit: _Fit, options: Wavelength) -> None:

@@ -30,9 +30,10 @@ def solved(light, options=OPTIONS):
 )
 def test_wavelengths_are_true(changes: dict[str, object]) -> None:
     light = twilight(3, **changes)
-    # One frame has a cosmic ray in each fibre, and a column is masked.
+    # A cosmic ray in each fibre, a column that is masked, another that is bright.
     light.spectrum[np.arange(112), np.random.default_rng(2).integers(20, 1000, 112)] += 20000
     light.spectrum[:, 640] = np.nan
+    light.spectrum[:, 700] *= 3
     found = solved(light)
     off = found.wavelength - light.wave
     assert np.sqrt(np.mean(off[light.alive] ** 2)) < 0.06
@@ -40,7 +41,7 @@ def test_wavelengths_are_true(changes: dict[str, object]) -> None:
     assert np.abs(np.diff(found.fwhm.mean(axis=0))).max() < 0.05
     middle = found.fwhm[:, 516].mean()
     assert middle == pytest.approx(changes.get("lsf", 5.5), abs=0.15)
-    assert found.n_matched > 0.95 * found.n_segments > 100
+    assert found.n_matched > 0.92 * found.n_segments > 100
 
 
 def test_fibres_beside_the_polynomial_are_found() -> None:
@@ -55,6 +56,10 @@ def test_fibres_beside_the_polynomial_are_found() -> None:
 
 def upside_down(light):
     light.spectrum, light.variance = light.spectrum[:, ::-1], light.variance[:, ::-1]
+
+
+def half_upside_down(light):
+    light.spectrum[:56], light.variance[:56] = light.spectrum[:56, ::-1].copy(), light.variance[:56, ::-1].copy()
 
 
 def lamp(light):
@@ -74,6 +79,7 @@ def few_fibres(light):
     ("spoil", "says"),
     [
         (upside_down, "looks? like the Sun"),
+        (half_upside_down, r"found \d+ segments with enough light, of which \d+ look like the Sun"),
         (lamp, "looks? like the Sun"),
         (too_faint, "in a pixel; expected 5"),
         (few_fibres, "found 32 fibres"),
