@@ -65,16 +65,10 @@ def images(seed: int, amp: str, expnum: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng([seed, AMPS.index(amp), expnum, 1])
     model = random.uniform(10, 50, (1032, 1032)).astype(np.float32)
     error = np.sqrt(model + 9)
-    clean = model + error * random.standard_normal(model.shape, np.float32)
+    noise = error * random.standard_normal(model.shape, np.float32)
     flat = np.ones_like(model)
-    return {
-        "processed": clean + 1,
-        "error": error,
-        "clean_image": clean,
-        "model2d": model,
-        "flat": flat,
-        "flat_orig": flat,
-    }
+    images = {"processed": model + noise, "error": error, "clean_image": noise, "model2d": model}
+    return images | {"flat": flat, "flat_orig": flat}
 
 
 @dataclass

@@ -176,7 +176,7 @@ def _read(file: fitsio.FITS, name: str, block: slice) -> Array:
 def _pull(file: fitsio.FITS, block: slice) -> Array:
     error = _read(file, "error", block)
     error[~(error > 0)] = np.nan
-    return (_read(file, "clean_image", block) - _read(file, "model2d", block)) / error
+    return (_read(file, "processed", block) - _read(file, "model2d", block)) / error
 
 
 def _relative_to_sky(file: fitsio.FITS, block: slice) -> Array:

@@ -272,6 +272,9 @@ class Throughput:
     max_rms: Number = setting(
         0.02, "A star is taken if the rms of the reference curve less its normalised ratio is less than this.", gt=0
     )
+    faintest: Number = setting(
+        20.0, "Stars that are fainter in g are not taken: what is left of the sky is too much of their light."
+    )
     min_stars: Whole = setting(2, "With fewer stars that are taken a shot has no throughput.", ge=1)
     gband_alone: Switch = setting(
         False, "Whether a shot with too few of them has the reference curve at the level of magnitudes g."

@@ -26,8 +26,9 @@ from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.pytables import ARRAY, TableWriter, describe, new_group, open_new, write_array, write_table
-from skyharvest.reduction.hetdex import amps_csv, multifits
+from skyharvest.reduction.hetdex import amp_dat, amps_csv, multifits
 from skyharvest.reduction.hetdex.calibrated_fibres import FullSky, Spectra, calibrate
+from skyharvest.reduction.hetdex.full_sky import AMP_FILE, SKY_FILE
 from skyharvest.reduction.hetdex.layout import AMPS, name_of_exposure
 from skyharvest.reduction.hetdex.residual_maps import read_sky_residual
 from skyharvest.reduction.hetdex.settings import ShotFile
@@ -241,21 +242,14 @@ class ExposureSky:
 
 def read_full_sky(directory: Path) -> ExposureSky:
     """Read ``full_sky/{shot}/exp0N``: ``full_sky.fits`` and ``amp.dat``."""
-    path = directory / "full_sky.fits"
+    path = directory / SKY_FILE
     try:
         table = fitsio.read(str(path), ext=1)
         wave, counts = (np.asarray(table[name], np.float64) for name in ("wavelength", "counts"))
-        amps = {}
-        path = directory / "amp.dat"
-        for line in path.read_text(encoding="ascii").splitlines():
-            words = line.split()
-            if not words or words[0].startswith(("Spc", "#")):
-                continue
-            factor, _, _, _, shift, stretch = (float(word) for word in words[1:7])
-            amps[words[0]] = (factor, shift, stretch / 1000)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise MalformedFile(f"{path}: found no sky of the whole field ({error}); remove it and run again") from None
-    return ExposureSky(wave, counts, amps)
+    rows = amp_dat.read(directory / AMP_FILE)
+    return ExposureSky(wave, counts, {name: (row.factor, row.shift, row.stretch) for name, row in rows.items()})
 
 
 class Places:

@@ -13,10 +13,11 @@ import numpy as np
 
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.hetdex.star_extraction import BLENDED, EDGE, OFF, SATURATED
 
 BANDS = ("u", "g", "r", "i", "z")
-REFUSED = 1 | 2 | 4 | 8
-"""Flags of stars that tell no throughput: on an edge, blended, saturated, not where they should be. Faint stars may."""
+REFUSED = EDGE | BLENDED | SATURATED | OFF
+"""Flags of stars that tell no throughput. Those that are too faint for the width of images may."""
 N_GRID = 1036
 
 

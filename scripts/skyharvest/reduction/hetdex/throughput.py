@@ -136,14 +136,15 @@ def throughput_of(stars: StarSpectra, flux: Floats, reasons: Array, settings: Th
     found = ratios(counts, variance, photons_per_bin(flux), settings.bin)
     judged = judge(found, reference, max_scatter=settings.max_scatter, max_rms=settings.max_rms)
     why = [
-        str(wrong) or str(no_sed) or reason
-        for wrong, no_sed, reason in zip(stars.wrong, reasons, judged.reason, strict=True)
+        str(wrong)
+        or (f"g {g:.2f}, fainter than {settings.faintest:g}" if g > settings.faintest else str(no_sed) or shape)
+        for wrong, g, no_sed, shape in zip(stars.wrong, rows["g"], reasons, judged.reason, strict=True)
     ]
     judged = replace(judged, reason=tuple(why))
     rows["reason"], rows["taken"] = [w.encode("ascii", "replace") for w in why], judged.taken
     rows["level"], rows["scatter"], rows["rms"] = judged.level, judged.scatter, judged.rms
     rows["level_g"] = level_in_g(counts, rows["g"], on_grid)
-    level_g = float(biweight.location(rows["level_g"][stars.wrong == ""]))
+    level_g = float(biweight.location(rows["level_g"][(stars.wrong == "") & ~(rows["g"] > settings.faintest)]))
     values: dict[str, Any] = {"n_stars": len(rows), "n_taken": int(rows["taken"].sum()), "level_g": level_g}
     try:
         if values["n_taken"] < settings.min_stars:

@@ -31,13 +31,13 @@ def month(tmp_path_factory) -> Shot:
     ).write()
     for expnum in (2, 4, 5):
         with fitsio.FITS(str(shot.science(expnum, IFU) / f"{shot.multiframe(IFU, 'LL')}.fits"), "rw") as file:
-            for name, value in (("clean_image", np.nan), ("error", np.nan)):
+            for name, value in (("processed", np.nan), ("error", np.nan)):
                 image = file[name].read()
                 image[736:755, 537:556] = value
                 image[1031, 1031] = value
-                if name == "clean_image" and expnum != 4:
+                if name == "processed" and expnum != 4:
                     image[900, 100] = 1e5  # in two: by chance one in 10 000 pixels
-                if name == "clean_image":
+                if name == "processed":
                     image[300, 200] = 1e5  # 10 σ and more
                 file[name].write(image)
     return shot
@@ -67,7 +67,7 @@ def test_maps_are_numpys_medians(written):
     pulls = []
     for expnum in EXPOSURES:
         found = images(0, "RL", expnum)
-        pulls.append((found["clean_image"] - found["model2d"]) / found["error"])
+        pulls.append((found["processed"] - found["model2d"]) / found["error"])
     stack = np.array(pulls)
     with fitsio.FITS(str(written / "residuals_cam311_RL.fits")) as file:
         assert file[0].read_header()["NFRAMES"] == 6

@@ -154,6 +154,8 @@ def test_too_few_stars(measured, tmp_path):
     )
     assert np.isnan(made.curve).all() and len(made.table) == 0
     assert throughput.as_text(made).startswith("# 0 of 3")
+    dim = throughput.throughput_of(few, flux, reasons, Throughput(faintest=few.magnitudes[1, 1] - 0.1))
+    assert dim.stars["reason"][1].startswith(f"g {few.magnitudes[1, 1]:.2f}, fainter than".encode())
     made = throughput.throughput_of(few, flux, reasons, Throughput(gband_alone=True))
     assert made.failed == "" and made.values["from"] == "gband"
     lost = star_spectra.no_stars("20190103v012", "no stars were found")
