@@ -250,7 +250,8 @@ class _Simulated:
 
     def _sources(self, shot: Shot) -> list[Source]:
         """Return stars and lines of a shot: those in its IFUs, and stars around them."""
-        random = _random(self.plan, f"sources {self.night.date} {shot.obs}")
+        # A field that is seen again has the same stars.
+        random = _random(self.plan, f"sources {shot.ra} {shot.dec} {shot.pa}")
         true = Pointing(shot.ra, shot.dec, shot.pa)
         sources: list[Source] = []
         for k, ifu in enumerate(self.night.ifus):

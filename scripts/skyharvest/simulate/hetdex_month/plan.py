@@ -160,7 +160,7 @@ def trouble() -> Plan:
     crowded = Shot(17, edge=True, cosmics=220, drift=(0.05, -0.06, 0.03))
     first = Night(20190103, IFUS[:2], biases=5, twilights=3, repeated=True, shots=(crowded,))
     empty = Shot(18, 7.1, ra=208.9, stars=0, parallel=True, object="PARALLEL_018")
-    second = Night(20190104, (IFUS[0], swapped), biases=5, twilights=3, shots=(Shot(12), empty))
+    second = Night(20190104, (IFUS[0], swapped), biases=5, twilights=3, shots=(Shot(12, ra=203.3), empty))
     return Plan(
         (first, second),
         {
