@@ -8,6 +8,7 @@ import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -108,11 +109,11 @@ def measure(
     )
     ratios = {int(path.stem): AmpRatios(path) for path in amp_to_amps}
     rows = []
-    first: dict[tuple[str, str], _First] = {}
-    for ifu, month in sorted(of_bias.keys() | of_trace.keys() | of_wave.keys()):
-        paths = [of.get((ifu, month)) for of in (of_bias, of_trace, of_wave)]
-        for amp in AMPS:
-            rows.append(_row(ifu, amp, month, paths, ratios.get(month), first))
+    for ifu, group in groupby(sorted(of_bias.keys() | of_trace.keys() | of_wave.keys()), key=lambda key: key[0]):
+        first: dict[str, _First] = {}  # of one pairing at a time: all together are half a gigabyte
+        for _, month in group:
+            paths = [of.get((ifu, month)) for of in (of_bias, of_trace, of_wave)]
+            rows += [_row(ifu, amp, month, paths, ratios.get(month), first) for amp in AMPS]
     return sorted(rows, key=lambda row: (row.ifu, AMPS.index(row.amp), row.month))
 
 
@@ -122,7 +123,7 @@ def _row(
     month: int,
     paths: Sequence[Path | None],
     ratios: AmpRatios | None,
-    first: dict[tuple[str, str], _First],
+    first: dict[str, _First],
 ) -> Row:
     bias_path, trace_path, wave_path = paths
     reasons = []
@@ -147,7 +148,7 @@ def _row(
             wavelength, ratio = waves.array("wavelength", amp), waves.array("fiber_to_fiber", amp)
     except AmpFailed as failure:
         return Row(ifu, amp, month, 0, _told([*reasons, str(failure)]), bias_level=bias, amp_to_amp=level)
-    start = first.setdefault((ifu, amp), _First(month, bias, wavelength, trace, ratio, level))
+    start = first.setdefault(amp, _First(month, bias, wavelength, trace, ratio, level))
     alive: Bools = np.isfinite(ratio).any(axis=1) & np.isfinite(start.ratio).any(axis=1)
     if math.isnan(start.level):  # it may have failed in the first month alone
         start.level = level
