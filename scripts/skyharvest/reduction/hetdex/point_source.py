@@ -66,6 +66,7 @@ def fit(
     *,
     fit_fwhm: bool = False,
     fit_position: bool = True,
+    level: bool = False,
     most_moved: float = 2.5,
 ) -> Source | None:
     """Fit a point source.
@@ -82,6 +83,9 @@ def fit(
         Of its image, arcsec, or where to begin with it.
     fit_fwhm, fit_position
         Whether they are fitted.
+    level
+        Whether there may be light, the same in all fibres, beside the source's: a sky that was taken off with the
+        wings of the source in it is too low by some counts, and images look too narrow.
     most_moved
         Arcsec, in x and in y: what is fitted is not further from the start.
 
@@ -93,20 +97,33 @@ def fit(
     known = np.isfinite(light) & np.isfinite(error) & (error > 0)
     x, y, light = x[known], y[known], light[known]
     sigma = np.hypot(error[known], MODEL_ERROR * np.clip(light, 0, None))
+    value = light / sigma
     free = 2 * fit_position + fit_fwhm
-    if len(x) < free + 1:
+    n_parameters = free + 1 + level
+    if len(x) < n_parameters:
         return None
 
     def parameters(values: Floats) -> tuple[float, float, float]:
         at = (start[0] + values[0], start[1] + values[1]) if fit_position else start
         return at[0], at[1], fwhm * float(np.exp(np.clip(values[-1], -3, 3))) if fit_fwhm else fwhm
 
-    def best(values: Floats) -> tuple[Floats, float, Floats]:
+    def best(values: Floats) -> tuple[Floats, float, float, Floats]:
+        """Return the residual, the total and its variance, and the share of each fibre, by its error."""
         at_x, at_y, width = parameters(values)
         share = fractions(x - at_x, y - at_y, width) / sigma
-        power = float(share @ share)
-        total = float(share @ (light / sigma)) / power if power > 0 else 0.0
-        return light / sigma - total * share, total, share
+        power, with_value = float(share @ share), float(share @ value)
+        if level:
+            even = 1 / sigma
+            shared, all_even, even_value = float(share @ even), float(even @ even), float(even @ value)
+            determinant = power * all_even - shared**2
+            if determinant > 1e-9 * power * all_even:
+                total = (all_even * with_value - shared * even_value) / determinant
+                height = (power * even_value - shared * with_value) / determinant
+                return value - total * share - height * even, total, all_even / determinant, share
+        if power <= 0:
+            return value, 0.0, np.inf, share
+        total = with_value / power
+        return value - total * share, total, 1 / power, share
 
     values = np.zeros(free)
     errors = np.full(3, np.nan)
@@ -125,14 +142,13 @@ def fit(
     moved = max(abs(at_x - start[0]), abs(at_y - start[1]))
     if not (moved <= most_moved and WIDTHS[0] <= width <= WIDTHS[1]):
         return None
-    residual, total, share = best(values)
-    left = len(x) - free - 1
-    chi2 = float(residual @ residual) / left if left > 0 else np.nan
-    power = float(share @ share)
-    if power <= 0:
+    residual, total, variance, share = best(values)
+    if not np.isfinite(variance):
         return None
+    left = len(x) - n_parameters
+    chi2 = float(residual @ residual) / left if left > 0 else np.nan
     coverage = float((share * sigma).sum()) / FILLING
-    return Source(at_x, at_y, width, total, power**-0.5, chi2, coverage, *(float(value) for value in errors))
+    return Source(at_x, at_y, width, total, float(np.sqrt(variance)), chi2, coverage, *(float(e) for e in errors))
 
 
 @dataclass
@@ -145,6 +161,8 @@ class Scene:
         (n,) f8, arcsec: where the fibres are.
     light, error
         (n,) f8; NaN for fibres of which nothing is known.
+    level
+        See `fit`.
     sources
         By any number.
     """
@@ -153,6 +171,7 @@ class Scene:
     y: Floats
     light: Floats
     error: Floats
+    level: bool = False
     sources: dict[int, Source] = field(default_factory=dict)
 
     def left(self) -> Floats:
@@ -186,5 +205,15 @@ class Scene:
                 model = other.total * fractions(x - other.x, y - other.y, other.fwhm)
                 rest -= model
                 variance += (LEFT * model) ** 2
-        error = np.sqrt(variance)
-        return fit(x, y, rest, error, start, fwhm, fit_fwhm=fit_fwhm, fit_position=fit_position, most_moved=most_moved)
+        return fit(
+            x,
+            y,
+            rest,
+            np.sqrt(variance),
+            start,
+            fwhm,
+            fit_fwhm=fit_fwhm,
+            fit_position=fit_position,
+            level=self.level,
+            most_moved=most_moved,
+        )

@@ -176,7 +176,7 @@ class _Measuring:
     ) -> None:
         self.options, self.x, self.y, self.fwhm = options, x, y, start.copy()
         self.exposures = exposures
-        self.scenes = [Scene(e.x, e.y, e.light, e.error) for e in exposures]
+        self.scenes = [Scene(e.x, e.y, e.light, e.error, level=True) for e in exposures]
         middle = np.array([(options.first_wavelength + options.last_wavelength) / 2])
         self.moved = float(refraction.shift(middle)[0])
         self.widened = float(refraction.fwhm_at(middle, 1.0)[0])
