@@ -40,6 +40,8 @@ FLAGS = {
 KNOTS = np.linspace(3470.0, 5540.0, 24)
 """Å: profiles are made here, and are linear between."""
 ROUNDS = 2
+LEAST_EIGENVALUE, MOST_DARK = 1e-3, 0.05
+"""Of the normal equations of stars that share fibres; and how much of a star may lie in directions below it."""
 SEEN = 0.2
 """A star with a smaller share of its light, by that far from an edge, is not seen."""
 LEAST_ERROR = 0.03
@@ -421,16 +423,20 @@ def _solve(share: Floats, counts: Array, variance: Array) -> _Solved:
     weighted = share * weight
     normal = np.einsum("sfw,tfw->wst", weighted, share, optimize=True)
     right = np.einsum("sfw,fw->ws", weighted, value, optimize=True)
-    diagonal = np.einsum("wss->ws", normal).copy()
+    # In units in which each star by itself has the variance 1: eigenvalues near 0 are stars that cannot be told apart.
+    diagonal = np.einsum("wss->ws", normal)
     empty = diagonal <= 0
-    which, star = np.nonzero(empty)
-    normal[which, star, star] = 1.0
-    spread = np.einsum("wss->ws", np.linalg.inv(normal)).T.copy()
-    total = np.linalg.solve(normal, right[..., None])[..., 0].T
+    scale = np.where(empty, 1.0, np.sqrt(np.where(empty, 1.0, diagonal)))
+    level, direction = np.linalg.eigh(normal / (scale[:, :, None] * scale[:, None, :]))
+    dark = level < LEAST_EIGENVALUE
+    unknown = ((direction**2 * dark[:, None, :]).sum(axis=2) > MOST_DARK) | empty
+    inverse = (direction * np.where(dark, 0.0, 1 / np.where(dark, 1.0, level))[:, None, :]) @ direction.swapaxes(1, 2)
+    total = (np.einsum("wst,wt->ws", inverse, right / scale) / scale).T
+    spread = (np.einsum("wss->ws", inverse) / scale**2).T.copy()
     residual = value - np.einsum("sfw,sw->fw", share, total, optimize=True)
     left = good.sum(axis=0) - len(share)
     enough = left > 0
     chi2 = ((residual**2 * weight).sum(axis=0)[enough] / left[enough]).mean() if enough.any() else np.nan
-    spread[empty.T] = np.nan
-    total[empty.T] = np.nan
+    spread[unknown.T] = np.nan
+    total = np.where(unknown.T, np.nan, total)
     return _Solved(total, spread, np.einsum("sfw,fw->sw", share, good, optimize=True), float(chi2))

@@ -144,6 +144,20 @@ def test_missing_pixels_are_not_zero():
     assert found.fraction[0, 550] < 0.6 * found.fraction[0, 450]
 
 
+def test_stars_that_cannot_be_told_apart_have_no_spectra():
+    """Two rows of a catalogue that are the same star; a third, 4″ away, has its own light."""
+    x, y = (values.ravel() for values in np.meshgrid(np.arange(-10, 10.1, 2), np.arange(-10, 10.1, 2)))
+    at = np.array([[0.0, 0.0], [0.01, 0.0], [4.0, 0.5]])
+    counts = (1000 * share(x, y, 1.8) + 300 * share(x - 4, y - 0.5, 1.8))[:, None] * np.ones(1036)
+    one = np.ones_like(counts, np.float32)
+    fibres = Fibres(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
+    found = extract(fibres, *at.T, 1.8, np.full(1036, 4500.0), Stars())
+    assert np.isnan(found.counts[:2]).all() and np.isnan(found.variance[:2]).all()
+    np.testing.assert_allclose(found.counts[2], 300, rtol=5e-3)
+    alone = extract(fibres, *at[[0, 2]].T, 1.8, np.full(1036, 4500.0), Stars())
+    np.testing.assert_allclose(alone.counts[:, 0], [1000, 300], rtol=5e-3)
+
+
 def test_failures_are_passed_on_and_told(tmp_path):
     shot = Shot(some_stars(1, 6), fwhm=(1.8,), norm=(1.0,))
     with h5py.File(extracted(shot, tmp_path)) as file:
