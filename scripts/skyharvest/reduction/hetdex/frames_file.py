@@ -6,6 +6,7 @@ Light: without numpy.
 """
 
 import csv
+import functools
 import io
 import re
 from collections.abc import Iterable
@@ -154,13 +155,19 @@ def read_all(path: Path) -> list[Member]:
     MalformedFile
         If the file is no such list.
     """
+    stat = path.stat()
+    return list(_parsed(path, stat.st_mtime_ns, stat.st_size))
+
+
+@functools.lru_cache(maxsize=4)  # a job asks for one amplifier after the other
+def _parsed(path: Path, _mtime: int, _size: int) -> tuple[Member, ...]:
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.reader(stream)
         header = tuple(next(reader, ()))
         if header != COLUMNS:
             raise MalformedFile(f"{path}: found the columns {','.join(header)[:200]}; remove the file and run again")
         try:
-            return [_member(cells) for cells in reader]
+            return tuple(_member(cells) for cells in reader)
         except (ValueError, TypeError) as error:
             raise MalformedFile(f"{path}: line {reader.line_num}: {error}; remove the file and run again") from None
 
