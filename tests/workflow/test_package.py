@@ -74,7 +74,10 @@ def test_the_wheel_has_every_file_of_the_library(wheel):
     there = {path.relative_to(LIBRARY.parent).as_posix() for path in LIBRARY.rglob("*") if path.is_file()}
     there = {name for name in there if "/__pycache__/" not in name}
     copies = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "config" / "schema").iterdir()}
-    copies |= {f"config/{name}": ROOT / "config" / name for name in ("releases.yaml", "desi_qa_limits.yaml")}
+    copies |= {
+        f"config/{name}": ROOT / "config" / name
+        for name in ("releases.yaml", "desi_qa_limits.yaml", "hetdex_qa_limits.yaml")
+    }
     assert {Path(name).suffix for name in there} >= {".py", ".js", ".css", ".html", ".j2", ".rst"}
     with zipfile.ZipFile(wheel) as files:
         names = {name for name in files.namelist() if ".dist-info/" not in name}

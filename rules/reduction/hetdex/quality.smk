@@ -39,7 +39,9 @@ rule hetdex_drift:
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        # Products of years have more names than a command may have.
+        reduction=as_it_is(str(HETDEX_REDUCTION.layout.directory)),
     shell:
         f"{RUN}/reduction/hetdex/measure_drift.py "
-        "--biases {input.biases:q} --traces {input.traces:q} --wavelengths {input.wavelengths:q} "
-        "--amp-to-amps {input.amp_to_amps:q} --out {output.drift:q} 2> {log:q}"
+        "--reduction {params.reduction:q} --out {output.drift:q} 2> {log:q}"

@@ -14,6 +14,7 @@ STATES = (OK, WARN, BAD)
 """States, from good to bad. What has no limits is `OK`."""
 NONE = (None, None)
 LEVELS = ("bad", "warn")
+MOST_SEVERE = 1e6
 
 Bounds = tuple[float | None, float | None]
 
@@ -30,6 +31,27 @@ def state_of(value: float, limits: Mapping[str, Bounds]) -> str:
         if (low is not None and not value >= low) or (high is not None and not value <= high):
             return state
     return OK
+
+
+def beyond(value: float, limits: Mapping[str, Bounds], state: str) -> tuple[str, float]:
+    """Return the limit that a value in a state is beyond, in words, and how far.
+
+    Returns
+    -------
+    words
+        What is within it: ``≤ 5``.
+    severity
+        In units of the distance between the limits of WARN and BAD, or else of the limit.
+    """
+    low, high = limits.get("bad" if state == BAD else "warn", NONE)
+    other = limits.get("warn", NONE)
+    side = 0 if low is not None and not value >= low else 1
+    edge, inner = (low, high)[side], other[side]
+    if edge is None:
+        return "", 0.0
+    scale = abs(edge - inner) if inner is not None and inner != edge else abs(edge) or 1.0
+    far = MOST_SEVERE if math.isnan(value) else min(abs(value - edge) / scale, MOST_SEVERE)
+    return f"{'≥' if side == 0 else '≤'} {edge:g}", far
 
 
 def check_keys(place: str, said: Any, known: tuple[str, ...]) -> None:

@@ -115,10 +115,15 @@ def nothing(figure: Figure, why: str) -> Figure:
 
 def svg_picture(survey: str, kind: str, figure: Figure, alt: str) -> Picture:
     """Return a figure for the page and for a file: as SVG whose text is text."""
+    return picture(f"{survey}_{kind}", TITLES[kind], caption(kind), figure, alt)
+
+
+def picture(name: str, heading: str, says: str, figure: Figure, alt: str) -> Picture:
+    """Return a figure, with its name in files, heading and caption, as SVG whose text is text."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     drawn = out.getvalue().replace(f"'{FONT}'", FONTS)
-    return Picture(f"{survey}_{kind}", TITLES[kind], caption(kind), alt, drawn.encode(), _for_page(drawn).encode())
+    return Picture(name, heading, says, alt, drawn.encode(), _for_page(drawn).encode())
 
 
 def _for_page(text: str) -> str:

@@ -33,19 +33,21 @@ from skyharvest.reduction.hetdex.layout import AMPS, Layout, name_of_exposure, n
 from skyharvest.reduction.hetdex.plan import BIAS, SCIENCE, TWILIGHT, Plan, Unit, read_plan
 from skyharvest.reduction.hetdex.plan import FAILED as UNIT_FAILED
 from skyharvest.reduction.hetdex.planning import DAMAGED, NAMED, UNKNOWN, read_left_out
+from skyharvest.reduction.hetdex.steps import (
+    CALIBRATIONS,
+    DONE,
+    FAILED,
+    FRAMES,
+    LEFT_OUT,
+    OF_SHOT,
+    RULES,
+    STATES,
+    STEPS,
+    WAITING,
+)
 from skyharvest.reduction.hetdex.tar_index import GOOD, Row, read_list
 
 log = logging.getLogger(__name__)
-
-DONE, FAILED, WAITING, LEFT_OUT = STATES = ("done", "failed", "waiting", "left_out")
-FRAMES = "frames"
-CALIBRATIONS = ("bias", "trace", "flat", "wavelength")
-"""Steps of a pairing in a month, each of which needs those before."""
-OF_SHOT = ("astrometry", "stars", "seds", "throughput", "shots")
-"""Steps of a shot, likewise."""
-STEPS = (FRAMES, *CALIBRATIONS, "amp_to_amp", "science", "full_sky", *OF_SHOT, "residuals")
-RULES = {"wavelength": "hetdex_twilight", "shots": "hetdex_shot"}
-"""Names of rules that are not ``hetdex_`` and the step; their logs are named after them."""
 
 _COMMAND = re.compile(rf"{COMMAND}(.*)")
 
@@ -102,12 +104,15 @@ class Account:
         ``results/reduction/hetdex``.
     logs
         Directory of the logs of jobs; None: ``results/logs``.
+    month
+        The steps of this month alone are asked for; None: those of all.
     """
 
-    def __init__(self, directory: Path, logs: Path | None = None) -> None:
+    def __init__(self, directory: Path, logs: Path | None = None, month: int | None = None) -> None:
         self.layout = Layout(directory)
         self.logs = logs or directory.parent.parent / "logs"
-        self.plan: Plan = read_plan(self.layout.plan)
+        plan = read_plan(self.layout.plan)
+        self.plan = plan if month is None else Plan(unit for unit in plan.units if unit.month == month)
         self._left_out = {_place(cells): cells for cells in read_left_out(self.layout.left_out)}
         self._calibrated: dict[tuple[str, int, str], dict[str, State]] = {}
 
@@ -131,6 +136,10 @@ class Account:
     def lines(self) -> Iterator[Line]:
         """Yield the lines of all steps, in the order of `STEPS`."""
         yield from self._frames()
+        yield from self.steps()
+
+    def steps(self) -> Iterator[Line]:
+        """Yield the lines of all steps but `FRAMES`."""
         twilights = [unit for unit in self.plan.units if unit.kind == TWILIGHT]
         for unit in (unit for unit in self.plan.units if unit.kind == BIAS):
             self._calibrate(unit, CALIBRATIONS[:1])

@@ -114,9 +114,9 @@ class Reduction:
         """Return the digest of the frames of a unit: another one makes its products old."""
         return self.plan.digest(*key)
 
-    def of_month(self, pattern: str, month: str) -> list[str]:
-        """Return a file for each pairing of a month, of those that have twilights."""
-        return [_filled(pattern, month=month, ifu=ifu) for ifu in self.plan.pairings(month)]
+    def of_month(self, pattern: str, month: str, kind: str = TWILIGHT) -> list[str]:
+        """Return a file for each pairing of a month, of those that have frames of a kind."""
+        return [_filled(pattern, month=month, ifu=ifu) for ifu in self.plan.pairings(month, kind)]
 
     def calibration(self, pattern: str, wildcards: Any) -> str:
         """Return the product of a pairing in the month of a shot."""
@@ -155,22 +155,28 @@ class Reduction:
         units = ((month, ifu) for month in plan.months for ifu in plan.pairings(month, kind))
         return list(dict.fromkeys(_filled(pattern, month=month, ifu=ifu) for month, ifu in units))
 
-    def all_months(self, pattern: str) -> list[str]:
-        """Return a product for each month that has twilights."""
-        return [_filled(pattern, month=month) for month in self.plan.months if self.plan.pairings(month)]
+    def all_months(self, pattern: str, month: str = "") -> list[str]:
+        """Return a product for each month that has twilights, or for one, if it has."""
+        months = [int(month)] if month else self.plan.months
+        return [_filled(pattern, month=one) for one in months if self.plan.pairings(one)]
 
-    def all_shots(self, pattern: str) -> list[str]:
-        """Return a product for each shot."""
-        return [_filled(pattern, shot=shot) for shot in self.plan.shots]
+    def every_month(self, pattern: str) -> list[str]:
+        """Return a product for each month, whatever it has."""
+        return [_filled(pattern, month=month) for month in self.plan.months]
+
+    def all_shots(self, pattern: str, month: str = "") -> list[str]:
+        """Return a product for each shot, or for each of a month."""
+        return [_filled(pattern, shot=shot) for shot in self.plan.shots if not month or month_of(shot) == int(month)]
 
     def all_exposures(self, pattern: str) -> list[str]:
         """Return a product for each exposure of each shot, and each pairing if it is by pairing."""
         every = self.of_shot if "{ifu}" in pattern else self.exposures_of
         return [path for shot in self.plan.shots for path in every(pattern, shot)]
 
-    def all_residuals(self, pattern: str) -> list[str]:
-        """Return a product for each pairing of each month that has science frames."""
-        units = ((month_of(shot), ifu) for shot in self.plan.shots for ifu in self._ifus_of(shot))
+    def all_residuals(self, pattern: str, only: str = "") -> list[str]:
+        """Return a product for each pairing of each month, or of one, that has science frames."""
+        shots = (shot for shot in self.plan.shots if not only or month_of(shot) == int(only))
+        units = ((month_of(shot), ifu) for shot in shots for ifu in self._ifus_of(shot))
         return list(dict.fromkeys(_filled(pattern, month=month, ifu=ifu) for month, ifu in units))
 
     def _ifus_of(self, shot: str) -> Iterable[str]:

@@ -322,6 +322,19 @@ class ShotFile:
 
 
 @section
+class Quality:
+    """How good the products are: the pages of quality."""
+
+    limits: str | None = setting(
+        None,
+        "YAML file with limits of values in the place of those of config/hetdex_qa_limits.yaml; null for these.",
+        min_length=1,
+        path=True,
+        outcome=False,
+    )
+
+
+@section
 class Settings:
     """The reduction of HETDEX's raw frames (VIRUS): to calibrated fibres, an HDF5 file for each shot."""
 
@@ -394,6 +407,7 @@ class Settings:
     throughput: Throughput = subsection(Throughput)
     residual_maps: ResidualMaps = subsection(ResidualMaps)
     shot_file: ShotFile = subsection(ShotFile)
+    quality: Quality = subsection(Quality, outcome=False)
 
 
 def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """What is bad, as lines of a page: what, where, its value and limit, the command that repeats it, and its log."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -13,43 +12,8 @@ from skyharvest.reduction.desi.qa.measured import Frame
 from skyharvest.reduction.desi.steps import STEP_OF, STEPS
 from skyharvest.report.desi_qa.steps import Ended, Steps
 from skyharvest.report.desi_qa.words import describe, kind_of, path, place, span
+from skyharvest.report.quality.fault import Fault
 from skyharvest.report.quality.words import shown
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A line.
-
-    Attributes
-    ----------
-    what, says
-        The metric or the step, and what that is.
-    place, span
-        Where it is: cameras and exposures, and the first and last of these.
-    page
-        Of its first frame: a path in the site.
-    step
-        The kind of task that made it.
-    """
-
-    state: str
-    what: str
-    says: str
-    value: str
-    limit: str
-    at: str
-    reason: str
-    also: str
-    place: str
-    span: str
-    page: str
-    step: str
-    command: str
-    log: str
-
-    def seen_from(self, root: str) -> dict[str, Any]:
-        """Return what a template asks for; ``root`` leads to the site's directory."""
-        return asdict(self) | {"link": root + self.page}
 
 
 def faults_of(night: Mapping[str, Any], steps: Steps) -> Iterator[Fault]:
@@ -104,6 +68,8 @@ def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
     camera = steps.camera_of(expids[0], one["camera"]) if expids else ""
     ended = _find(steps, expids, camera, one["step"])
     waiting = one.get("waiting", 0)
+    page = path(night, expids[0], camera) if expids else path(night)
+    kind, log = ended.kind if ended else one["step"], _log(ended) or one["log"]
     return Fault(
         state="BAD",
         what=f"{one['step']} failed",
@@ -115,10 +81,11 @@ def _failed(night: int, one: Mapping[str, Any], steps: Steps) -> Fault:
         also="",
         place=place([one["expid"]] if one["expid"] is not None else [], [one["camera"]] if one["camera"] else []),
         span="",
-        page=path(night, expids[0], camera) if expids else path(night),
-        step=ended.kind if ended else one["step"],
+        page=page,
+        step=kind,
         command=ended.command if ended else one["command"],
-        log=_log(ended) or one["log"],
+        log=log,
+        said=_said(page, kind, log),
     )
 
 
@@ -128,6 +95,8 @@ def _metric(one: Mapping[str, Any], steps: Steps | None) -> Fault:
     cameras = one["cameras"]
     ended = _find(steps, one["expids"], cameras[0] if cameras else "", kind)
     unit = f" {said.unit}" if said.unit else ""
+    page = path(one["night"], one["expids"][0], cameras[0] if cameras else "") if one["expids"] else path(one["night"])
+    log = _log(ended)
     return Fault(
         state=one["state"],
         what=one["what"],
@@ -139,12 +108,11 @@ def _metric(one: Mapping[str, Any], steps: Steps | None) -> Fault:
         also=", ".join(one["also"]),
         place=place(one["expids"], cameras),
         span=span(one["expids"]),
-        page=path(one["night"], one["expids"][0], cameras[0] if cameras else "")
-        if one["expids"]
-        else path(one["night"]),
+        page=page,
         step=kind,
         command=ended.command if ended else "",
-        log=_log(ended),
+        log=log,
+        said=_said(page, kind, log),
     )
 
 
@@ -157,6 +125,10 @@ def _find(steps: Steps | None, expids: list[int], camera: str, kind: str) -> End
         some = [own[name] for name in STEP_OF[kind].kinds if name in own]
         return next((one for one in some if one.state == "failed"), some[-1] if some else None)
     return None
+
+
+def _said(page: str, kind: str, log: str) -> str:
+    return (page if page.endswith("index.html") else f"{page}#{kind}") if log else ""
 
 
 def _log(ended: Ended | None) -> str:

@@ -12,12 +12,13 @@ from skyharvest.core.words import counted
 from skyharvest.reduction.desi.qa.collate_production import production_path
 from skyharvest.reduction.desi.qa.definitions import place_of
 from skyharvest.report.desi_qa.curves import Chart, by_exposure, histogram
-from skyharvest.report.desi_qa.faults import Fault, fault_of_night
+from skyharvest.report.desi_qa.faults import fault_of_night
 from skyharvest.report.desi_qa.night import camera_choices, read_night
 from skyharvest.report.desi_qa.series import Series, metric_choices, programs, write_series
 from skyharvest.report.desi_qa.site import FAULTS, directory_of, renderer
 from skyharvest.report.desi_qa.words import path
 from skyharvest.report.page import Cell, Table, number
+from skyharvest.report.quality.fault import Fault
 from skyharvest.report.quality.site import Page, write_assets
 from skyharvest.report.quality.words import shown
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skyharvest.core.errors import MalformedFile
-from skyharvest.reduction.hetdex import drift
+from skyharvest.reduction.hetdex import drift, drift_table
 from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
 from skyharvest.reduction.hetdex.amp_to_amp import compare_amps
 from skyharvest.reduction.hetdex.settings import AmpToAmp
@@ -59,7 +59,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_what_was_planted_is_found(table: Path) -> None:
-    rows = {(row.amp, row.month): row for row in drift.read(table)}
+    rows = {(row.amp, row.month): row for row in drift_table.read(table)}
     assert len(rows) == 12
     moved = rows["LL", 201902]
     assert (moved.reference, moved.reason) == (201901, "")
@@ -84,8 +84,8 @@ def test_what_was_planted_is_found(table: Path) -> None:
 
 
 def test_figures_say_what_drifts(table: Path) -> None:
-    drawn = hetdex_drift.drawings(drift.read(table))
-    assert list(drawn) == list(drift.NUMBERS)
+    drawn = hetdex_drift.drawings(drift_table.read(table))
+    assert list(drawn) == list(drift_table.NUMBERS)
     assert "008_093_054_0123 LL in 201902 7" in drawn["bias_change"][1]
     assert "RU in 201903 1" in drawn["wave_change"][1]
     assert len(drawn["wave_change"][0].axes[0].lines) >= 3
@@ -96,4 +96,4 @@ def test_another_table(tmp_path: Path) -> None:
     path = tmp_path / "drift.csv"
     path.write_text("ifu,amp\n")
     with pytest.raises(MalformedFile, match="remove it"):
-        drift.read(path)
+        drift_table.read(path)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from skyharvest.reduction.desi.qa.measured import Frame, Metric
-from skyharvest.reduction.limits import BAD, OK, STATES
+from skyharvest.reduction.limits import MOST_SEVERE, OK, STATES, beyond
 
 SHOWN = 100
 """As many exposures and cameras of a fault are named."""
@@ -77,23 +77,10 @@ def faults_of(frame: Frame, told: Collection[str] = ()) -> Iterator[Fault]:
 
 def fault_of(night: int, name: str, metric: Metric) -> Fault:
     """Return the fault that a metric is which is not OK."""
-    limit, severity = _beyond(metric)
+    limit, severity = "", MOST_SEVERE
+    if metric.value is not None:
+        limit, severity = beyond(metric.value, metric.limits, metric.state)
     return Fault(name, metric.state, night, value=metric.value, limit=limit, at=metric.at, severity=severity)
-
-
-def _beyond(metric: Metric) -> tuple[str, float]:
-    """Return the limit that a value is beyond, in words, and how far."""
-    if metric.value is None:
-        return "", 1e6
-    level = "bad" if metric.state == BAD else "warn"
-    low, high = metric.limits.get(level, (None, None))
-    other = metric.limits.get("warn", (None, None))
-    side = 0 if low is not None and not metric.value >= low else 1
-    edge, inner = ((low, high)[side], other[side])
-    if edge is None:
-        return "", 0.0
-    scale = abs(edge - inner) if inner is not None and inner != edge else abs(edge) or 1.0
-    return f"{'≥' if side == 0 else '≤'} {edge:g}", min(abs(metric.value - edge) / scale, 1e6)
 
 
 def grouped(faults: Iterable[Fault]) -> list[Fault]:

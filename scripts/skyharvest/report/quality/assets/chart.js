@@ -98,10 +98,12 @@ const charts = (() => {
     return outline({ kind: "line", x, y }, px, py);
   };
 
+  // A specification may draw itself: spec.draw(plot, width).
   const draw = (figure, spec) => {
     const plot = figure.querySelector(".plot");
     const width = plot.clientWidth, height = spec.height ?? 230;
     if (!width) return;
+    if (spec.draw) { spec.draw(plot, width); return; }
     const round = (value) => Math.round(value * 10) / 10;
     const onX = (spec.limits ?? []).filter((limit) => limit.axis === "x");
     const onY = (spec.limits ?? []).filter((limit) => limit.axis !== "x");
@@ -216,5 +218,5 @@ const charts = (() => {
     const data = figure.querySelector("script");
     if (data) show(figure, JSON.parse(data.textContent));
   }
-  return { show, number };
+  return { show, number, make, extent, ticks, listen };
 })();
