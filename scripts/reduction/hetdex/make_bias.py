@@ -7,11 +7,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the library is
 
 from skyharvest.core import cli
-from skyharvest.core.settings import add_options
+from skyharvest.core.settings import add_options, describe
 from skyharvest.reduction.hetdex.bias import make_bias
 from skyharvest.reduction.hetdex.settings import Bias
-
-KEYS = ("min_frames", "trap_sigma", "trap_half_width", "trap_rows")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,13 +17,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     parser.add_argument("--frames", type=Path, required=True, help="list of the pairing's frames of the month")
     parser.add_argument("--out", type=Path, required=True, help="bias file to write")
-    add_options(parser, Bias, *KEYS)
+    add_options(parser, Bias, *describe(Bias))
     return parser
 
 
 def main(options: argparse.Namespace) -> None:
     """Make and write it."""
-    make_bias(options.frames, options.out, Bias(**{key: getattr(options, key) for key in KEYS}))
+    make_bias(options.frames, options.out, Bias(**{key: getattr(options, key) for key in describe(Bias)}))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from skyharvest.core.arrays import Array, Float32s
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex import frames_file
 from skyharvest.reduction.hetdex.amp_file import AmpResult, Value, each_amp, write_amps
-from skyharvest.reduction.hetdex.biweight import location, location_scale
+from skyharvest.reduction.hetdex.biweight import location, location_scale, relative_variance
 from skyharvest.reduction.hetdex.frame import read_frame
 from skyharvest.reduction.hetdex.frames_file import Member
 from skyharvest.reduction.hetdex.settings import Bias
@@ -31,6 +31,8 @@ BOX = 7
 MOST_BYTES = 400_000_000
 """Of frames in memory: of more of them a part of the rows is combined at a time, and they are read again."""
 N_ROWS = 1032
+_SOME = 5
+"""Noise is measured in every so many rows and columns."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class MasterBias:
     level
         Mean of the frames' overscans, ADU.
     rms
-        Noise of a pixel of a single frame, electrons: the median of all pixels' scatter.
+        Noise of a pixel of a single frame, electrons, from differences of frames.
     overscan_rms
         The same in the overscan.
     n_frames
@@ -89,7 +91,7 @@ def make_bias(frames: Path, out: Path, settings: Bias) -> None:
 
 def _of_amp(members: Sequence[Member], frames: Path, settings: Bias) -> AmpResult:
     master = master_bias(members, frames, settings.min_frames)
-    noise = 1.25 * master.rms / np.sqrt(master.n_frames)  # few frames: a median's
+    noise = master.rms * math.sqrt(relative_variance(master.n_frames) / master.n_frames)
     traps = find_traps(master.unsmoothed, noise, settings.trap_sigma, settings.trap_half_width, settings.trap_rows)
     arrays: dict[str, Array] = {"bias": master.image}
     if traps:
@@ -123,7 +125,7 @@ def master_bias(members: Sequence[Member], frames: Path, min_frames: int) -> Mas
         If there are fewer: says how many.
     """
     unsmoothed = np.empty((N_ROWS, N_ROWS), np.float32)
-    noise = np.empty((N_ROWS, N_ROWS), np.float32)
+    noises: list[float] = []
     levels: list[float] = []
     overscans: list[float] = []
     passes = max(1, math.ceil(len(members) * unsmoothed.nbytes / MOST_BYTES))
@@ -142,14 +144,16 @@ def master_bias(members: Sequence[Member], frames: Path, min_frames: int) -> Mas
                 f"{min_frames} (hetdex_reduction.bias.min_frames), or name a neighbour of the month in "
                 "hetdex_reduction.calibration_from"
             )
-        unsmoothed[rows], noise[rows] = location_scale(stack[: len(levels)])
-        del stack
-    n = len(levels)
+        stack = stack[: len(levels)]
+        unsmoothed[rows] = location(stack)
+        some = stack[:, ::_SOME, ::_SOME]
+        noises.append(float(location_scale(some[1:] - some[:-1], None)[1]) / math.sqrt(2))
+        del stack, some
     return MasterBias(
         smoothed(unsmoothed),
         unsmoothed,
         float(np.mean(levels)),
-        float(np.nanmedian(noise)) * math.sqrt(n / (n - 1)),  # of few frames the scale is too small
+        float(np.mean(noises)),
         float(np.mean(overscans)),
         len(levels),
     )

@@ -16,6 +16,7 @@ from skyharvest.core.arrays import Array, Ints
 
 C_LOCATION, C_SCALE = 6.0, 9.0
 """Median absolute deviations beyond which a value has no weight."""
+_RELATIVE_VARIANCE = (np.nan, 1.0, 1.0, 1.349, 1.229, 1.295, 1.225, 1.256, 1.216, 1.233, 1.200)
 _TILE = 32
 _LONGEST_NETWORK = 1024
 """More values are sorted one column after the other: a network has n log² n steps."""
@@ -53,6 +54,11 @@ def location_scale(values: Array, axis: int | None = 0) -> tuple[Any, Any]:
         Location and scale.
     """
     return _along(values, axis, True)
+
+
+def relative_variance(n: int) -> float:
+    """Return the variance of the location of n normal values, over that of their mean; by simulation, to 0.02."""
+    return _RELATIVE_VARIANCE[n] if n < len(_RELATIVE_VARIANCE) else 1.14 + 0.75 / n
 
 
 def _along(values: Array, axis: int | None, with_scale: bool) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from scipy.interpolate import BSpline
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from skyharvest.core.arrays import Array, Bools, Floats
+from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.extraction import Weights, model_image
 
 STEPS = 16
@@ -26,6 +27,8 @@ SHARPNESS = 2.35
 """Exponent of the profile with which a fit begins."""
 _FAR, _MODEL_ERROR = 6.0, 0.1
 """A pixel that is so many σ, with that relative error of the model, from the profile is not used: a defect."""
+_UNLIKE = 2.5
+"""A fibre in a column of which so much more is left than of others is not used there: a defect, a cosmic ray."""
 _FEWEST = 10
 """Samples of a group for each unknown."""
 
@@ -199,6 +202,10 @@ def fit_profile(
     light = np.where(alive[:, None] & (spectrum > 0), spectrum, 0.0)  # NaN is not > 0
     left = image - model_image(light, weights, len(image))
     n_fibre, n_column = light.shape
+    misfit = np.full(light.shape, np.nan)
+    _misfit(left, good, light, weights.rows, weights.values, misfit)
+    of_column = np.array(biweight.location(misfit, 0))
+    use = misfit < _UNLIKE * of_column  # NaN is not
     by_fibre = np.arange(n_fibre) * groups[0] // n_fibre
     by_column = np.arange(n_column) * groups[1] // n_column
     n_unknown = (2 * profile.half + 1) * KNOTS_A_PIXEL + 3
@@ -208,8 +215,23 @@ def fit_profile(
     light_of = np.pad(light, ((1, 1), (0, 0)))  # no light below the first and above the last
     trace_of = np.pad(np.asarray(trace, np.float64), ((1, 1), (0, 0)))
     places = weights.rows, weights.values, by_fibre, by_column
-    _accumulate(image, left, variance, good, light_of, trace_of, *places, normal, right, count)
+    _accumulate(image, left, variance, good, use, light_of, trace_of, *places, normal, right, count)
     return _solved(normal, right, count, profile, by_fibre, by_column)
+
+
+@numba.njit(cache=True)
+def _misfit(left: Any, good: Any, light: Any, rows: Any, values: Any, out: Any) -> None:
+    """Fill, by fibre and column, what the last profile leaves of a fibre's light, relative; where there is light."""
+    for i in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            rest, seen = 0.0, 0.0
+            for k in range(values.shape[2]):
+                row = rows[i, x] + k
+                if 0 <= row < left.shape[0] and good[row, x]:
+                    rest += abs(left[row, x])
+                    seen += light[i, x] * values[i, x, k]
+            if seen > 0:
+                out[i, x] = rest / seen
 
 
 @numba.njit(cache=True)
@@ -218,6 +240,7 @@ def _accumulate(
     left: Any,
     variance: Any,
     good: Any,
+    use: Any,
     light: Any,
     trace: Any,
     rows: Any,
@@ -238,7 +261,7 @@ def _accumulate(
     for i in range(values.shape[0]):
         for x in range(values.shape[1]):
             own = light[i + 1, x]
-            if own <= 0:
+            if own <= 0 or not use[i, x]:
                 continue
             a, b = by_fibre[i], by_column[x]
             for k in range(n_row):
@@ -279,19 +302,21 @@ def _solved(normal: Floats, right: Floats, count: Any, before: Profile, by_fibre
     n_unknown = right.shape[-1]
     distance = before.distances
     knots = np.arange(-3, n_unknown + 1) / KNOTS_A_PIXEL - (before.half + 0.5)
-    design = BSpline.design_matrix(np.clip(distance, knots[3], knots[-4]), knots, 3).toarray()
+    inside = np.clip(distance, knots[3], knots[-4])
     values = np.full((*count.shape, len(distance)), np.nan)
     for place in np.ndindex(count.shape):
         if count[place] < _FEWEST * n_unknown:
             continue
         try:
-            found = design @ cho_solve(cho_factor(normal[place]), right[place])
+            spline = BSpline(knots, cho_solve(cho_factor(normal[place]), right[place]), 3)
         except LinAlgError:
             continue
-        found = np.clip(found, 0, None)
-        total = found.sum()
-        if total > 0:
-            values[place] = found * STEPS / total
+        found = np.clip(spline(inside), 0, None)
+        if found.any():
+            # A profile and its traces may move against each other: its middle is where its squares have it.
+            middle = found**2 @ distance / (found @ found)
+            found = np.clip(spline(np.clip(distance + middle, knots[3], knots[-4])), 0, None)
+            values[place] = found * STEPS / found.sum()
     fitted = np.isfinite(values[..., 0])
     if not fitted.any():
         raise ValueError(f"found at most {count.max()} usable pixels in a group; expected {_FEWEST * n_unknown}")

@@ -72,7 +72,7 @@ class Trace:
     level_least: Number = setting(100.0, "A twilight with less light in the middle, electrons a pixel, is not used.")
     level_most: Number = setting(20000.0, "A twilight with more light in the middle, electrons a pixel, is not used.")
     saturated_most: Number = setting(0.002, "A twilight with a larger part of saturated pixels is not used.", ge=0)
-    degree: Whole = setting(5, "Degree of the polynomial of the column that is a fibre's trace.", ge=1)
+    degree: Whole = setting(4, "Degree of the polynomial of the column that is a fibre's trace.", ge=1)
     groups_y: Whole = setting(8, "Groups of fibres that have a profile of their own.", ge=1)
     groups_x: Whole = setting(8, "Groups of columns that have a profile of their own.", ge=1)
     least_light: Number = setting(0.1, "A fibre with less of the usual light is dead.", gt=0, lt=1)
@@ -82,6 +82,14 @@ class Trace:
 @section
 class Flat:
     """The pixels' response, from twilights, and which pixels are masked."""
+
+    neighbours: Whole = setting(6, "So many fibres on each side tell what a fibre's spectrum should be.", ge=2)
+    least_light: Number = setting(
+        1.0, "Pixels with less of fibres' light than so much of scattered light tell nothing."
+    )
+    defect: Number = setting(0.2, "A defect lacks at least this part of its response.", gt=0, lt=1)
+    defect_sigma: Number = setting(5.0, "A defect is seen with so many σ, in a pixel or a box of 5 × 5.", gt=0)
+    defect_pixels: Whole = setting(3, "A smaller defect must be seen with half as many σ more.", ge=1)
 
 
 @section

@@ -35,6 +35,8 @@ _JUMP = 3.0
 """Pixels: no farther is a peak from where it is expected in the next block."""
 _LEAST_PEAK_SIGMA = 10.0
 """A typical fibre's peak is so many σ, or there is no light."""
+_FLOOR = 0.01
+"""Pixels: error of a block's move that is not noise. So no bright defect counts more than the rest of a trace."""
 _STEPS = 4
 """Of Gauss-Newton, each with a new profile. After two nothing moves by more than 0.003 pixels."""
 _FAINT_SIGMA = 8.0
@@ -114,10 +116,10 @@ def find_traces(
         measured.recentre(background)
         if step == 0:  # the first traces are good enough for neither
             background = scattered(measured.trace)
-    rows, light, faint = measured.with_faint(scattered, settings)
+    rows, light, faint, dim = measured.with_faint(scattered, settings)
     if faint.any():  # their light has been taken for scattered light
-        measured.recentre(scattered(rows))
-        rows, light, faint = measured.with_faint(scattered, settings)
+        measured.recentre(scattered(rows) + dim)
+        rows, light, faint, dim = measured.with_faint(scattered, settings)
     numbers = number_fibres(rows[:, image.shape[1] // 2], faint, named)
     alive = np.zeros(N_FIBRES, bool)
     alive[numbers.seen[~faint]] = True
@@ -204,18 +206,18 @@ def _scaled(x: Array, n_column: int) -> Floats:
 
 
 def _fitted(at: Floats, values: Floats, weight: Floats, degree: int) -> Floats:
-    """Return Chebyshev series, (n, degree + 1), of each row of values; twice what is far off has no weight."""
+    """Return Chebyshev series, (n, degree + 1), of each row of values; what is far off has no weight."""
     series = np.zeros((len(values), degree + 1))
     for i, (value, known) in enumerate(zip(values, weight, strict=True)):
         use = known > 0
-        for _ in range(3):
+        for _ in range(6):
             least = min(degree, max(int(np.count_nonzero(use)) // 2 - 1, 0))
             if not use.any():
                 break
             series[i] = 0
             series[i, : least + 1] = chebyshev.chebfit(at[use], value[use], least, w=np.sqrt(known[use]))
             off = np.abs(value - chebyshev.chebval(at, series[i])) * np.sqrt(known)
-            limit = 5 * 1.4826 * np.median(off[use])
+            limit = 4 * 1.4826 * np.median(off[use])
             use = (known > 0) & (off <= max(limit, 1e-9))
     return series
 
@@ -240,7 +242,8 @@ class _Measured:
         moved, known, _ = self._moves(image, self.trace, edges)
         move = np.clip(np.divide(moved, known, out=np.zeros_like(moved), where=known > 0), -1, 1)
         at = _scaled((edges[1:] + edges[:-1] - 1) / 2, n_column)
-        series = _fitted(at, move, known, self.degree)
+        weight = np.divide(known, 1 + _FLOOR**2 * known)
+        series = _fitted(at, move, weight, self.degree)
         rest = (move - chebyshev.chebval(at, series.T))[known > 0]
         self.rms = float(location_scale(rest, None)[1])
         self.trace = self.trace + chebyshev.chebval(_scaled(np.arange(n_column), n_column), series.T)
@@ -255,8 +258,8 @@ class _Measured:
         except ValueError as error:
             raise InputError(f"no profile of the fibres: {error}") from None
 
-    def with_faint(self, scattered: Scattered, settings: Trace) -> tuple[Floats, Floats, Bools]:
-        """Return rows, light and faintness of all fibres, ascending, also of those that are nearly dead.
+    def with_faint(self, scattered: Scattered, settings: Trace) -> tuple[Floats, Floats, Bools, Float32s]:
+        """Return rows, light and faintness of all fibres, ascending, also of the nearly dead, and the image of these.
 
         They are where they should be between their neighbours: their own light tells it less well. It is seen as a peak
         at first, as it is in what is taken for scattered light; with that right all fibres are extracted together.
@@ -267,13 +270,13 @@ class _Measured:
         order = np.argsort(rows[:, rows.shape[1] // 2])
         rows, faint = rows[order], faint[order]
         image = self.image - scattered(rows)
-        found = extract(
-            image, self.variance, self.good, self.profile.weights(rows, len(image)), np.ones(len(rows), bool)
-        )
+        weights = self.profile.weights(rows, len(image))
+        found = extract(image, self.variance, self.good, weights, np.ones(len(rows), bool))
         light = np.nanmedian(found.spectrum, axis=1)
         light /= np.median(light[~faint])
         seen = ~faint | (light > settings.faint_light)
-        return rows[seen], light[seen], faint[seen]
+        dim: Float32s = model_image(np.where((seen & faint)[:, None], found.spectrum, 0), weights, len(image))
+        return rows[seen], light[seen], faint[seen], dim
 
     def _candidates(self, background: Float32s, least: float) -> list[Floats]:
         """Return traces of places between and beside the fibres with a peak of so much light."""

@@ -15,7 +15,7 @@ from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, Value, each
 from skyharvest.reduction.hetdex.background import LEVEL_ROWS, scattered_light
 from skyharvest.reduction.hetdex.bad_fibers import named_fibers
 from skyharvest.reduction.hetdex.bias import traps_of
-from skyharvest.reduction.hetdex.biweight import location
+from skyharvest.reduction.hetdex.biweight import location, relative_variance
 from skyharvest.reduction.hetdex.frame import read_frame
 from skyharvest.reduction.hetdex.frames_file import Member
 from skyharvest.reduction.hetdex.profile import Profile
@@ -24,6 +24,8 @@ from skyharvest.reduction.hetdex.trace import find_traces
 
 log = logging.getLogger(__name__)
 
+PAIRING = ("SPECID", "IFUSLOT", "IFUID", "CONTID")
+"""Cards of products that say what is connected."""
 TRAP_MARGIN = 3
 """So many rows before and behind a trap are bad, too."""
 
@@ -40,15 +42,21 @@ class Twilight:
         (1032, 1032) f4: electrons²; NaN where nothing is known. It follows the noise of the pixel itself, by so little
         that it does not matter: a twilight is bright.
     levels
-        Light in the middle of each frame, electrons a pixel.
+        (n,) f8: light in the middle of each frame, electrons a pixel.
+    exposures
+        (n, 3) int: night, observation and exposure of each.
     readnoise
         Of one frame, electrons, as its overscan has it.
+    ampname
+        AMPNAME of the frames' headers: how they were turned.
     """
 
     image: Float32s
     variance: Float32s
     levels: Floats
+    exposures: Array
     readnoise: float
+    ampname: str
 
 
 def trace_fibers(
@@ -65,14 +73,15 @@ def trace_fibers(
     out
         The product: arrays ``trace`` (112, 1032) f4 in pixels, ``alive`` (112,) u1, ``light`` (112,) f4 relative to the
         median fibre, ``profile``, ``profile_x``, ``profile_y`` (see `read_profile`), ``twilight`` and ``twilight_ivar``
-        (1032, 1032) f4, electrons and their inverse variance, NaN where a pixel is bad.
+        (1032, 1032) f4, electrons and their inverse variance, NaN where a pixel is bad; ``exposures`` (n, 3) i4 and
+        ``levels`` (n,) f8, see `Twilight`.
     settings, background
         Of the step, and of scattered light.
     bad_fibers
         Table of fibres that are known to be dead, missing or not to be used.
     """
     members = frames_file.read(frames, type="twi")
-    header: dict[str, Value] = {"CREATOR": f"skyharvest {__version__}"}
+    header: dict[str, Value] = {"CREATOR": f"skyharvest {__version__}", **pairing_of(members)}
     with AmpFile(bias) as biases:
 
         def do(amp: str) -> AmpResult:
@@ -85,6 +94,11 @@ def trace_fibers(
     write_amps(out, header, results)
     for amp, result in results.items():
         log.info("%s %s: %s", out, amp, result.failed or f"{result.values['n_alive']} fibres")
+
+
+def pairing_of(members: Sequence[Member]) -> dict[str, str]:
+    """Return the cards `PAIRING` of a pairing's frames; none without frames."""
+    return {name: getattr(members[0], name.lower()) for name in PAIRING} if members else {}
 
 
 def read_profile(product: AmpFile, amp: str) -> Profile:
@@ -122,6 +136,8 @@ def _of_amp(
         "profile_x": found.profile.x,
         "profile_y": found.profile.y,
         "twilight": np.where(good, twilight.image, np.float32(np.nan)),
+        "exposures": twilight.exposures.astype(np.int32),
+        "levels": twilight.levels,
         "twilight_ivar": np.where(good, 1 / twilight.variance, np.float32(np.nan)).astype(np.float32),
     }
     values: dict[str, Value] = {
@@ -134,6 +150,7 @@ def _of_amp(
         "chi2": found.chi2,
         "scattered": float(np.median(found.scattered)),
         "readnoise": twilight.readnoise,
+        "ampname": twilight.ampname,
     }
     return AmpResult(arrays, values)
 
@@ -169,6 +186,8 @@ def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settin
     images: list[Float32s] = []
     levels: list[float] = []
     noises: list[float] = []
+    exposures: list[tuple[int, int, int]] = []
+    ampname = ""
     said: list[str] = []
     for member in members:
         try:
@@ -187,10 +206,11 @@ def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settin
         images.append(image)
         levels.append(level)
         noises.append(frame.overscan_rms)
+        ampname = str(frame.header.get("AMPNAME") or "").strip()
+        exposures.append((member.night, member.obs, member.expnum))
         if len(images) > settings.most_frames:
             faintest = int(np.argmin(levels))
-            for one in (images, levels, noises):
-                del one[faintest]
+            del images[faintest], levels[faintest], noises[faintest], exposures[faintest]
     if len(images) < settings.min_frames:
         raise InputError(
             f"{frames}: found {len(images)} usable twilights of {len(members)}, with {', '.join(said) or 'none'} "
@@ -205,9 +225,10 @@ def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settin
     stack /= scale.astype(np.float32)[:, None, None]
     image = location(stack)
     readnoise = float(np.mean(noises))
-    n_known = np.maximum(np.isfinite(stack).sum(axis=0), 1)
-    # A frame has the variance (noise² + scale × light) / scale²; the mean of those of n frames over n.
+    n_known = np.isfinite(stack).sum(axis=0)
+    # A frame has the variance (noise² + scale × light) / scale².
     of_noise, of_light = readnoise**2 * np.mean(scale**-2.0), np.mean(1 / scale)
-    variance = (of_noise + of_light * np.maximum(image, 0)) / n_known
+    of_biweight = np.array([relative_variance(n) / max(n, 1) for n in range(len(light) + 1)])
+    variance = (of_noise + of_light * np.maximum(image, 0)) * of_biweight[n_known]
     variance[~np.isfinite(image)] = np.nan
-    return Twilight(image, variance.astype(np.float32), light, readnoise)
+    return Twilight(image, variance.astype(np.float32), light, np.array(exposures), readnoise, ampname)
