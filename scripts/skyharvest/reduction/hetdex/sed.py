@@ -1,14 +1,15 @@
 """Step: what each star of a shot sends, as a spectrum above the atmosphere.
 
 A star's own spectrum, if the user has one, or templates that are fitted to its magnitudes (`stellar_templates`). In the
-directory ``seds``, ``{star_id}.txt`` and ``{shot}_{star_id}.txt`` are spectra of stars in erg/s/cm²/Å (HETDEX's own are
-called so); ``star_….txt`` are templates in any unit, which take the place of those that this package has. All have
-wavelength (Å) and flux in their first two columns.
+directory ``seds``, ``{star_id}.txt`` and ``…_{star_id}.txt`` (HETDEX's own are called so; of several that of the shot)
+are spectra of stars in erg/s/cm²/Å; ``star_….txt`` are templates in any unit, which take the place of those that this
+package has. All have wavelength (Å) and flux in their first two columns.
 
 The product, ``seds/{shot}.h5``: datasets ``wavelength`` (1036,), ``flux`` and ``error`` (n_star, 1036) in erg/s/cm²/Å,
 NaN where there is no spectrum; table ``stars``: star_id, source, template, chi2, reason. Attributes: shot, ebv, failed.
 """
 
+import glob
 import logging
 from pathlib import Path
 
@@ -101,8 +102,9 @@ def _library(directory: Path | None) -> Library:
 def _own_file(directory: Path | None, shot: str, star: str) -> Path | None:
     if directory is None or not star or "/" in star:
         return None
-    names = (f"{star}.txt", f"{shot}_{star}.txt")
-    return next((directory / name for name in names if (directory / name).is_file()), None)
+    named = [directory / f"{star}.txt", directory / f"{shot}_{star}.txt"]
+    own = [path for path in named if path.is_file()] or sorted(directory.glob(f"*_{glob.escape(star)}.txt"))
+    return own[0] if own else None
 
 
 def _from_file(path: Path) -> tuple[Floats, Floats, bytes]:

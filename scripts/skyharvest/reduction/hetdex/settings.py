@@ -281,7 +281,10 @@ class Throughput:
         0.02, "A star is taken if the rms of the reference curve less its normalised ratio is less than this.", gt=0
     )
     faintest: Number = setting(
-        20.0, "Stars that are fainter in g are not taken: what is left of the sky is too much of their light."
+        21.0, "Stars that are fainter in g are not taken: what is left of the sky is too much of their light."
+    )
+    sky_left: Number = setting(
+        5.0, "So many counts in 2 Å of a star may be what is left of the sky: how much faint stars count.", ge=0
     )
     min_stars: Whole = setting(2, "With fewer stars that are taken a shot has no throughput.", ge=1)
     gband_alone: Switch = setting(

@@ -133,7 +133,7 @@ def throughput_of(stars: StarSpectra, flux: Floats, reasons: Array, settings: Th
     if stars.failed:
         return _nothing(rows, stars.failed)
     counts, variance = combine_exposures(stars.counts, stars.variance, stars.norm)
-    found = ratios(counts, variance, photons_per_bin(flux), settings.bin)
+    found = ratios(counts, variance, photons_per_bin(flux), settings.bin, settings.sky_left)
     judged = judge(found, reference, max_scatter=settings.max_scatter, max_rms=settings.max_rms)
     why = [
         str(wrong)

@@ -1,13 +1,15 @@
 """The throughput of a shot from its stars: what was counted over the photons that a star sent.
 
 A star's ratio is compared with a reference curve; stars whose ratio has another shape are refused; of the others the
-shape and the level are a biweight each. The throughput is the reference times a polynomial. HETDEX's own has two
-coefficients, ``c1 + c2 (λ - 4500) / 2000``: its reference is the mean of its own shots. Ours is read off a figure, so
-that more coefficients are allowed where the stars ask for them (Schwarz's criterion).
+shape and the level are a biweight each, in which bright stars count more. The throughput is the reference times a
+polynomial. HETDEX's own has two coefficients, ``c1 + c2 (λ - 4500) / 2000``: its reference is the mean of its own
+shots. Ours is read off a figure, so that more coefficients are allowed where the stars ask for them (Schwarz's
+criterion).
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import speclite.filters
@@ -25,7 +27,11 @@ EXPOSURE_S, AREA_CM2 = 360.0, 5e5
 PLANCK, LIGHT = 6.62607015e-27, 2.99792458e18  # erg s, Å/s
 CENTRE, WIDTH = 4500.0, 2000.0  # Å, of the polynomial
 LAST = 5450.0  # Å: the fit ends here
+NEAR_ANCHOR = 500.0  # Å: the level is told by what is so near to it
 ANCHOR = 4540.0  # Å: a row of the table is here, for response_4540
+UNLIKE = 0.03
+"""How wrong a star's own level, or a bin of its shape, is at least: its spectrum is one of a template."""
+FAR = 4.0  # σ beyond which a value does not count
 LEAST = 0.0005
 """Less is no throughput."""
 
@@ -89,11 +95,14 @@ class Ratios:
         (n_star, n_bin) f8; NaN where less than half of a bin is known.
     error
         (n_star, n_bin) f8: of the counts' noise.
+    sky
+        (n_star, n_bin) f8: what may be left of the sky.
     """
 
     centres: Floats
     ratio: Floats
     error: Floats
+    sky: Floats
 
 
 def combine_exposures(counts: Floats, variance: Floats, norm: Floats) -> tuple[Floats, Floats]:
@@ -120,7 +129,7 @@ def combine_exposures(counts: Floats, variance: Floats, norm: Floats) -> tuple[F
     return np.where(known, mean / safe, np.nan), np.where(known, 1 / safe, np.nan)
 
 
-def ratios(counts: Floats, variance: Floats, photons: Floats, width: float) -> Ratios:
+def ratios(counts: Floats, variance: Floats, photons: Floats, width: float, sky: float = 0.0) -> Ratios:
     """Return how much of the photons of each star was counted, in bins.
 
     Parameters
@@ -129,10 +138,11 @@ def ratios(counts: Floats, variance: Floats, photons: Floats, width: float) -> R
         (n_star, 1036), in each 2 Å of `GRID`; NaN where nothing is known.
     width
         Å of a bin.
+    sky
+        Counts that may be left of the sky, or lack with it, in each 2 Å of a star.
     """
     centres = bin_centres(width)
-    ratio = np.full((len(counts), centres.size), np.nan)
-    error = ratio.copy()
+    ratio, error, left = np.full((3, len(counts), centres.size), np.nan)
     good = np.isfinite(counts) & np.isfinite(variance) & (photons > 0)
     counts, variance, photons = (np.where(good, values, 0.0) for values in (counts, variance, photons))
     for k, centre in enumerate(centres):
@@ -141,7 +151,8 @@ def ratios(counts: Floats, variance: Floats, photons: Floats, width: float) -> R
         sent = np.where(known, photons[:, inside].sum(axis=1), np.nan)
         ratio[:, k] = counts[:, inside].sum(axis=1) / sent
         error[:, k] = np.sqrt(variance[:, inside].sum(axis=1)) / sent
-    return Ratios(centres, ratio, error)
+        left[:, k] = sky * good[:, inside].sum(axis=1) / sent
+    return Ratios(centres, ratio, error, left)
 
 
 @dataclass(frozen=True)
@@ -255,10 +266,15 @@ def fit_curve(found: Ratios, judged: Judged, reference: Floats, on_grid: Floats,
     """
     taken = judged.taken
     n_star = int(taken.sum())
-    ratio, error = found.ratio[taken], found.error[taken]
-    shape = np.where(ratio > min_sn * error, ratio / reference / judged.level[taken, None], np.nan)
-    level, spread = biweight.location_scale(judged.level[taken], axis=0)
-    data, scatter = biweight.location_scale(shape, axis=0)
+    ratio, error = found.ratio[taken], np.hypot(found.error[taken], found.sky[taken])
+    lit = ratio > min_sn * error
+    relative = np.where(lit, error / np.where(lit, ratio, 1), np.nan)
+    shape = np.where(lit, ratio / reference / judged.level[taken, None], np.nan)
+    in_g = np.abs(found.centres - ANCHOR) < NEAR_ANCHOR
+    sky = np.where(lit, found.sky[taken] / np.where(lit, ratio, 1), np.nan)[:, in_g]
+    of_sky = np.array([np.median(one[np.isfinite(one)]) if np.isfinite(one).any() else 1.0 for one in sky])
+    level, spread = weighted_biweight(judged.level[taken], np.hypot(of_sky, UNLIKE))
+    data, scatter = weighted_biweight(shape, np.hypot(relative, UNLIKE))
     data = data * level
     known = np.isfinite(data) & (found.centres < LAST)
     if known.sum() < degree + 2:
@@ -284,6 +300,25 @@ def fit_curve(found: Ratios, judged: Judged, reference: Floats, on_grid: Floats,
         best,
         fits[0],
     )
+
+
+def weighted_biweight(values: Floats, error: Floats) -> tuple[Any, Any]:
+    """Return a biweight location over the first axis in which values count by their errors, and the biweight scale.
+
+    Parameters
+    ----------
+    values
+        (n, …): NaN is left out.
+    error
+        (n, …): of them.
+    """
+    middle, scale = biweight.location_scale(values, axis=0)
+    wide = FAR * np.where(scale > 0, scale, np.inf)
+    weight = np.clip(1 - ((values - middle) / wide) ** 2, 0, None) ** 2 / error**2
+    known = np.isfinite(values) & np.isfinite(weight)
+    total = np.where(known, weight, 0).sum(axis=0)
+    mean = np.where(known, weight * values, 0).sum(axis=0) / np.where(total > 0, total, 1)
+    return np.where(total > 0, mean, np.nan)[()], scale
 
 
 def _schwarz(fit: Floats, x: Floats, data: Floats) -> float:
