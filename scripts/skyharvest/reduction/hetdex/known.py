@@ -8,7 +8,7 @@ Light: without numpy.
 
 import csv
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,12 +53,14 @@ class Line:
     @property
     def first(self) -> int:
         """First night."""
-        return int(self.cells["first"] or 0)
+        text = self.cells.get("first", self.cells.get("night", ""))
+        return int(text) if text.isdecimal() else 0
 
     @property
     def last(self) -> int:
         """Last night."""
-        return int(self.cells["last"] or 99999999)
+        text = self.cells.get("last", self.cells.get("night", ""))
+        return int(text) if text.isdecimal() else 99999999
 
     def holds(self, night: int) -> bool:
         """Tell whether a night is within first and last."""
@@ -98,10 +100,16 @@ class BadAmps:
     path: Path | None = None
     lines: list[Line] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Sort the lines by spectrograph."""
+        self._by_specid: dict[str, list[Line]] = {}
+        for line in self.lines:
+            self._by_specid.setdefault(line.cells["specid"], []).append(line)
+
     def reason(self, night: int, specid: str, ifuslot: str, amp: str) -> str:
         """Return why an amplifier is bad in a night; empty if no line says so."""
-        own = {"specid": specid, "ifuslot": ifuslot, "amp": amp}
-        for line in self.lines:
+        own = {"ifuslot": ifuslot, "amp": amp}
+        for line in (*self._by_specid.get(specid, ()), *self._by_specid.get(ANY, ())):
             if line.holds(night) and all(line.cells[name] in (ANY, value) for name, value in own.items()):
                 line.used = True
                 return line.cells["reason"] or f"{self.path}, line {line.number}"
@@ -159,10 +167,10 @@ class Known:
             Swaps(swaps, read_lines(swaps, SWAP_COLUMNS)),
         )
 
-    def tell_unused(self) -> None:
-        """Tell of lines that have concerned nothing."""
+    def tell_unused(self, nights: Collection[int]) -> None:
+        """Tell of lines that have concerned nothing, of those that hold for one of some nights."""
         for table in (self.frames, self.amps, self.swaps):
-            unused = [line for line in table.lines if not line.used]
+            unused = [line for line in table.lines if not line.used and any(map(line.holds, nights))]
             for line in unused[:10]:
                 log.warning("%s: line %d concerns no frame", table.path, line.number)
             if len(unused) > 10:

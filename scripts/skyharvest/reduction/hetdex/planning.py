@@ -209,7 +209,7 @@ def make_plan(lists: Iterable[Iterable[Row]], choice: Choice, known: Known, plan
     for one in judged:
         if not one.units:
             one.leave_out(UNNEEDED, one.otherwise)
-    known.tell_unused()
+    known.tell_unused({one.row.night for one in judged})
     if not planned.units:
         raise InputError(f"found nothing to do with {counted(len(judged), 'frame')}; see months, nights, shots and bad")
     kinds = (BIAS, TWILIGHT, SCIENCE)
