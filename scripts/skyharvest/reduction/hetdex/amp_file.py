@@ -19,6 +19,10 @@ from skyharvest.reduction.hetdex.layout import AMPS
 DONE, FAILED = "done", "failed"
 Value = float | int | str
 TABLE = "AMPS"
+_IN_ASCII = str.maketrans(
+    {"Å": "Angstrom", "σ": "sigma", "″": "arcsec", "χ": "chi", "²": "2", "×": "x", "±": "+-", "…": "..."}
+)
+"""FITS has no other letters."""
 
 
 class AmpFailed(HarvestError):
@@ -90,7 +94,7 @@ def write_amps(path: Path, header: Mapping[str, Value], results: Mapping[str, Am
 
 
 def _texts(words: list[str]) -> NDArray[Any]:
-    encoded = [word.encode("ascii", "replace") for word in words]
+    encoded = [word.translate(_IN_ASCII).encode("ascii", "replace") for word in words]
     return np.array(encoded, f"S{max(1, *map(len, encoded))}")
 
 

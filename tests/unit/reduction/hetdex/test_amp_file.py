@@ -12,7 +12,7 @@ from skyharvest.reduction.hetdex.amp_file import AmpFailed, AmpFile, AmpResult, 
 
 def made(amp: str) -> AmpResult:
     if amp == "LU":
-        raise InputError("found 3 twilights; expected 5")
+        raise InputError("found 3 twilights; expected 5 within 2 Å")
     image = np.arange(12, dtype="f4").reshape(3, 4) + len(amp)
     image[0, 0] = np.nan
     return AmpResult({"trace": image, "alive": np.array([1, 0], "u1")}, {"rms": 1.5, "word": f"of {amp}"})
@@ -23,7 +23,7 @@ def test_round_trip(tmp_path: Path) -> None:
     write_amps(path, {"MONTH": 201901}, each_amp(made))
     with AmpFile(path) as product:
         assert product.header["MONTH"] == 201901
-        assert product.states["LU"] == ("failed", "found 3 twilights; expected 5")
+        assert product.states["LU"] == ("failed", "found 3 twilights; expected 5 within 2 Angstrom")
         assert product.states["RL"] == ("done", "")
         np.testing.assert_array_equal(product.array("trace", "LL"), made("LL").arrays["trace"])
         assert product.values("RU") == {"rms": 1.5, "word": "of RU"}
