@@ -33,6 +33,7 @@ def test_a_shot(tmp_path):
         exposures = file["Solution/exposures"][()]
         assert exposures["n_matched"].tolist() == [14, 14, 14]
         np.testing.assert_allclose(exposures["pa"], shot.pa, atol=0.005)
+        assert len(set(exposures["pa"])) == 1 < len(set(exposures["pa_alone"]))
         assert separation(exposures["ra"][0], exposures["dec"][0], shot.ra, shot.dec) < 0.05
         # nominal dithers were not used to find these
         measured = np.column_stack([exposures["dither_x"], exposures["dither_y"]])
