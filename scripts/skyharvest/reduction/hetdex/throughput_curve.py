@@ -3,8 +3,8 @@
 A star's ratio is compared with a reference curve; stars whose ratio has another shape are refused; of the others the
 shape and the level are a biweight each, in which bright stars count more. The throughput is the reference times a
 polynomial. HETDEX's own has two coefficients, ``c1 + c2 (λ - 4500) / 2000``: its reference is the mean of its own
-shots. Ours is read off a figure, so that more coefficients are allowed where the stars ask for them (Schwarz's
-criterion).
+shots. Ours is but a typical curve, so that more coefficients are allowed where the stars ask for them (Schwarz's
+criterion); who gives a better one may set ``degree`` to 1, so that what templates lack does not get into it.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import fitsio
 import h5py
 import numpy as np
 import pytest
@@ -149,6 +150,25 @@ def test_images_and_one_exposure(tmp_path):
     truth = images(0, "LL", 2)
     for column, name in (("image", "processed"), ("error", "error"), ("clean_image", "clean_image")):
         np.testing.assert_array_equal(row[column], truth[name])
+
+
+def test_residual_maps_change_the_amplifiers_that_they_are_of(shot, file, tmp_path):
+    ifu = shot.ifus[1]
+    (tmp_path / ifu).mkdir()
+    with fitsio.FITS(str(tmp_path / ifu / "residuals_cam031_LU.fits"), "rw") as maps:
+        maps.write(None)
+        maps.write(np.full((112, 1032), 0.1, np.float32), extname="SKY_RESIDUAL")
+    given = Inputs(**(vars(inputs(shot)) | {"residuals": [tmp_path / ifu]}))
+    write_shot(given, tmp_path / "s.h5", ShotFile())
+    with h5py.File(file) as before, h5py.File(tmp_path / "s.h5") as after:
+        old, new = before["Data/Fibers"][:], after["Data/Fibers"][:]
+    changed = (old["ifuslot"] == b"094") & (old["amp"] == b"LU")
+    less = (old["calfib_counts"] - new["calfib_counts"])[changed][:, 100:900]
+    assert np.nanmean(less) == pytest.approx(0.1 * 157.5, rel=0.01)  # of a sky of 155 and 160
+    wider = (new["calfibe_counts"] ** 2 - old["calfibe_counts"] ** 2)[changed][:, 100:900]
+    assert np.nanmean(wider) == pytest.approx((0.06**2 - 0.03**2) * 157.5**2, rel=0.05)
+    for name in ("calfib", "calfibe", "calfib_ffsky"):
+        np.testing.assert_array_equal(new[name][~changed], old[name][~changed])
 
 
 def test_a_shot_that_failed_before_says_why(shot, tmp_path):
