@@ -13,6 +13,7 @@ def bias(noise: float = 0.8, n_rows: int = 400, n_column: int = 300) -> np.ndarr
 def test_traps_are_found_at_their_first_row_and_nothing_else_is():
     image = bias()
     image[120:, 150] += 45
+    image[10:12, 150] += 45  # not of it
     image[:80, 4] += 30  # beside the edge, and read out downwards
     image[200:290, 220] += 25
     image[240:243, 220] -= 25  # for some rows it looks as the others
