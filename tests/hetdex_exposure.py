@@ -88,7 +88,9 @@ def _write_calibration(root: Path, uncalibrated: str) -> None:
     profile = first_guess(SIGMA)
     for amp, factor in FACTOR.items():
         own = amplifier(amp)
-        made["bias"][amp] = AmpResult({"bias": np.full((N, N), BIAS, np.float32)}, {"n_traps": 0})
+        made["bias"][amp] = AmpResult(
+            {"bias": np.full((N, N), BIAS, np.float32)}, {"n_traps": 0, "rms": 3.0, "n_frames": 400}
+        )
         arrays = {"trace": own.trace.astype(np.float32), "alive": own.alive.astype(np.uint8)}
         made["trace"][amp] = AmpResult(
             arrays | {"profile": profile.values, "profile_x": profile.x, "profile_y": profile.y}

@@ -49,6 +49,8 @@ class AmpCalibration:
         (n_fibre, n_x) f8, Å.
     throughput
         (n_fibre, n_x): fibre to fibre times amplifier to amplifier; NaN of dead fibres.
+    bias_noise
+        Electrons: noise of the bias, as it is in the sum over a fibre's profile.
     """
 
     bias: Float32s
@@ -59,6 +61,7 @@ class AmpCalibration:
     profile: Profile
     wavelength: Floats
     throughput: Array
+    bias_noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def reduce_amp(image: Float32s, readnoise: float, calibration: AmpCalibration, h
     good = calibration.good & np.isfinite(image) & (calibration.flat > 0)
     flat = np.where(good, calibration.flat, np.float32(1))
     image = np.where(good, (image - calibration.bias) / flat, np.float32(np.nan))
+    readnoise = float(np.hypot(readnoise, calibration.bias_noise))
     trace, alive = calibration.trace, calibration.alive
     scattered = scattered_light(image, trace, good, how.background)
     if scattered.kind == LOW:

@@ -5,6 +5,7 @@ amplifiers that could be done, and ``amps.csv`` (`skyharvest.reduction.hetdex.am
 not.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from skyharvest.reduction.hetdex.reduced_amp import AmpCalibration, HowToReduce,
 from skyharvest.reduction.hetdex.whole_directory import whole_directory
 
 N_FIBERS = 112
+SMOOTHED = 0.85
+"""Noise of a fibre's sum over a bias that is smoothed over 7 rows, relative to one that is not."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def read_calibration(inputs: ScienceInputs, ifu: str, amp: str) -> AmpCalibratio
         If a product is not what it should be.
     """
     with AmpFile(inputs.bias) as file:
-        bias = file.array("bias", amp)
+        bias, said = file.array("bias", amp), file.values(amp)
     with AmpFile(inputs.trace) as file:
         trace, alive = file.array("trace", amp), file.array("alive", amp) > 0
         profile = Profile(*(file.array(name, amp) for name in ("profile", "profile_x", "profile_y")))
@@ -109,4 +112,5 @@ def read_calibration(inputs: ScienceInputs, ifu: str, amp: str) -> AmpCalibratio
         wavelength, ratio = file.array("wavelength", amp), file.array("fiber_to_fiber", amp)
     throughput = ratio * AmpRatios(inputs.amp_to_amp).at(ifu, amp, wavelength)
     alive &= np.isfinite(throughput).all(1)
-    return AmpCalibration(bias, flat, good, trace, alive, profile, wavelength, throughput)
+    noise = SMOOTHED * float(said["rms"]) / math.sqrt(float(said["n_frames"]))
+    return AmpCalibration(bias, flat, good, trace, alive, profile, wavelength, throughput, noise)

@@ -121,3 +121,15 @@ def test_a_frame_without_light_is_an_error():
     image = np.random.default_rng(1).normal(0, READNOISE, (N, N)).astype(np.float32) + calibration(amp).bias
     with pytest.raises(InputError, match="no light of the sky"):
         reduce_amp(image, READNOISE, calibration(amp), HOW)
+
+
+def test_the_noise_of_a_smoothed_bias_is_in_the_errors():
+    amp = Amplifier()
+    month = calibration(amp)
+    frames = np.random.default_rng(9).normal(0, READNOISE / 2, (N, N))  # the mean of four
+    smoothed = sum(np.roll(frames, k, axis=0) for k in range(-3, 4)) / 7
+    image = frame(amp, sky(amp.wave)) - month.bias
+    noisy = calibration(amp, bias=smoothed.astype(np.float32), bias_noise=0.85 * READNOISE / 2)
+    made = reduce_amp(image, READNOISE, noisy, HOW)
+    pull = made.arrays["sky_subtracted"] / made.arrays["error1d"]
+    assert np.nanstd(pull) == pytest.approx(0.995, abs=0.015)  # the fibres tell the sky themselves
