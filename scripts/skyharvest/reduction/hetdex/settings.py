@@ -18,6 +18,8 @@ Neighbour = Annotated[
     str, Limited("A month and the one whose frames stand in for it: 201902:201901.", pattern="^[0-9]{6}:[0-9]{6}$")
 ]
 
+LEAST_BAND = 100.0
+"""Å: stars are not measured in less."""
 NEEDED = ("raw", "fplane", "ifucen", "star_catalogue")
 PATHS = (*NEEDED, "seds", "swaps")
 """Settings that name files and directories which are there before a run."""
@@ -223,7 +225,9 @@ class Astrometry:
     search_radius: Number = setting(17.0, "Arcsec, by which the header's pointing may be off.", gt=0)
     exposure_radius: Number = setting(8.0, "Arcsec, by which exposures of a shot may point elsewhere.", gt=0)
     match_radius: Number = setting(3.0, "Arcsec, within which a star is that of the catalogue in the end.", gt=0)
-    angle_offset: Number = setting(0.0, "Degrees, that are added to the header's PARANGLE at first.")
+    angle_offset: Number = setting(
+        0.0, "Degrees, that are added to the header's PARANGLE at first; a real shot of 2018 lacks 1.45."
+    )
     angle_range: Number = setting(2.0, "Degrees, by which the angle may then be off to either side.", ge=0)
     min_stars: Whole = setting(3, "As many stars have to match in an exposure.", ge=2)
     most_chance: Number = setting(
@@ -432,3 +436,8 @@ def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         month, _, neighbour = str(pair).partition(":")
         if month == neighbour:
             yield "calibration_from", f"found {pair}; expected another month after the colon"
+    for name in ("astrometry", "stars"):
+        band = given.get(name) or {}
+        first, last = band.get("first_wavelength"), band.get("last_wavelength")
+        if first is not None and last is not None and last < first + LEAST_BAND:
+            yield f"{name}.last_wavelength", f"found {last:g}; expected {first + LEAST_BAND:g} or more"

@@ -9,7 +9,7 @@ from hetdex_stars import Shot, some_stars
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex import astrometry_file
 from skyharvest.reduction.hetdex.astrometry import solve_shot
-from skyharvest.reduction.hetdex.settings import Astrometry
+from skyharvest.reduction.hetdex.settings import NEEDED, Astrometry, problems
 
 
 def solved(shot: Shot, folder, options: Astrometry | None = None, **written):
@@ -107,3 +107,9 @@ def test_a_wrong_fplane_is_no_matter_of_the_shot(tmp_path):
     fplane.write_text("".join(line for line in fplane.read_text().splitlines(keepends=True) if line[:3] != "106"))
     with pytest.raises(InputError, match="found no row of IFUSLOT 106"):
         solve_shot(multifits, catalogue, fplane, tmp_path / "a.h5", Astrometry())
+
+
+def test_a_band_of_nothing_is_told():
+    given = {"enabled": True, "astrometry": {"first_wavelength": 5400.0, "last_wavelength": 4400.0}}
+    told = dict(problems(given | dict.fromkeys(NEEDED, "there")))
+    assert told == {"astrometry.last_wavelength": "found 4400; expected 5500 or more"}
