@@ -34,3 +34,50 @@ def chromium(profile: Path, *logs: str) -> Iterator[Any]:
         yield driver
     finally:
         driver.quit()
+
+
+def show(browser: Any, page: Path, width: int = 1280, height: int = 800) -> None:
+    """Open a page from disk in a window of this size; what was logged before is forgotten."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.get_log("browser")
+    browser.get(page.as_uri())
+
+
+def wait(browser: Any, code: str) -> Any:
+    """Return what a script gives, as soon as that is something."""
+    return browser.execute_async_script(f"""
+        const done = arguments[0], begun = Date.now();
+        const look = () => {{
+            const found = (() => {{ {code} }})();
+            found || Date.now() - begun > 2e4 ? done(found) : setTimeout(look, 50);
+        }};
+        look();
+    """)
+
+
+def check_page(browser: Any, width: int) -> None:
+    """Check that the page that is open has logged nothing, fits, and has loaded nothing from elsewhere."""
+    assert browser.get_log("browser") == []
+    inner, inside, whole = browser.execute_script(
+        "const page = document.documentElement; return [innerWidth, page.clientWidth, page.scrollWidth]"
+    )
+    assert inner == width
+    assert whole <= inside, "the page scrolls sideways"
+    loaded = browser.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert all(name.startswith(("file://", "data:")) for name in loaded)
+
+
+def choose(browser: Any, section: str = "", **choice: str) -> None:
+    """Choose in the form of a section, or in the first one."""
+    browser.execute_script(
+        """
+        for (const [name, value] of Object.entries(arguments[1])) {
+            const select = document.querySelector(`${arguments[0]} .choose [name=${name}]`);
+            select.value = value;
+            select.dispatchEvent(new Event("change", {bubbles: true}));
+        }
+        """,
+        section,
+        choice,
+    )

@@ -28,12 +28,7 @@ from skyharvest.report.hetdex_qa.first import write_site
 from skyharvest.report.hetdex_qa.month import write_month
 from skyharvest.report.hetdex_qa.site import directory_of
 
-SLOTS = [
-    f"{column:02d}{row}"
-    for column in range(1, 11)
-    for row in range(1, 9)
-    if abs(2 * column - 11) + abs(2 * row - 9) < 15 or 2 < row < 7
-][:78]
+SLOTS = [f"{column:02d}{row}" for column in range(1, 11) for row in range(1, 9)][1:-1]
 """IFUSLOTs of a field."""
 GOOD = {
     "bias": {"n_frames": (15, 0), "level": (1000, 3), "rms": (3, 0.1), "overscan_rms": (3, 0.1), "n_traps": (0, 0)},

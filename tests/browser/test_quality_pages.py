@@ -2,6 +2,7 @@
 
 import pytest
 
+from headless import check_page, choose, show, wait
 from small_quality import FAULTY, Quality, quality
 
 SIZES = [(1280, 800), (390, 844)]
@@ -16,54 +17,15 @@ def made(tmp_path_factory) -> Quality:
     return found
 
 
-def show(browser, made: Quality, page: str, width: int = 1280, height: int = 800) -> None:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get_log("browser")
-    browser.get((made.site / page).as_uri())
-
-
-def wait(browser, code: str):
-    """Return what a script gives, as soon as that is something."""
-    return browser.execute_async_script(f"""
-        const done = arguments[0], begun = Date.now();
-        const look = () => {{
-            const found = (() => {{ {code} }})();
-            found || Date.now() - begun > 2e4 ? done(found) : setTimeout(look, 50);
-        }};
-        look();
-    """)
-
-
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_a_page_opens_from_disk_without_errors_and_fits(chromium, made, page, width, height):
-    show(chromium, made, page, width, height)
+    show(chromium, made.site / page, width, height)
     has_figures = "00270103/index" not in page
     drawn = "scrollTo(0, 1e6); return document.querySelectorAll('figure.chart svg').length"
     if has_figures:
         assert wait(chromium, drawn)
-    assert chromium.get_log("browser") == []
-    inner, inside, whole = chromium.execute_script(
-        "const page = document.documentElement; return [innerWidth, page.clientWidth, page.scrollWidth]"
-    )
-    assert inner == width
-    assert whole <= inside, "the page scrolls sideways"
-    loaded = chromium.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
-    assert all(name.startswith(("file://", "data:")) for name in loaded)
-
-
-def choose(browser, **choice: str) -> None:
-    browser.execute_script(
-        """
-        for (const [name, value] of Object.entries(arguments[0])) {
-            const select = document.querySelector(`.choose [name=${name}]`);
-            select.value = value;
-            select.dispatchEvent(new Event("change", {bubbles: true}));
-        }
-        """,
-        choice,
-    )
+    check_page(chromium, width)
 
 
 COUNT = """
@@ -79,7 +41,7 @@ COUNT = """
 
 
 def test_a_reader_chooses_any_metric_as_a_series(chromium, made):
-    show(chromium, made, "index.html")
+    show(chromium, made.site / "index.html")
     chromium.execute_script("document.querySelector('#series').scrollIntoView()")
     loaded = "return [...document.scripts].filter(one => one.src.includes('/series/')).length"
     assert wait(chromium, COUNT % "EXTRACT-NDEAD")["bad"] == 3 * 4  # what is BAD most often is shown first
@@ -100,7 +62,7 @@ def test_a_reader_chooses_any_metric_as_a_series(chromium, made):
 
 
 def test_a_point_says_what_it_is_and_leads_to_its_page(chromium, made):
-    show(chromium, made, "index.html")
+    show(chromium, made.site / "index.html")
     chromium.execute_script("document.querySelector('#series').scrollIntoView()")
     choose(chromium, series="TRACESHIFT-DX", column="z0")
     wait(chromium, COUNT % "TRACESHIFT-DX")
@@ -117,7 +79,7 @@ def test_a_point_says_what_it_is_and_leads_to_its_page(chromium, made):
 
 
 def test_a_press_on_a_heading_sorts_the_nights(chromium, made):
-    show(chromium, made, "index.html")
+    show(chromium, made.site / "index.html")
     order = """
         const table = document.querySelector("#nights table");
         const column = [...table.querySelectorAll("th")].findIndex(one => one.textContent === "BAD");
@@ -132,13 +94,13 @@ def test_a_press_on_a_heading_sorts_the_nights(chromium, made):
 
 def test_what_is_bad_is_seen_without_scrolling(chromium, made):
     for width, height in SIZES:
-        show(chromium, made, "index.html", width, height)
+        show(chromium, made.site / "index.html", width, height)
         top = chromium.execute_script("return document.querySelector('.faults li b').getBoundingClientRect().bottom")
         assert top < height
 
 
 def test_text_of_others_is_shown_as_it_is(chromium, made):
-    show(chromium, made, f"{made.failed.owner}/r0.html")
+    show(chromium, made.site / f"{made.failed.owner}/r0.html")
     shown = chromium.execute_script("return document.querySelector('pre.log').textContent")
     assert "<script>alert(1)</script>" in shown
     assert chromium.get_log("browser") == []

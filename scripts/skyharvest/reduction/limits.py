@@ -91,3 +91,9 @@ def bounds_in_words(bounds: Bounds) -> str:
     if low is not None:
         return f"≥ {low:g}"
     return "" if high is None else f"≤ {high:g}"
+
+
+def with_table(text: str, begin: str, table: str, end: str) -> str:
+    """Return a page of the documentation with a table between two of its lines."""
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n\n{table}\n\n{end}{rest.partition(end)[2]}"

@@ -47,7 +47,6 @@ def _drawn(rows: Sequence[Row], name: str) -> Drawing:
     worst = sorted(known, key=lambda row: -abs(getattr(row, name)))[:NAMED]
     axes.plot([place[row.month] for row in worst], [getattr(row, name) for row in worst], "o", color=LOST, markersize=4)
     axes.set_ylabel(unit or "relative")
-    axes.set_title(meaning)
     axes.set_xlim(x[0] - 0.06, x[-1] + 0.06)
     shown = months[:: -(-len(months) // TICKS)]
     axes.set_xticks([place[month] for month in shown], [f"{month // 100}-{month % 100:02d}" for month in shown])

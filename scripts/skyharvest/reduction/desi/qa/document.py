@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from skyharvest.core.paths import CHECKOUT
 from skyharvest.reduction.desi.qa.definitions import DEFINITIONS
 from skyharvest.reduction.desi.qa.limits import Limits, read_limits
-from skyharvest.reduction.limits import bounds_in_words
+from skyharvest.reduction.limits import bounds_in_words, with_table
 
 PAGE = CHECKOUT / "docs" / "desi-quality.md"
 BEGIN, END = "<!-- metrics: written by qa/document.py -->", "<!-- end of metrics -->"
@@ -35,8 +35,7 @@ def _levels(name: str, limits: Limits) -> Iterator[str]:
 
 def page(text: str) -> str:
     """Return the page with the table in its place."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+    return with_table(text, BEGIN, table(), END)
 
 
 def main() -> None:
