@@ -105,8 +105,11 @@ class Ratios:
     sky: Floats
 
 
-def combine_exposures(counts: Floats, variance: Floats, norm: Floats) -> tuple[Floats, Floats]:
+def combine_exposures(counts: Array, variance: Array, norm: Floats) -> tuple[Floats, Floats]:
     """Return spectra of stars as if seen in one exposure of norm 1.
+
+    An exposure counts by its norm and the median of its variance: by variances of single pixels, which are smaller
+    where there is by chance less light, faint light would come out too faint.
 
     Parameters
     ----------
@@ -120,13 +123,18 @@ def combine_exposures(counts: Floats, variance: Floats, norm: Floats) -> tuple[F
     tuple
         Counts and variance, (n_star, n_wave) f8; NaN where no exposure knows anything.
     """
+    known = np.isfinite(counts) & (variance > 0)
     scale = norm[None, :, None]
-    weight = np.where(np.isfinite(counts) & (variance > 0), scale**2 / np.where(variance > 0, variance, 1), 0.0)
+    usual = np.full((*counts.shape[:2], 1), np.inf)
+    for k in np.ndindex(*counts.shape[:2]):
+        if known[k].any():
+            usual[k] = np.median(variance[k][known[k]])
+    weight = np.where(known, scale**2 / usual, 0.0)
     total = weight.sum(axis=1)
-    known = total > 0
-    mean = (weight * np.nan_to_num(counts / scale)).sum(axis=1)
-    safe = np.where(known, total, 1.0)
-    return np.where(known, mean / safe, np.nan), np.where(known, 1 / safe, np.nan)
+    safe = np.where(total > 0, total, np.nan)
+    mean = (weight * np.where(known, counts, 0) / scale).sum(axis=1) / safe
+    noise = (weight**2 * np.where(known, variance, 0) / scale**2).sum(axis=1) / safe**2
+    return mean, noise
 
 
 def ratios(counts: Floats, variance: Floats, photons: Floats, width: float, sky: float = 0.0) -> Ratios:

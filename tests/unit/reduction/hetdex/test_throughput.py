@@ -14,7 +14,7 @@ from skyharvest.reduction.hetdex import sed, star_spectra, throughput
 from skyharvest.reduction.hetdex.settings import Seds, Throughput
 from skyharvest.reduction.hetdex.star_spectra import StarSpectra
 from skyharvest.reduction.hetdex.stellar_templates import Photometry, read_library
-from skyharvest.reduction.hetdex.throughput_curve import bin_centres, reference_curve
+from skyharvest.reduction.hetdex.throughput_curve import bin_centres, combine_exposures, reference_curve
 
 GRID = 3470.0 + 2.0 * np.arange(1036)
 KNOTS = [3470, 3700, 4000, 4500, 5000, 5300, 5540], [0.016, 0.041, 0.077, 0.118, 0.132, 0.126, 0.109]
@@ -199,3 +199,18 @@ def test_other_files_are_told(tmp_path, product):
         curve.write_text(text)
         with pytest.raises(MalformedFile, match=said):
             reference_curve(GRID, curve)
+
+
+def test_faint_light_is_not_made_fainter():
+    """Variances that follow the noise, as they do where they are a pixel's own electrons, do not pull the mean."""
+    random = np.random.default_rng(8)
+    norm = np.array([1.2, 0.9, 0.9])
+    seen = random.poisson(12.0 * norm[:, None] + 30, (400, 3, 1036)).astype(float)
+    counts, variance = seen - 30, seen
+    counts[0] = np.nan
+    counts[1, 0], variance[1, 1] = np.nan, 0.0
+    mean, noise = combine_exposures(counts, variance, norm)
+    assert np.isnan(mean[0]).all() and np.isnan(noise[0]).all()
+    np.testing.assert_allclose(mean[1], counts[1, 2] / 0.9)
+    assert mean[2:].mean() == pytest.approx(12, rel=0.005)
+    assert (mean[2:] - 12).std() == pytest.approx(np.sqrt(noise[2:].mean()), rel=0.02)
