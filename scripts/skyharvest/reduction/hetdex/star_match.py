@@ -30,6 +30,8 @@ RADII = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Arcsec: at which pairs are counted, for what the match is worth."""
 DENSITY_RADIUS = 60.0
 """Arcsec: the density of the catalogue about a detected star is that within it."""
+SLACK = 1e-7
+"""Radians, by which an angle may be beyond the range: rounding."""
 CLIP, CLIP_LEAST = 4.5, 0.5
 """Pairs further apart than so many standard deviations of one axis, and than so many arcsec, are not fitted."""
 
@@ -130,7 +132,9 @@ def match(
     best = NOTHING
     for offset, turn in _trials(detected, catalogued[near], search_radius, turn_range):
         fit = _fitted(detected, catalogued[near], offset, turn, match_radius, turn_range)
-        beyond = np.hypot(*fit.offset) > search_radius + match_radius or abs(fit.turn) > np.radians(1.1 * turn_range)
+        beyond = (
+            np.hypot(*fit.offset) > search_radius + match_radius or abs(fit.turn) > np.radians(1.1 * turn_range) + SLACK
+        )
         if beyond or not fit.detected.size:
             continue
         chance = _chance(fit, detected, catalogued[near], search_radius, turn_range)

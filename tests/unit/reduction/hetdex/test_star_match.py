@@ -124,6 +124,14 @@ def test_a_start_that_is_wrong_is_put_right(n_ifus, n, junk):
         assert found.pointing.pa == pytest.approx(true.pa, abs=max(4 * found.pa_error, 1e-3))
 
 
+def test_an_angle_that_is_known_is_kept():
+    detected, _, _ = random_case(np.random.default_rng(1), 8, 4, 1)
+    true = START.moved(5.0, -6.0, 0.0)
+    found = match(detected, *true.to_sky(*detected.T), START, **HOW | {"turn_range": 0.0})
+    assert len(found) == 8
+    assert found.pointing.pa == pytest.approx(true.pa, abs=1e-6)
+
+
 def test_nothing_matches_nothing():
     assert len(match(np.zeros((0, 2)), np.zeros(3), np.zeros(3), START, **HOW)) == 0
     assert match(np.zeros((1, 2)), np.zeros(0), np.zeros(0), START, **HOW).chance == np.inf
