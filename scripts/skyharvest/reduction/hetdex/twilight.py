@@ -31,9 +31,9 @@ from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, each_amp, w
 from skyharvest.reduction.hetdex.amp_to_amp import optional
 from skyharvest.reduction.hetdex.background import scattered_light
 from skyharvest.reduction.hetdex.extraction import Weights, extract, model_image
-from skyharvest.reduction.hetdex.profile import Profile
 from skyharvest.reduction.hetdex.settings import Background, FiberToFiber, Wavelength
 from skyharvest.reduction.hetdex.solar_spectrum import SolarSpectrum
+from skyharvest.reduction.hetdex.trace_step import read_profile
 
 READ_NOISE = 3.0
 """Electrons of a frame, where the trace does not say."""
@@ -90,8 +90,7 @@ def _of_amp(
     scattered = scattered_light(image, trace, good, background)
     values = traces.values(amp)
     n_frames, read_noise = _number(values.get("n_frames"), 1.0), _number(values.get("readnoise"), READ_NOISE)
-    profile = Profile(*(traces.array(name, amp) for name in ("profile", "profile_x", "profile_y")))
-    weights = profile.weights(trace)
+    weights = read_profile(traces, amp).weights(trace)
     spectrum, variance, alive = _spectra(image, scattered.image, good, response, weights, alive, n_frames, read_noise)
     y = trace[:, trace.shape[1] // 2].astype(np.float64)
     solution = wavelength.solve(spectrum, variance, alive, y, sun, wavelengths)
