@@ -18,16 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import headless
 from lib import ROOT, measure, report
 from lib.measure import MB
+from lib.pages import GOAL_LOAD_S, load_times
 from lib.report import Row
 from skyharvest.reduction.desi.production import Production
 from skyharvest.simulate.desi_metrics import Size, faults, simulate
 
-GOAL_LOAD_S = 1.0
 GOAL_LINEAR = 1.1
 """A night of 30 may take so many times what a night of 10 takes."""
 PROGRAMS = ROOT / "scripts/reduction/desi"
-SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
-SHOWN = "const one = performance.getEntriesByType('navigation')[0]; return one.loadEventEnd / 1000"
 CHOOSE = """
     const done = arguments[0], begun = performance.now();
     const figure = document.querySelector("figure[data-series='']");
@@ -82,27 +80,17 @@ def size_of(directory: Path, pattern: str) -> tuple[int, float]:
     return len(sizes), sum(sizes) / MB
 
 
-def load_times(site: Path, pages: Mapping[str, Path], n: int) -> tuple[dict[tuple[str, str], list[float]], list[float]]:
-    """Return the seconds until each page is loaded, by kind and screen; and until a chosen series is drawn."""
-    loaded: dict[tuple[str, str], list[float]] = {}
+def chosen_times(site: Path, n: int) -> list[float]:
+    """Return the seconds until a chosen series is drawn."""
     chosen = []
     with tempfile.TemporaryDirectory() as profile, headless.chromium(Path(profile) / "chromium") as driver:
         driver.set_script_timeout(60)
-        for screen, (width, height) in SIZES.items():
-            metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-            for kind, page in pages.items():
-                for _ in range(n):
-                    driver.get("about:blank")
-                    driver.get(page.as_uri())
-                    time.sleep(0.2)
-                    loaded.setdefault((kind, screen), []).append(driver.execute_script(SHOWN))
         for _ in range(n):
             driver.get("about:blank")
             driver.get((site / "index.html").as_uri())
             time.sleep(0.5)
             chosen.append(driver.execute_async_script(CHOOSE))
-    return loaded, chosen
+    return chosen
 
 
 def shown(values: Sequence[float]) -> str:
@@ -164,7 +152,7 @@ def main() -> None:
             "page of an exposure": site / f"{night}/{exposure:08d}/index.html",
             "page of a camera": site / f"{night}/{exposure:08d}/z0.html",
         }
-        loaded, chosen = load_times(site, pages, given.runs)
+        loaded, chosen = load_times(pages, given.runs), chosen_times(site, given.runs)
         rows = rows_of(few, many, loaded, chosen)
         n_pages, on_disk = size_of(site, "*")
         n_frames, frames = size_of(many.production.directory / "QA", "*.yaml")

@@ -1,6 +1,6 @@
 """The table of values on the page of the documentation, out of their definitions and the default limits.
 
-``python -m skyharvest.reduction.hetdex.qa.document``, in ``scripts/``, writes it anew; a test tells when that is needed.
+``python -m skyharvest.reduction.hetdex.qa.document``, in ``scripts/``, writes it anew; a test tells when that is due.
 """
 
 from skyharvest.core.paths import CHECKOUT
