@@ -13,7 +13,6 @@ from skyharvest.reduction.desi.qa.measured import Metric
 from skyharvest.report.desi_qa.faults import faults_of
 from skyharvest.report.desi_qa.production import write_site
 from skyharvest.report.desi_qa.steps import Steps
-from skyharvest.report.quality.site import whole_directory
 from small_quality import CLEAN, FAULTY, SAID, WHY, Quality, quality
 
 
@@ -101,20 +100,6 @@ def test_pages_of_what_is_no_more_are_removed(made, tmp_path):
     assert sorted(path.name for path in own.site.iterdir() if path.name.isdigit()) == [str(FAULTY)]
     first = Read(own.site / "index.html").said
     assert "−2.5 mag , limit ≥ −1" in first, "what only the production can tell of a night"
-
-
-def test_a_directory_whose_making_fails_leaves_the_one_that_was_there(tmp_path):
-    (tmp_path / "night").mkdir()
-    (tmp_path / "night/index.html").write_text("old")
-    (tmp_path / ".night.left").mkdir()
-    with pytest.raises(ValueError, match="no"), whole_directory(tmp_path / "night") as out:
-        (out / "index.html").write_text("new")
-        raise ValueError("no")
-    assert (tmp_path / "night/index.html").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["night"]
-    with whole_directory(tmp_path / "night") as out:
-        (out / "other.html").write_text("new")
-    assert [path.name for path in (tmp_path / "night").iterdir()] == ["other.html"]
 
 
 def test_a_night_whose_pages_are_not_there_stands_on_the_first_one_without_a_link(made, tmp_path):

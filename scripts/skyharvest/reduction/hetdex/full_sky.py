@@ -20,6 +20,7 @@ import numpy as np
 from skyharvest import __version__
 from skyharvest.core.arrays import Bools, Floats
 from skyharvest.core.errors import InputError
+from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.hetdex import amp_dat, amps_csv, biweight, multifits
 from skyharvest.reduction.hetdex.amp_dat import AmpSky
 from skyharvest.reduction.hetdex.field_sky import FINE, FieldSky, combine
@@ -27,7 +28,6 @@ from skyharvest.reduction.hetdex.local_sky import fit_sky
 from skyharvest.reduction.hetdex.reduced_amp import BIN
 from skyharvest.reduction.hetdex.settings import Sky
 from skyharvest.reduction.hetdex.sky_spline import Spline
-from skyharvest.reduction.hetdex.whole_directory import whole_directory
 
 log = logging.getLogger(__name__)
 

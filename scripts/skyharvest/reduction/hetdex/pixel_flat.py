@@ -9,6 +9,7 @@ import numpy as np
 from skyharvest import __version__
 from skyharvest.core.arrays import Array, Bools, Float32s
 from skyharvest.core.atomic import atomic_path
+from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, Value, each_amp, write_amps
 from skyharvest.reduction.hetdex.background import scattered_light
 from skyharvest.reduction.hetdex.extraction import extract, model_image
@@ -17,7 +18,6 @@ from skyharvest.reduction.hetdex.pixel_mask import Box, boxes_of, masked, read_b
 from skyharvest.reduction.hetdex.response import measure_response, predicted_spectra
 from skyharvest.reduction.hetdex.settings import Background, Flat
 from skyharvest.reduction.hetdex.trace_step import PAIRING, read_profile, trapped
-from skyharvest.reduction.hetdex.whole_directory import whole_directory
 
 log = logging.getLogger(__name__)
 

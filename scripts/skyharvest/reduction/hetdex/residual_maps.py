@@ -25,11 +25,11 @@ from scipy.stats import binom
 
 from skyharvest.core.arrays import Array, Float32s
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.hetdex.amp_file import DONE, FAILED
 from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.pixel_statistics import CHI2_MEDIAN, median, rectangles, scatter
 from skyharvest.reduction.hetdex.settings import ResidualMaps
-from skyharvest.reduction.hetdex.whole_directory import whole_directory
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from skyharvest import __version__
+from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.hetdex import amps_csv, frames_file, ifucen, multifits
 from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, each_amp
 from skyharvest.reduction.hetdex.amp_to_amp import AmpRatios
 from skyharvest.reduction.hetdex.frame import read_frame
 from skyharvest.reduction.hetdex.profile import Profile
 from skyharvest.reduction.hetdex.reduced_amp import AmpCalibration, HowToReduce, reduce_amp
-from skyharvest.reduction.hetdex.whole_directory import whole_directory
 
 N_FIBERS = 112
 SMOOTHED = 0.85

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.desi.cameras import ARMS
 from skyharvest.reduction.desi.production import Production
 from skyharvest.reduction.desi.qa.collate import night_path
@@ -19,7 +20,7 @@ from skyharvest.report.desi_qa.site import FAULTS, directory_of, renderer
 from skyharvest.report.desi_qa.steps import Ended, Steps
 from skyharvest.report.desi_qa.tables import camera_table, exposure_tables, exposures_table, metrics_table, steps_table
 from skyharvest.report.desi_qa.words import describe, kind_of, path, program_of
-from skyharvest.report.quality.site import Page, whole_directory
+from skyharvest.report.quality.site import Page
 from skyharvest.report.quality.words import mark
 
 

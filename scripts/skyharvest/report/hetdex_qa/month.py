@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.hetdex.qa.collected import of_shot, path_of_month, path_of_shot, read_json
 from skyharvest.reduction.hetdex.qa.definitions import place_of
 from skyharvest.reduction.hetdex.qa.missing import missing_amps
@@ -14,7 +15,7 @@ from skyharvest.report.hetdex_qa.maps import maps_script
 from skyharvest.report.hetdex_qa.shot import write_shot
 from skyharvest.report.hetdex_qa.site import directory_of, renderer
 from skyharvest.report.hetdex_qa.tables import missing_table, shots_table, strip
-from skyharvest.report.quality.site import Page, whole_directory
+from skyharvest.report.quality.site import Page
 
 MOST_FAULTS = 300
 

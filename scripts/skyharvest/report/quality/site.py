@@ -1,9 +1,7 @@
-"""A site of plain files: how its pages are rendered, and directories that appear whole."""
+"""A site of plain files: how its pages are rendered, and what they share."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,26 +59,6 @@ class Renderer:
     def render(self, template: str, page: Page, root: str) -> str:
         """Return a page as HTML; ``root`` leads from it to the site's directory: "", ``../``, ``../../``."""
         return self._templates.get_template(f"{template}.html.j2").render(page=page, root=root, **page.holds)
-
-
-@contextmanager
-def whole_directory(final: Path) -> Iterator[Path]:
-    """Give an empty directory beside ``final``, which takes its place if the block succeeds."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{final.name}."
-    for left in final.parent.glob(f"{prefix}*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=final.parent))
-    try:
-        temporary.chmod(final.parent.stat().st_mode & 0o777)
-        yield temporary
-        old = temporary.with_name(f"{temporary.name}.old")
-        if final.exists():
-            final.replace(old)
-        temporary.replace(final)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_assets(site: Path, *own: Path) -> None:

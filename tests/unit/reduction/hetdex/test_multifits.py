@@ -7,7 +7,6 @@ from astropy.io import fits
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex import amps_csv, multifits
 from skyharvest.reduction.hetdex.amp_file import AmpResult
-from skyharvest.reduction.hetdex.whole_directory import whole_directory
 
 ORDER = [
     "processed",
@@ -101,19 +100,3 @@ def test_the_table_says_which_amplifiers_are_done_and_why_not(tmp_path):
     (tmp_path / amps_csv.NAME).write_text("amp,state\nLL,done\n")
     with pytest.raises(MalformedFile, match=r"amps\.csv"):
         amps_csv.read(tmp_path)
-
-
-def test_a_directory_appears_whole_or_stays_as_it_was(tmp_path):
-    final = tmp_path / "exp01" / "ifu"
-    with whole_directory(final) as made:
-        (made / "a").write_text("1")
-        assert not final.exists()
-    with pytest.raises(RuntimeError), whole_directory(final) as made:
-        (made / "a").write_text("2")
-        raise RuntimeError
-    assert (final / "a").read_text() == "1"
-    (final.parent / ".ifu.tmp.killed").mkdir()
-    with whole_directory(final) as made:
-        (made / "b").write_text("3")
-    assert [path.name for path in final.iterdir()] == ["b"]
-    assert [path.name for path in final.parent.iterdir()] == ["ifu"]

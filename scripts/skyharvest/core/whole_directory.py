@@ -23,7 +23,7 @@ def whole_directory(final: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        An empty directory, to be filled with files by the caller.
+        An empty directory, to be filled by the caller.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{final.name}.tmp."
@@ -33,7 +33,7 @@ def whole_directory(final: Path) -> Iterator[Path]:
     try:
         made.chmod(final.parent.stat().st_mode & 0o777)
         yield made
-        for path in made.iterdir():
+        for path in filter(Path.is_file, made.iterdir()):
             with path.open("rb") as stream:
                 os.fsync(stream.fileno())
         before = made.with_name(f"{made.name}.before")
