@@ -30,7 +30,9 @@ from skyharvest.core.errors import InputError, MalformedFile
 
 LIBRARY = Path(__file__).with_name("assets") / "stellar_templates.fits.gz"
 BANDS = ("u", "g", "r", "i", "z")
-CLASSES = ("V", "IV", "III")
+RARE = {"V": 0.0, "IV": 2.0, "III": 6.0}
+"""Luminosity classes, and what is added to χ² of their templates: far from the Milky Way's plane, stars of magnitude 15
+to 20 are dwarfs, and giants one in twenty or fewer."""
 BETWEEN = 8
 """So many steps from a template to the next of its sequence."""
 AB_ZERO = 3.631e-20  # erg/s/cm²/Hz
@@ -54,11 +56,14 @@ class Library:
         (n, n_wave) f8: natural logarithm of F_λ, in any unit.
     names
         Of each: spectral types, and how far it is on the way from the one to the other.
+    rare
+        (n,) f8: what is added to χ², see `RARE`.
     """
 
     wave: Floats
     log_flux: Floats
     names: tuple[str, ...]
+    rare: Floats
 
 
 def read_library(path: Path = LIBRARY) -> Library:
@@ -67,7 +72,7 @@ def read_library(path: Path = LIBRARY) -> Library:
         flux, header = file[0].read().astype("f8"), file[0].read_header()
         names = tuple(str(name).strip() for name in file[1]["SPTYPE"][:])
     wave = header["CRVAL1"] + header["CDELT1"] * np.arange(flux.shape[1])
-    return Library(wave, np.log(np.maximum(flux, CLIP)), names)
+    return Library(wave, np.log(np.maximum(flux, CLIP)), names, np.zeros(len(names)))
 
 
 def read_directory(paths: Sequence[Path]) -> Library:
@@ -97,7 +102,7 @@ def read_directory(paths: Sequence[Path]) -> Library:
         log_flux.append(np.log(np.maximum(values / middle, CLIP)))
     magnitudes = Photometry(wave)(np.exp(np.array(log_flux)))
     order = np.argsort(magnitudes[:, 1] - magnitudes[:, 3])
-    return Library(wave, np.array(log_flux)[order], tuple(paths[k].stem for k in order))
+    return Library(wave, np.array(log_flux)[order], tuple(paths[k].stem for k in order), np.zeros(len(paths)))
 
 
 def read_text(path: Path) -> tuple[Floats, Floats]:
@@ -146,20 +151,21 @@ def interpolated(library: Library, left_out: frozenset[str] = frozenset()) -> Li
     """
     spectra: list[Floats] = []
     names: list[str] = []
+    rare: list[float] = []
     kept = [k for k, name in enumerate(library.names) if name not in left_out]
-    classes = [_SPECTRAL_TYPE.fullmatch(name) for name in library.names]
-    if all(classes):
-        sequences = [[k for k in kept if luminosity_class(library.names[k]) == kind] for kind in CLASSES]
+    if all(_SPECTRAL_TYPE.fullmatch(name) for name in library.names):
+        sequences = {kind: [k for k in kept if luminosity_class(library.names[k]) == kind] for kind in RARE}
     else:
-        sequences = [kept]
-    for of_kind in sequences:
-        for first, then in itertools.pairwise(of_kind):
+        sequences = {"": kept}
+    for kind, members in sequences.items():
+        for first, then in itertools.pairwise(members):
             for part in np.arange(BETWEEN) / BETWEEN:
                 spectra.append((1 - part) * library.log_flux[first] + part * library.log_flux[then])
                 names.append(f"{library.names[first]}+{part:.3f}({library.names[then]})")
-        spectra.append(library.log_flux[of_kind[-1]])
-        names.append(library.names[of_kind[-1]])
-    return Library(library.wave, np.array(spectra), tuple(names))
+        spectra.append(library.log_flux[members[-1]])
+        names.append(library.names[members[-1]])
+        rare += [RARE.get(kind, 0.0)] * (len(spectra) - len(rare))
+    return Library(library.wave, np.array(spectra), tuple(names), np.array(rare))
 
 
 class Photometry:
@@ -278,8 +284,9 @@ class TemplateFit:
         off = (magnitudes - self._magnitudes)[:, there]
         level = (off / variance).sum(axis=1) / (1 / variance).sum()
         chi2 = ((off - level[:, None]) ** 2 / variance).sum(axis=1)
-        best = int(chi2.argmin())
-        odds = np.exp(-0.5 * (chi2 - chi2[best]))
+        score = chi2 + self.library.rare
+        best = int(score.argmin())
+        odds = np.exp(-0.5 * (score - score[best]))
         likely = odds > 1e-4
         odds = odds[likely] / odds[likely].sum()
         spectra = self._log_flux[likely] - 0.4 * np.log(10) * level[likely, None]

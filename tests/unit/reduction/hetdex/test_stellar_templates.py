@@ -68,6 +68,19 @@ def test_what_no_template_has_is_a_smooth_correction():
     assert ratio.std() < 0.035 and ratio.mean() == pytest.approx(1, abs=0.01)
 
 
+def test_a_star_is_a_giant_only_if_its_magnitudes_say_so():
+    library = read_library()
+    photometry = Photometry(library.wave)
+    kinds = {}
+    for first, then in (("K2V", "K3V"), ("K1III", "K2III")):
+        pair = [library.log_flux[library.names.index(name)] for name in (first, then)]
+        true = np.exp(sum(pair) / 2 + 0.02 * (library.wave - 5500) / 2500) * 1e-15
+        for errors in (ERRORS / 4, ERRORS * 4):
+            fits = TemplateFit(shipped(), mismatch=0.01).fit(photometry(true)[None], errors, GRID)
+            kinds[first, float(errors[0, 1])] = "III" if "III" in fits.name[0] else "V"
+    assert kinds == {("K2V", 0.005): "V", ("K2V", 0.08): "V", ("K1III", 0.005): "III", ("K1III", 0.08): "V"}
+
+
 def test_dust_and_a_missing_band():
     from desiutil.dust import ext_ccm
 
