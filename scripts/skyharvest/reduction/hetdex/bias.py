@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 BOX = 7
 """Rows of the box that smooths."""
-MOST_BYTES = 400_000_000
+MOST_BYTES = 800_000_000
 """Of frames in memory: of more of them a part of the rows is combined at a time, and they are read again."""
 N_ROWS = 1032
 _SOME = 5
