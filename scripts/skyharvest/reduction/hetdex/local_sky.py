@@ -109,7 +109,11 @@ def fit_sky(counts: Array, error: Array, wave: Array, settings: Sky) -> LocalSky
         bare = counts - 0.5 * width * second
         spline = sky_spline.fit((wave + shift)[used], bare[used], weights[used], step, spline, 1)
     sky = _sky(spline, wave, shift, width)
-    background = _background(counts - sky, source | low | ~living, settings)
+    # Neighbours of a source have some of its light, too little to be told: a part of it would be taken for background.
+    beside = source.copy()
+    beside[1:] |= source[:-1]
+    beside[:-1] |= source[1:]
+    background = _background(counts - sky, beside | low | ~living, settings)
     sky += background
     rms = biweight.location_scale(((counts - sky) / error)[used], None)[1]
     return LocalSky(

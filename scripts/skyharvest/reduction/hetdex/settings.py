@@ -198,7 +198,7 @@ class Sky:
     sky_samples: Number = setting(6.0, "Knots are so far apart that so many pixels are between two of them.", gt=0)
     least_sky_fibers: Whole = setting(8, "An amplifier with fewer fibres without sources fails.", ge=1)
     source_sigma: Number = setting(
-        3.5, "A fibre whose median is so many σ above those of the others has a source.", gt=0
+        3.0, "A fibre whose median is so many σ above those of the others has a source.", gt=0
     )
     low_sigma: Number = setting(5.0, "A fibre whose median is so many σ below those of the others is low.", gt=0)
     sky_rounds: Whole = setting(3, "How often fibres without sources are chosen, at most.", ge=1)

@@ -38,7 +38,7 @@ def test_pulls_are_1_everywhere_also_on_lines_with_wavelengths_and_widths_that_a
             true += 2 * peak * 0.4 / LSF * (np.exp(-0.5 * (off / wider) ** 2) / wider - np.exp(-0.5 * off**2))
         counts, error, truth = observed(amp, true, rng)
         found = fit_sky(counts, error, wrong_wave(amp), SETTINGS)
-        assert not found.source.any()
+        assert found.source.sum() <= 2
         pull = (counts - found.sky) / truth
         pulls.append(pull[np.isfinite(pull)])
         line = np.isfinite(pull) & (np.abs(amp.wave - 5460.7) < 5)
@@ -87,7 +87,7 @@ def test_background_of_some_fibres_is_taken_off_and_amplifiers_may_have_any_leve
     for scale in (0.6, 3.0):
         counts, error, _ = observed(amp, sky(amp.wave, scale) + extra, rng)
         found = fit_sky(counts, error, amp.wave, SETTINGS)
-        assert not found.source.any()
+        assert found.source.sum() <= 2
         left = np.nanmedian((counts - found.sky)[amp.alive, 100:-100], axis=1)
         assert np.nanmax(np.abs(left)) < 4 * 1.25 * np.nanmedian(error) / np.sqrt(800)
         level = np.nanmedian(found.sky - sky(amp.wave, scale) - extra)
@@ -105,3 +105,19 @@ def test_a_few_living_fibres_are_enough_and_fewer_are_an_error_that_says_how_man
     counts[:107] = np.nan
     with pytest.raises(InputError, match="found 5 fibres without a source, of 5"):
         fit_sky(counts, error, amp.wave, SETTINGS)
+
+
+def test_the_light_of_a_source_and_beside_it_is_not_taken_for_background():
+    """Of stars whose images are wider than a fibre: what is left of their light, as a mean of many."""
+    middles = np.array([15, 35, 55, 75, 95])
+    part = np.array([0.02, 0.06, 0.3, 1.0, 0.3, 0.06, 0.02])[:, None]
+    off = []
+    for seed in range(5):
+        amp, rng = Amplifier(seed=seed, dead=()), np.random.default_rng(seed)
+        light = np.zeros(amp.wave.shape)
+        for middle in middles:
+            light[middle - 3 : middle + 4] += 60 * part
+        counts, error, _ = observed(amp, sky(amp.wave) + light, rng)
+        left = counts - fit_sky(counts, error, amp.wave, SETTINGS).sky - light
+        off.append([np.nanmean(left[middles + step], axis=1) for step in (-1, 0, 1)])
+    assert np.mean(off) == pytest.approx(0, abs=0.4)
