@@ -28,7 +28,8 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.hetdex.amp_file import DONE, FAILED
 from skyharvest.reduction.hetdex.layout import AMPS
-from skyharvest.reduction.hetdex.pixel_statistics import CHI2_MEDIAN, median, rectangles, scatter
+from skyharvest.reduction.hetdex.pixel_mask import Box, boxes_of, write_boxes
+from skyharvest.reduction.hetdex.pixel_statistics import CHI2_MEDIAN, median, scatter
 from skyharvest.reduction.hetdex.settings import ResidualMaps
 
 log = logging.getLogger(__name__)
@@ -83,9 +84,18 @@ def write_residual_maps(directories: Sequence[Path], out: Path, settings: Residu
 
 
 def _write(found: dict[str, list[Path]], specid: str, directory: Path, settings: ResidualMaps) -> None:
-    states, bad = [], []
+    states: list[dict[str, str | int]] = []
+    bad: dict[str, list[Box]] = {}
     for amp, paths in found.items():
-        state = {"amp": amp, "state": DONE, "reason": "", "n_frames": len(paths), "n_bad": 0, "chi2": "", "sky": ""}
+        state: dict[str, str | int] = {
+            "amp": amp,
+            "state": DONE,
+            "reason": "",
+            "n_frames": len(paths),
+            "n_bad": 0,
+            "chi2": "",
+            "sky": "",
+        }
         states.append(state)
         try:
             if len(paths) < settings.min_frames:
@@ -95,14 +105,13 @@ def _write(found: dict[str, list[Path]], specid: str, directory: Path, settings:
             state |= {"state": FAILED, "reason": str(error)}
             continue
         mask = maps.flagged > bad_from(maps.flagged, len(paths), settings.bad_fraction)
-        boxes = rectangles(mask)
-        bad += [f"{specid}{amp} {x1} {x2} {y1} {y2}" for x1, x2, y1, y2 in boxes]
+        bad[f"{specid}{amp}"] = list(boxes_of(mask))
         middle = [float(np.nanmedian(values)) if np.isfinite(values).any() else np.nan for values in
                   (maps.chi2, np.abs(maps.sky_residual))]  # fmt: skip
         state |= {"n_bad": int(mask.sum()), "chi2": f"{middle[0]:.4f}", "sky": f"{middle[1]:.5f}"}
         _write_maps(directory / name_of_map(specid, amp), maps, {"SPECID": specid, "AMP": amp, "NFRAMES": len(paths)})
         log.info("%s %s: %d frames, %d bad pixels", specid, amp, len(paths), mask.sum())
-    (directory / BAD_PIXELS).write_text("".join(f"{line}\n" for line in bad), encoding="ascii")
+    write_boxes(directory / BAD_PIXELS, bad)
     with (directory / STATES).open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(states[0]), lineterminator="\n")
         writer.writeheader()
