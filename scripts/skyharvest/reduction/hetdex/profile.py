@@ -29,6 +29,8 @@ _FAR, _MODEL_ERROR = 6.0, 0.1
 """A pixel that is so many σ, with that relative error of the model, from the profile is not used: a defect."""
 _UNLIKE = 2.5
 """A fibre in a column of which so much more is left than of others is not used there: a defect, a cosmic ray."""
+_WINGS, _ALIKE = 3.0, 0.05
+"""Pixels from the trace beyond which a profile should be the same on both sides; weight of that, relative."""
 _FEWEST = 10
 """Samples of a group for each unknown."""
 
@@ -303,12 +305,17 @@ def _solved(normal: Floats, right: Floats, count: Any, before: Profile, by_fibre
     distance = before.distances
     knots = np.arange(-3, n_unknown + 1) / KNOTS_A_PIXEL - (before.half + 0.5)
     inside = np.clip(distance, knots[3], knots[-4])
+    # Where wings of neighbours as bright overlap, more of one side and less of the other is the same light: nothing but
+    # fibres of different light tells. So sides are drawn to one another.
+    wings = np.abs(np.arange(n_unknown) - (n_unknown - 1) / 2) / KNOTS_A_PIXEL > _WINGS
+    mirrored = np.diag(wings.astype(float)) - np.diag(wings.astype(float))[::-1]
     values = np.full((*count.shape, len(distance)), np.nan)
     for place in np.ndindex(count.shape):
         if count[place] < _FEWEST * n_unknown:
             continue
         try:
-            spline = BSpline(knots, cho_solve(cho_factor(normal[place]), right[place]), 3)
+            alike = _ALIKE * np.trace(normal[place][np.ix_(wings, wings)]) / np.count_nonzero(wings) * mirrored
+            spline = BSpline(knots, cho_solve(cho_factor(normal[place] + alike), right[place]), 3)
         except LinAlgError:
             continue
         found = np.clip(spline(inside), 0, None)

@@ -15,27 +15,28 @@ def true_trace() -> np.ndarray:
     return (6 + np.cumsum(spacing))[:, None] + 1.3 * u + 3 * u**2
 
 
-def true_values(trace: np.ndarray, rows: np.ndarray, n_row: int) -> np.ndarray:
-    """Return a profile that is not a Gaussian, and is wider where columns are many."""
+def true_values(trace: np.ndarray, rows: np.ndarray, n_row: int, more: float = 0.0) -> np.ndarray:
+    """Return a profile that is not a Gaussian, is wider where columns are many, and ``more`` so on its upper side."""
     pixel = (np.arange(9) - 4) / 9
     distance = rows[..., None, None] + np.arange(n_row)[:, None] + pixel - trace[..., None, None]
-    sigma = 2.0 + 0.4 * np.linspace(0, 1, trace.shape[1])[:, None, None] ** 2
+    sigma = 2.0 + 0.4 * np.linspace(0, 1, trace.shape[1])[:, None, None] ** 2 + np.where(distance > 0, more, 0)
     return np.exp(-0.5 * np.abs(distance / sigma) ** 2.35).mean(axis=-1)
 
 
-def true_weights(trace: np.ndarray) -> Weights:
+def true_weights(trace: np.ndarray, more: float = 0.0) -> Weights:
     rows = np.floor(trace).astype(np.int32) - N_ROW // 2
-    values = true_values(trace, rows, N_ROW)
+    values = true_values(trace, rows, N_ROW, more)
     return Weights(rows, (values / values.sum(axis=-1, keepdims=True)).astype("f4"))
 
 
-def test_profiles_are_those_of_the_light_also_where_neighbours_overlap() -> None:
+@pytest.mark.parametrize("more", [0.0, 0.15])
+def test_profiles_are_those_of_the_light_also_where_neighbours_overlap(more: float) -> None:
     rng = np.random.default_rng(2)
     trace = true_trace()
     light = rng.uniform(0.6, 1.3, N_FIBRE)[:, None] * np.geomspace(1500, 12000, N_COLUMN)
     light[20] = 0
     alive = light[:, 0] > 0
-    true = model_image(light, true_weights(trace), N_ROWS)
+    true = model_image(light, true_weights(trace, more), N_ROWS)
     variance = (true + 9).astype("f4")
     image = (rng.poisson(true) + rng.normal(0, 3, true.shape)).astype("f4")
     image[100:114, 50:59] *= 0.45  # a defect as large as a fibre
@@ -45,13 +46,18 @@ def test_profiles_are_those_of_the_light_also_where_neighbours_overlap() -> None
     for _ in range(4):
         found = extract(image, variance, good, profile.weights(trace, N_ROWS), alive)
         profile = fit_profile(image, variance, good, trace, alive, found.spectrum, profile, (2, 6))
-    weights = profile.weights(trace, N_ROWS)
-    expected = true_values(trace, weights.rows, 13) / true_values(trace, true_weights(trace).rows, N_ROW).sum(
-        axis=-1, keepdims=True
+
+    def off(weights: Weights) -> np.ndarray:
+        total = true_values(trace, true_weights(trace).rows, N_ROW, more).sum(axis=-1, keepdims=True)
+        return (weights.values - true_values(trace, weights.rows, 13, more) / total)[alive]
+
+    # Where the middle of a profile is that is not the same on both sides is a matter of definition.
+    weights = min(
+        (profile.weights(trace - offset, N_ROWS) for offset in ([0] if not more else np.arange(-0.2, 0.2, 0.005))),
+        key=lambda shifted: np.std(off(shifted)),
     )
-    off = (weights.values - expected)[alive]
-    assert np.std(off) < 0.0015
-    assert np.abs(off.mean(axis=(0, 1))).max() < 0.0006
+    assert np.std(off(weights)) < 0.0015
+    assert np.abs(off(weights).mean(axis=(0, 1))).max() < 0.0008
     np.testing.assert_allclose(weights.values.sum(axis=-1), 1, atol=1e-5)
     assert abs(np.nanmedian(found.spectrum[alive] / light[alive]) - 1) < 0.003
 

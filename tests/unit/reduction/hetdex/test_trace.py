@@ -39,7 +39,7 @@ def traced(image, variance, named=(), good=None, settings=None):
     return find_traces(image, variance, good, scattered, settings or Trace(), named)
 
 
-def check(found, optics, far: float = 0.015, fibre: float = 0.04) -> None:
+def check(found, optics, far: float = 0.012, fibre: float = 0.03) -> None:
     np.testing.assert_array_equal(found.alive, optics.alive)
     off = (found.trace - optics.trace)[optics.alive]
     assert np.sqrt((off**2).mean()) < far
