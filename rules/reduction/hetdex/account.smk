@@ -33,6 +33,8 @@ rule finish_hetdex_reduction:
     input:
         ledger=rules.account_hetdex_reduction.output.ledger,
         summary=rules.account_hetdex_reduction.output.summary,
+        # Before it says what failed.
+        pages=rules.hetdex_pages.output.page if HETDEX_REDUCTION.settings["report"] else [],
     output:
         complete=HETDEX_REDUCTION.path("complete.json"),
     log:
