@@ -6,7 +6,7 @@ reason. After them each step has a line for what it is divided by: amplifiers of
 
 A line is ``failed`` where the cause is: the product says so, or is not there although all that it needs is. What
 depends on that is ``waiting``. ``left_out`` is what a table of bad frames or amplifiers names, and what is not asked
-for; also a damaged bias or twilight, of which there are others.
+for; also a damaged bias or twilight, of which there are others, and maps of residuals where a month has few frames.
 """
 
 import csv
@@ -409,7 +409,7 @@ def _of_shot(product: Path) -> dict[str, State]:
 
 
 def _well(state: str, reason: str) -> State:
-    return WELL if state == DONE else (FAILED, reason)
+    return WELL if state == DONE else (LEFT_OUT if state == LEFT_OUT else FAILED, reason)
 
 
 def _text(value: bytes | str) -> str:

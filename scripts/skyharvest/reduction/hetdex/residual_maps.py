@@ -31,6 +31,7 @@ from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.pixel_mask import Box, boxes_of, write_boxes
 from skyharvest.reduction.hetdex.pixel_statistics import CHI2_MEDIAN, median, scatter
 from skyharvest.reduction.hetdex.settings import ResidualMaps
+from skyharvest.reduction.hetdex.steps import LEFT_OUT
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +98,11 @@ def _write(found: dict[str, list[Path]], specid: str, directory: Path, settings:
             "sky": "",
         }
         states.append(state)
+        if len(paths) < settings.min_frames:  # a month with one shot is no failure
+            why = f"{len(paths)} frames, fewer than residual_maps.min_frames = {settings.min_frames}"
+            state |= {"state": LEFT_OUT, "reason": why}
+            continue
         try:
-            if len(paths) < settings.min_frames:
-                raise InputError(f"{len(paths)} frames, fewer than residual_maps.min_frames = {settings.min_frames}")
             maps = maps_of(paths, settings)
         except (InputError, MalformedFile) as error:
             state |= {"state": FAILED, "reason": str(error)}

@@ -24,9 +24,10 @@ OF_SHOTS = (
 NO_VALUE = float("nan")
 
 
-def cell(value: float | None, state: str = "", link: str = "") -> Cell:
-    """Return a cell with a value, marked if it is not good."""
-    return Cell(shown(value), NO_VALUE if value is None else value, link, "" if state == "OK" else state)
+def cell(value: float | None, state: str = "", unit: str = "") -> Cell:
+    """Return a cell with a value, marked if it is not good; places on the sky have more digits than other numbers."""
+    digits = f"{value:.5f}".replace("-", "−") if unit == "°" and value is not None else shown(value)
+    return Cell(digits, NO_VALUE if value is None else value, mark="" if state == "OK" else state)
 
 
 def strip(shots: Iterable[Mapping[str, Any]], root: str) -> list[dict[str, str]]:
@@ -156,7 +157,10 @@ def exposures_table(exposures: Mapping[str, Mapping[str, Any]], limits: Mapping[
         found = [of["values"].get(name, (None, "OK")) for of in exposures.values()]
         said = describe(name)
         bounds = limits.get(name, {})
-        row = [Cell(f"{name} ({said.unit})" if said.unit else name, note=said.meaning), *(cell(*one) for one in found)]
+        row = [
+            Cell(f"{name} ({said.unit})" if said.unit else name, note=said.meaning),
+            *(cell(value, state, said.unit) for value, state in found),
+        ]
         rows.append([*row, Cell(limit_in_words(bounds.get("warn"))), Cell(limit_in_words(bounds.get("bad")))])
     return Table("Of exposures", ["value", *exposures, "WARN if not", "BAD if not"], rows)
 

@@ -58,6 +58,7 @@ def test_planted_pixels_are_listed(written):
     assert states["LL"]["n_bad"] == str(19 * 19 + 2) and states["RL"]["n_bad"] == "0"
     assert (states["LU"]["state"], states["LU"]["n_frames"]) == ("done", "5")
     assert states["RU"]["reason"] == "2 frames, fewer than residual_maps.min_frames = 5"
+    assert states["RU"]["state"] == "left_out"
     assert not list(written.glob("*RU*")) and len(list(written.glob("*.fits"))) == 3
     assert float(states["RL"]["chi2"]) == pytest.approx(1, abs=0.15)  # the median of six is a little larger
 

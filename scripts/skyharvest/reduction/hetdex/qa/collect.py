@@ -34,6 +34,8 @@ from skyharvest.reduction.limits import BAD, OK, STATES, beyond, worst
 
 log = logging.getLogger(__name__)
 
+DIGITS = 9
+"""Of values of shots and exposures: there are places on the sky among them."""
 Judged = tuple[float | None, str]
 """A value, None for NaN, and its state."""
 
@@ -117,7 +119,7 @@ def collect_shot(layout: Layout, plan: Plan, shot: str, limits: Limits) -> dict[
             into = exposures.setdefault(exposure, {"values": {}})["values"] if exposure else values
             for name, value in some.items():
                 state = limits.judge(name, value)
-                into[name] = (plain(value), state)
+                into[name] = (plain(value, DIGITS), state)
                 if state != OK:
                     faults.append(_fault(limits, Place(month, "", shot, exposure), "", name, value, state))
     amps = sorted({amp for own in by_exposure.values() for amp in own.names})
@@ -256,6 +258,6 @@ def _fault(limits: Limits, place: Place, amp: str, name: str, value: float, stat
     return Fault(name, state, step, place, amp, value=plain(value), limit=limit, severity=severity)
 
 
-def plain(value: float | None) -> float | None:
+def plain(value: float | None, digits: int = 6) -> float | None:
     """Return a number with few digits, as files hold many; None for what is none."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{digits}g}")

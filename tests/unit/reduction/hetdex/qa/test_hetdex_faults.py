@@ -42,6 +42,7 @@ def test_an_amplifier_is_missing_once_for_a_cause():
         {"step": "trace", "state": "waiting", "reason": "bias: too few", "amp": "a_LL", "exposures": []},
         {"step": "science", "state": "waiting", "reason": "bias: too few", "amp": "a_LL", "exposures": ["s/exp01"]},
         {"step": "science", "state": "failed", "reason": "cut: short", "amp": "b_RU", "exposures": ["s/exp02"]},
+        {"step": "residuals", "state": "left_out", "reason": "3 frames", "amp": "d_RU", "exposures": []},
         {"step": "bias", "state": "left_out", "reason": "known: dead", "amp": "c_RU", "exposures": []},
         {"step": "astrometry", "state": "failed", "reason": "no stars", "amp": "", "exposures": ["s"]},
     ]
