@@ -24,7 +24,11 @@ LOCKS = (
     "requirements-hats.lock",
     "requirements-uv.lock",
 )
-LOCK_OF = {"hats": "requirements-hats.lock", "reduction": "requirements-reduction.lock"}
+LOCK_OF = {
+    "hats": "requirements-hats.lock",
+    "desi_reduction": "requirements-reduction.lock",
+    "hetdex_reduction": "requirements-reduction.lock",
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 PACKAGE_OF = {  # where the import has another name

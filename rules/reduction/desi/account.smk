@@ -15,7 +15,7 @@ rule account_desi_reduction:
     benchmark:
         f"{BENCHMARKS}/account_desi_reduction.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -37,7 +37,7 @@ rule release_desi_reduction:
     benchmark:
         f"{BENCHMARKS}/release_desi_reduction.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
@@ -57,7 +57,7 @@ rule catalogue_desi_reduction:
     benchmark:
         f"{BENCHMARKS}/catalogue_desi_reduction.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
@@ -80,7 +80,7 @@ rule finish_desi_reduction:
     benchmark:
         f"{BENCHMARKS}/finish_desi_reduction.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,

@@ -15,7 +15,7 @@ rule desi_qa_night:
     benchmark:
         f"{BENCHMARKS}/desi_qa_night/{{night}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,
@@ -35,7 +35,7 @@ rule desi_qa_production:
     benchmark:
         f"{BENCHMARKS}/desi_qa_production.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 15 * attempt,

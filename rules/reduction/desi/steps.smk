@@ -14,7 +14,7 @@ rule check_redshift_templates:
     benchmark:
         f"{BENCHMARKS}/check_redshift_templates.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -42,7 +42,7 @@ for name in STEPS:
         benchmark:
             f"{BENCHMARKS}/desi_{name}/{{job}}.tsv"
         conda:
-            "../../../envs/reduction.yaml"
+            "../../../envs/desi_reduction.yaml"
         threads: DESI_REDUCTION.cores(name)
         resources:
             archive=DESI_REDUCTION.connections(name),

@@ -11,7 +11,7 @@ if DESI_REDUCTION.is_demo:
         benchmark:
             f"{BENCHMARKS}/simulate_desi_night.tsv"
         conda:
-            "../../../envs/reduction.yaml"
+            "../../../envs/desi_reduction.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: 2000 * attempt,
             runtime=lambda wildcards, attempt: 10 * attempt,
@@ -30,7 +30,7 @@ if DESI_REDUCTION.settings["raw_archive"]:
         benchmark:
             f"{BENCHMARKS}/fetch_desi_raw.tsv"
         conda:
-            "../../../envs/reduction.yaml"
+            "../../../envs/desi_reduction.yaml"
         resources:
             archive=config["connections"],
             mem_mb=lambda wildcards, attempt: 1000 * attempt,
@@ -60,7 +60,7 @@ checkpoint desi_exposure_tables:
     benchmark:
         f"{BENCHMARKS}/desi_exposure_tables.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/desi_reduction.yaml"
     resources:
         archive=min(DESI_REDUCTION.connections("cframe"), 1),
         mem_mb=lambda wildcards, attempt: 1000 * attempt,

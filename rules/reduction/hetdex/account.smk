@@ -17,7 +17,7 @@ rule account_hetdex_reduction:
     benchmark:
         f"{BENCHMARKS}/account_hetdex_reduction.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
@@ -42,7 +42,7 @@ rule finish_hetdex_reduction:
     benchmark:
         f"{BENCHMARKS}/finish_hetdex_reduction.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 5 * attempt,

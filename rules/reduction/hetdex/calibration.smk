@@ -13,7 +13,7 @@ rule hetdex_bias:
     benchmark:
         f"{BENCHMARKS}/hetdex_bias/{{month}}/{{ifu}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -37,7 +37,7 @@ rule hetdex_trace:
     benchmark:
         f"{BENCHMARKS}/hetdex_trace/{{month}}/{{ifu}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -63,7 +63,7 @@ rule hetdex_flat:
     benchmark:
         f"{BENCHMARKS}/hetdex_flat/{{month}}/{{ifu}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -85,7 +85,7 @@ rule hetdex_twilight:
     benchmark:
         f"{BENCHMARKS}/hetdex_twilight/{{month}}/{{ifu}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -108,7 +108,7 @@ rule hetdex_amp_to_amp:
     benchmark:
         f"{BENCHMARKS}/hetdex_amp_to_amp/{{month}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,

@@ -12,7 +12,7 @@ if HETDEX_REDUCTION.is_demo:
         benchmark:
             f"{BENCHMARKS}/simulate_hetdex_month.tsv"
         conda:
-            "../../../envs/reduction.yaml"
+            "../../../envs/hetdex_reduction.yaml"
         resources:
             mem_mb=lambda wildcards, attempt: 1500 * attempt,
             runtime=lambda wildcards, attempt: 10 * attempt,
@@ -34,7 +34,7 @@ rule index_hetdex_night:
     benchmark:
         f"{BENCHMARKS}/index_hetdex_night/{{night}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -57,7 +57,7 @@ checkpoint plan_hetdex_reduction:
     benchmark:
         f"{BENCHMARKS}/plan_hetdex_reduction.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,

@@ -11,7 +11,7 @@ rule hetdex_residuals:
     benchmark:
         f"{BENCHMARKS}/hetdex_residuals/{{month}}/{{ifu}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -35,7 +35,7 @@ rule hetdex_drift:
     benchmark:
         f"{BENCHMARKS}/hetdex_drift.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,

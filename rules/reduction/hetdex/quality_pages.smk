@@ -13,7 +13,7 @@ rule hetdex_quality_shot:
     benchmark:
         f"{BENCHMARKS}/hetdex_quality_shot/{{shot}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 500 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
@@ -46,7 +46,7 @@ rule hetdex_quality_month:
     benchmark:
         f"{BENCHMARKS}/hetdex_quality_month/{{month}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,

@@ -21,7 +21,7 @@ rule hetdex_science:
     benchmark:
         f"{BENCHMARKS}/hetdex_science/{{shot}}/{{exposure}}/{{ifu}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -49,7 +49,7 @@ rule hetdex_full_sky:
     benchmark:
         f"{BENCHMARKS}/hetdex_full_sky/{{shot}}/{{exposure}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,

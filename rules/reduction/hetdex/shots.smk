@@ -13,7 +13,7 @@ rule hetdex_astrometry:
     benchmark:
         f"{BENCHMARKS}/hetdex_astrometry/{{shot}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -36,7 +36,7 @@ rule hetdex_stars:
     benchmark:
         f"{BENCHMARKS}/hetdex_stars/{{shot}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -57,7 +57,7 @@ rule hetdex_seds:
     benchmark:
         f"{BENCHMARKS}/hetdex_seds/{{shot}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -80,7 +80,7 @@ rule hetdex_throughput:
     benchmark:
         f"{BENCHMARKS}/hetdex_throughput/{{shot}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
@@ -106,7 +106,7 @@ rule hetdex_shot:
     benchmark:
         f"{BENCHMARKS}/hetdex_shot/{{shot}}.tsv"
     conda:
-        "../../../envs/reduction.yaml"
+        "../../../envs/hetdex_reduction.yaml"
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
