@@ -3,6 +3,9 @@
 What is left of a bias frame without its overscan is a pattern of a few electrons, which is constant over a month. The
 biweight of a month's frames is smoothed along columns, over a box of 1 × 7 pixels: the pattern belongs to columns, the
 noise does not.
+
+ccdproc 2.5.1 was tried and not taken: its `Combiner` takes 1.6 s for the median of 15 frames, and 2.8 s with astropy's
+biweight; the biweight here 0.1 s.
 """
 
 import logging

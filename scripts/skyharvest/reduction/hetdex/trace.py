@@ -5,6 +5,9 @@ through each fibre's. Then, again and again, all fibres are extracted together w
 the image is projected on how the profile changes when a trace is moved (a Gauss-Newton step), and the profile is fitted
 anew: centroids of peaks are pulled by neighbours and by pixels, these are not.
 
+specreduce 1.9 was tried and not taken: `FitTrace` follows one fibre at a time in rows of its own, by centroids, 0.3
+pixels rms from the truth beside neighbours; this is 0.007.
+
 With the profile known, what is left between and beside the fibres is searched for fibres that are nearly dead: they
 have two per cent of the light, and count when fibres are numbered (`fibre_numbers`).
 """
