@@ -7,8 +7,8 @@ solution and the diagonal of their inverse, which is the variance of each fibre 
 forward and a backward elimination. Where rows of second neighbours overlap as well, the product of their far wings is
 left out of the equations: less than 1e-5 of a diagonal element for fibres 8.7 pixels apart.
 
-specreduce 1.9 was tried and not taken: its `HorneExtract` fits one Gaussian to all rows that it is given. In rows as far
-as the neighbours, it finds 0.4 to 0.6 of a fibre's light; and it takes 0.06 s for each of the 112.
+specreduce 1.9 was tried and not taken: its `HorneExtract` fits one Gaussian to all rows that it is given. In rows as
+far as the neighbours, it finds 0.4 to 0.6 of a fibre's light, or less; and it takes 0.06 s for each of the 112.
 
 The compiled kernels take 0.01 s for an amplifier (112 × 1032), the same in numpy 0.06 s (bench/hetdex_kernels.py).
 """
