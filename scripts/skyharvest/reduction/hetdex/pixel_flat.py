@@ -50,8 +50,8 @@ def make_pixel_flats(
     """
     boxes = read_boxes(bad_pixels) if bad_pixels else {}
     with AmpFile(bias) as biases, AmpFile(trace) as traces:
-        pairing = {name: str(traces.header[name]).strip() for name in PAIRING}
-        specid = pairing["SPECID"]
+        pairing = {name: str(traces.header[name]).strip() for name in PAIRING if name in traces.header}
+        specid = pairing.get("SPECID", "")  # without twilights there is none, and no amplifier has been traced
 
         def do(amp: str) -> AmpResult:
             known = masked(boxes.get(f"{specid}{amp}", ()), (1032, 1032), f"{bad_pixels}: {specid}{amp}")

@@ -166,6 +166,17 @@ def test_twilights_with_too_little_or_too_much_light_are_not_used(month, tmp_pat
     assert "expected 2 with 100 to 150" in reason
 
 
+def test_a_month_without_twilights_is_told_by_every_amplifier(month, tmp_path):
+    frames = tmp_path / "frames.csv"
+    frames_file.write(frames, [one for one in month.members if one.type == "zro"])
+    trace_fibers(frames, month.bias, tmp_path / "t.fits", Trace(), Background())
+    make_pixel_flats(month.bias, tmp_path / "t.fits", tmp_path / "flat", Flat(), Background())
+    assert sorted(path.name for path in (tmp_path / "flat").iterdir()) == ["flat.fits", "mask.txt"]
+    with AmpFile(tmp_path / "flat/flat.fits") as found:
+        assert "found 0 usable twilights of 0, with none" in found.states["LL"][1]
+        assert "calibration_from" in found.states["LU"][1]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
