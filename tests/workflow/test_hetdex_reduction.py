@@ -4,14 +4,21 @@ Two nights, three shots, two IFUs, one of which is connected to another spectrog
 """
 
 import csv
+import os
+import re
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import yaml
 
-from running import Run, snakemake
-from skyharvest.reduction.hetdex.layout import Layout
+from running import Run, snakemake, start
+from skyharvest.reduction.hetdex.layout import AMPS, Layout
+from skyharvest.simulate.hetdex_month.compare import check_month
 from skyharvest.simulate.hetdex_month.month import simulate
 from skyharvest.simulate.hetdex_month.plan import trouble
 
@@ -35,8 +42,9 @@ class Month:
         """Write the configuration."""
         settings = {key: str(self.simulated / key) for key in ("raw", "fplane", "ifucen")}
         settings["star_catalogue"] = str(self.simulated / "star_catalogue.fits")
+        settings["bad"] = {"fibers": str(self.simulated / "bad_fibers.csv")}
         path = self.root / "config.yaml"
-        given = {"hetdex_reduction": {"enabled": True, **settings, **own}, "desi": {"enabled": False}}
+        given = {"hetdex_reduction": {"enabled": True} | settings | own, "desi": {"enabled": False}}
         path.write_text(yaml.safe_dump(given))
         return path
 
