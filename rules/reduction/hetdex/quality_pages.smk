@@ -3,7 +3,7 @@
 
 rule hetdex_quality_shot:
     input:
-        plan=lambda wildcards: ancient(rules.plan_hetdex_reduction.output.plan),
+        plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
         multifits=lambda wildcards: HETDEX_REDUCTION.of_shot(rules.hetdex_science.output.multifits, wildcards.shot),
         shot=rules.hetdex_shot.output.shot,
     output:
@@ -27,7 +27,7 @@ rule hetdex_quality_shot:
 
 rule hetdex_quality_month:
     input:
-        plan=lambda wildcards: ancient(rules.plan_hetdex_reduction.output.plan),
+        plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
         biases=lambda wildcards: HETDEX_REDUCTION.of_month(rules.hetdex_bias.output.bias, wildcards.month, "bias"),
         wavelengths=lambda wildcards: HETDEX_REDUCTION.of_month(
             rules.hetdex_twilight.output.wavelength, wildcards.month
@@ -84,7 +84,7 @@ rule hetdex_pages_month:
 
 rule hetdex_pages:
     input:
-        plan=lambda wildcards: ancient(rules.plan_hetdex_reduction.output.plan),
+        plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
         quality=lambda wildcards: HETDEX_REDUCTION.every_month(rules.hetdex_quality_month.output.quality),
         pages=lambda wildcards: HETDEX_REDUCTION.every_month(rules.hetdex_pages_month.output.page),
         drift=rules.hetdex_drift.output.drift,

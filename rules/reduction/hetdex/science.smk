@@ -3,6 +3,7 @@
 
 rule hetdex_science:
     input:
+        plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
         # Which frames there are is a parameter: a list that is as it was makes nothing old.
         frames=ancient(
             lambda wildcards: HETDEX_REDUCTION.calibration(
