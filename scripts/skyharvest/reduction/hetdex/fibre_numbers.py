@@ -9,6 +9,7 @@ Else it is an error: a fibre too many or too few shifts all those above it by on
 """
 
 import itertools
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ USUAL_GAPS = (37, 75)
 """After so many fibres a group ends, as a rule."""
 _MOST_DARK = 12
 """Places without light, with the two ends of groups, beyond which nothing is told."""
+_MOST_GUESSES = 20_000
 _NAMED_BUT_BRIGHT, _DARK_BUT_NOT_NAMED, _UNUSUAL_GAP = 2.0, 1.0, 0.5
 """What speaks against a numbering."""
 
@@ -82,6 +84,11 @@ def number_fibres(rows: Floats, faint: Bools, named: Collection[int] = ()) -> Nu
         raise InputError(
             f"{found}; {lacking} of {N_FIBRES} lacking, and no room is left that tells which. Name them in the table "
             "hetdex_reduction.bad.fibers, by fibnum (1 is the lowest on the detector)"
+        )
+    if math.comb(len(empty), 2) * math.comb(len(found.named), lacking) > _MOST_GUESSES:
+        raise InputError(
+            f"{found}; {lacking} are not there, and {len(found.named)} are named in hetdex_reduction.bad.fibers: too "
+            "many to try. Name fewer"
         )
     guesses: dict[tuple[int, ...], tuple[float, Numbers]] = {}
     for ends in itertools.combinations(empty.tolist(), 2):

@@ -117,7 +117,7 @@ def find_traces(
     background = scattered(measured.trace)
     for step in range(_STEPS):
         measured.recentre(background)
-        if step == 0:  # the first traces are good enough for neither
+        if step == 0:  # by better traces than those that peaks tell
             background = scattered(measured.trace)
     rows, light, faint, dim = measured.with_faint(scattered, settings)
     if faint.any():  # their light has been taken for scattered light
@@ -210,18 +210,20 @@ def _scaled(x: Array, n_column: int) -> Floats:
 
 def _fitted(at: Floats, values: Floats, weight: Floats, degree: int) -> Floats:
     """Return Chebyshev series, (n, degree + 1), of each row of values; what is far off has no weight."""
+    design = chebyshev.chebvander(at, degree)
+    known = weight > 0
+    values = np.where(known, values, 0)
+    use = known
     series = np.zeros((len(values), degree + 1))
-    for i, (value, known) in enumerate(zip(values, weight, strict=True)):
-        use = known > 0
-        for _ in range(6):
-            least = min(degree, max(int(np.count_nonzero(use)) // 2 - 1, 0))
-            if not use.any():
-                break
-            series[i] = 0
-            series[i, : least + 1] = chebyshev.chebfit(at[use], value[use], least, w=np.sqrt(known[use]))
-            off = np.abs(value - chebyshev.chebval(at, series[i])) * np.sqrt(known)
-            limit = 4 * 1.4826 * np.median(off[use])
-            use = (known > 0) & (off <= max(limit, 1e-9))
+    for _ in range(6):
+        counted = np.where(use, weight, 0)
+        normal = np.einsum("nb,bp,bq->npq", counted, design, design)
+        stiff = np.maximum(1e-10 * np.trace(normal, axis1=1, axis2=2), 1e-30)  # should there be too few values
+        normal += stiff[:, None, None] * np.eye(degree + 1)
+        series = np.linalg.solve(normal, ((counted * values) @ design)[..., None])[..., 0]
+        off = np.abs(values - series @ design.T) * np.sqrt(weight)
+        limit = 4 * 1.4826 * np.nanmedian(np.where(use, off, np.nan), axis=1)
+        use = known & (off <= np.maximum(limit, 1e-9)[:, None])
     return series
 
 

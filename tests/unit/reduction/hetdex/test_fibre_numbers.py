@@ -62,6 +62,7 @@ def test_a_dark_fibre_has_its_place_between_others():
         ({"dark": (0,)}, (), "1 of 112 lacking"),
         ({"gaps": (34, 75), "dark": (37,)}, (), r"after fibres 34 and 75 with fibnum 38 dark|after fibres 38 and 75"),
         ({"gaps": (34, 74), "missing": (20,)}, (20, 25), "that may be"),
+        ({"missing": (3, 50, 80)}, range(112), "too many to try"),
         ({"gaps": (75,)}, (), "expected two wider gaps"),
         ({"dark": tuple(range(60, 75))}, (), "expected two wider gaps"),
         ({"dark": tuple(range(0, 60))}, (), "is the amplifier dead"),
