@@ -16,9 +16,11 @@ from skyharvest.reduction.hetdex.amp_dat import AmpSky
 from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
 from skyharvest.reduction.hetdex.drift_table import Row
 from skyharvest.reduction.hetdex.drift_table import write as write_drift
+from skyharvest.reduction.hetdex.frames_file import Member
 from skyharvest.reduction.hetdex.layout import AMPS, Layout, month_of, name_of_exposure
 from skyharvest.reduction.hetdex.ledger import Account
-from skyharvest.reduction.hetdex.plan import BIAS, SCIENCE, TWILIGHT, Unit, write_plan
+from skyharvest.reduction.hetdex.plan import BIAS, SCIENCE, TWILIGHT, Unit, read_plan, write_plan
+from skyharvest.reduction.hetdex.planning import DAMAGED, LEFT_OUT_COLUMNS, REPEAT
 from skyharvest.reduction.hetdex.qa.collect import collect_month, collect_shot
 from skyharvest.reduction.hetdex.qa.collected import path_of_month, path_of_shot, write_json
 from skyharvest.reduction.hetdex.qa.limits import read_limits
@@ -78,7 +80,7 @@ class Small:
         (step, value, unit) → number: the unit is that of the product, its names joined by slashes, with an amplifier
         behind: ``201901/008_093_054_0123_LL``, ``20190103v012/exp01/…``, ``20190103v012``.
     failed
-        (step, unit) → reason.
+        (step, unit) → reason; of step ``frames``: a science frame that is damaged.
     """
 
     directory: Path
@@ -131,7 +133,7 @@ class Small:
             self._write_shot(shot)
 
     def collect(self) -> None:
-        plan, limits = self._plan(), read_limits()
+        plan, limits = read_plan(self.layout.plan), read_limits()
         for month in self.months:
             made = [collect_shot(self.layout, plan, shot, limits) for shot in self.shots if month_of(shot) == month]
             for one in made:
@@ -170,22 +172,26 @@ class Small:
             for ifu in self.pairings
         ]
 
-    def _plan(self):
-        from skyharvest.reduction.hetdex.plan import read_plan
-
-        return read_plan(self.layout.plan)
-
     def _write_plan(self) -> None:
         self.layout.plan.parent.mkdir(parents=True, exist_ok=True)
         write_plan(self.layout.plan, self._units())
-        from skyharvest.reduction.hetdex.planning import LEFT_OUT_COLUMNS, REPEAT
-
-        said = {"night": "20190103", "obs": "1", "why": REPEAT, "reason": "another frame is used"}
-        lines = [",".join(LEFT_OUT_COLUMNS), ",".join(said.get(name, "") for name in LEFT_OUT_COLUMNS)]
-        self.layout.left_out.write_text("\n".join(lines) + "\n")
+        rows = [{"night": "20190103", "obs": "1", "why": REPEAT, "reason": "another frame is used"}]
+        holes = [self._hole(*key.split("/"), why) for (step, key), why in self.failed.items() if step == "frames"]
+        rows += [{"why": DAMAGED} | {name: str(getattr(one, name, "")) for name in LEFT_OUT_COLUMNS if name != "why"}
+                 for one in holes]  # fmt: skip
+        with self.layout.left_out.open("w", newline="") as stream:
+            out = csv.DictWriter(stream, LEFT_OUT_COLUMNS)
+            out.writeheader()
+            out.writerows(rows)
         for month in self.months:
             for ifu in self.pairings:
-                frames_file.write(self.layout.frames(month, ifu), [])
+                own = [one for one in holes if (one.month, one.ifu) == (month, ifu)]
+                frames_file.write(self.layout.frames(month, ifu), own)
+
+    def _hole(self, shot: str, exposure: str, amp: str, why: str) -> Member:
+        tar = f"raw/{shot[:8]}/virus/virus0000{shot[9:]}.tar"
+        when = (int(shot[:8]), int(shot[9:]), int(exposure[3:]))
+        return Member("sci", *when, *amp.split("_"), tar, "a_frame.fits", 0, 0, state="bad", reason=why)
 
     def _value(self, step: str, name: str, unit: str, mean: float, scatter: float) -> float:
         made = self.random.normal(mean, scatter) if scatter else mean
@@ -195,7 +201,7 @@ class Small:
         return {name: self._value(step, name, unit, *like) for name, like in of.items()}
 
     def _amp(self, step: str, unit: str) -> AmpResult:
-        reason = self.failed.get((step, unit), "")
+        reason = self.failed.get((step, unit), "") or self.failed.get(("frames", unit), "")
         return AmpResult(failed=reason) if reason else AmpResult({}, self._values(step, unit, GOOD[step]))
 
     def _write_amp_to_amp(self, month: int) -> None:

@@ -15,6 +15,7 @@ CLEAN, FAULTY = 201901, 201902
 PAIRINGS = pairings(3)
 DEAD = f"{PAIRINGS[2]}_RU"
 WHY = "2 of 15 bias frames can be read; bias.min_frames = 5 <b>are</b> needed"
+CUT = "cut short: it ends at byte 50695232 of the tar, which has 49593632"
 FEW = "exp01: 2 stars are matched; 4 are needed"
 
 
@@ -32,6 +33,7 @@ def faulty(small: Small) -> None:
     }
     small.planted = {key: value for key, value in small.planted.items() if str(FAULTY) in key[2]}
     small.failed = {("bias", f"{FAULTY}/{DEAD}"): WHY, ("astrometry", third): FEW}
+    small.failed["frames", f"{second}/exp02/{PAIRINGS[0]}_RU"] = CUT
     small.failed |= {
         ("science", f"{shot}/{exposure}/{DEAD}"): WHY for shot in (first, second, third) for exposure in small.exposures
     }
@@ -74,6 +76,7 @@ def test_a_clean_month_has_nothing_bad(made):
         ("full_sky.factor", "0.3", "3 amplifiers, {1} exp03", "full_sky", Place(str(FAULTY), "", "{1}", "exp03")),
         ("science.pull", "1.9", "RL, 9 exposures", "science", None),
         ("bias failed", WHY, "302_014_022 RU", "bias", Place(str(FAULTY), PAIRINGS[2])),
+        ("frames failed", CUT, "300_012_020 RU, {1} exp02", "frames", None),
         ("astrometry failed", FEW, "{2}", "astrometry", Place(str(FAULTY), "", "{2}")),
     ],
 )
@@ -89,13 +92,16 @@ def test_what_was_planted_stands_on_the_first_page_with_its_command(made, what, 
         assert made.command(step, place) in line
         assert f"snakemake --configfile my.yaml --forcerun {product} -- reduce_hetdex" in line
         assert place.log(step) in line
+    elif step == "frames":
+        damaged = Read(made.site / "index.html").said.rpartition("Damaged frames")[2]
+        assert f"raw/{FAULTY}01/virus/virus0000{of_month[1][9:]}.tar: a_frame.fits {CUT}" in damaged
     else:
         assert re.search(r"science\.py --out \S+/science/201902\S+/exp0\d/" + PAIRINGS[1], line)
 
 
 def test_what_waits_for_a_failure_is_no_fault_of_its_own(made):
     bad = bad_of(Read(made.site / "index.html"))
-    assert bad.count("failed ") == 2
+    assert bad.count("failed ") == 3
     first = f"{FAULTY}01v010"
     page = Read(made.site / f"{FAULTY}/{first}.html")
     assert "bias failed" not in page.said[: page.said.index("Throughput")]
@@ -103,7 +109,7 @@ def test_what_waits_for_a_failure_is_no_fault_of_its_own(made):
     assert f"302_014_022 RU waiting science {WHY} exp01 exp02 exp03" in missing
     month = json.loads((made.layout.directory / f"quality/months/{FAULTY}.json").read_text())
     assert [shot["state"] for shot in month["shots"]] == ["BAD"] * 3
-    assert [shot["n_missing"] for shot in month["shots"]] == [1, 1, 1]
+    assert [shot["n_missing"] for shot in month["shots"]] == [1, 2, 1]
 
 
 def test_numbers_of_amplifiers_are_there_for_other_programs(made):
@@ -121,5 +127,5 @@ def test_months_that_are_no_more_lose_their_pages(made, tmp_path):
     small = Small(tmp_path / "small", shots(CLEAN, 2), PAIRINGS)
     small.pages()
     assert sorted(path.name for path in small.site.iterdir() if path.name.isdigit()) == [str(CLEAN)]
-    assert str(FAULTY) not in Read(small.site / "index.html").said
+    assert f"Month {FAULTY}" not in Read(small.site / "index.html").said
     assert check_links(small.site) > 50

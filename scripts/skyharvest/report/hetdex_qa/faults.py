@@ -25,15 +25,15 @@ def line(found: Found, commands: Commands) -> Fault:
     said, place = describe(found.what), found.place
     command, log = commands.of(found.step, place)
     unit = f" {said.unit}" if said.unit else ""
+    is_worst = found.n > 1 and not found.reason
+    at = f"worst of {found.n}: {in_words(found.amp)} {_exposure(place.shot, place.exposure)}" if is_worst else ""
     return Fault(
         state=found.state,
         what=f"{found.what} failed" if found.reason else found.what,
         says=said.meaning,
         value="" if found.reason else "no value" if found.value is None else f"{shown(found.value)}{unit}",
         limit=found.limit.replace("-", "−"),
-        at=f"worst of {found.n}: {in_words(found.amp)} {_exposure(place.shot, place.exposure)}".rstrip()
-        if found.n > 1
-        else "",
+        at=at,
         reason=found.reason,
         also="",
         place=", ".join(filter(None, (_amps(found.amps), _exposures(found.exposures)))) or f"month {place.month}",
@@ -52,7 +52,10 @@ def in_words(amp: str) -> str:
 
 
 def _amps(amps: Sequence[str]) -> str:
-    return in_words(amps[0]) if len(amps) == 1 else counted(len(amps), "amplifier") if amps else ""
+    pairings = {in_words(amp).partition(" ")[0] for amp in amps}
+    if len(pairings) == 1:
+        return " ".join([*pairings, *(amp.rpartition("_")[2] for amp in amps)])
+    return counted(len(amps), "amplifier") if amps else ""
 
 
 def _exposures(exposures: Sequence[str]) -> str:

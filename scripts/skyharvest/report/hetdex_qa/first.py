@@ -25,7 +25,7 @@ from skyharvest.report.hetdex_qa.maps import (
     shot_series,
 )
 from skyharvest.report.hetdex_qa.site import SCRIPTS, directory_of, page_of, renderer
-from skyharvest.report.hetdex_qa.tables import bad_amps_table, left_out_table, months_table, strip
+from skyharvest.report.hetdex_qa.tables import bad_amps_table, damaged_table, left_out_table, months_table, strip
 from skyharvest.report.page import Picture
 from skyharvest.report.quality.series import write_scripts
 from skyharvest.report.quality.site import Page, write_assets
@@ -68,7 +68,7 @@ def write_site(
     add_drift(collected, rows)
     write_assets(site, *SCRIPTS)
     write_scripts(site / "series", chain(shot_series(collected), month_series(collected)))
-    page = _page(collected, commands, _reasons(left_out), pictures_of(rows))
+    page = _page(collected, commands, _left_out(left_out), pictures_of(rows))
     html = renderer().render("first", page, "")
     with atomic_path(site / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -79,7 +79,10 @@ def write_site(
 
 
 def _page(
-    months: Sequence[Mapping[str, Any]], commands: Commands, left_out: Mapping[str, int], drift: Sequence[Picture]
+    months: Sequence[Mapping[str, Any]],
+    commands: Commands,
+    left_out: Sequence[Mapping[str, str]],
+    drift: Sequence[Picture],
 ) -> Page:
     counts: Counter[str] = Counter()
     for month in months:
@@ -124,6 +127,7 @@ def _page(
             "drift": drift,
             "missing": bad_amps_table(months),
             "left_out": left_out_table(left_out),
+            "damaged": damaged_table(left_out),
         },
     )
 
@@ -142,9 +146,9 @@ def _groups(months: Sequence[Mapping[str, Any]], commands: Commands) -> Iterable
         most = SHOWN_MONTH
 
 
-def _reasons(left_out: Path | None) -> Counter[str]:
-    """Return how many frames are not used, by reason."""
-    if left_out is None or not left_out.exists():
-        return Counter()
-    with left_out.open(newline="", encoding="utf-8") as stream:
-        return Counter(row["reason"] for row in csv.DictReader(stream))
+def _left_out(path: Path | None) -> list[dict[str, str]]:
+    """Return the frames that are not used."""
+    if path is None or not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))

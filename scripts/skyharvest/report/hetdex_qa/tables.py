@@ -1,5 +1,6 @@
 """Tables of the pages."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ OF_SHOTS = (
 )
 """Values of shots that the table of a month has; of those of exposures the worst, by the median of all."""
 NO_VALUE = float("nan")
+DAMAGED = ("damaged", "unknown")
+"""Why frames are left out, as the plan says it, that somebody should look at."""
+MOST_DAMAGED = 200
 
 
 def cell(value: float | None, state: str = "", unit: str = "") -> Cell:
@@ -181,7 +185,26 @@ def stars_table(stars: Mapping[str, Sequence[Any]]) -> Table:
     return Table("Stars", ["star", "state", "g", "level", "scatter", "rms", "why refused"], rows, note)
 
 
-def left_out_table(reasons: Mapping[str, int]) -> Table:
-    """Return how many frames are not used, by reason."""
-    rows = [[text(reason), number(n)] for reason, n in sorted(reasons.items(), key=lambda item: -item[1])]
-    return Table("Frames that are not used", ["reason", "frames"], rows)
+def left_out_table(left_out: Sequence[Mapping[str, str]]) -> Table:
+    """Return how many frames are not used, and why."""
+    counts = Counter(row["why"] for row in left_out)
+    first = {row["why"]: row["reason"] for row in reversed(left_out)}
+    rows = [[text(why), number(n), text(first[why])] for why, n in counts.most_common()]
+    return Table("Frames that are not used", ["why", "frames", "the first of them"], rows)
+
+
+def damaged_table(left_out: Sequence[Mapping[str, str]]) -> Table:
+    """Return the frames that are damaged: where they are, and what is wrong."""
+    damaged = [row for row in left_out if row["why"] in DAMAGED]
+    columns = ("night", "obs", "expnum", "type", "ifuslot", "amp")
+    rows = [
+        [
+            *(text(row[name]) for name in columns),
+            text(f"{row['tar']}: {row['member'] or row['offset']}"),
+            text(row["reason"]),
+        ]
+        for row in damaged[:MOST_DAMAGED]
+    ]
+    n_left = len(damaged) - len(rows)
+    note = f"{counted(n_left, 'more frame')} in plan/left_out.csv." if n_left else ""
+    return Table("Damaged frames", [*columns, "where", "what is wrong"], rows, note)

@@ -19,6 +19,7 @@ from skyharvest.reduction.hetdex.qa.collected import failure, of_shot
 from skyharvest.reduction.hetdex.qa.definitions import place_of
 from skyharvest.reduction.hetdex.qa.faults import Fault, exposure_of
 from skyharvest.reduction.hetdex.qa.limits import Limits
+from skyharvest.reduction.hetdex.qa.missing import missing_amps
 from skyharvest.reduction.hetdex.qa.places import Place
 from skyharvest.reduction.hetdex.qa.read import (
     Values,
@@ -29,10 +30,12 @@ from skyharvest.reduction.hetdex.qa.read import (
     shot_values,
 )
 from skyharvest.reduction.hetdex.qa.shown import curves_of
-from skyharvest.reduction.hetdex.steps import CALIBRATIONS, DONE, FAILED, LEFT_OUT, OF_SHOT
+from skyharvest.reduction.hetdex.steps import CALIBRATIONS, DONE, FAILED, FRAMES, LEFT_OUT, OF_SHOT, WAITING
 from skyharvest.reduction.limits import BAD, OK, STATES, beyond, worst
 
 log = logging.getLogger(__name__)
+
+_OF_FRAMES = f"{FRAMES}: "
 
 DIGITS = 9
 """Of values of shots and exposures: there are places on the sky among them."""
@@ -191,7 +194,7 @@ def collect_month(account: Account, month: int, limits: Limits, shots: Iterable[
         for name, of in sorted(science.items(), key=lambda item: place_of(item[0]))
     }
     states = [one["state"] for one in summaries]
-    failed = {one["amp"] for one in unwell if one["amp"] and one["state"] != LEFT_OUT}
+    failed = {one.amp for one in missing_amps(unwell) if one.state != LEFT_OUT}
     return {
         "month": month,
         "state": worst(one.state for one in faults),
@@ -223,6 +226,8 @@ def _unwell(lines: Iterable[Line]) -> list[dict[str, Any]]:
             continue
         amp = f"{line.ifu}_{line.amp}" if line.amp else ""
         key = (line.step, line.state, line.reason, amp)
+        if line.state == WAITING and line.reason.startswith(_OF_FRAMES):  # no step before tells of it
+            key = (FRAMES, FAILED, line.reason.removeprefix(_OF_FRAMES), amp)
         of = found.setdefault(key, dict(zip(("step", "state", "reason", "amp"), key, strict=True)) | {"exposures": []})
         if line.shot:
             of["exposures"].append(exposure_of(line.shot, line.exposure))
@@ -247,7 +252,7 @@ def _summary(shot: Mapping[str, Any], unwell: Iterable[Mapping[str, Any]]) -> di
         "exposures": exposures,
         "n_bad": sum(one["state"] == BAD for one in shot["faults"]),
         "n_amps": len(shot["amps"]),
-        "n_missing": len({one["amp"] for one in own} - {""}),
+        "n_missing": len({one.amp for one in missing_amps(own)}),
         "steps": list(dict.fromkeys(failed)),
     }
 

@@ -1,7 +1,7 @@
 """What is not good, worst first: what is one fault is told once, however many exposures or amplifiers have it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -85,7 +85,7 @@ _DEFAULTS = {one.name: one.default for one in fields(Fault)}
 def grouped(faults: Iterable[Fault]) -> list[Fault]:
     """Return faults, worst first: those of one value in an amplifier, or in an exposure, as one.
 
-    Of each that is left, the larger of its two groups is taken.
+    Of each that is left, the larger of its two groups is taken; of what is in none, that of a job is one.
     """
     made: list[Fault] = []
     by_name: dict[tuple[str, str, str], list[Fault]] = {}
@@ -99,12 +99,20 @@ def grouped(faults: Iterable[Fault]) -> list[Fault]:
             amp, n = max(of_amp.items(), key=lambda pair: pair[1], default=("", 0))
             exposure, m = max(of_exposure.items(), key=lambda pair: pair[1], default=("", 0))
             if max(n, m) <= 1:
-                made += left
+                made += _by_job(left)
                 break
             key, name = ("amps", amp) if n >= m else ("exposures", exposure)
             made.append(_as_one([one for one in left if name in getattr(one, key)]))
             left = [one for one in left if name not in getattr(one, key)]
     return sorted(made, key=lambda one: (-STATES.index(one.state), not one.reason, -one.severity, one.what, one.amps))
+
+
+def _by_job(faults: Iterable[Fault]) -> Iterator[Fault]:
+    """Yield faults, those of one job as one."""
+    jobs: dict[Place, list[Fault]] = {}
+    for one in faults:
+        jobs.setdefault(one.place, []).append(one)
+    yield from map(_as_one, jobs.values())
 
 
 def _as_one(faults: list[Fault]) -> Fault:
