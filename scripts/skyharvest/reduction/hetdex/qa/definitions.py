@@ -67,7 +67,7 @@ _DEFINITIONS = (
     _D("amp_to_amp.error", AMP, "", "its error"),
     _D("amp_to_amp.n_exposures", AMP, "", "twilights that it is from"),
     _D("amp_to_amp.correction", AMP, "", "by what it was multiplied, as some exposures lack it"),
-    _D("science.level", FRAME, "", "level of the frame over `background.level_unit`: its class of scattered light"),
+    _D("science.level", FRAME, "", "level of the frame over background.level_unit: its class of scattered light"),
     _D("science.background", FRAME, _ELECTRONS, "scattered light, median"),
     _D("science.trace_shift", FRAME, "pixel", "traces less the month's"),
     _D("science.trace_shift_x", FRAME, "pixel", "how that changes along x, from the middle to the edge"),
