@@ -43,6 +43,8 @@ _FLOOR = 0.01
 _STEPS = 4
 """Of Gauss-Newton, each with a new profile. After two nothing moves by more than 0.003 pixels."""
 _FAINT_SIGMA = 8.0
+_FAINT_HALF = 4
+"""Rows on each side of a nearly dead fibre: beyond is the light of its neighbours."""
 _FAINT_OFFSETS = np.linspace(-1, 1, 9)
 """Pixels: so far may a nearly dead fibre be from its place."""
 _FAR, _MODEL_ERROR = 6.0, 0.1
@@ -266,45 +268,55 @@ class _Measured:
     def with_faint(self, scattered: Scattered, settings: Trace) -> tuple[Floats, Floats, Bools, Float32s]:
         """Return rows, light and faintness of all fibres, ascending, also of the nearly dead, and the image of these.
 
-        They are where they should be between their neighbours: their own light tells it less well. It is seen as a peak
-        at first, as it is in what is taken for scattered light; with that right all fibres are extracted together.
+        They are where they should be between their neighbours: their own light tells it less well. No gap between
+        fibres is taken for free of light until it is known to be: scattered light is that of the edges at first. Where
+        there is a peak may be a fibre; then scattered light is measured in the other gaps, and these are looked at
+        again. At last all fibres are extracted together.
         """
-        candidates = self._candidates(scattered(self.trace), settings.faint_light / 2)
-        rows = np.array([*self.trace, *candidates])
-        faint = np.arange(len(rows)) >= len(self.trace)
-        order = np.argsort(rows[:, rows.shape[1] // 2])
-        rows, faint = rows[order], faint[order]
+        between, beside = _free_places(self.trace, len(self.image), self.profile.half)
+        try:
+            background = scattered(self._with(between)[0])
+        except InputError:  # the fibres leave no edge
+            background = scattered(self.trace)
+        places = self._peaked([*between, *beside], background, settings.faint_light / 2)
+        rows, _ = self._with(places)
+        rows, faint = self._with(self._peaked(places, scattered(rows), settings.faint_light))
+        weights = self.profile.weights(rows, len(self.image))
         image = self.image - scattered(rows)
-        weights = self.profile.weights(rows, len(image))
         found = extract(image, self.variance, self.good, weights, np.ones(len(rows), bool))
         light = np.nanmedian(found.spectrum, axis=1)
-        light /= np.median(light[~faint])
-        seen = ~faint | (light > settings.faint_light)
-        dim: Float32s = model_image(np.where((seen & faint)[:, None], found.spectrum, 0), weights, len(image))
-        return rows[seen], light[seen], faint[seen], dim
+        dim: Float32s = model_image(np.where(faint[:, None], found.spectrum, 0), weights, len(image))
+        return rows, light / np.median(light[~faint]), faint, dim
 
-    def _candidates(self, background: Float32s, least: float) -> list[Floats]:
-        """Return traces of places between and beside the fibres with a peak of so much light."""
+    def _with(self, places: list[Floats]) -> tuple[Floats, Bools]:
+        """Return all traces with those of some places, ascending, and which these are."""
+        rows = np.array([*self.trace, *places])
+        order = np.argsort(rows[:, rows.shape[1] // 2])
+        return rows[order], order >= len(self.trace)
+
+    def _peaked(self, places: list[Floats], background: Float32s, least: float) -> list[Floats]:
+        """Return the places (n_column,) that have a peak of so much light, relative to a typical fibre."""
+        if not places:
+            return []
         image = self.image - background
         weights = self.profile.weights(self.trace, len(image))
         found = extract(image, self.variance, self.good, weights, self.alive)
         left = image - model_image(found.spectrum, weights, len(image))
         typical = float(np.median(self.light))
-        places = _free_places(self.trace, len(image), self.profile.half)
         return [place for place in places if self._light_at(place, left) > least * typical]
 
     def _light_at(self, place: Floats, left: Float32s) -> float:
         """Return the electrons of a fibre near a place (n_column,), 0 if they are no more than noise may be."""
-        half = self.profile.half
-        rows = np.floor(place + 0.5).astype(np.int64)[:, None] + np.arange(-half, half + 1)
+        rows = np.floor(place + 0.5).astype(np.int64)[:, None] + np.arange(-_FAINT_HALF, _FAINT_HALF + 1)
         column = np.arange(len(place))[:, None]
         known = self.good[rows, column]
         values = location(np.where(known, left[rows, column], np.nan), 0)
         variance = np.nanmean(np.where(known, self.variance[rows, column], np.nan)) / len(place)
+        smooth = np.linalg.qr(chebyshev.chebvander(np.linspace(-1, 1, 2 * _FAINT_HALF + 1), 1))[0]
         most = 0.0
         for offset in _FAINT_OFFSETS:
             profile = _at_rows(self.profile.weights((place + offset)[None], len(left)), rows).mean(axis=0)
-            profile -= profile.mean()  # what is smooth is no fibre
+            profile -= smooth @ (smooth.T @ profile)  # what is smooth is no fibre
             light = float(profile @ values / (profile @ profile))
             if light > _FAINT_SIGMA * np.sqrt(variance / (profile @ profile)):
                 most = max(most, light)
@@ -329,19 +341,20 @@ def _at_rows(weights: Weights, rows: Array) -> Floats:
     return np.where(inside, values, 0).astype(np.float64)
 
 
-def _free_places(trace: Floats, n_rows: int, half: int) -> list[Floats]:
-    """Return where there is room for a fibre: traces (n_column,) between neighbours, and beside the outermost."""
+def _free_places(trace: Floats, n_rows: int, half: int) -> tuple[list[Floats], list[Floats]]:
+    """Return where there is room for a fibre: traces (n_column,) between neighbours, and those beside the outermost."""
     middle = trace.shape[1] // 2
     steps = np.diff(trace, axis=0)
     spacing = np.median(steps[:, middle])
-    places = []
+    between = []
     for i in np.flatnonzero(steps[:, middle] > 1.5 * spacing):
         n = round(steps[i, middle] / spacing)
-        places += [trace[i] + steps[i] * k / n for k in range(1, n)]
+        between += [trace[i] + steps[i] * k / n for k in range(1, n)]
+    beside = []
     for edge, step in ((trace[0], -steps[0]), (trace[-1], steps[-1])):
         one = step / round(np.abs(step[middle]) / spacing)
-        places += [edge + k * one for k in (1, 2)]
-    return [place for place in places if place.min() > half + 1 and place.max() < n_rows - half - 2]
+        beside += [edge + k * one for k in (1, 2)]
+    return between, [place for place in beside if place.min() > half + 1 and place.max() < n_rows - half - 2]
 
 
 def _completed(rows: Floats, numbers: Numbers) -> Floats:

@@ -54,8 +54,9 @@ def check(found, optics, far: float = 0.012, fibre: float = 0.03) -> None:
         ({"dead": (0, 56, 111)}, ()),
         ({"gaps": (34, 74), "missing": (20,), "dead": (60,)}, (20, 60)),
         ({"gaps": (30, 80), "dark": (50,)}, (50,)),
+        ({"gaps": (32, 69), "dead": (2, 18, 110)}, ()),
     ],
-    ids=["dead at both ends", "one is missing", "dark"],
+    ids=["dead at both ends", "one is missing", "dark", "dead near both ends"],
 )
 def test_fibres_are_where_their_light_is_and_none_is_shifted_by_one(fibers, named):
     optics, image, variance = amplifier(**fibers)
