@@ -55,7 +55,8 @@ def write_tar(path: Path, obs: int, kind: str, last: bytes = b"") -> None:
     names = [(expnum, ifuslot, amp) for expnum in EXPOSURES for ifuslot, amp in sorted(headers())]
     with path.open("wb") as out:
         for expnum, ifuslot, amp in names:
-            info = tarfile.TarInfo(name_of(obs, expnum, amp, kind, ifuslot))
+            name = name_of(obs, expnum, amp, kind, ifuslot)
+            info = tarfile.TarInfo(name.replace("20190103T0545", f"{path.parts[-3]}T{obs:02d}45"))
             info.size = SIZE
             out.write(info.tobuf(tarfile.USTAR_FORMAT))
             begin = out.tell()

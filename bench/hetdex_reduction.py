@@ -14,6 +14,7 @@ from pathlib import Path
 from hetdex_lists import EXPOSURES, IFUS, NIGHTS, SHOTS, write_month
 from lib import ROOT, report, workflow
 from skyharvest.reduction.hetdex.layout import Layout
+from skyharvest.reduction.hetdex.plan import SCIENCE, read_plan
 
 GOAL_SHOT_S, GOAL_MB, GOAL_MONTH_S = 40, 1500, 60
 STUDY_S = {
@@ -92,7 +93,9 @@ def month(folder: Path) -> None:
     began = time.monotonic()
     dry = workflow.run_stage(folder, "dry run", 2, "reduce_hetdex", "--dry-run", "--quiet", "all")
     seconds = time.monotonic() - began
+    units = read_plan(layout.plan).of(SCIENCE)
     n_science = NIGHTS * SHOTS * len(EXPOSURES) * IFUS
+    assert len(units) == n_science, f"found {len(units)} units; expected {n_science}"
     rows = [
         report.Row(
             f"seconds, dry run of {NIGHTS} nights of {IFUS} IFUs ({n_science:,} exposures of IFUs)",

@@ -142,7 +142,7 @@ def run_stage(folder: Path, name: str, cores: int, *arguments: str) -> Stage:
         raise SystemExit(f"{name} failed with status {process.returncode}:\n{tail(log)}")
     with record.open() as stream:
         said_at_end = [Process(name, *map(float, rest)) for name, *rest in csv.reader(stream)]
-    programs = {path.name for folder in ("", "*/") for path in (ROOT / "scripts").glob(f"{folder}*.py")}
+    programs = {path.name for folder in ("", "*/", "reduction/*/") for path in (ROOT / "scripts").glob(f"{folder}*.py")}
     jobs = [one for one in said_at_end if one.program in programs]
     peak = max((one.peak for one in said_at_end if one not in jobs), default=0) / 1000
     own, others = own_user + own_system, jobs_user + jobs_system
