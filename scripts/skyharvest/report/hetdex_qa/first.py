@@ -3,7 +3,7 @@
 import csv
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ from skyharvest.report.page import Picture
 from skyharvest.report.quality.series import write_scripts
 from skyharvest.report.quality.site import Page, write_assets
 
-SHOWN_LATEST, SHOWN_MONTH, MONTHS_WITH_SHOTS = 60, 10, 12
-"""Lines of what is bad of the latest month that has some, and of each before it; months whose shots are shown here."""
+SHOWN_LATEST, SHOWN_MONTH, SHOWN = 60, 10, 120
+"""Lines of what is bad: of the latest month that has some, of each before it, and of all."""
+MONTHS_WITH_SHOTS = 12
+"""So many months have their shots on the first page."""
 FIRST_SERIES = (
     "throughput.response_4540",
     "stars.fwhm",
@@ -132,18 +134,18 @@ def _page(
     )
 
 
-def _groups(months: Sequence[Mapping[str, Any]], commands: Commands) -> Iterable[dict[str, Any]]:
-    """Yield what is BAD by month, the latest first."""
-    most = SHOWN_LATEST
+def _groups(months: Sequence[Mapping[str, Any]], commands: Commands) -> Iterator[dict[str, Any]]:
+    """Yield what is BAD by month, the latest first; of months for which there is no room only how much it is."""
+    most, room = SHOWN_LATEST, SHOWN
     for month in reversed(months):
         bad = [one for one in month["faults"] if one["state"] == "BAD"]
         if not bad:
             continue
-        lines, n_left = lines_of(bad, commands, most)
+        lines, n_left = lines_of(bad, commands, min(most, room))
         title = f"Month {month['month']}: {counted(len(lines) + n_left, 'fault')}"
-        title += f", {len(lines)} of them here" if n_left else ""
+        title += f", {len(lines)} of them here" if n_left and lines else ""
         yield {"title": title, "link": f"{page_of(month['month'])}#bad", "lines": [one.seen_from("") for one in lines]}
-        most = SHOWN_MONTH
+        most, room = SHOWN_MONTH, room - len(lines)
 
 
 def _left_out(path: Path | None) -> list[dict[str, str]]:
