@@ -17,7 +17,7 @@ from lib.report import Row
 sys.path.insert(0, str(ROOT / "tests"))
 
 from hetdex_twilights import Twilight, twilight
-from skyharvest.reduction.hetdex import fiber_to_fiber, solar_spectrum, wavelength
+from skyharvest.reduction.hetdex.calibration import fiber_to_fiber, solar_spectrum, wavelength
 from skyharvest.reduction.hetdex.settings import FiberToFiber, Wavelength
 
 TIMES = 5

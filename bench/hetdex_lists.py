@@ -24,10 +24,10 @@ from lib.report import Row
 sys.path.insert(0, str(ROOT / "tests"))
 
 from raw_frames import frame, name_of
-from skyharvest.reduction.hetdex.frame import read_frame
-from skyharvest.reduction.hetdex.frames_file import Member
+from skyharvest.reduction.hetdex.frames.frame import read_frame
+from skyharvest.reduction.hetdex.frames.frames_file import Member
+from skyharvest.reduction.hetdex.frames.tar_index import index_tar
 from skyharvest.reduction.hetdex.layout import AMPS
-from skyharvest.reduction.hetdex.tar_index import index_tar
 
 NIGHTS, IFUS, EXPOSURES, SHOTS = 20, 78, (1, 2, 3), 6
 PROGRAMS = ROOT / "scripts" / "reduction" / "hetdex"

@@ -78,15 +78,16 @@ def parts(root: Path) -> list[Row]:
 
     from hetdex_amplifier import READNOISE, N
     from hetdex_exposure import IFU, SHOT
-    from skyharvest.reduction.hetdex import frames_file, multifits, sky_spline
-    from skyharvest.reduction.hetdex.background import scattered_light
-    from skyharvest.reduction.hetdex.cosmics import extract_without_cosmics
-    from skyharvest.reduction.hetdex.frame import read_frame
-    from skyharvest.reduction.hetdex.local_sky import fit_sky
-    from skyharvest.reduction.hetdex.reduced_amp import HowToReduce, reduce_amp
-    from skyharvest.reduction.hetdex.science import ScienceInputs, read_calibration
+    from skyharvest.reduction.hetdex.frames import frames_file
+    from skyharvest.reduction.hetdex.frames.frame import read_frame
     from skyharvest.reduction.hetdex.settings import Background, Cosmics, Extract, Sky
-    from skyharvest.reduction.hetdex.trace_shift import shifted_traces
+    from skyharvest.reduction.hetdex.spectra import multifits, sky_spline
+    from skyharvest.reduction.hetdex.spectra.background import scattered_light
+    from skyharvest.reduction.hetdex.spectra.cosmics import extract_without_cosmics
+    from skyharvest.reduction.hetdex.spectra.local_sky import fit_sky
+    from skyharvest.reduction.hetdex.spectra.reduced_amp import HowToReduce, reduce_amp
+    from skyharvest.reduction.hetdex.spectra.science import ScienceInputs, read_calibration
+    from skyharvest.reduction.hetdex.spectra.trace_shift import shifted_traces
 
     products = (
         root / name for name in ("bias.fits", "trace.fits", "flat", f"wavelength/{IFU}.fits", "amp_to_amp.fits")

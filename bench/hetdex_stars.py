@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import hetdex_stars
 from hetdex_stars import Shot, some_stars
-from skyharvest.reduction.hetdex import moffat
+from skyharvest.reduction.hetdex.stars import moffat
 
 TIMES = 5
 MORE_IFUS = {"053": ("311", "020", -49.916, 149.978), "063": ("041", "015", 50.148, 150.143)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from skyharvest.reduction.hetdex import solar_spectrum
+from skyharvest.reduction.hetdex.calibration import solar_spectrum
 
 N_FIBRE, N_COLUMN = 112, 1032
 TEN_A = 40  # samples of the Sun's spectrum

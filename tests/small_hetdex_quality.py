@@ -11,20 +11,21 @@ import fitsio
 import h5py
 import numpy as np
 
-from skyharvest.reduction.hetdex import amp_dat, frames_file
-from skyharvest.reduction.hetdex.amp_dat import AmpSky
 from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
-from skyharvest.reduction.hetdex.drift_table import Row
-from skyharvest.reduction.hetdex.drift_table import write as write_drift
-from skyharvest.reduction.hetdex.frames_file import Member
+from skyharvest.reduction.hetdex.calibration.drift_table import Row
+from skyharvest.reduction.hetdex.calibration.drift_table import write as write_drift
+from skyharvest.reduction.hetdex.frames import frames_file
+from skyharvest.reduction.hetdex.frames.frames_file import Member
+from skyharvest.reduction.hetdex.frames.planning import DAMAGED, LEFT_OUT_COLUMNS, REPEAT
 from skyharvest.reduction.hetdex.layout import AMPS, Layout, month_of, name_of_exposure
 from skyharvest.reduction.hetdex.ledger import Account
 from skyharvest.reduction.hetdex.plan import BIAS, SCIENCE, TWILIGHT, Unit, read_plan, write_plan
-from skyharvest.reduction.hetdex.planning import DAMAGED, LEFT_OUT_COLUMNS, REPEAT
 from skyharvest.reduction.hetdex.qa.collect import collect_month, collect_shot
 from skyharvest.reduction.hetdex.qa.collected import path_of_month, path_of_shot, write_json
 from skyharvest.reduction.hetdex.qa.limits import read_limits
 from skyharvest.reduction.hetdex.qa.places import STEPS, Place
+from skyharvest.reduction.hetdex.spectra import amp_dat
+from skyharvest.reduction.hetdex.spectra.amp_dat import AmpSky
 from skyharvest.report.hetdex_qa.commands import Commands
 from skyharvest.report.hetdex_qa.first import write_site
 from skyharvest.report.hetdex_qa.month import write_month

@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
+from skyharvest.reduction.hetdex.calibration.twilight import calibrate_twilight
 from skyharvest.reduction.hetdex.settings import Background, FiberToFiber, Wavelength
-from skyharvest.reduction.hetdex.twilight import calibrate_twilight
 
 SECTIONS = (Wavelength, FiberToFiber, Background)
 

@@ -8,9 +8,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.reduced_amp import HowToReduce
-from skyharvest.reduction.hetdex.science import ScienceInputs, extract_exposure
 from skyharvest.reduction.hetdex.settings import Background, Cosmics, Extract, Sky
+from skyharvest.reduction.hetdex.spectra.reduced_amp import HowToReduce
+from skyharvest.reduction.hetdex.spectra.science import ScienceInputs, extract_exposure
 
 SECTIONS = (Background, Cosmics, Extract, Sky)
 

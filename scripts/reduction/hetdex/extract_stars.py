@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
 from skyharvest.reduction.hetdex.settings import Stars
-from skyharvest.reduction.hetdex.stars import extract_shot
+from skyharvest.reduction.hetdex.stars.measure_stars import extract_shot
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.full_sky import fit_full_sky
 from skyharvest.reduction.hetdex.settings import Sky
+from skyharvest.reduction.hetdex.spectra.full_sky import fit_full_sky
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.sed import fit_seds
 from skyharvest.reduction.hetdex.settings import Seds
+from skyharvest.reduction.hetdex.stars.sed import fit_seds
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the library is
 
 from skyharvest.core import cli
-from skyharvest.reduction.hetdex.tar_index import BAD, index_night, told, write_list
+from skyharvest.reduction.hetdex.frames.tar_index import BAD, index_night, told, write_list
 
 log = logging.getLogger(__name__)
 

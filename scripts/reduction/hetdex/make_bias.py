@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.bias import make_bias
+from skyharvest.reduction.hetdex.calibration.bias import make_bias
 from skyharvest.reduction.hetdex.settings import Bias
 
 

@@ -10,13 +10,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options
-from skyharvest.reduction.hetdex import fplane
-from skyharvest.reduction.hetdex.known import Known
+from skyharvest.reduction.hetdex.frames import fplane
+from skyharvest.reduction.hetdex.frames.known import Known
+from skyharvest.reduction.hetdex.frames.planning import make_plan, tell, write_all
+from skyharvest.reduction.hetdex.frames.tar_index import read_list
 from skyharvest.reduction.hetdex.layout import Layout
 from skyharvest.reduction.hetdex.plan import Choice
-from skyharvest.reduction.hetdex.planning import make_plan, tell, write_all
 from skyharvest.reduction.hetdex.settings import Bad, Settings
-from skyharvest.reduction.hetdex.tar_index import read_list
 
 
 def build_parser() -> argparse.ArgumentParser:

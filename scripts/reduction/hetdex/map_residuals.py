@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.residual_maps import write_residual_maps
 from skyharvest.reduction.hetdex.settings import ResidualMaps
+from skyharvest.reduction.hetdex.spectra.residual_maps import write_residual_maps
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the library is
 
 from skyharvest.core import cli
-from skyharvest.reduction.hetdex.drift import measure_drift
+from skyharvest.reduction.hetdex.calibration.drift import measure_drift
 from skyharvest.reduction.hetdex.layout import Layout
 from skyharvest.reduction.hetdex.plan import BIAS, TWILIGHT, read_plan
 

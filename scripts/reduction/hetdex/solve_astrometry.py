@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.astrometry import solve_shot
 from skyharvest.reduction.hetdex.settings import Astrometry
+from skyharvest.reduction.hetdex.stars.astrometry import solve_shot
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
+from skyharvest.reduction.hetdex.calibration.trace_step import trace_fibers
 from skyharvest.reduction.hetdex.settings import Background, Trace
-from skyharvest.reduction.hetdex.trace_step import trace_fibers
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
 from skyharvest.reduction.hetdex.settings import ShotFile
-from skyharvest.reduction.hetdex.shot_file import Inputs, write_shot
+from skyharvest.reduction.hetdex.shots.shot_file import Inputs, write_shot
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skyharvest.reduction.hetdex.drift_table import NUMBERS, Row
+from skyharvest.reduction.hetdex.calibration.drift_table import NUMBERS, Row
 from skyharvest.report.style import LOST, MAIN, MUTED, Drawing, new, nothing, styled
 
 NAMED = 3

@@ -27,12 +27,14 @@ from skyharvest.core.cli import COMMAND
 from skyharvest.core.csv_file import write_rows
 from skyharvest.core.errors import HarvestError, MalformedFile
 from skyharvest.core.words import counted
-from skyharvest.reduction.hetdex import amp_file, frames_file
-from skyharvest.reduction.hetdex.frames_file import Member
+from skyharvest.reduction.hetdex import amp_file
+from skyharvest.reduction.hetdex.frames import frames_file
+from skyharvest.reduction.hetdex.frames.frames_file import Member
+from skyharvest.reduction.hetdex.frames.planning import DAMAGED, NAMED, UNKNOWN, read_left_out
+from skyharvest.reduction.hetdex.frames.tar_index import GOOD, Row, read_list
 from skyharvest.reduction.hetdex.layout import AMPS, Layout, name_of_exposure, name_of_shot
 from skyharvest.reduction.hetdex.plan import BIAS, SCIENCE, TWILIGHT, Plan, Unit, read_plan
 from skyharvest.reduction.hetdex.plan import FAILED as UNIT_FAILED
-from skyharvest.reduction.hetdex.planning import DAMAGED, NAMED, UNKNOWN, read_left_out
 from skyharvest.reduction.hetdex.steps import (
     CALIBRATIONS,
     DONE,
@@ -45,7 +47,6 @@ from skyharvest.reduction.hetdex.steps import (
     STEPS,
     WAITING,
 )
-from skyharvest.reduction.hetdex.tar_index import GOOD, Row, read_list
 
 log = logging.getLogger(__name__)
 

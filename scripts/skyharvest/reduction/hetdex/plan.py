@@ -6,7 +6,7 @@
 A unit is ``ready``, or ``failed`` with the reason: it lacks frames, or what it depends on does. Its ``digest`` changes
 when its frames do, so that a job is run again exactly then.
 
-Light: it is imported whenever the workflow is parsed. `skyharvest.reduction.hetdex.planning` makes the plan.
+Light: it is imported whenever the workflow is parsed. `skyharvest.reduction.hetdex.frames.planning` makes the plan.
 """
 
 import csv

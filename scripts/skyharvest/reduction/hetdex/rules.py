@@ -12,7 +12,7 @@ from skyharvest.core.errors import InputError
 from skyharvest.core.settings import describe
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import options
-from skyharvest.reduction.hetdex import fplane
+from skyharvest.reduction.hetdex.frames import fplane
 from skyharvest.reduction.hetdex.layout import Layout, month_of
 from skyharvest.reduction.hetdex.plan import TWILIGHT, Choice, Plan, nights_to_index, read_plan
 from skyharvest.reduction.hetdex.settings import PATHS, Bad, Settings

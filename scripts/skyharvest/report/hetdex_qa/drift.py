@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from skyharvest.reduction.hetdex.drift_table import NUMBERS, Row
+from skyharvest.reduction.hetdex.calibration.drift_table import NUMBERS, Row
 from skyharvest.reduction.hetdex.qa.faults import Fault
 from skyharvest.reduction.hetdex.qa.places import Place
 from skyharvest.reduction.limits import OK, beyond, state_of, worst

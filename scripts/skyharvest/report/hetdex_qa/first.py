@@ -10,7 +10,7 @@ from typing import Any
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.words import counted
-from skyharvest.reduction.hetdex import drift_table
+from skyharvest.reduction.hetdex.calibration import drift_table
 from skyharvest.reduction.hetdex.qa.collected import path_of_month, read_json
 from skyharvest.reduction.limits import BAD, worst
 from skyharvest.report.hetdex_qa.commands import Commands

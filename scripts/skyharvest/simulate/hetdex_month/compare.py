@@ -14,7 +14,7 @@ import numpy as np
 from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.core.errors import HarvestError, MalformedFile
 from skyharvest.reduction.hetdex.amp_file import DONE, AmpFailed, AmpFile
-from skyharvest.reduction.hetdex.amp_to_amp import AmpRatios
+from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios
 from skyharvest.reduction.hetdex.layout import AMPS, Layout, name_of_exposure
 from skyharvest.simulate.hetdex_month.detector import DEFECT
 from skyharvest.simulate.hetdex_month.field import DITHERS, Pointing, fibres_of_amp

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from skyharvest.core.arrays import Array, Floats
-from skyharvest.reduction.hetdex.solar_spectrum import SHIPPED
+from skyharvest.reduction.hetdex.calibration.solar_spectrum import SHIPPED
 from skyharvest.simulate.hetdex_month.optics import FWHM, gaussian, sample
 
 FIRST, STEP, N = 3380.0, 0.25, 9041

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from skyharvest.core.errors import InputError
-from skyharvest.reduction.hetdex import bias as bias_step
-from skyharvest.reduction.hetdex import frames_file
 from skyharvest.reduction.hetdex.amp_file import AmpFile
-from skyharvest.reduction.hetdex.bad_fibers import named_fibers
-from skyharvest.reduction.hetdex.bias import make_bias
-from skyharvest.reduction.hetdex.frame import orient
-from skyharvest.reduction.hetdex.frames_file import Member
-from skyharvest.reduction.hetdex.pixel_flat import make_pixel_flats
-from skyharvest.reduction.hetdex.pixel_mask import masked, read_boxes
+from skyharvest.reduction.hetdex.calibration import bias as bias_step
+from skyharvest.reduction.hetdex.calibration.bias import make_bias
+from skyharvest.reduction.hetdex.calibration.pixel_flat import make_pixel_flats
+from skyharvest.reduction.hetdex.calibration.pixel_mask import masked, read_boxes
+from skyharvest.reduction.hetdex.calibration.trace_step import read_profile, trace_fibers
+from skyharvest.reduction.hetdex.frames import frames_file
+from skyharvest.reduction.hetdex.frames.bad_fibers import named_fibers
+from skyharvest.reduction.hetdex.frames.frame import orient
+from skyharvest.reduction.hetdex.frames.frames_file import Member
+from skyharvest.reduction.hetdex.frames.tar_index import index_tar
 from skyharvest.reduction.hetdex.settings import Background, Bias, Flat, Trace
-from skyharvest.reduction.hetdex.tar_index import index_tar
-from skyharvest.reduction.hetdex.trace_step import read_profile, trace_fibers
 from skyharvest.simulate.hetdex_month.detector import DEFECT
 from skyharvest.simulate.hetdex_month.month import simulate
 from skyharvest.simulate.hetdex_month.optics import Fibers

@@ -13,12 +13,12 @@ import numpy as np
 
 from skyharvest.core import cli
 from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
-from skyharvest.reduction.hetdex.fplane import Slot
-from skyharvest.reduction.hetdex.known import Known
+from skyharvest.reduction.hetdex.frames.fplane import Slot
+from skyharvest.reduction.hetdex.frames.known import Known
+from skyharvest.reduction.hetdex.frames.planning import make_plan, write_all
+from skyharvest.reduction.hetdex.frames.tar_index import BAD, Row, write_list
 from skyharvest.reduction.hetdex.layout import AMPS, Layout
 from skyharvest.reduction.hetdex.plan import Choice
-from skyharvest.reduction.hetdex.planning import make_plan, write_all
-from skyharvest.reduction.hetdex.tar_index import BAD, Row, write_list
 
 ONE, TWO = "008_093_054_0123", "013_103_019_0456"
 SHOT = "20190103v012"

@@ -6,7 +6,7 @@ unit, and no limits.
 
 from dataclasses import dataclass
 
-from skyharvest.reduction.hetdex.drift_table import NUMBERS
+from skyharvest.reduction.hetdex.calibration.drift_table import NUMBERS
 from skyharvest.reduction.hetdex.qa.places import STEPS
 
 AMP, FRAME, EXPOSURE, SHOT = "amplifier", "amplifier of an exposure", "exposure", "shot"

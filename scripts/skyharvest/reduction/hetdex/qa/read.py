@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 
 from skyharvest.core.errors import MalformedFile
-from skyharvest.reduction.hetdex import amp_dat, amps_csv
 from skyharvest.reduction.hetdex.amp_file import DONE, TABLE, AmpFile
 from skyharvest.reduction.hetdex.layout import name_of_exposure
+from skyharvest.reduction.hetdex.spectra import amp_dat, amps_csv
 
 Values = dict[str, float]
 

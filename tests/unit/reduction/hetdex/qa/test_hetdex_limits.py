@@ -5,7 +5,7 @@ import math
 import pytest
 
 from skyharvest.core.errors import InputError
-from skyharvest.reduction.hetdex.drift_table import NUMBERS
+from skyharvest.reduction.hetdex.calibration.drift_table import NUMBERS
 from skyharvest.reduction.hetdex.qa.definitions import DEFINITIONS
 from skyharvest.reduction.hetdex.qa.limits import read_limits
 from skyharvest.reduction.limits import BAD, OK, WARN, beyond

@@ -1,0 +1,1 @@
+"""Calibrated fibers, and the file of a shot."""
