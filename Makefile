@@ -27,7 +27,7 @@ Skyharvest: what public sky surveys hold at your list of positions.
 
   make demo                  run the whole workflow on a small simulated release; no network, under a minute
   make demo-reduction        reduce simulated raw data: a night of DESI's to redshifts, a month of HETDEX's to calibrated
-                             fibres; no network, 9 minutes (demo-desi-reduction, demo-hetdex-reduction: one of them)
+                             fibers; no network, 9 minutes (demo-desi-reduction, demo-hetdex-reduction: one of them)
   make check CONFIG=my.yaml  ask the archives, in a minute, what would make that run fail; harvests nothing
   make run CONFIG=my.yaml    run your own configuration (default: config/config.yaml, DESI DR1 x Chandra)
   make status CONFIG=my.yaml show how that run stands, or stood when it broke off (default: what ran last)

@@ -118,7 +118,7 @@ def twilights(light: Twilight) -> list[Row]:
     rms = float(np.std(share / np.median(share, axis=0)))
     return [
         *rows,
-        _time("fibre to fibre", seconds, STUDY_RATIOS_S),
+        _time("fiber to fiber", seconds, STUDY_RATIOS_S),
         Row("… off the truth, rms", f"{rms:.2%}", goal_text="≤ 0.5 %", reached=rms <= 0.005),
     ]
 
@@ -133,7 +133,7 @@ def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     light = twilight(1)
     figures = twilights(light) + kernels(light)
-    about = "An amplifier of 112 fibres, on one core. Beside ours: a study in numpy; for kernels the same in numpy."
+    about = "An amplifier of 112 fibers, on one core. Beside ours: a study in numpy; for kernels the same in numpy."
     report.write_section("hetdex_calibration", "HETDEX: calibration", f"{report.comparison(figures)}\n\n{about}")
     return 0
 

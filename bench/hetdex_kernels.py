@@ -1,6 +1,6 @@
 """The kernels of HETDEX's reduction that are compiled, each against the same in numpy or astropy.
 
-One amplifier of 112 fibres and 1032 × 1032 pixels, one thread, kernels compiled before; the results are compared, too.
+One amplifier of 112 fibers and 1032 × 1032 pixels, one thread, kernels compiled before; the results are compared, too.
 """
 
 import os
@@ -22,7 +22,7 @@ from skyharvest.reduction.hetdex.calibration.traps import find_traps
 from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
 from skyharvest.reduction.hetdex.spectra.profile import STEPS, Profile, first_guess
 
-N, N_FIBRE, N_FRAMES = 1032, 112, 15
+N, N_FIBER, N_FRAMES = 1032, 112, 15
 TIMES = 3
 GOAL = 2.0
 
@@ -37,23 +37,23 @@ def cpu_s(do: Callable[[], object], times: int = TIMES) -> float:
     return statistics.median(seconds)
 
 
-def fibres() -> tuple[np.ndarray, Profile]:
+def fibers() -> tuple[np.ndarray, Profile]:
     """Return traces, and a profile on a grid of 8 × 8."""
     rng = np.random.default_rng(1)
-    spacing = np.where(np.isin(np.arange(N_FIBRE), [0, 37, 75]), 17.5, 8.74)
-    trace = 6.5 + np.cumsum(spacing)[:, None] + rng.normal(0, 0.1, (N_FIBRE, 1)) + 4 * np.linspace(-1, 1, N) ** 2
+    spacing = np.where(np.isin(np.arange(N_FIBER), [0, 37, 75]), 17.5, 8.74)
+    trace = 6.5 + np.cumsum(spacing)[:, None] + rng.normal(0, 0.1, (N_FIBER, 1)) + 4 * np.linspace(-1, 1, N) ** 2
     values = np.array([[first_guess(sigma).values[0, 0] for sigma in 2 + 0.05 * np.arange(8)] for _ in range(8)])
     return trace, Profile(values, np.linspace(64, 967, 8), np.linspace(6.5, 104.5, 8))
 
 
 def weights_in_numpy(profile: Profile, trace: np.ndarray) -> np.ndarray:
-    """Return the weights of all fibres."""
+    """Return the weights of all fibers."""
     n = 2 * profile.half + 1
     rows = np.floor(trace + 0.5).astype(int) - profile.half
     place = (rows[..., None] + np.arange(n) - trace[..., None]) * STEPS + (profile.values.shape[-1] - 1) / 2
     j = np.clip(place.astype(int), 0, profile.values.shape[-1] - 2)
     part = place - j
-    y, x = np.arange(N_FIBRE), np.arange(N)
+    y, x = np.arange(N_FIBER), np.arange(N)
     a = np.clip(np.searchsorted(profile.y, y, "right") - 1, 0, 6)
     b = np.clip(np.searchsorted(profile.x, x, "right") - 1, 0, 6)
     of_y = ((y - profile.y[a]) / (profile.y[a + 1] - profile.y[a]))[:, None, None]
@@ -72,28 +72,28 @@ def weights_in_numpy(profile: Profile, trace: np.ndarray) -> np.ndarray:
 
 
 def extract_in_numpy(image: np.ndarray, variance: np.ndarray, good: np.ndarray, weights: Weights) -> tuple:
-    """Return spectra and variances, all columns at once, fibre after fibre."""
+    """Return spectra and variances, all columns at once, fiber after fiber."""
     n_row = weights.values.shape[2]
     rows = np.clip(weights.rows[..., None] + np.arange(n_row), 0, N - 1)
     column = np.arange(N)[None, :, None]
     inverse = np.where(good, 1 / variance, 0)[rows, column]
     w = weights.values.astype(float)
     right, diagonal = (w * inverse * image[rows, column]).sum(-1), (w * w * inverse).sum(-1)
-    off = np.zeros((N_FIBRE - 1, N))
+    off = np.zeros((N_FIBER - 1, N))
     step = weights.rows[1:] - weights.rows[:-1]
     for k in range(n_row):
-        j = k + step  # the same row in the fibre below
+        j = k + step  # the same row in the fiber below
         below = np.take_along_axis(w[:-1], np.minimum(j, n_row - 1)[..., None], -1)[..., 0]
         off += np.where(j < n_row, below * w[1:, :, k] * inverse[1:, :, k], 0)
     down, up = diagonal.copy(), diagonal.copy()
-    for i in range(1, N_FIBRE):
+    for i in range(1, N_FIBER):
         factor = off[i - 1] / down[i - 1]
         down[i] -= factor * off[i - 1]
         right[i] -= factor * right[i - 1]
-    for i in range(N_FIBRE - 2, -1, -1):
+    for i in range(N_FIBER - 2, -1, -1):
         up[i] -= off[i] ** 2 / up[i + 1]
     spectrum = right / down
-    for i in range(N_FIBRE - 2, -1, -1):
+    for i in range(N_FIBER - 2, -1, -1):
         spectrum[i] -= off[i] / down[i] * spectrum[i + 1]
     left = image - model_in_numpy(spectrum, weights)
     chi2 = (left[rows, column] ** 2 * inverse)[..., 2:-2].sum(-1)
@@ -120,13 +120,13 @@ def main() -> int:
     """Measure and report."""
     rng = np.random.default_rng(2)
     frames = rng.normal(0, 3, (N_FRAMES, N, N)).astype("f4")
-    trace, profile = fibres()
+    trace, profile = fibers()
     weights = profile.weights(trace)
     spectrum = rng.uniform(500, 3000, trace.shape)
     light = model_image(spectrum, weights)
     image = rng.normal(light, np.sqrt(light + 9)).astype("f4")
     variance, good = light + 9, rng.random(light.shape) > 0.01
-    alive = np.ones(N_FIBRE, bool)
+    alive = np.ones(N_FIBER, bool)
     bias = frames.mean(axis=0)
     bias[300:, 500] += 45
 
@@ -145,7 +145,7 @@ def main() -> int:
             lambda: biweight.location(frames),
             lambda: astropy.stats.biweight_location(frames, axis=0),
         ),
-        "weights of all fibres and columns; numpy": (
+        "weights of all fibers and columns; numpy": (
             lambda: profile.weights(trace),
             lambda: weights_in_numpy(profile, trace),
         ),
@@ -163,7 +163,7 @@ def main() -> int:
     for what, (compiled, plain) in pairs.items():
         own, other = cpu_s(compiled), cpu_s(plain, 1)
         rows.append(report.Row(what, f"{own:.3f} s", f"{other:.2f} s", other / own, goal=GOAL))
-    about = "CPU of one amplifier, 112 fibres on 1032 × 1032 pixels, one thread, without compiling."
+    about = "CPU of one amplifier, 112 fibers on 1032 × 1032 pixels, one thread, without compiling."
     report.write_section(
         "hetdex_kernels", "Kernels of HETDEX's reduction", f"{report.comparison(rows)}\n\n{about}", part=""
     )

@@ -23,7 +23,7 @@ STUDY_S = {
     "calibrate_twilight.py": 7 * 4,
     "extract_exposure.py": 1.7 * 4,
 }
-"""What a study's numpy took for four amplifiers, CPU s: 15 biases, trace and profile, wavelength and fibre to fibre; an
+"""What a study's numpy took for four amplifiers, CPU s: 15 biases, trace and profile, wavelength and fiber to fiber; an
 exposure."""
 
 

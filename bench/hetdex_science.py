@@ -139,7 +139,7 @@ def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory(prefix="skyharvest-hetdex-science-") as folder:
         figures = jobs(Path(folder)) + parts(Path(folder))
-    about = "Amplifiers of 112 fibres, on one core. Beside the job: a study in numpy, without what it wrote."
+    about = "Amplifiers of 112 fibers, on one core. Beside the job: a study in numpy, without what it wrote."
     report.write_section("hetdex_science", "HETDEX: an exposure", f"{report.comparison(figures)}\n\n{about}")
     return 0
 

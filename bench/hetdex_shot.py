@@ -52,7 +52,7 @@ def shot_rows(root: Path, n_ifu: int) -> list[report.Row]:
     size = out.stat().st_size
     out.unlink()
     fibers = n_ifu * 3 * 448
-    what = f"shot of {n_ifu} IFUs × 3, {fibers:,} fibres"
+    what = f"shot of {n_ifu} IFUs × 3, {fibers:,} fibers"
     megabytes = done.peak_bytes / measure.MB
     seconds = {"goal_text": f"≤ {GOAL_S} s", "reached": done.seconds <= GOAL_S} if n_ifu == 4 else {}
     return [

@@ -40,7 +40,7 @@ def median(do: Callable[[], object]) -> float:
 
 
 def by_numpy(dx: np.ndarray, dy: np.ndarray, fwhm: np.ndarray) -> np.ndarray:
-    """Take the sum of `moffat`, all points of all fibres at once."""
+    """Take the sum of `moffat`, all points of all fibers at once."""
     k = 4 * (2 ** (1 / moffat.BETA) - 1) / fwhm**2
     distance2 = dx**2 + dy**2
     r = moffat.FIBER_RADIUS * moffat.RADII
@@ -57,7 +57,7 @@ def kernel() -> Row:
     fwhm = random.uniform(1.2, 2.5, 100_000)
     np.testing.assert_allclose(moffat.fractions(dx, dy, fwhm), by_numpy(dx, dy, fwhm), rtol=1e-4)
     ours, other = median(lambda: moffat.fractions(dx, dy, fwhm)), median(lambda: by_numpy(dx, dy, fwhm))
-    what = "a star's light in 100,000 fibres; the sum with numpy"
+    what = "a star's light in 100,000 fibers; the sum with numpy"
     return Row(what, f"{ours * 1000:.0f} ms", f"{other * 1000:.0f} ms", other / ours)
 
 

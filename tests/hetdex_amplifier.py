@@ -1,4 +1,4 @@
-"""An amplifier of VIRUS with known light: its own fibres, profiles, wavelengths and sky, for tests of single steps."""
+"""An amplifier of VIRUS with known light: its own fibers, profiles, wavelengths and sky, for tests of single steps."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ LINES = ((4046.6, 40.0), (4358.3, 170.0), (5199.0, 80.0), (5460.7, 400.0))  # Å
 
 
 def sky(wave, scale=1.0):
-    """Electrons of the sky in 2 Å of a mean fibre: a continuum with absorption, and lines as wide as the LSF."""
+    """Electrons of the sky in 2 Å of a mean fiber: a continuum with absorption, and lines as wide as the LSF."""
     light = 150 * np.interp(wave, [3470, 3700, 4000, 4500, 5000, 5540], [0.15, 0.35, 0.65, 1, 1.1, 0.9])
     for centre, depth, width in ((3933.7, 0.25, 6.0), (3968.5, 0.25, 6.0), (4305.0, 0.15, 7.0), (5172.0, 0.1, 5.0)):
         light = light * (1 - depth * np.exp(-0.5 * ((wave - centre) / width) ** 2))
@@ -30,7 +30,7 @@ class Amplifier:
     trace, wave, fiber_to_fiber
         (112, 1032): rows, Å, and relative throughput.
     alive
-        (112,): which fibres have light.
+        (112,): which fibers have light.
     """
 
     seed: int = 1
@@ -42,7 +42,7 @@ class Amplifier:
     alive: np.ndarray = field(init=False)
 
     def __post_init__(self):
-        """Make the fibres."""
+        """Make the fibers."""
         rng = np.random.default_rng(self.seed)
         at = 24 + np.cumsum(np.r_[0, np.where(np.isin(np.arange(1, N_FIBER), self.gaps), 17.5, 8.74)])
         v = (at - 515.5) / 515.5
@@ -62,11 +62,11 @@ class Amplifier:
 
     @property
     def norm(self):
-        """Electrons of a pixel for each electron that a mean fibre has in 2 Å."""
+        """Electrons of a pixel for each electron that a mean fiber has in 2 Å."""
         return self.fiber_to_fiber * self.dispersion / 2
 
     def paint(self, electrons, offset=0.0):
-        """Return the image of electrons of each fibre and column, whose traces are ``offset`` pixels higher."""
+        """Return the image of electrons of each fiber and column, whose traces are ``offset`` pixels higher."""
         image = np.zeros((N, N))
         lit = np.where(self.alive[:, None], electrons, 0)
         rows, sub = np.arange(-8, 9)[:, None], (np.arange(5) - 2) / 5

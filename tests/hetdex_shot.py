@@ -36,7 +36,7 @@ def full_sky(expnum: int) -> np.ndarray:
 
 
 def spectra(seed: int, amp: str, expnum: int) -> dict[str, np.ndarray]:
-    """What the multifits of an amplifier has, (112, 1032) each; fibre 7 is dead, and some pixels are not known."""
+    """What the multifits of an amplifier has, (112, 1032) each; fiber 7 is dead, and some pixels are not known."""
     random = np.random.default_rng([seed, AMPS.index(amp), expnum])
     wave = wavelengths(amp)
     sky = np.interp(wave, SKY_WAVE, full_sky(expnum))
@@ -136,7 +136,7 @@ class Shot:
         return f"multi_{ifu[:11]}_{amp}"
 
     def position(self, ifu: str, amp: str, expnum: int) -> np.ndarray:
-        """Return ra, dec, fpx, fpy of the fibres, (4, 112)."""
+        """Return ra, dec, fpx, fpy of the fibers, (4, 112)."""
         offset = self.ifus.index(ifu) * 0.02 + AMPS.index(amp) * 0.003 + expnum * 0.0004
         at = np.arange(112) / 112
         return np.array([210 + offset + 0.001 * at, 52 + offset - 0.002 * at, 100 + at, 300 - at])
@@ -166,17 +166,17 @@ class Shot:
                 continue
             pixel = np.zeros((1, 1), np.float32)
             pictures = images(k, amp, expnum) if self.with_images else {}
-            fibres = spectra(k, amp, expnum)
+            fibers = spectra(k, amp, expnum)
             with fitsio.FITS(str(path), "rw", clobber=True) as file:
                 for name in ("processed", "error", "clean_image", "model2d", "flat", "flat_orig"):
                     header = self.cards(expnum, ifu, amp) if name == "processed" else None
                     file.write(pictures.get(name, pixel), extname=name, header=header)
                 file.write(self.ifupos(amp).astype(np.float32), extname="ifupos")
                 for name in SPECTRA[:2]:
-                    file.write(fibres[name], extname=name)
+                    file.write(fibers[name], extname=name)
                 file.write(pixel)
                 for name in SPECTRA[2:]:
-                    file.write(fibres[name], extname=name)
+                    file.write(fibers[name], extname=name)
         with (directory / "amps.csv").open("w", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerows([("amp", "state", "reason", "sky"), *rows])

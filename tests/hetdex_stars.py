@@ -1,7 +1,7 @@
-"""A HETDEX shot of stars: fibres' spectra made by fine sums over each fibre's face, and the multifits that hold them.
+"""A HETDEX shot of stars: fibers' spectra made by fine sums over each fiber's face, and the multifits that hold them.
 
 Own truth, with nothing of the library in it: the focal plane is turned by hand, the image of a star is summed over some
-1,300 points of a fibre.
+1,300 points of a fiber.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ PIXELS = 3468.0 + 2.01 * np.arange(1032)
 
 
 def ifu_fibers() -> np.ndarray:
-    """Return where the 448 fibres of an IFU are, arcsec."""
+    """Return where the 448 fibers of an IFU are, arcsec."""
     rows = []
     for row in range(23):
         n = 19 + row % 2
@@ -31,7 +31,7 @@ def ifu_fibers() -> np.ndarray:
 
 
 def share(dx: np.ndarray, dy: np.ndarray, fwhm: float, n: int = 41) -> np.ndarray:
-    """Return the share of a star's light in fibres at (dx, dy), by a sum over n × n points."""
+    """Return the share of a star's light in fibers at (dx, dy), by a sum over n × n points."""
     step = (np.arange(n) - (n - 1) / 2) / (n / 2) * RADIUS
     x, y = (values[np.hypot(*np.meshgrid(step, step)) < RADIUS] for values in np.meshgrid(step, step))
     k = 4 * (2 ** (1 / BETA) - 1) / fwhm**2
@@ -84,7 +84,7 @@ class Shot:
         return light * np.clip(0.2 + 0.8 * (wavelength - 3400) / 1100, 0.05, 1.1) * line
 
     def exposure(self, number: int, slot: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return counts and errors of an IFU, (448, 1032), fibres as `ifu_fibers`; exposures are counted from 0."""
+        """Return counts and errors of an IFU, (448, 1032), fibers as `ifu_fibers`; exposures are counted from 0."""
         places = ifu_fibers() + self.dithers[number]
         counts = np.zeros((448, len(PIXELS)))
         for own, x, y, light in self.stars + self.junk:

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from skyharvest.reduction.hetdex.calibration import solar_spectrum
 
-N_FIBRE, N_COLUMN = 112, 1032
+N_FIBER, N_COLUMN = 112, 1032
 TEN_A = 40  # samples of the Sun's spectrum
 
 
@@ -32,11 +32,11 @@ def twilight(
     Parameters
     ----------
     dead, faint
-        Fibres without light, and those with a thirtieth.
+        Fibers without light, and those with a thirtieth.
     peak
-        Electrons of a mean fibre where it is brightest.
+        Electrons of a mean fiber where it is brightest.
     lsf, shift, jitter
-        Width of lines (Å) in the middle; Å by which all wavelengths are larger; scatter of fibres beside the others.
+        Width of lines (Å) in the middle; Å by which all wavelengths are larger; scatter of fibers beside the others.
     veil
         Part of the light that has no lines.
     response
@@ -44,11 +44,11 @@ def twilight(
     """
     rng = np.random.default_rng(seed)
     u = np.linspace(-1, 1, N_COLUMN)
-    gaps = np.where(np.isin(np.arange(1, N_FIBRE), [34, 71]), 17.5, 8.74)
+    gaps = np.where(np.isin(np.arange(1, N_FIBER), [34, 71]), 17.5, 8.74)
     y = 24 + np.concatenate([[0], np.cumsum(gaps)])
     v = 2 * y / (N_COLUMN - 1) - 1
     wave = (4508.0 + shift + 1010 * u - 13 * u**2 + 4 * u**3)[None] + (8 * (v**2 - 0.3) + 0.5 * v**3)[:, None]
-    wave = wave + 1.3 * v[:, None] * u + rng.normal(0, jitter, N_FIBRE)[:, None]
+    wave = wave + 1.3 * v[:, None] * u + rng.normal(0, jitter, N_FIBER)[:, None]
     sun = solar_spectrum.read()
     lines = sun.flux * sun.wavelength
     broad = gaussian_filter1d(lines, 60 * TEN_A / 10)
@@ -58,11 +58,11 @@ def twilight(
     width = np.clip(0.5 * u[None] ** 2 + 0.2 * v[:, None], -1, 1)  # of 0.4 Å
     sampled = [np.interp(wave, sun.wavelength, each) for each in table]
     light = sampled[1] + np.where(width > 0, width * (sampled[2] - sampled[1]), width * (sampled[1] - sampled[0]))
-    bend = rng.normal(0, 0.03, (N_FIBRE, 3))
-    ratio = np.clip(rng.normal(1, 0.07, N_FIBRE), 0.75, 1.25)[:, None]
+    bend = rng.normal(0, 0.03, (N_FIBER, 3))
+    ratio = np.clip(rng.normal(1, 0.07, N_FIBER), 0.75, 1.25)[:, None]
     ratio = ratio * (1 + bend[:, :1] * u + bend[:, 1:2] * u**2 + bend[:, 2:] * np.sin(3 * u))
     ratio[list(faint)] /= 30
-    alive = np.ones(N_FIBRE, bool)
+    alive = np.ones(N_FIBER, bool)
     alive[list(dead)] = False
     ratio[~alive] = 0.01
     level = light * shape * np.gradient(wave, axis=1) / 2

@@ -1,4 +1,4 @@
-# HETDEX: raw VIRUS frames to calibrated fibres, an HDF5 file for each shot.
+# HETDEX: raw VIRUS frames to calibrated fibers, an HDF5 file for each shot.
 from skyharvest.reduction.hetdex import layout
 
 

@@ -136,7 +136,7 @@ def jobs_of(run: Run) -> dict[str, int]:
     return {name: found.count(name) for name in found}
 
 
-def test_the_files_of_shots_hold_every_fibre_once(month, first):
+def test_the_files_of_shots_hold_every_fiber_once(month, first):
     for shot, n_exposures in ((SHOT, 3), (OTHER, 3)):
         with h5py.File(month.layout.of_shot("shots", shot)) as file:
             fibers = file["Data/Fibers"]

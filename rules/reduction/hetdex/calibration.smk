@@ -1,4 +1,4 @@
-# What twilights and biases of a month say of each detector and its fibres: a job for each pairing of an IFU and a
+# What twilights and biases of a month say of each detector and its fibers: a job for each pairing of an IFU and a
 # spectrograph, and one for all of them.
 
 

@@ -1,4 +1,4 @@
-# Exposures of shots: the spectra of all fibres, a job for each pairing; and the sky of the whole field.
+# Exposures of shots: the spectra of all fibers, a job for each pairing; and the sky of the whole field.
 
 
 rule hetdex_science:

@@ -1,4 +1,4 @@
-"""Calibrate a pairing's amplifiers with a month's twilight: wavelengths, and the throughput of fibres."""
+"""Calibrate a pairing's amplifiers with a month's twilight: wavelengths, and the throughput of fibers."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Extract the spectra of a pairing's fibres in an exposure, without cosmic rays and sky: its multifits."""
+"""Extract the spectra of a pairing's fibers in an exposure, without cosmic rays and sky: its multifits."""
 
 import argparse
 import sys
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--flat", type=Path, required=True, help="directory with its pixel flats")
     parser.add_argument("--wavelength", type=Path, required=True, help="its twilight calibration")
     parser.add_argument("--amp-to-amp", type=Path, required=True, help="the month's comparison of amplifiers")
-    parser.add_argument("--ifucen", type=Path, help="directory of fibre positions (default: positions are NaN)")
+    parser.add_argument("--ifucen", type=Path, help="directory of fiber positions (default: positions are NaN)")
     parser.add_argument("--out", type=Path, required=True, help="directory to write")
     for section in SECTIONS:
         add_options(parser, section, *describe(section))

@@ -1,4 +1,4 @@
-"""Measure what drifts over months: bias, wavelengths, traces, and the throughput of fibres and amplifiers."""
+"""Measure what drifts over months: bias, wavelengths, traces, and the throughput of fibers and amplifiers."""
 
 import argparse
 import sys

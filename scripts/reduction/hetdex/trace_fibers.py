@@ -1,4 +1,4 @@
-"""Find where the fibres of a pairing's amplifiers are, and the profile of their light, from a month's twilights."""
+"""Find where the fibers of a pairing's amplifiers are, and the profile of their light, from a month's twilights."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__ or "")
     parser.add_argument("--frames", type=Path, required=True, help="list of the pairing's frames of the month")
     parser.add_argument("--bias", type=Path, required=True, help="its bias file")
-    parser.add_argument("--bad-fibers", type=Path, help="table of fibres that are dead, missing or not to be used")
+    parser.add_argument("--bad-fibers", type=Path, help="table of fibers that are dead, missing or not to be used")
     parser.add_argument("--out", type=Path, required=True, help="trace file to write")
     add_options(parser, Trace, *describe(Trace))
     add_options(parser.add_argument_group("scattered light"), Background, *describe(Background))

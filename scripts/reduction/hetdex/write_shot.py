@@ -1,4 +1,4 @@
-"""Write the HDF5 file of a shot: its calibrated fibres, astrometry, throughput and sky."""
+"""Write the HDF5 file of a shot: its calibrated fibers, astrometry, throughput and sky."""
 
 import argparse
 import sys

@@ -102,7 +102,7 @@ def faults(night: int) -> tuple[Planted, ...]:
     return (
         Planted("a bad amp", night, 0, 99, ("r1",), {"PREPROC-READNOISE_B": 14.0, "PREPROC-NOISE_B": 2.1}),
         Planted(
-            "a fibre out",
+            "a fiber out",
             night,
             2,
             99,

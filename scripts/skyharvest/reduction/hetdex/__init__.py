@@ -1,1 +1,1 @@
-"""The reduction of raw frames of HETDEX (VIRUS): to calibrated fibres."""
+"""The reduction of raw frames of HETDEX (VIRUS): to calibrated fibers."""

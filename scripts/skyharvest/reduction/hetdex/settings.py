@@ -43,7 +43,7 @@ class Bad:
     )
     fibers: str | None = setting(
         None,
-        "Fibres: columns specid, ifuslot, ifuid, amp, fibnum, first, last and reason.",
+        "Fibers: columns specid, ifuslot, ifuid, amp, fibnum, first, last and reason.",
         min_length=1,
         path=True,
     )
@@ -67,27 +67,27 @@ class Bias:
 
 @section
 class Trace:
-    """Where the light of each fibre falls on the detector, from twilights."""
+    """Where the light of each fiber falls on the detector, from twilights."""
 
     min_frames: Whole = setting(2, "As many twilights are needed.", ge=1)
     most_frames: Whole = setting(40, "Of more twilights those with the most light are used.", ge=1)
     level_least: Number = setting(100.0, "A twilight with less light in the middle, electrons a pixel, is not used.")
     level_most: Number = setting(20000.0, "A twilight with more light in the middle, electrons a pixel, is not used.")
     saturated_most: Number = setting(0.002, "A twilight with a larger part of saturated pixels is not used.", ge=0)
-    degree: Whole = setting(4, "Degree of the polynomial of the column that is a fibre's trace.", ge=1)
-    groups_y: Whole = setting(8, "Groups of fibres that have a profile of their own.", ge=1)
+    degree: Whole = setting(4, "Degree of the polynomial of the column that is a fiber's trace.", ge=1)
+    groups_y: Whole = setting(8, "Groups of fibers that have a profile of their own.", ge=1)
     groups_x: Whole = setting(8, "Groups of columns that have a profile of their own.", ge=1)
-    least_light: Number = setting(0.1, "A fibre with less of the usual light is dead.", gt=0, lt=1)
-    faint_light: Number = setting(0.004, "A dead fibre with less of the usual light is not seen.", gt=0, lt=1)
+    least_light: Number = setting(0.1, "A fiber with less of the usual light is dead.", gt=0, lt=1)
+    faint_light: Number = setting(0.004, "A dead fiber with less of the usual light is not seen.", gt=0, lt=1)
 
 
 @section
 class Flat:
     """The pixels' response, from twilights, and which pixels are masked."""
 
-    neighbours: Whole = setting(6, "So many fibres on each side tell what a fibre's spectrum should be.", ge=2)
+    neighbours: Whole = setting(6, "So many fibers on each side tell what a fiber's spectrum should be.", ge=2)
     least_light: Number = setting(
-        1.0, "Pixels with less of fibres' light than so much of scattered light tell nothing."
+        1.0, "Pixels with less of fibers' light than so much of scattered light tell nothing."
     )
     defect: Number = setting(0.2, "A defect lacks at least this part of its response.", gt=0, lt=1)
     defect_sigma: Number = setting(5.0, "A defect is seen with so many σ, in a pixel or a box of 5 × 5.", gt=0)
@@ -102,7 +102,7 @@ class Background:
     sci_least: Number = setting(0.2, "The least level of a science frame; below it a frame has no light.", ge=0)
     sci_most: Number = setting(3.0, "The highest level of a frame of dark sky.", gt=0)
     bri_most: Number = setting(15.0, "The highest level of a bright frame; above it are twilights.", gt=0)
-    distance_sci: Number = setting(7.0, "Pixels that are so far from all fibres are used; in frames of dark sky.", gt=0)
+    distance_sci: Number = setting(7.0, "Pixels that are so far from all fibers are used; in frames of dark sky.", gt=0)
     distance_bri: Number = setting(7.5, "The same, in bright frames.", gt=0)
     distance_twi: Number = setting(8.0, "The same, in twilights.", gt=0)
     edge: Whole = setting(3, "So many rows at the lower and upper edge are not used.", ge=0)
@@ -129,14 +129,14 @@ class Wavelength:
     step: Number = setting(1.955, "First guess: Å of a pixel.", gt=0.5, lt=5)
     tolerance: Number = setting(20.0, "How far the first guess may be wrong, Å.", gt=0, le=60)
     degree_x: Whole = setting(4, "Degree of the polynomial along the spectrum.", ge=2, le=8)
-    degree_y: Whole = setting(3, "Degree of the polynomial across fibres.", ge=1, le=8)
-    min_fibers: Whole = setting(40, "As many fibres are needed.", ge=5)
+    degree_y: Whole = setting(3, "Degree of the polynomial across fibers.", ge=1, le=8)
+    min_fibers: Whole = setting(40, "As many fibers are needed.", ge=5)
     min_signal: Number = setting(5.0, "The twilight's signal over noise in a pixel is at least this.", gt=0)
     min_correlation: Number = setting(
         0.5, "How much the twilight's lines have to resemble the Sun's at the first guess.", gt=0, lt=1
     )
     min_segments: Whole = setting(
-        60, "As many segments (of 4 fibres and 86 columns) need enough light for a shift.", ge=12
+        60, "As many segments (of 4 fibers and 86 columns) need enough light for a shift.", ge=12
     )
     min_matched: Number = setting(0.9, "Part of the segments that has to look like the Sun, within 0.5 Å.", gt=0, le=1)
     max_rms: Number = setting(0.2, "Scatter of the shifts of segments, Å: with more an amplifier fails.", gt=0)
@@ -144,11 +144,11 @@ class Wavelength:
 
 @section
 class FiberToFiber:
-    """How fibres of an amplifier differ in throughput."""
+    """How fibers of an amplifier differ in throughput."""
 
-    intervals: Whole = setting(20, "Pieces of the spline that a fibre's ratio is.", ge=2, le=100)
-    min_ratio: Number = setting(0.2, "A fibre with less than this of the median fibre's light is dead.", ge=0, lt=1)
-    min_living: Whole = setting(40, "As many other fibres are needed.", ge=5)
+    intervals: Whole = setting(20, "Pieces of the spline that a fiber's ratio is.", ge=2, le=100)
+    min_ratio: Number = setting(0.2, "A fiber with less than this of the median fiber's light is dead.", ge=0, lt=1)
+    min_living: Whole = setting(40, "As many other fibers are needed.", ge=5)
 
 
 @section
@@ -162,14 +162,14 @@ class AmpToAmp:
 
 @section
 class Extract:
-    """Spectra of the fibres of an exposure."""
+    """Spectra of the fibers of an exposure."""
 
     trace_rounds: Whole = setting(3, "How often the shift of traces is measured, at most.", ge=0)
     most_trace_shift: Number = setting(1.5, "Pixels: an amplifier whose traces have moved farther fails.", gt=0)
     most_lost: Number = setting(
-        0.5, "Where more of a fibre's profile is on bad pixels, it has no spectrum.", gt=0, lt=1
+        0.5, "Where more of a fiber's profile is on bad pixels, it has no spectrum.", gt=0, lt=1
     )
-    most_chi2: Number = setting(10.0, "Where chi2 is higher, a fibre has no spectrum.", gt=0)
+    most_chi2: Number = setting(10.0, "Where chi2 is higher, a fiber has no spectrum.", gt=0)
     profile_error: Number = setting(
         0.05, "Relative error of profiles, for which the chi2 of bright stars may be higher.", ge=0
     )
@@ -177,33 +177,33 @@ class Extract:
 
 @section
 class Cosmics:
-    """Cosmic rays of science frames: pixels far above what fibres' profiles allow."""
+    """Cosmic rays of science frames: pixels far above what fibers' profiles allow."""
 
-    cosmic_sigma: Number = setting(5.0, "A pixel that is so many σ above the light of the fibres is one.", gt=0)
+    cosmic_sigma: Number = setting(5.0, "A pixel that is so many σ above the light of the fibers is one.", gt=0)
     cosmic_sigma_beside: Number = setting(4.0, "The same of pixels beside one.", gt=0)
     cosmic_model_error: Number = setting(0.08, "Relative error of the modelled light, which adds to σ.", ge=0)
     doubtful_lost: Number = setting(
-        0.4, "Where more of a fibre's profile is lost, its neighbours along x say how much light it has.", gt=0, lt=1
+        0.4, "Where more of a fiber's profile is lost, its neighbours along x say how much light it has.", gt=0, lt=1
     )
     doubtful_chi2: Number = setting(10.0, "The same where a part is lost and chi2 is higher.", gt=0)
-    cosmic_rounds: Whole = setting(8, "Fibres are extracted at most so often.", ge=2)
+    cosmic_rounds: Whole = setting(8, "Fibers are extracted at most so often.", ge=2)
     few_changes: Whole = setting(0, "Nothing is done again for changes of so few pixels.", ge=0)
 
 
 @section
 class Sky:
-    """The sky in each fibre: from the amplifier's own fibres, and from those of the whole field."""
+    """The sky in each fiber: from the amplifier's own fibers, and from those of the whole field."""
 
     sky_knots: Number = setting(1.5, "Å between the knots of the sky's spectrum.", gt=0)
     sky_samples: Number = setting(6.0, "Knots are so far apart that so many pixels are between two of them.", gt=0)
-    least_sky_fibers: Whole = setting(8, "An amplifier with fewer fibres without sources fails.", ge=1)
+    least_sky_fibers: Whole = setting(8, "An amplifier with fewer fibers without sources fails.", ge=1)
     source_sigma: Number = setting(
-        3.0, "A fibre whose median is so many σ above those of the others has a source.", gt=0
+        3.0, "A fiber whose median is so many σ above those of the others has a source.", gt=0
     )
-    low_sigma: Number = setting(5.0, "A fibre whose median is so many σ below those of the others is low.", gt=0)
-    sky_rounds: Whole = setting(3, "How often fibres without sources are chosen, at most.", ge=1)
+    low_sigma: Number = setting(5.0, "A fiber whose median is so many σ below those of the others is low.", gt=0)
+    sky_rounds: Whole = setting(3, "How often fibers without sources are chosen, at most.", ge=1)
     line_rounds: Whole = setting(2, "How often shifts of wavelength, and widths of lines, are fitted.", ge=0)
-    background_fibers: Whole = setting(5, "The background is that of so many fibres in a row.", ge=1)
+    background_fibers: Whole = setting(5, "The background is that of so many fibers in a row.", ge=1)
     most_factor: Number = setting(
         0.15, "An amplifier with a sky that is farther from the field's than this part sees something else.", gt=0
     )
@@ -218,7 +218,7 @@ class Astrometry:
     threshold: Number = setting(3.0, "How many σ above its picture of an IFU a star is.", gt=0)
     least_snr: Number = setting(6.0, "Signal to noise of a star that is used.", gt=0)
     least_coverage: Number = setting(
-        0.6, "Share of a star's light, by that far from an edge, that fibres have of one that is used.", ge=0
+        0.6, "Share of a star's light, by that far from an edge, that fibers have of one that is used.", ge=0
     )
     fwhm: Number = setting(1.8, "Arcsec: of stars, about, where it is not measured yet.", gt=0)
     faintest: Number = setting(22.5, "g of stars of the catalogue that are used.")
@@ -242,7 +242,7 @@ class Stars:
     faintest: Number = setting(22.0, "g of stars of the catalogue that are extracted.")
     first_wavelength: Number = setting(4400.0, "Å: stars are measured in the light from here on.", gt=3000)
     last_wavelength: Number = setting(5400.0, "Å: to here.", gt=3000)
-    aperture: Number = setting(3.5, "Arcsec: fibres so near are extracted.", gt=0.75)
+    aperture: Number = setting(3.5, "Arcsec: fibers so near are extracted.", gt=0.75)
     least_snr: Number = setting(30.0, "Signal to noise of a star that tells the width of images, and norms.", gt=0)
     recentre_snr: Number = setting(10.0, "Signal to noise of a star whose position is measured.", gt=0)
     most_off: Number = setting(1.0, "Arcsec, by which a star may be from where the catalogue has it.", gt=0)
@@ -251,9 +251,9 @@ class Stars:
     )
     blend_radius: Number = setting(5.0, "Arcsec: a star so near to another is blended,", ge=0)
     blend_magnitudes: Number = setting(2.5, "if the other is no more than so much fainter.", ge=0)
-    saturated: Number = setting(2e5, "Counts in 2 Å of a fibre, from which on a star is saturated.", gt=0)
+    saturated: Number = setting(2e5, "Counts in 2 Å of a fiber, from which on a star is saturated.", gt=0)
     least_fraction: Number = setting(
-        0.03, "Share of a star's light that fibres have, below which nothing is known of a wavelength.", gt=0
+        0.03, "Share of a star's light that fibers have, below which nothing is known of a wavelength.", gt=0
     )
     min_stars: Whole = setting(1, "As many stars have to tell the width of images in each exposure.", ge=1)
 
@@ -325,7 +325,7 @@ class ResidualMaps:
 
 @section
 class ShotFile:
-    """Calibrated fibres of a shot, and its HDF5 file."""
+    """Calibrated fibers of a shot, and its HDF5 file."""
 
     sky_error: Number = setting(0.03, "This part of the sky may be wrong; it is added to errors.", ge=0)
     sky_error_most: Number = setting(
@@ -351,7 +351,7 @@ class Quality:
 
 @section
 class Settings:
-    """The reduction of HETDEX's raw frames (VIRUS): to calibrated fibres, an HDF5 file for each shot."""
+    """The reduction of HETDEX's raw frames (VIRUS): to calibrated fibers, an HDF5 file for each shot."""
 
     enabled: Switch = setting(False, "Whether raw frames are reduced.")
     raw: str | None = setting(
@@ -370,7 +370,7 @@ class Settings:
     )
     ifucen: str | None = setting(
         None,
-        "Directory of the files of fibre positions, IFUcen_HETDEX.txt and those of single IFUs.",
+        "Directory of the files of fiber positions, IFUcen_HETDEX.txt and those of single IFUs.",
         min_length=1,
         path=True,
         outcome=False,

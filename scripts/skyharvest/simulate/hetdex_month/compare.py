@@ -17,7 +17,7 @@ from skyharvest.reduction.hetdex.amp_file import DONE, AmpFailed, AmpFile
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios
 from skyharvest.reduction.hetdex.layout import AMPS, Layout, name_of_exposure
 from skyharvest.simulate.hetdex_month.detector import DEFECT
-from skyharvest.simulate.hetdex_month.field import DITHERS, Pointing, fibres_of_amp
+from skyharvest.simulate.hetdex_month.field import DITHERS, Pointing, fibers_of_amp
 from skyharvest.simulate.hetdex_month.seeing import KNOTS, fractions
 from skyharvest.simulate.hetdex_month.truth import GRID, Truth
 
@@ -35,19 +35,19 @@ PULL = (0.95, 1.05)
 RECALL, FALSE = 0.98, 3.0
 """Of pixels that cosmic rays hit; in a frame."""
 FWHM, POSITION = 0.05, 0.15
-"""″; positions: rms of fibres."""
+"""″; positions: rms of fibers."""
 SHAPE, LEVEL = 0.02, 0.03
 """Of the throughput: rms of its ratio to the truth, and how far off that is."""
 STAR = 0.03
-"""Flux of stars from calibrated fibres: rms of those brighter than `BRIGHT`."""
+"""Flux of stars from calibrated fibers: rms of those brighter than `BRIGHT`."""
 BRIGHT = 18.6
 COVERED = 0.22
-"""Of its light, what fibres of an exposure get of a star that is not on the edge, at least."""
+"""Of its light, what fibers of an exposure get of a star that is not on the edge, at least."""
 TRAP_ROWS = 15
 """A trap may be found so many rows off."""
 LINE_5461 = 5460.7
 SOURCE_FREE = 0.5
-"""Normalised counts: fibres with less light of sources in each pixel have none."""
+"""Normalised counts: fibers with less light of sources in each pixel have none."""
 CLIP = 5.0
 """Pulls beyond it are not counted in a spread; how many there are is told."""
 FIT = slice(15, 965)
@@ -115,7 +115,7 @@ class _Worst:
 def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[str]) -> Iterator[Check]:
     """Yield comparisons of what a month's biases and twilights tell."""
     trace, wave, most, f2f, bias = _Worst(), _Worst(), _Worst(), _Worst(), _Worst()
-    wrong_fibres: list[str] = []
+    wrong_fibers: list[str] = []
     wrong_amps: list[str] = []
     not_found: list[str] = []
     for ifu in ifus:
@@ -138,7 +138,7 @@ def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[s
                     continue
                 alive = truth.amp(name, "alive").astype(bool)
                 if not np.array_equal(traces.array("alive", amp).astype(bool), alive):
-                    wrong_fibres.append(name)
+                    wrong_fibers.append(name)
                 trace.add(_rms((traces.array("trace", amp) - truth.amp(name, "trace"))[alive]), name)
                 if not _defect_found(truth, name, flats.array("good", amp).astype(bool)):
                     not_found.append(f"defect of {name}")
@@ -150,11 +150,11 @@ def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[s
     yield bias.check(f"{month}: bias, rms over its noise", BIAS, ".2f")
     yield Check(f"{month}: traps and defects", _listed(not_found, "all found"), "all found", not not_found)
     yield Check(f"{month}: amplifiers without light", _listed(wrong_amps, "as they are"), "as they are", not wrong_amps)
-    yield Check(f"{month}: living fibres", _listed(wrong_fibres, "as they are"), "as they are", not wrong_fibres)
+    yield Check(f"{month}: living fibers", _listed(wrong_fibers, "as they are"), "as they are", not wrong_fibers)
     yield trace.check(f"{month}: traces, rms", TRACE, ".3f", " pixel")
     yield wave.check(f"{month}: wavelengths, rms", WAVELENGTH, ".3f", " Å")
     yield most.check(f"{month}: wavelengths, worst", WAVELENGTH_MOST, ".2f", " Å")
-    yield f2f.check(f"{month}: fibre to fibre, rms", FIBER_TO_FIBER, ".2%")
+    yield f2f.check(f"{month}: fiber to fiber, rms", FIBER_TO_FIBER, ".2%")
     yield _amp_to_amp(truth, layout, month, ifus)
 
 
@@ -312,25 +312,25 @@ def _astrometry(truth: Truth, shot: str, columns: dict[str, Array]) -> Iterator[
     for expnum in truth.exposures(shot):
         far: list[Floats] = []
         for name in truth.frames(shot, expnum):
-            _, x, y = fibre_places(truth, expnum, name)
+            _, x, y = fiber_places(truth, expnum, name)
             ra, dec = pointing.to_sky(x, y)
             rows = _rows(columns, expnum, name)
             k = columns["fibidx"][rows]
             east = (columns["ra"][rows] - ra[k]) * np.cos(np.deg2rad(pointing.dec))
             far.append(np.hypot(east, columns["dec"][rows] - dec[k]) * 3600)
         worst.add(_rms(np.concatenate(far)), name_of_exposure(expnum))
-    yield worst.check(f"{shot}: places of fibres, rms", POSITION, ".3f", "″")
+    yield worst.check(f"{shot}: places of fibers, rms", POSITION, ".3f", "″")
 
 
-def fibre_places(truth: Truth, expnum: int, name: str) -> tuple[str, Floats, Floats]:
-    """Return the slot of an amplifier, and where its fibres are in the turned focal plane, (112,) f8 ″ each."""
+def fiber_places(truth: Truth, expnum: int, name: str) -> tuple[str, Floats, Floats]:
+    """Return the slot of an amplifier, and where its fibers are in the turned focal plane, (112,) f8 ″ each."""
     _, ifuslot, ifuid, _, amp = name.split("_")
-    at = fibres_of_amp(ifuid, amp) + np.array(DITHERS[(expnum - 1) % 3]) + truth.middle(ifuslot)
+    at = fibers_of_amp(ifuid, amp) + np.array(DITHERS[(expnum - 1) % 3]) + truth.middle(ifuslot)
     return ifuslot, at[:, 0], at[:, 1]
 
 
 def _rows(columns: dict[str, Array], expnum: int, name: str) -> Array:
-    """Return the rows of an amplifier's fibres in an exposure."""
+    """Return the rows of an amplifier's fibers in an exposure."""
     specid, ifuslot, ifuid, _, amp = name.split("_")
     multiframe = f"multi_{specid}_{ifuslot}_{ifuid}_{amp}".encode()
     return np.flatnonzero((columns["multiframe"] == multiframe) & (columns["expnum"] == expnum))
@@ -347,7 +347,7 @@ def _throughput(truth: Truth, shot: str, curve: Array) -> Iterator[Check]:
 
 
 def _stars(truth: Truth, shot: str, columns: dict[str, Array]) -> Check:
-    """Compare fluxes of bright stars, as fibres near them give them by the fractions that they truly get."""
+    """Compare fluxes of bright stars, as fibers near them give them by the fractions that they truly get."""
     pointing = Pointing(*(float(truth.shot_value(shot, key)) for key in ("ra", "dec", "pa")))
     stars, fluxes = truth.sources(shot, "star")
     ratios = []
@@ -359,7 +359,7 @@ def _stars(truth: Truth, shot: str, columns: dict[str, Array]) -> Check:
         for expnum in truth.exposures(shot):
             fwhm = float(truth.exposure_value(shot, expnum, "fwhm"))
             for name in truth.frames(shot, expnum):
-                slot, at_x, at_y = fibre_places(truth, expnum, name)
+                slot, at_x, at_y = fiber_places(truth, expnum, name)
                 if slot.encode() != star["ifuslot"]:
                     continue
                 rows = _rows(columns, expnum, name)

@@ -56,7 +56,7 @@ class Detector:
     defect: tuple[int, int]
 
     def expose(self, light: Float32s) -> Float32s:
-        """Return the electrons that are expected of fibres' light: with scattered light and pixels' response, f4."""
+        """Return the electrons that are expected of fibers' light: with scattered light and pixels' response, f4."""
         expected: Float32s = np.maximum((light + scatter(light)) * self.flat, 0)
         return expected
 
@@ -100,7 +100,7 @@ class Detector:
 
 
 def turned(image: Array, amp: str, ampname: str) -> Array:
-    """Return an image as the amplifier reads it, from one with wavelength to the right and fibre 0 at the bottom.
+    """Return an image as the amplifier reads it, from one with wavelength to the right and fiber 0 at the bottom.
 
     Turning it again gives it back.
     """

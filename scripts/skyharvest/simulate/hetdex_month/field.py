@@ -1,4 +1,4 @@
-"""Where fibres are on the sky: the focal plane, the fibres of an IFU, the dithers; and files that tell the first two.
+"""Where fibers are on the sky: the focal plane, the fibers of an IFU, the dithers; and files that tell the first two.
 
 The rule of the field: in the focal plane, x + fp.y and y + fp.x; turned by 360 - (PA + 90) degrees on the tangent
 plane. So the first axis points along the position angle.
@@ -13,11 +13,11 @@ from skyharvest.core.arrays import Floats
 DITHERS = ((0.0, 0.0), (1.215, -0.70), (1.215, 0.70))
 """″, of the exposures of a shot."""
 AMPS = {"LU": 0, "LL": 112, "RL": 224, "RU": 336}
-"""Amplifier → index of its first fibre in the IFU; they come in reverse on the detector."""
+"""Amplifier → index of its first fiber in the IFU; they come in reverse on the detector."""
 RIGHT_REVERSED = ("003", "004", "005", "008")
-"""IFUs of whose right half the fibres come in the other order."""
+"""IFUs of whose right half the fibers come in the other order."""
 EXCHANGED = {"007": (37, 38), "025": (208, 213), "030": (445, 446), "038": (302, 303), "041": (251, 252)}
-"""IFUs two of whose fibres are exchanged: their indices."""
+"""IFUs two of whose fibers are exchanged: their indices."""
 TURNED = ("004",)
 """IFUs that are turned by 180°, ``IFUcen_HETDEX_reverse_R.txt``."""
 
@@ -47,8 +47,8 @@ class Ifu:
         return f"{self.specid}_{self.ifuslot}_{self.ifuid}_{self.contid}"
 
 
-def fibres_of_table(*, reverse: bool) -> Floats:
-    """Return what a file of fibre positions holds: (448, 2) f8, ″, from two decimals. 23 rows of 19 and 20."""
+def fibers_of_table(*, reverse: bool) -> Floats:
+    """Return what a file of fiber positions holds: (448, 2) f8, ″, from two decimals. 23 rows of 19 and 20."""
     rows = [
         (round((column - (count - 1) / 2) * 2.5422, 2), round((row - 11) * 2.2036, 2))
         for row in range(23)
@@ -58,9 +58,9 @@ def fibres_of_table(*, reverse: bool) -> Floats:
     return np.array(rows) * (-1 if reverse else 1)
 
 
-def fibres(ifuid: str) -> Floats:
-    """Return positions of the fibres of an IFU, (448, 2) f8, ″: what is known of special ones is heeded."""
-    places = fibres_of_table(reverse=ifuid in TURNED)
+def fibers(ifuid: str) -> Floats:
+    """Return positions of the fibers of an IFU, (448, 2) f8, ″: what is known of special ones is heeded."""
+    places = fibers_of_table(reverse=ifuid in TURNED)
     if ifuid in RIGHT_REVERSED:
         places[224:] = places[:223:-1].copy()
     if ifuid in EXCHANGED:
@@ -69,14 +69,14 @@ def fibres(ifuid: str) -> Floats:
     return places
 
 
-def fibres_of_amp(ifuid: str, amp: str) -> Floats:
-    """Return positions of the fibres of an amplifier, (112, 2) f8, ″, from the bottom of its detector."""
+def fibers_of_amp(ifuid: str, amp: str) -> Floats:
+    """Return positions of the fibers of an amplifier, (112, 2) f8, ″, from the bottom of its detector."""
     first = AMPS[amp]
-    return np.ascontiguousarray(fibres(ifuid)[first : first + 112][::-1])
+    return np.ascontiguousarray(fibers(ifuid)[first : first + 112][::-1])
 
 
 def ifucen_text(*, reverse: bool) -> str:
-    """Return a file of fibre positions, with thirty lines before the table, as theirs are."""
+    """Return a file of fiber positions, with thirty lines before the table, as theirs are."""
     head = ["# $Revision: 3 $", "# $Author: simulation $", "# $Date: 2019-01-01 $", "# HETDEX IFU description file"]
     head += [
         "# rev. 0.5",
@@ -101,7 +101,7 @@ def ifucen_text(*, reverse: bool) -> str:
     head += ["# col 5: target fiber within the spectrograph, fiber numbers start with 1 within each spectrograph"]
     head += ["# col 6: relative throughput at fiducial wavelength", "#"]
     assert len(head) == 30
-    for k, (x, y) in enumerate(fibres_of_table(reverse=reverse)):
+    for k, (x, y) in enumerate(fibers_of_table(reverse=reverse)):
         side, number = ("L", k + 1) if k < 224 else ("R", (448 - k if reverse else k - 223))
         head.append(f"{k + 1:04d} {x:11.2f} {y:11.2f} {side} {number:04d}    1.000")
     return "\n".join(head) + "\n"

@@ -17,7 +17,7 @@ from skyharvest.simulate.hetdex_month.field import (
     DITHERS,
     Ifu,
     Pointing,
-    fibres_of_amp,
+    fibers_of_amp,
     fplane_text,
     ifucen_text,
 )
@@ -32,7 +32,7 @@ from skyharvest.simulate.hetdex_month.truth import Writer
 BRIGHTNESS = (1.0, 0.8, 1.1)
 """Of twilights, one after the other."""
 NEAR = 12.0
-"""″: farther from a source a fibre gets nothing of it."""
+"""″: farther from a source a fiber gets nothing of it."""
 EDGE = (-24.4, 9.0)
 """″: where a star is on the edge of an IFU."""
 FIELD = 600.0
@@ -104,7 +104,7 @@ def build_amps(plan: Plan) -> dict[tuple[str, str], Amp]:
             optics = optical.build(
                 fibers,
                 _random(plan, f"optics {ifu.specid} {amp}"),
-                _random(plan, f"fibres {ifu.ifuid} {amp}"),
+                _random(plan, f"fibers {ifu.ifuid} {amp}"),
             )
             made = detectors.build(_random(plan, f"detector {ifu.specid} {ifu.contid} {amp}"), dark=fibers.dark)
             amps[ifu.name, amp] = Amp(ifu, amp, fibers, optics, made)
@@ -230,11 +230,11 @@ class _Simulated:
     def _light(
         self, amp: Amp, shot: Shot, n: int, sources: list[Source], seen: list[Seen | None], true: Pointing
     ) -> Floats:
-        """Return light of sources in fibres of an amplifier, (112, 1032) f8 electrons per Å of a mean fibre."""
+        """Return light of sources in fibers of an amplifier, (112, 1032) f8 electrons per Å of a mean fiber."""
         optics = amp.optics
         light = np.zeros_like(optics.wavelength)
         middle = self._places(amp.ifu)
-        at = fibres_of_amp(amp.ifu.ifuid, amp.amp) + np.array(DITHERS[n % 3]) + np.array(middle)
+        at = fibers_of_amp(amp.ifu.ifuid, amp.amp) + np.array(DITHERS[n % 3]) + np.array(middle)
         for source, spectrum in zip(sources, seen, strict=True):
             if spectrum is None or source.ifuslot != amp.ifu.ifuslot:
                 continue

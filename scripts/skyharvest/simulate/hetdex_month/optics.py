@@ -1,6 +1,6 @@
-"""The optics of an amplifier: where the light of each fibre and wavelength falls, how wide it is, and how much passes.
+"""The optics of an amplifier: where the light of each fiber and wavelength falls, how wide it is, and how much passes.
 
-Arrays are (112, 1032): fibre index `fibidx`, from the bottom of the detector, and column.
+Arrays are (112, 1032): fiber index `fibidx`, from the bottom of the detector, and column.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from skyharvest.core.arrays import Bools, Float32s, Floats
 NX = NY = 1032
 N_FIBER = 112
 SPACING, GAP, FIRST = 8.74, 17.5, 24.0
-"""Pixels from a fibre to the next, more where there is a gap, and to the first fibre."""
+"""Pixels from a fiber to the next, more where there is a gap, and to the first fiber."""
 GAPS = (37, 75)
-"""After so many fibres there is a gap."""
+"""After so many fibers there is a gap."""
 DEAD_LIGHT = 0.02
-"""Of a dead fibre, as a part of a living one's."""
+"""Of a dead fiber, as a part of a living one's."""
 POWER = 2.35
-"""Of the profile across a fibre, exp(-|d/σ|^2.35 / 2): flatter at its top than a Gaussian."""
+"""Of the profile across a fiber, exp(-|d/σ|^2.35 / 2): flatter at its top than a Gaussian."""
 HALF = 8
-"""Rows above and below a trace that get light of its fibre."""
+"""Rows above and below a trace that get light of its fiber."""
 SCATTERED = 0.035
-"""Light that is scattered over the detector, as a part of what is in the profiles of fibres."""
+"""Light that is scattered over the detector, as a part of what is in the profiles of fibers."""
 SMOOTH = 120.0
 """How far it is scattered: σ, pixels."""
 FWHM = 2.3548200450309493
@@ -35,16 +35,16 @@ _STEP = 1.0 / 512
 
 @dataclass(frozen=True)
 class Fibers:
-    """What is special of the fibres of an amplifier.
+    """What is special of the fibers of an amplifier.
 
     Attributes
     ----------
     gaps
-        After so many fibres there is a gap.
+        After so many fibers there is a gap.
     dead
-        ``fibidx`` of fibres with two per cent of the light.
+        ``fibidx`` of fibers with two per cent of the light.
     missing
-        ``fibidx`` of fibres that are not there: no light, and no room, so that those above them are lower. No image
+        ``fibidx`` of fibers that are not there: no light, and no room, so that those above them are lower. No image
         tells which they are: ``bad_fibers.csv`` does.
     dark
         No light at all reaches this amplifier: it reads its noise.
@@ -63,17 +63,17 @@ class Optics:
     Attributes
     ----------
     trace
-        (112, 1032) f8: row of the middle of the profile, pixels; NaN where a fibre is missing.
+        (112, 1032) f8: row of the middle of the profile, pixels; NaN where a fiber is missing.
     wavelength
         (112, 1032) f8: at the middle of pixels, Å in air.
     dispersion
         (112, 1032) f8: Å a pixel.
     sigma
-        (112, 1032) f8: width of the profile across the fibre, pixels (`POWER`).
+        (112, 1032) f8: width of the profile across the fiber, pixels (`POWER`).
     lsf
         (112, 1032) f8: σ of the line spread function, with the pixel, Å.
     fiber_to_fiber
-        (112, 1032) f8: throughput of fibres; the mean of those that live is 1 in each column.
+        (112, 1032) f8: throughput of fibers; the mean of those that live is 1 in each column.
     amp_to_amp
         (1032,) f8: throughput of the amplifier.
     alive
@@ -91,16 +91,16 @@ class Optics:
 
     @property
     def response(self) -> Floats:
-        """(112, 1032) f8: electrons of a pixel for one electron per Å in a mean fibre of the field."""
+        """(112, 1032) f8: electrons of a pixel for one electron per Å in a mean fiber of the field."""
         return self.fiber_to_fiber * self.amp_to_amp * self.dispersion
 
     def paint(self, light: Floats, shift: float = 0.0) -> Float32s:
-        """Return the image of fibres, without scattered light.
+        """Return the image of fibers, without scattered light.
 
         Parameters
         ----------
         light
-            (112, 1032): electrons of each fibre in each column.
+            (112, 1032): electrons of each fiber in each column.
         shift
             By how much the traces are moved, pixels.
 
@@ -119,11 +119,11 @@ def build(fibers: Fibers, detector: np.random.Generator, ifu: np.random.Generato
     Parameters
     ----------
     fibers
-        What is special of its fibres.
+        What is special of its fibers.
     detector
         Tells what belongs to the spectrograph: traces, wavelengths, widths, throughput of the amplifier.
     ifu
-        Tells what belongs to the fibres: their throughput.
+        Tells what belongs to the fibers: their throughput.
     """
     there = np.ones(N_FIBER, bool)
     there[list(fibers.missing)] = False

@@ -6,7 +6,7 @@ from skyharvest.simulate.hetdex_month.field import Ifu
 from skyharvest.simulate.hetdex_month.optics import Fibers
 
 IFUS = (
-    Ifu("317", "015", "038", "0211", -450.188, -49.931),  # 038: two of its fibres are exchanged
+    Ifu("317", "015", "038", "0211", -450.188, -49.931),  # 038: two of its fibers are exchanged
     Ifu("020", "106", "055", "0123", 450.112, -149.950),
     Ifu("311", "053", "004", "0087", -49.916, 149.978),  # 004: turned, its right half reversed
     Ifu("041", "063", "015", "0302", 50.148, 150.143),
@@ -123,7 +123,7 @@ class Plan:
     Attributes
     ----------
     fibers
-        What is special of fibres, by SPECID and amplifier: ``("317", "LL")``.
+        What is special of fibers, by SPECID and amplifier: ``("317", "LL")``.
     amps
         Amplifiers that have frames.
     fplane_error
@@ -139,7 +139,7 @@ class Plan:
 
 
 def demo() -> Plan:
-    """Return the month of the demo: a night of two IFUs, with a few bad fibres."""
+    """Return the month of the demo: a night of two IFUs, with a few bad fibers."""
     return Plan(fibers={("317", "LL"): Fibers(dead=(57,)), ("020", "RU"): Fibers(gaps=(34, 75), dead=(3, 90))})
 
 
@@ -151,7 +151,7 @@ def bench() -> Plan:
 def trouble() -> Plan:
     """Return a month in which much goes wrong, in two nights and three shots.
 
-    A fibre is missing, the first and the last of an amplifier are dead, an amplifier gets no light, an IFU is connected
+    A fiber is missing, the first and the last of an amplifier are dead, an amplifier gets no light, an IFU is connected
     to another spectrograph from the second night on, a bias is written twice, a frame is cut short, a member's header
     is noise, and so is a block of a tar file, a tar file ends too early; a star is on the edge of an IFU, a shot is in
     parallel mode and has no stars.

@@ -1,4 +1,4 @@
-"""What of a point source's light a fibre gets: a Moffat profile over the face of the fibre, moved by the atmosphere."""
+"""What of a point source's light a fiber gets: a Moffat profile over the face of the fiber, moved by the atmosphere."""
 
 from math import cos, pi, sin
 from typing import Any
@@ -10,7 +10,7 @@ from scipy.interpolate import PchipInterpolator
 from skyharvest.core.arrays import Floats
 
 BETA, RADIUS = 3.9, 0.75
-"""Of the Moffat profile; of a fibre, ″."""
+"""Of the Moffat profile; of a fiber, ″."""
 REFERENCE = 4500.0
 """Å: what the FWHM of an exposure is given for, and where the atmosphere moves nothing."""
 REFRACTION = ((3500.0, 4000.0, 4500.0, 5000.0, 5500.0), (-0.74, -0.40, 0.0, 0.08, 0.20))
@@ -29,12 +29,12 @@ def refraction(wave: Floats) -> Floats:
 
 
 def fractions(x: Floats, y: Floats, fwhm: float) -> Floats:
-    """Return the part of a source's light that fibres get.
+    """Return the part of a source's light that fibers get.
 
     Parameters
     ----------
     x, y
-        (n,) f8: fibres from the source, ″ in the turned focal plane.
+        (n,) f8: fibers from the source, ″ in the turned focal plane.
     fwhm
         At 4500 Å, ″; it goes with λ^-0.2.
 

@@ -19,7 +19,7 @@ AREA, TIME = 5.0e5, 360.0
 HC = 1.98644586e-8
 """Planck's constant times the speed of light, erg Å."""
 SKY_LINES = ((3650.2, 20.0), (4046.6, 40.0), (4358.3, 170.0), (5198.8, 80.0), (5460.7, 400.0))
-"""Å, and electrons per Å at the peak of 0.4 Å wide lines, in a mean fibre and 360 s."""
+"""Å, and electrons per Å at the peak of 0.4 Å wide lines, in a mean fiber and 360 s."""
 SUN_SIGMA = 1.0 / FWHM
 """Of the Sun's spectrum that is shipped, Å: a fact that the reduction and this share."""
 
@@ -55,7 +55,7 @@ def sun() -> Floats:
 
 
 def throughput(wave: Floats) -> Floats:
-    """Return the throughput of a mean fibre with all before it, 0.018 in the blue and 0.145 at most."""
+    """Return the throughput of a mean fiber with all before it, 0.018 in the blue and 0.145 at most."""
     knots = (3300.0, 3470.0, 3700.0, 4000.0, 4500.0, 5000.0, 5300.0, 5540.0, 5700.0)
     values = (0.008, 0.018, 0.045, 0.085, 0.130, 0.145, 0.140, 0.120, 0.100)
     curve: Array = np.exp(PchipInterpolator(knots, np.log(values))(wave))
@@ -69,7 +69,7 @@ def electrons(wave: Floats, flux: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def night_sky() -> Floats:
-    """Return the dark sky, (N,) f8 electrons per Å in 360 s in a mean fibre: some of it sunlight, and lines."""
+    """Return the dark sky, (N,) f8 electrons per Å in 360 s in a mean fiber: some of it sunlight, and lines."""
     shape = np.interp(WAVE, (3400, 4000, 5600), (1.1, 1.0, 1.05))
     sky = 75.0 * throughput(WAVE) / 0.13 * (0.7 + 0.3 * sun()) * shape
     for wave, peak in SKY_LINES:
@@ -79,5 +79,5 @@ def night_sky() -> Floats:
 
 @lru_cache(maxsize=1)
 def twilight() -> Floats:
-    """Return the twilight, (N,) f8 electrons per Å in a mean fibre: sunlight, bluer than the Sun."""
+    """Return the twilight, (N,) f8 electrons per Å in a mean fiber: sunlight, bluer than the Sun."""
     return np.asarray(1200 * throughput(WAVE) / 0.13 * sun() * (WAVE / 4500) ** -1.5)

@@ -17,7 +17,7 @@
     line_flux (n, 1036), erg/s/cm²/Å on the grid.
 ``/shots/{date}v{obs}/exp0N``
     Attributes fwhm, norm, sky, shift, drift, dither. Below, by amplifier: sky (112, 1032), sources: fibidx (n,) and
-    spectra (n, 1032), all in electrons per 2 Å of a mean fibre; cosmics: y, x of each pixel that was hit, (n, 2);
+    spectra (n, 1032), all in electrons per 2 Å of a mean fiber; cosmics: y, x of each pixel that was hit, (n, 2);
     scattered: mean of scattered light, electrons a pixel; attribute readable: whether the raw frame is.
 """
 
@@ -37,7 +37,7 @@ from skyharvest.simulate.hetdex_month.sources import Line, Source, Star
 from skyharvest.simulate.hetdex_month.spectra import throughput
 
 GRID: Floats = 3470.0 + 2.0 * np.arange(1036, dtype=np.float64)
-"""Å: of calibrated fibres."""
+"""Å: of calibrated fibers."""
 
 
 class Writer:
@@ -111,7 +111,7 @@ class Writer:
         scattered: float,
         readable: bool,
     ) -> None:
-        """Write a science frame: spectra in electrons per 2 Å of a mean fibre, and the pixels that cosmic rays hit."""
+        """Write a science frame: spectra in electrons per 2 Å of a mean fiber, and the pixels that cosmic rays hit."""
         group = self._file[f"shots/{shot}/exp{expnum:02d}"].create_group(amp)
         group["sky"] = sky.astype(np.float32)
         lit = np.flatnonzero(sources.max(1) > 0)
@@ -213,11 +213,11 @@ class Truth:
         return bool(self._file[f"shots/{shot}/exp{expnum:02d}/{amp}"].attrs["readable"])
 
     def sky(self, shot: str, expnum: int, amp: str) -> Floats:
-        """Return the sky of a frame, (112, 1032) f8 electrons per 2 Å of a mean fibre."""
+        """Return the sky of a frame, (112, 1032) f8 electrons per 2 Å of a mean fiber."""
         return np.asarray(self._file[f"shots/{shot}/exp{expnum:02d}/{amp}/sky"], float)
 
     def source_light(self, shot: str, expnum: int, amp: str) -> Floats:
-        """Return light of sources in each fibre of a frame, (112, 1032) f8 electrons per 2 Å of a mean fibre."""
+        """Return light of sources in each fiber of a frame, (112, 1032) f8 electrons per 2 Å of a mean fiber."""
         group = self._file[f"shots/{shot}/exp{expnum:02d}/{amp}/sources"]
         light = np.zeros((112, NX))
         light[np.asarray(group["fibidx"])] = np.asarray(group["spectra"])

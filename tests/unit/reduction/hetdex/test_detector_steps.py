@@ -86,7 +86,7 @@ def test_the_bias_and_its_traps_are_those_of_the_detector(month):
         assert "min_frames" in found.states["RL"][1]
 
 
-def test_fibres_are_found_and_a_dead_amplifier_has_failed_with_a_reason(month):
+def test_fibers_are_found_and_a_dead_amplifier_has_failed_with_a_reason(month):
     with AmpFile(month.trace) as found:
         for amp in ("LL", "LU"):
             alive, trace = found.array("alive", amp) == 1, found.array("trace", amp)
@@ -188,7 +188,7 @@ def test_a_month_without_twilights_is_told_by_every_amplifier(month, tmp_path):
         ("317,*,*,LU,3,,,", []),
     ],
 )
-def test_a_line_names_a_fibre_for_its_pairings_and_nights(month, tmp_path, line, expected):
+def test_a_line_names_a_fiber_for_its_pairings_and_nights(month, tmp_path, line, expected):
     table = tmp_path / "bad.csv"
     table.write_text(f"specid,ifuslot,ifuid,amp,fibnum,first,last,reason\n{line}\n")
     assert named_fibers(table, [one for one in month.members if one.amp == "LL"]) == expected
@@ -202,7 +202,7 @@ def test_a_line_names_a_fibre_for_its_pairings_and_nights(month, tmp_path, line,
         ("specid,ifuslot,ifuid,amp,fibnum,first,last,reason\n317,*,*,LL,x,,,\n", "line 2: found fibnum x"),
     ],
 )
-def test_a_table_of_fibres_that_is_none_is_an_error(month, tmp_path, text, message):
+def test_a_table_of_fibers_that_is_none_is_an_error(month, tmp_path, text, message):
     table = tmp_path / "bad.csv"
     table.write_text(text)
     with pytest.raises(InputError, match=message):

@@ -9,7 +9,7 @@ import pytest
 
 from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
 from skyharvest.reduction.hetdex.layout import Layout
-from skyharvest.simulate.hetdex_month.compare import check_month, fibre_places, multifits
+from skyharvest.simulate.hetdex_month.compare import check_month, fiber_places, multifits
 from skyharvest.simulate.hetdex_month.detector import DEFECT
 from skyharvest.simulate.hetdex_month.field import Pointing
 from skyharvest.simulate.hetdex_month.month import simulate
@@ -86,7 +86,7 @@ def write_spectra(truth: Truth, layout: Layout, expnum: int) -> list[tuple]:
             file.write(random.normal(light, error).astype("f4"), extname="sky_subtracted")
             file.write(error.astype("f4"), extname="error1d")
             file.write(sky.astype("f4"), extname="sky_spectrum")
-        _, x, y = fibre_places(truth, expnum, name)
+        _, x, y = fiber_places(truth, expnum, name)
         ra, dec = pointing.to_sky(x, y)
         counts = np.array([np.interp(GRID, w, s) for w, s in zip(truth.amp(name, "wavelength"), light, strict=True)])
         per_flux = 360 * 5e5 * truth.throughput * GRID / 1.98644586e-8 * truth.exposure_value(NAME, expnum, "norm")
@@ -130,10 +130,10 @@ def scaled(path: Path, name: str, by: float) -> None:
 WRONG = {
     "traces, rms": lambda layout: shifted(layout.calibration("trace", MONTH, IFU), "TRACE_RL", 0.035),
     "wavelengths, rms": lambda layout: shifted(layout.calibration("wavelength", MONTH, IFU), "WAVELENGTH_RL", 0.2),
-    "living fibres": lambda layout: shifted(layout.calibration("trace", MONTH, IFU), "ALIVE_LL", 1),
+    "living fibers": lambda layout: shifted(layout.calibration("trace", MONTH, IFU), "ALIVE_LL", 1),
     "traps and defects": lambda layout: shifted(layout.calibration("bias", MONTH, IFU), "TRAPS_RL", 1),
     "pulls of sky, all": lambda layout: shifted(multifits(layout, NAME, 1, f"{IFU}_RL"), "sky_subtracted", 20),
-    "places of fibres": lambda layout: scaled(layout.of_shot("shots", NAME), "Data/Fibers:dec", 1 + 1e-6),
+    "places of fibers": lambda layout: scaled(layout.of_shot("shots", NAME), "Data/Fibers:dec", 1 + 1e-6),
     "FWHM": lambda layout: scaled(layout.of_shot("shots", NAME), "Shot:fwhm_virus", 1.05),
     "relative norms": lambda layout: scaled(layout.of_shot("shots", NAME), "Shot:relflux_virus", 1.05),
     "throughput, level": lambda layout: scaled(

@@ -82,7 +82,7 @@ def test_light_is_on_the_traces_and_as_much_as_the_truth_says(month: Path):
     assert (
         alive.sum() == 110 and not alive[[20, 60]].any() and np.isnan(trace[20]).all() and np.isfinite(trace[60]).all()
     )
-    assert np.diff(trace[[19, 21], 500]) == pytest.approx(8.74, abs=0.6)  # no room where the fibre is missing
+    assert np.diff(trace[[19, 21], 500]) == pytest.approx(8.74, abs=0.6)  # no room where the fiber is missing
     assert np.diff(trace[[33, 34], 500]) == pytest.approx(17.5, abs=0.6)
     assert wavelength.min() < 3475 and wavelength.max() > 5525
 
@@ -99,7 +99,7 @@ def test_light_is_on_the_traces_and_as_much_as_the_truth_says(month: Path):
     expected = ((sky + light) / 2 * response)[:, 480:520]
     assert image[:, 480:520].sum(0).mean() == pytest.approx(expected.sum(0).mean() * (1 + SCATTERED), rel=0.03)
     quiet = np.flatnonzero(alive & (light.max(1) == 0))[:20]
-    for fiber in quiet:  # rows to half-way between neighbours hold most of a fibre's light
+    for fiber in quiet:  # rows to half-way between neighbours hold most of a fiber's light
         rows = slice(*(round(trace[fiber, 500] + d) for d in (-4, 5)))
         assert image[rows, 480:520].sum(0).mean() == pytest.approx(expected[fiber].mean(), rel=0.2)
 
@@ -115,7 +115,7 @@ def test_cosmic_rays_are_where_the_truth_says_and_change_nothing_else(month: Pat
     assert tar_of(month, 1).read_bytes() == tar_of(tmp_path, 1).read_bytes()
 
 
-def test_stars_are_in_the_fibres_that_see_their_place(month: Path):
+def test_stars_are_in_the_fibers_that_see_their_place(month: Path):
     """By the field's rule with astropy's own projection: CROTA and CDELT of HETDEX's tangent plane."""
     with Truth(month / "truth.h5") as truth:
         stars, flux = truth.sources("20190103v017", "star")
@@ -140,7 +140,7 @@ def test_stars_are_in_the_fibres_that_see_their_place(month: Path):
     assert seen
 
 
-def test_what_a_fibre_gets_of_a_star():
+def test_what_a_fiber_gets_of_a_star():
     fwhm, beta = 1.7, 3.9
     knot = int(np.searchsorted(KNOTS, 4500))
     shape = 4 * (2 ** (1 / beta) - 1) / fwhm**2
@@ -152,7 +152,7 @@ def test_what_a_fibre_gets_of_a_star():
         density = shape * (beta - 1) / np.pi * (1 + shape * ((x + gx) ** 2 + (y + gy) ** 2)) ** -beta
         brute = density[face].sum() * (1.5 / n) ** 2
         assert fractions([x], [y], fwhm)[0, knot] == pytest.approx(brute, rel=3e-4)
-    part = fractions([-0.74 + 0.0], [0.0], fwhm)[0]  # a fibre where the blue light of 3500 Å goes
+    part = fractions([-0.74 + 0.0], [0.0], fwhm)[0]  # a fiber where the blue light of 3500 Å goes
     assert (
         part[1] == pytest.approx(fractions([refraction(np.array([3500.0]))[0]], [0.0], fwhm)[0, 1])
         and part[1] > part[-1]

@@ -1,6 +1,6 @@
 """How amplifiers of the field differ in throughput: their twilights over the mean of all, smooth in wavelength.
 
-The twilight's spectrum is that of a mean fibre of each amplifier, so that what is compared is amplifiers, not fibres.
+The twilight's spectrum is that of a mean fiber of each amplifier, so that what is compared is amplifiers, not fibers.
 All have to be of the same exposures: where an amplifier lacks some, its twilight is brought to the level that it would
 have with all. The levels of frames are a product of the exposure's brightness and the amplifier's throughput; both are
 fitted to those frames that there are.
@@ -46,7 +46,7 @@ class Amp:
     ifu, amp
         Which one: the pairing, and the amplifier.
     mean, error
-        Electrons per 2 Å of a mean fibre on the grid, and standard error, (1036,) float64; NaN where it does not reach.
+        Electrons per 2 Å of a mean fiber on the grid, and standard error, (1036,) float64; NaN where it does not reach.
     levels
         Brightness of each of its frames, electrons, by exposure; empty if that is not known.
     failed

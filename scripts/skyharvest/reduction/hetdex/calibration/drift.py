@@ -1,4 +1,4 @@
-"""What drifts over months: bias, wavelengths, traces, and the throughput of fibres and amplifiers.
+"""What drifts over months: bias, wavelengths, traces, and the throughput of fibers and amplifiers.
 
 Each amplifier of a pairing is compared with its own first month in the same place. A jump of all amplifiers of a
 spectrograph tells of work on it; one amplifier alone, of its controller or of a bad twilight.

@@ -27,13 +27,13 @@ class Row:
     bias_level, bias_change
         Level of the overscan, ADU, and change.
     wave_change
-        Å, median of living fibres' pixels: by how much wavelengths are larger.
+        Å, median of living fibers' pixels: by how much wavelengths are larger.
     wave_stretch
         Å: the same at the last fifth of columns minus that at the first.
     trace_change
         Pixels, median: by how much traces are higher.
     f2f_change
-        Scatter of the relative change of fibres' throughputs.
+        Scatter of the relative change of fibers' throughputs.
     amp_to_amp, amp_to_amp_change
         Throughput over the field's, median of wavelengths, and relative change.
     """
@@ -58,7 +58,7 @@ NUMBERS: Mapping[str, tuple[str, str]] = {
     "wave_change": ("Å", "zero point of wavelengths"),
     "wave_stretch": ("Å", "length of spectra"),
     "trace_change": ("pixels", "place of traces"),
-    "f2f_change": ("", "fibre to fibre, scatter of its change"),
+    "f2f_change": ("", "fiber to fiber, scatter of its change"),
     "amp_to_amp_change": ("", "amplifier to amplifier"),
 }
 """Unit and meaning of what may drift."""

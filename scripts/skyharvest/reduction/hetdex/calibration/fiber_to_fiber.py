@@ -1,11 +1,11 @@
-"""How fibres of an amplifier differ in throughput: smooth ratios of their twilights to a master spectrum.
+"""How fibers of an amplifier differ in throughput: smooth ratios of their twilights to a master spectrum.
 
-Fibres see one sky, each at its own wavelengths. The master is a spline through the samples of all living fibres,
-electrons per Å (so that dispersion is no throughput), with knots each Å: much finer than a fibre's pixels, which
-together sample each Å some fifty times. The ratio of a fibre to it is a smooth curve
+Fibers see one sky, each at its own wavelengths. The master is a spline through the samples of all living fibers,
+electrons per Å (so that dispersion is no throughput), with knots each Å: much finer than a fiber's pixels, which
+together sample each Å some fifty times. The ratio of a fiber to it is a smooth curve
 (`skyharvest.reduction.hetdex.calibration.smooth_ratios`). Master and ratios follow each other some times.
 
-At each wavelength the biweight of the ratios of living fibres is 1: the level of an amplifier is not in them
+At each wavelength the biweight of the ratios of living fibers is 1: the level of an amplifier is not in them
 (`skyharvest.reduction.hetdex.calibration.amp_to_amp`).
 """
 
@@ -22,37 +22,37 @@ from skyharvest.reduction.hetdex.calibration.smooth_ratios import smooth
 from skyharvest.reduction.hetdex.settings import FiberToFiber
 
 GRID = 3470.0 + 2.0 * np.arange(1036)
-"""Å: the wavelengths of calibrated fibres."""
+"""Å: the wavelengths of calibrated fibers."""
 GRID_STEP = 2.0
 MASTER_KNOTS = 1.0
 """Å between knots of the master."""
 TURNS = 4
 OUTLIER_SIGMA = 5.0
 BESIDE, UNLIKE = 3, 0.3
-"""A pixel this part (and its noise) off those of so many fibres on each side is left out from the start."""
+"""A pixel this part (and its noise) off those of so many fibers on each side is left out from the start."""
 MODEL_ERROR = 0.01
 """Of the flux: what the master, which has one width of lines, does not reach in a single pixel."""
 
 
 @dataclass(frozen=True)
 class Ratios:
-    """How fibres differ.
+    """How fibers differ.
 
     Attributes
     ----------
     ratio
-        (n_fibre, n_column) float32: throughput over that of the amplifier's mean fibre; NaN for dead fibres.
+        (n_fiber, n_column) float32: throughput over that of the amplifier's mean fiber; NaN for dead fibers.
     error
         Median standard error of a ratio.
     rms
-        Scatter of the fibres' mean ratios.
+        Scatter of the fibers' mean ratios.
     mean
-        The twilight of a mean fibre on `GRID`, electrons per 2 Å, (1036,) float32; NaN where fewer than half of the
-        fibres reach.
+        The twilight of a mean fiber on `GRID`, electrons per 2 Å, (1036,) float32; NaN where fewer than half of the
+        fibers reach.
     mean_error
         Its standard error.
     alive
-        Fibres that were used: those of the trace, without those that are too faint.
+        Fibers that were used: those of the trace, without those that are too faint.
     """
 
     ratio: Float32s
@@ -64,25 +64,25 @@ class Ratios:
 
 
 def ratios(spectrum: Float32s, variance: Float32s, alive: Bools, wavelength: Floats, options: FiberToFiber) -> Ratios:
-    """Return the throughput of each fibre over that of the mean fibre.
+    """Return the throughput of each fiber over that of the mean fiber.
 
     Parameters
     ----------
     spectrum, variance
-        Of a twilight, electrons per pixel, (n_fibre, n_column) float32; NaN where nothing is known.
+        Of a twilight, electrons per pixel, (n_fiber, n_column) float32; NaN where nothing is known.
     alive
-        Fibres that have light, (n_fibre,) bool.
+        Fibers that have light, (n_fiber,) bool.
     wavelength
-        Å, (n_fibre, n_column) float64, rising.
+        Å, (n_fiber, n_column) float64, rising.
     options
         Knots and limits.
 
     Raises
     ------
     InputError
-        If fewer fibres than ``options.min_living`` have light.
+        If fewer fibers than ``options.min_living`` have light.
     """
-    n_fibre, n_column = spectrum.shape
+    n_fiber, n_column = spectrum.shape
     dispersion = np.gradient(wavelength, axis=1)
     assert (dispersion > 0).all()
     good = np.isfinite(spectrum) & np.isfinite(variance) & (variance > 0) & alive[:, None]
@@ -91,7 +91,7 @@ def ratios(spectrum: Float32s, variance: Float32s, alive: Bools, wavelength: Flo
     typical = float(np.median(level[alive])) if alive.any() else 0.0
     use = np.flatnonzero((level > options.min_ratio * typical) & (good.sum(axis=1) > n_column / 2))
     if use.size < options.min_living or not typical > 0:
-        raise InputError(f"found {use.size} fibres with a twilight; expected {options.min_living}: see the trace")
+        raise InputError(f"found {use.size} fibers with a twilight; expected {options.min_living}: see the trace")
     wave, values = wavelength[use], density[use]
     inverse = np.zeros_like(values)
     np.divide(dispersion[use] ** 2, variance[use], out=inverse, where=good[use])
@@ -101,15 +101,15 @@ def ratios(spectrum: Float32s, variance: Float32s, alive: Bools, wavelength: Flo
     inside = (GRID[None] >= wave[:, :1]) & (GRID[None] <= wave[:, -1:])
     norm = np.asarray(
         biweight.location(on_grid, 0), np.float64
-    )  # ends: each fibre's last ratio where it does not reach
+    )  # ends: each fiber's last ratio where it does not reach
     out = np.full(spectrum.shape, np.nan, np.float32)
-    for k, fibre in enumerate(use):
-        out[fibre] = fit.ratio[k] / np.interp(wave[k], GRID, norm)
+    for k, fiber in enumerate(use):
+        out[fiber] = fit.ratio[k] / np.interp(wave[k], GRID, norm)
     reached = inside.sum(axis=0) >= len(use) / 2
     mean = np.where(reached, fit.master(np.clip(GRID, fit.first, fit.last)) * norm * GRID_STEP, np.nan)
     per_bin = _binned(wave, inverse * fit.ratio**2)
     mean_error = np.where(reached & (per_bin > 0), norm * GRID_STEP / np.sqrt(np.maximum(per_bin, 1e-30)), np.nan)
-    used = np.zeros(n_fibre, bool)
+    used = np.zeros(n_fiber, bool)
     used[use] = True
     each = np.nanmean(out[use], axis=1)
     return Ratios(out, fit.error, float(np.std(each)), mean.astype(np.float32), mean_error.astype(np.float32), used)
@@ -122,7 +122,7 @@ def _binned(wave: Floats, weight: Floats) -> Floats:
 
 
 class _Fit:
-    """Master and ratios of living fibres: wavelengths, electrons per Å and inverse variances, (n_fibre, n_column)."""
+    """Master and ratios of living fibers: wavelengths, electrons per Å and inverse variances, (n_fiber, n_column)."""
 
     def __init__(self, wave: Floats, values: Floats, inverse: Floats, intervals: int) -> None:
         self.wave, self.values, self.inverse = wave, values, inverse
@@ -136,7 +136,7 @@ class _Fit:
         Parameters
         ----------
         level
-            First guess of the ratios, (n_fibre,).
+            First guess of the ratios, (n_fiber,).
         """
         self.ratio = np.broadcast_to(level[:, None], self.values.shape)
         self._leave_out(level)
@@ -156,7 +156,7 @@ class _Fit:
         self.error = float(np.median(found.error))
 
     def _leave_out(self, level: Floats) -> None:
-        """Leave out pixels that are far from those of the fibres beside them, such as cosmic rays."""
+        """Leave out pixels that are far from those of the fibers beside them, such as cosmic rays."""
         known = self.inverse > 0
         relative = np.where(known, self.values / level[:, None], np.nan)
         padded = np.pad(relative, ((BESIDE, BESIDE), (0, 0)), constant_values=np.nan)
@@ -183,5 +183,5 @@ class _Fit:
         return spline
 
     def ratio_at(self, wave: Array) -> Floats:
-        """Return the ratios at wavelengths, (n_fibre, n); beyond a fibre's ends those of its ends."""
+        """Return the ratios at wavelengths, (n_fiber, n); beyond a fiber's ends those of its ends."""
         return np.stack([np.interp(wave, self.wave[k], self.ratio[k]) for k in range(len(self.wave))])

@@ -1,7 +1,7 @@
 """Tables of bad pixels: rows ``311RU 538 556 755 737``, which are SPECID and amplifier, x1 x2 y1 y2.
 
 Columns and rows are counted from 1, both ends included; each pair may be given in either order. They are those of the
-image with wavelength growing with x and fibres with y. A line of names, ``amp x1 x2 y1 y2``, and comments with ``#``
+image with wavelength growing with x and fibers with y. A line of names, ``amp x1 x2 y1 y2``, and comments with ``#``
 are left out.
 """
 

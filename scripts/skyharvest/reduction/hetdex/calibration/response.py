@@ -1,8 +1,8 @@
 """The response of pixels, from a twilight: the image over a model of it that does not follow its pixels.
 
-Were each fibre's own spectrum in the model, a defect as large as the fibre would be in the spectrum and not be seen. So
-a fibre's spectrum is taken from its neighbours: the biweight of those on both sides, each over its own smooth
-continuum and moved by how lines move from fibre to fibre, times a smooth curve; its first and second derivatives take
+Were each fiber's own spectrum in the model, a defect as large as the fiber would be in the spectrum and not be seen. So
+a fiber's spectrum is taken from its neighbours: the biweight of those on both sides, each over its own smooth
+continuum and moved by how lines move from fiber to fiber, times a smooth curve; its first and second derivatives take
 up what is left of moves and widths. What is left in a pixel is its response.
 """
 
@@ -22,11 +22,11 @@ from skyharvest.reduction.hetdex.spectra.extraction import Extracted
 _TERMS, _TERMS_FIRST, _TERMS_SECOND = 9, 4, 2
 """Of Chebyshev series of the column: by which the neighbours' spectrum is multiplied, and its derivatives."""
 _TERMS_MOVE = 3
-"""Of the move of lines from a fibre to the next."""
+"""Of the move of lines from a fiber to the next."""
 _MODEL_ERROR = 0.01
 """Of a spectrum that neighbours tell, relative."""
 _MOST_LOST = 0.3
-"""A fibre that has lost more of its profile in a column is not used there."""
+"""A fiber that has lost more of its profile in a column is not used there."""
 _BLOCK = 43
 """Columns over which a row's response is the same but for single pixels: what is broader is of the model."""
 _BOX = 5
@@ -58,21 +58,21 @@ class Response:
 
 
 def predicted_spectra(extracted: Extracted, alive: Bools, settings: Flat) -> Float32s:
-    """Return each fibre's spectrum as its neighbours tell it.
+    """Return each fiber's spectrum as its neighbours tell it.
 
     Parameters
     ----------
     extracted
-        Of a twilight, (n_fibre, n_column).
+        Of a twilight, (n_fiber, n_column).
     alive
-        (n_fibre,) bool: the fibres that are neighbours of others.
+        (n_fiber,) bool: the fibers that are neighbours of others.
     settings
         How many neighbours there are on each side, at most.
 
     Returns
     -------
     Float32s
-        (n_fibre, n_column): electrons; NaN for fibres without any light.
+        (n_fiber, n_column): electrons; NaN for fibers without any light.
     """
     known: Bools = np.isfinite(extracted.spectrum) & (extracted.lost < _MOST_LOST)
     spectrum = np.where(known, extracted.spectrum, np.float32(np.nan))
@@ -82,32 +82,32 @@ def predicted_spectra(extracted: Extracted, alive: Bools, settings: Flat) -> Flo
     scaled = spectrum / np.where(lit, level, np.nan)[:, None].astype(np.float32)
     common = _interpolated(np.asarray(location(scaled[lit]), np.float64))
     shape = np.full(scaled.shape, np.nan)  # spectra over their own smooth continua
-    for fibre in np.flatnonzero(lit):
-        ratio = scaled[fibre] / common
-        shape[fibre] = scaled[fibre] / _smooth(ratio, np.isfinite(ratio))
+    for fiber in np.flatnonzero(lit):
+        ratio = scaled[fiber] / common
+        shape[fiber] = scaled[fiber] / _smooth(ratio, np.isfinite(ratio))
     found = np.full(spectrum.shape, np.nan, np.float32)
     order = np.flatnonzero(lit)
     moved = _moved(shape, order)
     columns = np.arange(spectrum.shape[1])
-    splines = {fibre: CubicSpline(columns, _interpolated(shape[fibre])) for fibre in order}
-    for fibre in np.flatnonzero(seen):
-        below, above = order[order < fibre][-settings.neighbours :], order[order > fibre][: settings.neighbours]
-        own = moved[fibre] if lit[fibre] else np.mean([moved[at[0]] for at in (below[::-1], above) if at.size], axis=0)
+    splines = {fiber: CubicSpline(columns, _interpolated(shape[fiber])) for fiber in order}
+    for fiber in np.flatnonzero(seen):
+        below, above = order[order < fiber][-settings.neighbours :], order[order > fiber][: settings.neighbours]
+        own = moved[fiber] if lit[fiber] else np.mean([moved[at[0]] for at in (below[::-1], above) if at.size], axis=0)
         others = []
         for other in (*below, *above):
             place = np.clip(columns + moved[other] - own, 0, columns[-1])
             there = known[other, np.round(place).astype(int)]
             others.append(np.where(there, splines[other](place), np.nan))
         near = location(np.array(others))
-        error = np.sqrt(extracted.variance[fibre])
-        found[fibre] = _like(_interpolated(np.asarray(near, np.float64)), spectrum[fibre], error)
+        error = np.sqrt(extracted.variance[fiber])
+        found[fiber] = _like(_interpolated(np.asarray(near, np.float64)), spectrum[fiber], error)
     return found
 
 
 def _moved(shape: Floats, order: Array) -> Floats:
-    """Return how far the lines of each fibre are beside those of the first, (n_fibre, n_column), pixels.
+    """Return how far the lines of each fiber are beside those of the first, (n_fiber, n_column), pixels.
 
-    From fibre to fibre it is little: a smooth curve times the derivative of their spectrum.
+    From fiber to fiber it is little: a smooth curve times the derivative of their spectrum.
     """
     total = np.zeros(shape.shape)
     vander = chebyshev.chebvander(_place(shape.shape[1]), _TERMS_MOVE - 1)
@@ -181,7 +181,7 @@ def measure_response(image: Float32s, variance: Float32s, model: Float32s, light
     model
         The same image, as it would be with the same response everywhere.
     light
-        What of the model is light of fibres: the rest is scattered and not known well enough.
+        What of the model is light of fibers: the rest is scattered and not known well enough.
     settings
         What a defect is.
 

@@ -1,15 +1,15 @@
-"""Where the light of each fibre falls on the detector: traces, from a twilight.
+"""Where the light of each fiber falls on the detector: traces, from a twilight.
 
-In blocks of columns the peaks of fibres are found and followed, and a Chebyshev polynomial of the column is laid
-through each fibre's. Then, again and again, all fibres are extracted together with the profile so far, what is left of
+In blocks of columns the peaks of fibers are found and followed, and a Chebyshev polynomial of the column is laid
+through each fiber's. Then, again and again, all fibers are extracted together with the profile so far, what is left of
 the image is projected on how the profile changes when a trace is moved (a Gauss-Newton step), and the profile is fitted
 anew: centroids of peaks are pulled by neighbours and by pixels, these are not.
 
-specreduce 1.9 was tried and not taken: `FitTrace` follows one fibre at a time in rows of its own, by centroids, 0.3
+specreduce 1.9 was tried and not taken: `FitTrace` follows one fiber at a time in rows of its own, by centroids, 0.3
 pixels rms from the truth beside neighbours; this is 0.007.
 
-With the profile known, what is left between and beside the fibres is searched for fibres that are nearly dead: they
-have two per cent of the light, and count when fibres are numbered (`fibre_numbers`).
+With the profile known, what is left between and beside the fibers is searched for fibers that are nearly dead: they
+have two per cent of the light, and count when fibers are numbered (`fiber_numbers`).
 """
 
 from collections.abc import Callable, Collection
@@ -25,7 +25,7 @@ from scipy.signal import find_peaks
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.biweight import location, location_scale
-from skyharvest.reduction.hetdex.calibration.fiber_numbers import N_FIBRES, Numbers, number_fibres
+from skyharvest.reduction.hetdex.calibration.fiber_numbers import N_FIBERS, Numbers, number_fibers
 from skyharvest.reduction.hetdex.settings import Trace
 from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
 from skyharvest.reduction.hetdex.spectra.profile import Profile, first_guess, fit_profile
@@ -37,45 +37,45 @@ _FIRST_SIGMA = 2.2
 _JUMP = 3.0
 """Pixels: no farther is a peak from where it is expected in the next block."""
 _LEAST_PEAK_SIGMA = 10.0
-"""A typical fibre's peak is so many σ, or there is no light."""
+"""A typical fiber's peak is so many σ, or there is no light."""
 _FLOOR = 0.01
 """Pixels: error of a block's move that is not noise. So no bright defect counts more than the rest of a trace."""
 _STEPS = 4
 """Of Gauss-Newton, each with a new profile. After two nothing moves by more than 0.003 pixels."""
 _FAINT_SIGMA = 8.0
 _FAINT_HALF = 4
-"""Rows on each side of a nearly dead fibre: beyond is the light of its neighbours."""
+"""Rows on each side of a nearly dead fiber: beyond is the light of its neighbours."""
 _FAINT_OFFSETS = np.linspace(-1, 1, 9)
-"""Pixels: so far may a nearly dead fibre be from its place."""
+"""Pixels: so far may a nearly dead fiber be from its place."""
 _FAR, _MODEL_ERROR = 6.0, 0.1
 """As in `profile`: what is farther from the model is a defect."""
 
 Scattered = Callable[[Floats], Float32s]
-"""Returns the scattered light of the image, given the traces of all fibres, (n, n_column)."""
+"""Returns the scattered light of the image, given the traces of all fibers, (n, n_column)."""
 
 
 @dataclass(frozen=True)
 class Traces:
-    """Fibres of an amplifier.
+    """Fibers of an amplifier.
 
     Attributes
     ----------
     trace
-        (112, n_column) f8: row of each fibre's centre, pixels; of dead ones from their neighbours.
+        (112, n_column) f8: row of each fiber's centre, pixels; of dead ones from their neighbours.
     alive
-        (112,) bool: fibres with light that no one has named as bad.
+        (112,) bool: fibers with light that no one has named as bad.
     profile
         Of their light.
     scattered
         (n_rows, n_column) f4: scattered light, electrons.
     light
-        (112,) f8: light relative to the median fibre; NaN where none is seen.
+        (112,) f8: light relative to the median fiber; NaN where none is seen.
     rms
         Pixels: what is left between the traces and the last recentring, in blocks of columns.
     chi2
-        Median of the reduced χ² of fibres and columns.
+        Median of the reduced χ² of fibers and columns.
     numbers
-        How the fibres are numbered.
+        How the fibers are numbered.
     """
 
     trace: Floats
@@ -96,7 +96,7 @@ def find_traces(
     settings: Trace,
     named: Collection[int] = (),
 ) -> Traces:
-    """Find and measure all fibres of an amplifier.
+    """Find and measure all fibers of an amplifier.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ def find_traces(
     settings
         Of the step.
     named
-        fibidx of fibres that someone has named as dead or missing.
+        fibidx of fibers that someone has named as dead or missing.
 
     Raises
     ------
     InputError
-        If there is no light of fibres, or they cannot be numbered.
+        If there is no light of fibers, or they cannot be numbered.
     """
     trace = _followed(image, variance, good, settings)
     measured = _Measured(image, variance, good, trace, settings)
@@ -125,12 +125,12 @@ def find_traces(
     if faint.any():  # their light has been taken for scattered light
         measured.recentre(scattered(rows) + dim)
         rows, light, faint, dim = measured.with_faint(scattered, settings)
-    numbers = number_fibres(rows[:, image.shape[1] // 2], faint, named)
-    alive = np.zeros(N_FIBRES, bool)
+    numbers = number_fibers(rows[:, image.shape[1] // 2], faint, named)
+    alive = np.zeros(N_FIBERS, bool)
     alive[numbers.seen[~faint]] = True
     alive[list(named)] = False
-    of_fibre = np.full(N_FIBRES, np.nan)
-    of_fibre[numbers.seen] = light
+    of_fiber = np.full(N_FIBERS, np.nan)
+    of_fiber[numbers.seen] = light
     complete = _completed(rows, numbers)
     profile = measured.profile
     by_number = np.interp(profile.y, np.arange(np.count_nonzero(~faint)), numbers.seen[~faint])
@@ -139,7 +139,7 @@ def find_traces(
         alive,
         Profile(profile.values, profile.x, by_number),
         scattered(complete),
-        of_fibre,
+        of_fiber,
         measured.rms,
         measured.chi2,
         numbers,
@@ -147,7 +147,7 @@ def find_traces(
 
 
 def _followed(image: Float32s, variance: Float32s, good: Bools, settings: Trace) -> Floats:
-    """Return traces of all fibres with full light, (n, n_column), from the peaks in blocks of columns."""
+    """Return traces of all fibers with full light, (n, n_column), from the peaks in blocks of columns."""
     n_column = image.shape[1]
     blocks = np.array_split(np.arange(n_column), N_BLOCKS)
     centres = np.array([block.mean() for block in blocks])
@@ -159,8 +159,8 @@ def _followed(image: Float32s, variance: Float32s, good: Bools, settings: Trace)
     near = sorted(range(N_BLOCKS), key=lambda block: abs(block - N_BLOCKS // 2))[: N_BLOCKS // 3]
     usual = int(np.median([len(peaks[block]) for block in near]))
     start = next(block for block in near if len(peaks[block]) == usual)
-    if usual < N_FIBRES // 2:
-        raise InputError(f"found {usual} fibres with light; expected {N_FIBRES}: is the amplifier dead?")
+    if usual < N_FIBERS // 2:
+        raise InputError(f"found {usual} fibers with light; expected {N_FIBERS}: is the amplifier dead?")
     places = np.full((usual, N_BLOCKS), np.nan)
     places[:, start] = peaks[start]
     for blocks_on in (range(start + 1, N_BLOCKS), range(start - 1, -1, -1)):
@@ -230,7 +230,7 @@ def _fitted(at: Floats, values: Floats, weight: Floats, degree: int) -> Floats:
 
 
 class _Measured:
-    """Traces of the fibres with light that become better step by step, with their profile."""
+    """Traces of the fibers with light that become better step by step, with their profile."""
 
     def __init__(self, image: Float32s, variance: Float32s, good: Bools, trace: Floats, settings: Trace) -> None:
         self.image, self.variance, self.good, self.trace = image, variance, good, trace
@@ -263,20 +263,20 @@ class _Measured:
                 image, self.variance, self.good, self.trace, self.alive, found.spectrum, self.profile, self.groups
             )
         except ValueError as error:
-            raise InputError(f"no profile of the fibres: {error}") from None
+            raise InputError(f"no profile of the fibers: {error}") from None
 
     def with_faint(self, scattered: Scattered, settings: Trace) -> tuple[Floats, Floats, Bools, Float32s]:
-        """Return rows, light and faintness of all fibres, ascending, also of the nearly dead, and the image of these.
+        """Return rows, light and faintness of all fibers, ascending, also of the nearly dead, and the image of these.
 
         They are where they should be between their neighbours: their own light tells it less well. No gap between
-        fibres is taken for free of light until it is known to be: scattered light is that of the edges at first. Where
-        there is a peak may be a fibre; then scattered light is measured in the other gaps, and these are looked at
-        again. At last all fibres are extracted together.
+        fibers is taken for free of light until it is known to be: scattered light is that of the edges at first. Where
+        there is a peak may be a fiber; then scattered light is measured in the other gaps, and these are looked at
+        again. At last all fibers are extracted together.
         """
         between, beside = _free_places(self.trace, len(self.image), self.profile.half)
         try:
             background = scattered(self._with(between)[0])
-        except InputError:  # the fibres leave no edge
+        except InputError:  # the fibers leave no edge
             background = scattered(self.trace)
         places = self._peaked([*between, *beside], background, settings.faint_light / 2)
         rows, _ = self._with(places)
@@ -295,7 +295,7 @@ class _Measured:
         return rows[order], order >= len(self.trace)
 
     def _peaked(self, places: list[Floats], background: Float32s, least: float) -> list[Floats]:
-        """Return the places (n_column,) that have a peak of so much light, relative to a typical fibre."""
+        """Return the places (n_column,) that have a peak of so much light, relative to a typical fiber."""
         if not places:
             return []
         image = self.image - background
@@ -306,7 +306,7 @@ class _Measured:
         return [place for place in places if self._light_at(place, left) > least * typical]
 
     def _light_at(self, place: Floats, left: Float32s) -> float:
-        """Return the electrons of a fibre near a place (n_column,), 0 if they are no more than noise may be."""
+        """Return the electrons of a fiber near a place (n_column,), 0 if they are no more than noise may be."""
         rows = np.floor(place + 0.5).astype(np.int64)[:, None] + np.arange(-_FAINT_HALF, _FAINT_HALF + 1)
         column = np.arange(len(place))[:, None]
         known = self.good[rows, column]
@@ -316,14 +316,14 @@ class _Measured:
         most = 0.0
         for offset in _FAINT_OFFSETS:
             profile = _at_rows(self.profile.weights((place + offset)[None], len(left)), rows).mean(axis=0)
-            profile -= smooth @ (smooth.T @ profile)  # what is smooth is no fibre
+            profile -= smooth @ (smooth.T @ profile)  # what is smooth is no fiber
             light = float(profile @ values / (profile @ profile))
             if light > _FAINT_SIGMA * np.sqrt(variance / (profile @ profile)):
                 most = max(most, light)
         return most
 
     def _moves(self, image: Float32s, trace: Floats, edges: Array) -> tuple[Floats, Floats, Floats]:
-        """Return what `_moves` adds up for traces, (n, n_block) twice, and the light of each fibre, (n,)."""
+        """Return what `_moves` adds up for traces, (n, n_block) twice, and the light of each fiber, (n,)."""
         weights, slopes = self.profile.weights_and_slopes(trace, len(image))
         found = extract(image, self.variance, self.good, weights, np.ones(len(trace), bool))
         left = image - model_image(found.spectrum, weights, len(image))
@@ -334,7 +334,7 @@ class _Measured:
 
 
 def _at_rows(weights: Weights, rows: Array) -> Floats:
-    """Return the weights of one fibre at given rows of each column, (n_column, n)."""
+    """Return the weights of one fiber at given rows of each column, (n_column, n)."""
     shift = rows - weights.rows[0][:, None]
     inside = (shift >= 0) & (shift < weights.values.shape[2])
     values = np.take_along_axis(weights.values[0], np.clip(shift, 0, weights.values.shape[2] - 1), axis=1)
@@ -342,7 +342,7 @@ def _at_rows(weights: Weights, rows: Array) -> Floats:
 
 
 def _free_places(trace: Floats, n_rows: int, half: int) -> tuple[list[Floats], list[Floats]]:
-    """Return where there is room for a fibre: traces (n_column,) between neighbours, and those beside the outermost."""
+    """Return where there is room for a fiber: traces (n_column,) between neighbours, and those beside the outermost."""
     middle = trace.shape[1] // 2
     steps = np.diff(trace, axis=0)
     spacing = np.median(steps[:, middle])
@@ -358,24 +358,24 @@ def _free_places(trace: Floats, n_rows: int, half: int) -> tuple[list[Floats], l
 
 
 def _completed(rows: Floats, numbers: Numbers) -> Floats:
-    """Return traces of all fibres, (112, n_column), those without light from their neighbours."""
-    trace = np.full((N_FIBRES, rows.shape[1]), np.nan)
+    """Return traces of all fibers, (112, n_column), those without light from their neighbours."""
+    trace = np.full((N_FIBERS, rows.shape[1]), np.nan)
     trace[numbers.seen] = rows
     spacing = np.median(np.diff(rows, axis=0), axis=0)
-    for fibre, (below, steps) in numbers.dark.items():
+    for fiber, (below, steps) in numbers.dark.items():
         apart = rows[below + 1] - rows[below]
-        trace[fibre] = rows[below] + apart * steps / np.round(apart / spacing)
+        trace[fiber] = rows[below] + apart * steps / np.round(apart / spacing)
     first, last = numbers.seen[0], numbers.seen[-1]
-    for fibre in numbers.missing:
-        if fibre < first:
-            trace[fibre] = rows[0] - (first - fibre) * spacing
-        elif fibre > last:
-            trace[fibre] = rows[-1] + (fibre - last) * spacing
-    for fibre in np.flatnonzero(np.isnan(trace[:, 0])).tolist():  # no room is left for it: between its neighbours
+    for fiber in numbers.missing:
+        if fiber < first:
+            trace[fiber] = rows[0] - (first - fiber) * spacing
+        elif fiber > last:
+            trace[fiber] = rows[-1] + (fiber - last) * spacing
+    for fiber in np.flatnonzero(np.isnan(trace[:, 0])).tolist():  # no room is left for it: between its neighbours
         known = np.flatnonzero(np.isfinite(trace[:, 0]))
-        below, above = known[known < fibre][-1], known[known > fibre][0]
-        part = (fibre - below) / (above - below)
-        trace[fibre] = (1 - part) * trace[below] + part * trace[above]
+        below, above = known[known < fiber][-1], known[known > fiber][0]
+        part = (fiber - below) / (above - below)
+        trace[fiber] = (1 - part) * trace[below] + part * trace[above]
     return trace
 
 
@@ -392,7 +392,7 @@ def _moves(
     moved: Any,
     known: Any,
 ) -> None:
-    """Add up by fibre and block of columns, (n_fibre, n_block): ``moved`` / ``known`` is how far a trace is off.
+    """Add up by fiber and block of columns, (n_fiber, n_block): ``moved`` / ``known`` is how far a trace is off.
 
     The light of a column is free, so that only what of the slope is at right angles to the profile counts.
     """

@@ -1,4 +1,4 @@
-"""The step trace: a month's twilight of each amplifier of a pairing, and where its fibres are."""
+"""The step trace: a month's twilight of each amplifier of a pairing, and where its fibers are."""
 
 import logging
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Twilight:
 def trace_fibers(
     frames: Path, bias: Path, out: Path, settings: Trace, background: Background, bad_fibers: Path | None = None
 ) -> None:
-    """Write where the fibres of a pairing's amplifiers are.
+    """Write where the fibers of a pairing's amplifiers are.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ def trace_fibers(
         Its bias.
     out
         The product: arrays ``trace`` (112, 1032) f4 in pixels, ``alive`` (112,) u1, ``light`` (112,) f4 relative to the
-        median fibre, ``profile``, ``profile_x``, ``profile_y`` (see `read_profile`), ``twilight`` and ``twilight_ivar``
+        median fiber, ``profile``, ``profile_x``, ``profile_y`` (see `read_profile`), ``twilight`` and ``twilight_ivar``
         (1032, 1032) f4, electrons and their inverse variance, NaN where a pixel is bad; ``exposures`` (n, 3) i4 and
         ``levels`` (n,) f8, see `Twilight`.
     settings, background
         Of the step, and of scattered light.
     bad_fibers
-        Table of fibres that are known to be dead, missing or not to be used.
+        Table of fibers that are known to be dead, missing or not to be used.
     """
     members = frames_file.read(frames, type="twi")
     header: dict[str, Value] = {"CREATOR": f"skyharvest {__version__}", **pairing_of(members)}
@@ -93,7 +93,7 @@ def trace_fibers(
         results = each_amp(do)
     write_amps(out, header, results)
     for amp, result in results.items():
-        log.info("%s %s: %s", out, amp, result.failed or f"{result.values['n_alive']} fibres")
+        log.info("%s %s: %s", out, amp, result.failed or f"{result.values['n_alive']} fibers")
 
 
 def pairing_of(members: Sequence[Member]) -> dict[str, str]:
@@ -144,7 +144,7 @@ def _of_amp(
         "n_frames": len(twilight.levels),
         "level": float(twilight.levels.mean()),
         "n_alive": int(np.count_nonzero(found.alive)),
-        "dead": " ".join(str(fibre + 1) for fibre in np.flatnonzero(~found.alive)),
+        "dead": " ".join(str(fiber + 1) for fiber in np.flatnonzero(~found.alive)),
         "gaps": f"{found.numbers.gaps[0]} {found.numbers.gaps[1]}",
         "trace_rms": found.rms,
         "chi2": found.chi2,

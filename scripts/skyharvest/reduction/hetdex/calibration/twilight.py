@@ -1,17 +1,17 @@
-"""The twilight calibration of a pairing in a month: wavelengths, and how its fibres differ in throughput.
+"""The twilight calibration of a pairing in a month: wavelengths, and how its fibers differ in throughput.
 
 Of each amplifier: the master twilight over the pixel flat, without scattered light, extracted; then
 `.wavelength` and `.fiber_to_fiber`. What is written,
 ``wavelength/{month}/{ifu}.fits``, by amplifier:
 
 wavelength
-    (112, 1032) f8: Å in air, at the centre of each pixel, also of dead fibres.
+    (112, 1032) f8: Å in air, at the centre of each pixel, also of dead fibers.
 fiber_to_fiber
-    (112, 1032) f4: throughput over that of the amplifier's mean fibre; NaN for dead fibres.
+    (112, 1032) f4: throughput over that of the amplifier's mean fiber; NaN for dead fibers.
 twilight_spectrum
     (112, 1032) f4: electrons per pixel; NaN where nothing is known.
 twilight_mean, twilight_mean_error
-    (1036,) f4: the twilight of a mean fibre and its standard error, electrons per 2 Å, on the grid of 2 Å; NaN where it
+    (1036,) f4: the twilight of a mean fiber and its standard error, electrons per 2 Å, on the grid of 2 Å; NaN where it
     does not reach.
 lsf
     (112, 1032) f4: full width at half maximum of lines, Å.
@@ -141,7 +141,7 @@ def _spectra(
     n_frames: float,
     read_noise: float,
 ) -> tuple[Float32s, Float32s, Bools]:
-    """Return spectra, their variances, and which fibres have light.
+    """Return spectra, their variances, and which fibers have light.
 
     Extracted twice: the variance of pixels is that of the model of the first time, which does not know their noise.
     """
@@ -152,7 +152,7 @@ def _spectra(
     level = np.array([np.median(row[ok]) if ok.any() else 0 for row, ok in zip(first.spectrum, known, strict=True)])
     alive = alive & (level > 0)
     if not alive.any():
-        raise InputError("found no light of fibres in the twilight: see the bias and the trace")
+        raise InputError("found no light of fibers in the twilight: see the bias and the trace")
     model = model_image(np.maximum(first.spectrum, 0), weights, len(light)) + np.maximum(scattered, 0)
     # In electrons of the frames, which the flat has not yet touched.
     gain: Floats = np.where(good, response, 1.0)

@@ -1,16 +1,16 @@
 """Wavelengths of an amplifier's pixels, from the Sun's lines in a twilight.
 
-All fibres at once, by Gauss-Newton steps: the wavelength is one two-dimensional Chebyshev polynomial of the column and
-of the fibre's place on the detector, the width of lines another, of lower degree. Each fibre has its own smooth
+All fibers at once, by Gauss-Newton steps: the wavelength is one two-dimensional Chebyshev polynomial of the column and
+of the fiber's place on the detector, the width of lines another, of lower degree. Each fiber has its own smooth
 continuum (a cubic spline) by which the Sun's spectrum is multiplied, and light without lines, in proportion to its own
 smooth spectrum: lines of the twilight are a little shallower than the Sun's, as light is scattered (Grainger & Ring
 1962, Nature 193, 762). These are linear and are eliminated in each step (variable projection: Golub & Pereyra 1973,
 SIAM J. Numer. Anal. 10, 413). Every pixel counts with its information, so that ends of the spectrum are as good as its
 light allows; single segments matched one by one were 0.4 to 0.8 Å wrong there.
 
-At last each fibre may stand a little beside the polynomial, as far as more scatter is found than noise makes.
+At last each fiber may stand a little beside the polynomial, as far as more scatter is found than noise makes.
 
-First guess: groups of fibres against the Sun's spectrum, by correlation over zero point, dispersion and curvature.
+First guess: groups of fibers against the Sun's spectrum, by correlation over zero point, dispersion and curvature.
 
 An amplifier takes 0.3 s. The two compiled kernels, of the first guess and of the Sun's spectrum at all pixels, are six
 times as fast as numpy; the rest is linear algebra.
@@ -34,7 +34,7 @@ FWHM_GRID = np.arange(2.5, 11.1, 0.25)
 FWHM_GUESS = 5.5
 """Å: of VIRUS."""
 FWHM_DEGREES = (2, 1)
-"""Of the polynomial of widths: in columns, in fibres."""
+"""Of the polynomial of widths: in columns, in fibers."""
 CONTINUUM_PIXELS = 75
 """Between two knots of a continuum."""
 MODEL_ERROR = 0.01
@@ -51,10 +51,10 @@ SETTLED = 0.003
 SMOOTH_PIXELS = 40
 """σ of the smoothing that takes continua off for the first guess."""
 GROUP = 8
-"""Fibres of a group of the first guess."""
+"""Fibers of a group of the first guess."""
 SEGMENTS = 12
-"""Pieces of a spectrum that are compared one by one, for the record, of `SEGMENT_FIBRES` fibres together."""
-SEGMENT_FIBRES = 4
+"""Pieces of a spectrum that are compared one by one, for the record, of `SEGMENT_FIBERS` fibers together."""
+SEGMENT_FIBERS = 4
 MEASURED = 0.15
 """Å: a segment's shift counts if it is known as well."""
 ALIKE = 0.5
@@ -69,17 +69,17 @@ class Solution:
     Attributes
     ----------
     wavelength
-        In air, Å, at the centre of each pixel, (n_fibre, n_column) float64; dead fibres have those of their place.
+        In air, Å, at the centre of each pixel, (n_fiber, n_column) float64; dead fibers have those of their place.
     fwhm
         Full width at half maximum of lines, Å, same shape, float32.
     rms
         Scatter of the segments' shifts, Å.
     worst
-        The largest mean shift of a piece of the spectrum over all fibres, Å.
+        The largest mean shift of a piece of the spectrum over all fibers, Å.
     n_segments, n_matched
         Segments that could be measured, and those of them that match the Sun's spectrum.
     offset_rms
-        How far fibres stand beside the polynomial, Å, rms.
+        How far fibers stand beside the polynomial, Å, rms.
     """
 
     wavelength: Floats
@@ -99,11 +99,11 @@ def solve(
     Parameters
     ----------
     spectrum, variance
-        Of a twilight, electrons per pixel, (n_fibre, n_column) float32; NaN where nothing is known.
+        Of a twilight, electrons per pixel, (n_fiber, n_column) float32; NaN where nothing is known.
     alive
-        Fibres that have light, (n_fibre,) bool.
+        Fibers that have light, (n_fiber,) bool.
     y
-        Where each fibre is on the detector, rows, (n_fibre,) float64.
+        Where each fiber is on the detector, rows, (n_fiber,) float64.
     sun
         As `solar_spectrum.read` returns it.
     options
@@ -112,15 +112,15 @@ def solve(
     Raises
     ------
     InputError
-        If there are too few fibres or too little light, or what was found is not the Sun's spectrum; says which.
+        If there are too few fibers or too little light, or what was found is not the Sun's spectrum; says which.
     """
-    n_fibre, n_column = spectrum.shape
+    n_fiber, n_column = spectrum.shape
     assert variance.shape == spectrum.shape
-    assert alive.shape == y.shape == (n_fibre,)
+    assert alive.shape == y.shape == (n_fiber,)
     good = np.isfinite(spectrum) & np.isfinite(variance) & (variance > 0)
     use = np.flatnonzero(alive & (good.sum(axis=1) > n_column / 2))
     if use.size < options.min_fibers:
-        raise InputError(f"found {use.size} fibres with a twilight; expected {options.min_fibers}: see the trace")
+        raise InputError(f"found {use.size} fibers with a twilight; expected {options.min_fibers}: see the trace")
     values = np.where(good, spectrum, 0).astype(np.float64)[use]
     inverse = np.where(good, 1 / np.where(good, variance, 1), 0).astype(np.float64)[use]
     depth = _signal_to_noise(values, inverse)
@@ -138,9 +138,9 @@ def solve(
     offsets, spread = fit.offsets()
     segments = fit.segments(offsets)
     _check(segments, fit, options)
-    every = np.zeros(n_fibre)
+    every = np.zeros(n_fiber)
     every[use] = offsets
-    dead = np.setdiff1d(np.arange(n_fibre), use)
+    dead = np.setdiff1d(np.arange(n_fiber), use)
     every[dead] = np.interp(dead, use, offsets)
     wavelength = fit.wavelength(v) + every[:, None]
     return Solution(
@@ -210,12 +210,12 @@ def _best(lines, weight, u, template, first, step, centres, slopes, bends):  # t
 def _first_guess(
     values: Floats, inverse: Floats, u: Floats, v: Floats, photons: SolarSpectrum, options: Wavelength
 ) -> Floats:
-    """Return coefficients (4, 3) of a Chebyshev polynomial in column and fibre, from groups of fibres."""
+    """Return coefficients (4, 3) of a Chebyshev polynomial in column and fiber, from groups of fibers."""
     half = (values.shape[1] - 1) / 2
     n_group = max(3, len(v) // GROUP)
     groups = np.array_split(np.arange(len(v)), n_group)
     flat = _lines(values, inverse, SMOOTH_PIXELS)
-    template = photons.convolved(np.hypot(FWHM_GUESS, 3.0))  # fibres of a group are not quite at one wavelength
+    template = photons.convolved(np.hypot(FWHM_GUESS, 3.0))  # fibers of a group are not quite at one wavelength
     template = template / gaussian_filter1d(template, SMOOTH_PIXELS * options.step / STEP, mode="nearest") - 1
     first = float(photons.wavelength[0])
     centre, slope = options.start + half * options.step, half * options.step
@@ -302,7 +302,7 @@ class _Segments:
 
 
 class _Fit:
-    """The fit of living fibres: values (n_fibre, n_column), their inverse variance, columns and fibres from -1 to 1."""
+    """The fit of living fibers: values (n_fiber, n_column), their inverse variance, columns and fibers from -1 to 1."""
 
     def __init__(
         self, values: Floats, inverse: Floats, u: Floats, v: Floats, photons: SolarSpectrum, options: Wavelength
@@ -339,7 +339,7 @@ class _Fit:
         self.c_wave[:a, :b] = guess[:a, :b]
 
     def wavelength(self, v: Floats) -> Floats:
-        """Return wavelengths of fibres at some places, (n, n_column)."""
+        """Return wavelengths of fibers at some places, (n, n_column)."""
         return np.asarray(chebyshev.chebvander(v, self.options.degree_y) @ self.c_wave.T @ self.x_wave.T, np.float64)
 
     def fwhm(self, v: Floats) -> Floats:
@@ -372,7 +372,7 @@ class _Fit:
         weight[self.inverse <= 0] = 0
         basis = np.concatenate(
             [self.continuum[None] * value[:, :, None], np.ones_like(value)[:, :, None]], axis=2
-        )  # fibre, column, term
+        )  # fiber, column, term
         robust = np.where(weight > 0, self.trust, 0) * weight
         for _ in range(2):
             weighted = basis * robust[:, :, None]
@@ -426,7 +426,7 @@ class _Fit:
             self.c_fwhm += wide * min(1.0, 1.0 / max(moved, 1e-9))
 
     def offsets(self) -> tuple[Floats, float]:
-        """Return each fibre's own shift against the polynomial, Å, (n_fibre,), and the rms that they have beyond noise.
+        """Return each fiber's own shift against the polynomial, Å, (n_fiber,), and the rms that they have beyond noise.
 
         Each is drawn to 0 by its noise: the mean of the posterior, for the scatter under which the shifts that were
         measured are most likely.
@@ -457,11 +457,11 @@ class _Fit:
         expected = _lines(self.model * self.smooth, self.inverse, SMOOTH_PIXELS)
         counts = np.sqrt(self.weight)  # without what stands out, such as cosmic rays
         columns = np.array_split(np.arange(self.values.shape[1]), SEGMENTS)
-        fibres = np.array_split(np.arange(len(self.values)), max(1, len(self.values) // SEGMENT_FIBRES))
-        shifts, alike, known = (np.full((len(fibres), SEGMENTS), np.nan) for _ in range(3))
-        for i, fibre in enumerate(fibres):
+        fibers = np.array_split(np.arange(len(self.values)), max(1, len(self.values) // SEGMENT_FIBERS))
+        shifts, alike, known = (np.full((len(fibers), SEGMENTS), np.nan) for _ in range(3))
+        for i, fiber in enumerate(fibers):
             for j, column in enumerate(columns):
-                block = np.ix_(fibre, column)
+                block = np.ix_(fiber, column)
                 if expected_information[block].sum() <= MEASURED**-2:
                     continue
                 total = max(float(information[block].sum()), 1e-9)

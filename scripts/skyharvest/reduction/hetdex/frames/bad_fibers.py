@@ -1,6 +1,6 @@
-"""Fibres that someone has named as bad: dead, missing, or not to be used; a CSV file.
+"""Fibers that someone has named as bad: dead, missing, or not to be used; a CSV file.
 
-Each line names a fibre by its spectrograph, slot, IFU, amplifier and ``fibnum``, which is 1 for the lowest on the
+Each line names a fiber by its spectrograph, slot, IFU, amplifier and ``fibnum``, which is 1 for the lowest on the
 detector, and the nights in which that holds. An asterisk, or nothing, stands for any.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skyharvest.core.errors import InputError
-from skyharvest.reduction.hetdex.calibration.fiber_numbers import N_FIBRES
+from skyharvest.reduction.hetdex.calibration.fiber_numbers import N_FIBERS
 from skyharvest.reduction.hetdex.frames.frames_file import Member
 
 COLUMNS = ("specid", "ifuslot", "ifuid", "amp", "fibnum", "first", "last", "reason")
@@ -18,7 +18,7 @@ ANY = ("", "*")
 
 
 def named_fibers(table: Path, members: Sequence[Member]) -> list[int]:
-    """Return the fibres, as fibidx, that a table names for an amplifier in the nights of some of its frames.
+    """Return the fibers, as fibidx, that a table names for an amplifier in the nights of some of its frames.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ def named_fibers(table: Path, members: Sequence[Member]) -> list[int]:
                 f"{table}: line {number}: found fibnum {row['fibnum']}, first {row['first']}, last {row['last']}; "
                 "expected whole numbers"
             ) from None
-        if not 1 <= fibnum <= N_FIBRES:
-            raise InputError(f"{table}: line {number}: found the fibnum {fibnum}; expected 1 to {N_FIBRES}")
+        if not 1 <= fibnum <= N_FIBERS:
+            raise InputError(f"{table}: line {number}: found the fibnum {fibnum}; expected 1 to {N_FIBERS}")
         if any(_concerns(row, member) and first <= member.night <= (last or member.night) for member in members):
             found.add(fibnum - 1)
     return sorted(found)

@@ -49,7 +49,7 @@ class Frame:
     Attributes
     ----------
     image
-        Electrons, float32 (1032, 1032) as [y, x]: wavelength grows with x, the number of the fibre's row with y. NaN
+        Electrons, float32 (1032, 1032) as [y, x]: wavelength grows with x, the number of the fiber's row with y. NaN
         where it is saturated.
     header
         Cards of the raw frame.
@@ -133,7 +133,7 @@ def overscan_level(overscan: Array) -> tuple[Floats, float]:
 
 
 def orient(image: Float32s, amp: str, ampname: str) -> Float32s:
-    """Return a trimmed frame with wavelength growing with x, and the fibre's row with y.
+    """Return a trimmed frame with wavelength growing with x, and the fiber's row with y.
 
     Parameters
     ----------

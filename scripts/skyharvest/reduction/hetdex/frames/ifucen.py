@@ -1,15 +1,15 @@
-"""Where the fibres of an IFU are: files ``IFUcen_HETDEX….txt``, 448 fibres in 23 rows of 19 and 20.
+"""Where the fibers of an IFU are: files ``IFUcen_HETDEX….txt``, 448 fibers in 23 rows of 19 and 20.
 
-A row is ``fibre x y side number throughput``; x and y are in arcsec; ``side`` L or R and ``number`` 1 to 224 say which
-fibre of which half of the spectrograph it is. Before the rows stand comments, and two lines of numbers: diameter and
-distance of fibres, and how many there are in x and y.
+A row is ``fiber x y side number throughput``; x and y are in arcsec; ``side`` L or R and ``number`` 1 to 224 say which
+fiber of which half of the spectrograph it is. Before the rows stand comments, and two lines of numbers: diameter and
+distance of fibers, and how many there are in x and y.
 
-Side and number say on which amplifier, and where there, a fibre falls: L 1-112 on LU, L 113-224 on LL, R 1-112 on RL,
+Side and number say on which amplifier, and where there, a fiber falls: L 1-112 on LU, L 113-224 on LL, R 1-112 on RL,
 R 113-224 on RU; and on each the last of them is the lowest.
 
 Some IFUs were made otherwise than the common file says. What is known of them is from public pipelines (Panacea and
 Remedy, ``get_ifucenfile``; hetquicklook, ``topology``): 004 has a file of its own, ``IFUcen_HETDEX_reverse_R.txt``; of
-003, 005 and 008 the right half is reversed; in 007, 025, 030, 038 and 041 two fibres are exchanged. A file
+003, 005 and 008 the right half is reversed; in 007, 025, 030, 038 and 041 two fibers are exchanged. A file
 ``IFUcen_HETDEX_{ifuid}.txt`` comes before all that, and is taken as it is.
 """
 
@@ -23,20 +23,20 @@ from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.layout import AMPS
 
-N_FIBERS, N_AMP = 448, 112
+N_OF_IFU, N_AMP = 448, 112
 COMMON = "IFUcen_HETDEX.txt"
 OTHER_FILE = {"004": "IFUcen_HETDEX_reverse_R.txt"}
 """File of IFUs that do not have the common one."""
 REVERSED_RIGHT = ("003", "005", "008")
 """IFUs of which the common file has the right half in the wrong order."""
 EXCHANGED = {"007": (38, 39), "025": (209, 214), "030": (446, 447), "038": (303, 304), "041": (252, 253)}
-"""Fibres, counted from 1 in the common file, that are at one another's place."""
+"""Fibers, counted from 1 in the common file, that are at one another's place."""
 FIRST_OF_AMP = {"LU": 0, "LL": 112, "RL": 224, "RU": 336}
-"""How many fibres of the IFU come before an amplifier's."""
+"""How many fibers of the IFU come before an amplifier's."""
 
 
 def find(directory: Path, ifuid: str) -> Path:
-    """Return the file with an IFU's fibres.
+    """Return the file with an IFU's fibers.
 
     Raises
     ------
@@ -48,12 +48,12 @@ def find(directory: Path, ifuid: str) -> Path:
         return own
     path = directory / OTHER_FILE.get(ifuid, COMMON)
     if not path.is_file():
-        raise InputError(f"{path}: found no such file; expected the fibres of IFU {ifuid}; see ifucen")
+        raise InputError(f"{path}: found no such file; expected the fibers of IFU {ifuid}; see ifucen")
     return path
 
 
 def positions(directory: Path, ifuid: str, amp: str) -> Floats:
-    """Return where the fibres of an amplifier are, from the middle of their IFU.
+    """Return where the fibers of an amplifier are, from the middle of their IFU.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def positions(directory: Path, ifuid: str, amp: str) -> Floats:
     Raises
     ------
     InputError
-        If the file is not there, or does not have 448 fibres: names it, and how many were found.
+        If the file is not there, or does not have 448 fibers: names it, and how many were found.
     """
     assert amp in AMPS, f"found the amplifier {amp}; expected one of {AMPS}"
     first = FIRST_OF_AMP[amp]
@@ -80,13 +80,13 @@ def positions(directory: Path, ifuid: str, amp: str) -> Floats:
 
 
 def fiber_numbers(amp: str) -> list[int]:
-    """Return the number in the IFU, from 1, of an amplifier's fibres, by fibidx: LU has 112, 111, … 1."""
+    """Return the number in the IFU, from 1, of an amplifier's fibers, by fibidx: LU has 112, 111, … 1."""
     first = FIRST_OF_AMP[amp]
     return list(range(first + N_AMP, first, -1))
 
 
 def of_ifu(directory: Path, ifuid: str) -> Floats:
-    """Return where all fibres of an IFU are: (448, 2), arcsec, in the order LU, LL, RL, RU of the spectrograph.
+    """Return where all fibers of an IFU are: (448, 2), arcsec, in the order LU, LL, RL, RU of the spectrograph.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def of_ifu(directory: Path, ifuid: str) -> Floats:
     if path.name != COMMON:
         return places
     if ifuid in REVERSED_RIGHT:
-        places[N_FIBERS // 2 :] = places[: N_FIBERS // 2 - 1 : -1].copy()
+        places[N_OF_IFU // 2 :] = places[: N_OF_IFU // 2 - 1 : -1].copy()
     if ifuid in EXCHANGED:
         one, other = (number - 1 for number in EXCHANGED[ifuid])
         places[[one, other]] = places[[other, one]]
@@ -108,8 +108,8 @@ def of_ifu(directory: Path, ifuid: str) -> Floats:
 @functools.lru_cache(maxsize=64)
 def _read(path: Path) -> Floats:
     """Return the places of a file, (448, 2), in the order of side and number."""
-    half = N_FIBERS // 2
-    places = np.full((N_FIBERS, 2), np.nan)
+    half = N_OF_IFU // 2
+    places = np.full((N_OF_IFU, 2), np.nan)
     found = 0
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         cells = line.partition("#")[0].split()
@@ -119,11 +119,11 @@ def _read(path: Path) -> Floats:
             continue
         row, x, y = _row(path, number, cells, half)
         if np.isfinite(places[row, 0]):
-            raise InputError(f"{path}: line {number}: found fibre {cells[3]} {cells[4]} again; expected each once")
+            raise InputError(f"{path}: line {number}: found fiber {cells[3]} {cells[4]} again; expected each once")
         places[row] = x, y
         found += 1
-    if found != N_FIBERS:
-        raise InputError(f"{path}: found {found} fibres; expected {N_FIBERS}")
+    if found != N_OF_IFU:
+        raise InputError(f"{path}: found {found} fibers; expected {N_OF_IFU}")
     return places
 
 

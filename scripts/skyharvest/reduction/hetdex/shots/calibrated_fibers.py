@@ -1,7 +1,7 @@
-"""Calibrated spectra of an amplifier's fibres: on the grid 3470 + 2 i Å, in counts and in flux.
+"""Calibrated spectra of an amplifier's fibers: on the grid 3470 + 2 i Å, in counts and in flux.
 
-Units are HETDEX's: counts are electrons in 2 Å of a mean fibre of the field; flux is 1e-17 erg/s/cm² in a bin of 2 Å
-(for 1e-17 erg/s/cm²/Å divide by 2, as hetdex_api does when it reads), of the light that came into the fibre. What is
+Units are HETDEX's: counts are electrons in 2 Å of a mean fiber of the field; flux is 1e-17 erg/s/cm² in a bin of 2 Å
+(for 1e-17 erg/s/cm²/Å divide by 2, as hetdex_api does when it reads), of the light that came into the fiber. What is
 not known is NaN (HETDEX's own files have 0 there, which is a value; its readers that mask put NaN).
 
 Variances of bins add up to those of sums of bins, see `rebin`. To them comes how wrong the sky may be: a part of the
@@ -30,7 +30,7 @@ class Spectra:
     wavelength
         Å.
     sky_subtracted, sky_spectrum, error
-        Counts in 2 Å of a mean fibre: without the local sky, that sky, and the error of the first.
+        Counts in 2 Å of a mean fiber: without the local sky, that sky, and the error of the first.
     """
 
     wavelength: Floats
@@ -46,7 +46,7 @@ class FullSky:
     Attributes
     ----------
     wave, counts
-        (n,): Å, and counts in 2 Å of a mean fibre.
+        (n,): Å, and counts in 2 Å of a mean fiber.
     factor
         How much of it the amplifier sees.
     shift, stretch

@@ -1,10 +1,10 @@
 """Step: the HDF5 file of a shot, ``{date}v{obs}.h5``, as HETDEX's own files are laid out; PyTables and h5py read it.
 
-``/Shot`` is a row; ``/Data/Fibers`` has a row for each fibre of each exposure, with its calibrated spectra
-(`calibrated_fibres`); ``/Data/FiberIndex`` their positions; ``/Data/Images`` (if wanted) the detectors' images;
+``/Shot`` is a row; ``/Data/Fibers`` has a row for each fiber of each exposure, with its calibrated spectra
+(`calibrated_fibers`); ``/Data/FiberIndex`` their positions; ``/Data/Images`` (if wanted) the detectors' images;
 ``/Astrometry`` is that of the astrometry; ``/Calibration/Throughput/throughput`` and ``/FullSkyModel/exp0N`` follow.
 
-Rows come by exposure, pairing, amplifier (LL LU RL RU) and fibre. An amplifier that could not be reduced has no rows;
+Rows come by exposure, pairing, amplifier (LL LU RL RU) and fiber. An amplifier that could not be reduced has no rows;
 the table ``/Data/FailedAmps`` says which, and why. What is not known is NaN, never 0. Arrays of ``/Shot`` are of
 exposures 1 to 3: one that is not there has NaN, and -1 for whole numbers.
 
@@ -49,10 +49,10 @@ from skyharvest.reduction.hetdex.stars.throughput import ShotThroughput, read_th
 log = logging.getLogger(__name__)
 
 CHUNK = 28
-"""Rows of fibres in a chunk: four for an amplifier, 1.6 MB each."""
+"""Rows of fibers in a chunk: four for an amplifier, 1.6 MB each."""
 UNITS = (
     "calfib, calfibe, calfib_ffsky: 1e-17 erg/s/cm2 in 2 A; calfib_counts, sky_subtracted, sky_spectrum, error1D: "
-    "electrons in 2 A of a mean fibre; spectrum: electrons in a pixel; wavelength: A, air"
+    "electrons in 2 A of a mean fiber; spectrum: electrons in a pixel; wavelength: A, air"
 )
 FAILED_AMPS = np.dtype(
     [
@@ -253,7 +253,7 @@ def read_full_sky(directory: Path) -> ExposureSky:
 
 
 class Places:
-    """Where each fibre of an exposure is, by multiframe."""
+    """Where each fiber of an exposure is, by multiframe."""
 
     def __init__(self, astrometry: h5py.File, expnum: int) -> None:
         name = f"Solution/fibers/{name_of_exposure(expnum)}"
@@ -265,7 +265,7 @@ class Places:
             self._first = dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))
 
     def of(self, amp: Amp) -> Mapping[str, Array]:
-        """Return ra, dec, fpx and fpy of the 112 fibres of an amplifier; NaN where they are not known."""
+        """Return ra, dec, fpx and fpy of the 112 fibers of an amplifier; NaN where they are not known."""
         made = {name: np.full(N_FIBERS, np.nan) for name in ("ra", "dec", "fpx", "fpy")}
         chosen = self._first.get(amp.multiframe.encode())
         if chosen is not None and self._rows is not None:
@@ -337,7 +337,7 @@ def fiber_rows(
     place
         ra, dec, fpx and fpy, (112,) each.
     throughput, norm, full_sky, residual
-        See `calibrated_fibres.calibrate`.
+        See `calibrated_fibers.calibrate`.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """``amp.dat``: how the sky of the whole field is in each amplifier of an exposure.
 
 HETDEX's table of eight columns, ``a14,1x,f6.3,1x,i3,4(1x,f7.2),1x,i4`` after a line of their names: pairing and
-amplifier; factor on the full sky; fibres removed as continuum; mean background; scatter; offset of wavelengths W0, and
-W1 × 1000; fibres that are low. A wavelength λ of the amplifier is ``λ + W0 + W1 (4500 Å - λ)`` on the field's scale.
+amplifier; factor on the full sky; fibers removed as continuum; mean background; scatter; offset of wavelengths W0, and
+W1 × 1000; fibers that are low. A wavelength λ of the amplifier is ``λ + W0 + W1 (4500 Å - λ)`` on the field's scale.
 """
 
 from collections.abc import Iterable
@@ -30,15 +30,15 @@ class AmpSky:
     factor
         The sky in the amplifier, over that of the field.
     n_continuum
-        Fibres with a source, which were left out.
+        Fibers with a source, which were left out.
     background, rms
-        Normalised counts: mean, and scatter, of what the full sky leaves in the other fibres.
+        Normalised counts: mean, and scatter, of what the full sky leaves in the other fibers.
     shift
         W0, Å.
     stretch
         W1.
     n_low
-        Fibres with less light than the sky.
+        Fibers with less light than the sky.
     """
 
     name: str

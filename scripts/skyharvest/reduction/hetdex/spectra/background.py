@@ -1,8 +1,8 @@
-"""Scattered light of a frame, from what lies between and beside the fibres.
+"""Scattered light of a frame, from what lies between and beside the fibers.
 
-Fibres leave the detector free at its lower and upper edge, and in the gaps between their groups. What is measured there
+Fibers leave the detector free at its lower and upper edge, and in the gaps between their groups. What is measured there
 in blocks of columns is smooth in x; its places are the knots of straight lines in y. How smooth it is in x, and how far
-from the fibres it is measured, depends on how much light there is: on the class of the frame's level, see `class_of`.
+from the fibers it is measured, depends on how much light there is: on the class of the frame's level, see `class_of`.
 """
 
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def scattered_light(image: Array, trace: Array, good: Bools, settings: Backgroun
     image
         (n_y, n_x), electrons, bias off.
     trace
-        (n_fibre, n_x), pixels, ascending: of all fibres, also of dead ones, which may have some light.
+        (n_fiber, n_x), pixels, ascending: of all fibers, also of dead ones, which may have some light.
     good
         (n_y, n_x): pixels to use.
     settings
@@ -87,7 +87,7 @@ def scattered_light(image: Array, trace: Array, good: Bools, settings: Backgroun
     Raises
     ------
     InputError
-        If no part of the image is free of fibres.
+        If no part of the image is free of fibers.
     """
     n_y, n_x = image.shape
     level = level_of(image, good, settings)
@@ -102,7 +102,7 @@ def scattered_light(image: Array, trace: Array, good: Bools, settings: Backgroun
     if len(zones) == 0:
         raise InputError(
             f"found no zone with {settings.least_pixels} good pixels a block that are farther than {distance} pixels "
-            "from all fibres, which scattered light needs; look at the trace, or make "
+            "from all fibers, which scattered light needs; look at the trace, or make "
             f"hetdex_reduction.background.distance_{kind} or blocks smaller"
         )
     size = int(counts[zones].max())
@@ -118,7 +118,7 @@ def scattered_light(image: Array, trace: Array, good: Bools, settings: Backgroun
 def _without_wings(values: Float32s, rows: Float32s) -> Floats:
     """Return the light of each zone and block, (n_zone, n_block) f8.
 
-    The half of a zone that lies beside a bright star's fibre is left out if it has light of its wings.
+    The half of a zone that lies beside a bright star's fiber is left out if it has light of its wings.
     """
     found = np.asarray(biweight.location(values, 2), np.float64)
     for z in range(len(values)):
@@ -160,7 +160,7 @@ def _lines(knots: Floats, n_y: int) -> Floats:
 
 @numba.njit(cache=True)
 def _rows_of(trace: Any, z: int, x: int, distance: float, edge: int, n_y: int) -> tuple[int, int]:
-    """Return the first row, and the last + 1, of column x that lie between fibre z - 1 and fibre z, far from both."""
+    """Return the first row, and the last + 1, of column x that lie between fiber z - 1 and fiber z, far from both."""
     first = edge if z == 0 else max(int(np.ceil(trace[z - 1, x] + distance)), edge)
     stop = n_y - edge if z == len(trace) else min(int(np.floor(trace[z, x] - distance)) + 1, n_y - edge)
     return first, stop
@@ -168,7 +168,7 @@ def _rows_of(trace: Any, z: int, x: int, distance: float, edge: int, n_y: int) -
 
 @numba.njit(cache=True)
 def _count(trace: Any, good: Any, bounds: Any, distance: float, edge: int) -> Any:
-    """Return how many good pixels each zone has in each block, (n_fibre + 1, n_block)."""
+    """Return how many good pixels each zone has in each block, (n_fiber + 1, n_block)."""
     counts = np.zeros((len(trace) + 1, len(bounds) - 1), np.int64)
     for z in range(len(trace) + 1):
         for b in range(len(bounds) - 1):

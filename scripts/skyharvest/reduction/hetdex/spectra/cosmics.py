@@ -1,9 +1,9 @@
-"""Cosmic rays of a science frame: what does not have the shape of fibres' light.
+"""Cosmic rays of a science frame: what does not have the shape of fibers' light.
 
-In each column the light of all fibres has a known profile. A pixel that is far above the sum of the fibres' profiles is
-no light of theirs, however bright they are and however sharp their lines: nothing is compared along x. Fibres are
+In each column the light of all fibers has a known profile. A pixel that is far above the sum of the fibers' profiles is
+no light of theirs, however bright they are and however sharp their lines: nothing is compared along x. Fibers are
 extracted without such pixels, and pixels judged again by what comes out, until nothing changes. The first guess of a
-fibre's light must not follow a ray through its core: it is the second lowest of what its brightest pixels say.
+fiber's light must not follow a ray through its core: it is the second lowest of what its brightest pixels say.
 
 In six simulated frames of dark sky with stars, 0.997 to 1 of the pixels of rays (of 150 electrons and more) are found,
 with at most 2 false ones a frame, in 0.06 s with the extraction. astroscrappy 1.3 (van Dokkum's Laplacian edges, 2001,
@@ -22,7 +22,7 @@ from skyharvest.reduction.hetdex.settings import Cosmics
 from skyharvest.reduction.hetdex.spectra.extraction import Extracted, Weights, extract, model_image
 
 _CORE = 0.5
-"""A fibre's brightest pixels have more than this share of its highest."""
+"""A fiber's brightest pixels have more than this share of its highest."""
 _NEIGHBOURS, _FARTHEST = 3, 8
 """Columns on each side whose median stands for a lost one, and how far they may be."""
 _SOME = 0.02
@@ -33,20 +33,20 @@ _LIT = 0.1
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A frame's fibres without its cosmic rays.
+    """A frame's fibers without its cosmic rays.
 
     Attributes
     ----------
     extracted
         Spectra.
     model
-        (n_y, n_x) f4, electrons: the light of the fibres.
+        (n_y, n_x) f4, electrons: the light of the fibers.
     variance
         (n_y, n_x) f4, electrons²: of the model's light and scattered light, and of reading.
     cosmic
         (n_y, n_x) bool: pixels of cosmic rays.
     rounds
-        How often fibres have been extracted.
+        How often fibers have been extracted.
     """
 
     extracted: Extracted
@@ -89,7 +89,7 @@ def extract_without_cosmics(
     settings: Cosmics,
     model: Float32s | None = None,
 ) -> Cleaned:
-    """Extract all fibres, and find cosmic rays.
+    """Extract all fibers, and find cosmic rays.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def extract_without_cosmics(
     good
         (n_y, n_x) bool: pixels to use.
     weights, alive
-        Of the fibres.
+        Of the fibers.
     scattered
         (n_y, n_x) f4, electrons: the scattered light that was taken off, which has noise, too.
     flat
@@ -108,7 +108,7 @@ def extract_without_cosmics(
     settings
         Of the step.
     model
-        The fibres' light, of an earlier extraction; None: see `first_model`.
+        The fibers' light, of an earlier extraction; None: see `first_model`.
     """
     n_y = len(image)
     if model is None:
@@ -132,18 +132,18 @@ def extract_without_cosmics(
 
 
 def first_model(image: Float32s, good: Bools, weights: Weights, alive: Bools) -> Float32s:
-    """Return a first guess of the fibres' light, (n_y, n_x) f4, which cosmic rays hardly change.
+    """Return a first guess of the fibers' light, (n_y, n_x) f4, which cosmic rays hardly change.
 
-    Each of a fibre's brightest pixels says how much light it has; the second lowest is taken.
+    Each of a fiber's brightest pixels says how much light it has; the second lowest is taken.
     """
     return model_image(_second_lowest(image, good, weights.rows, weights.values, alive), weights, len(image))
 
 
 @numba.njit(cache=True)
 def _second_lowest(image: Any, good: Any, rows: Any, values: Any, alive: Any) -> Any:
-    n_fibre, n_column, n_row = values.shape
-    spectrum = np.full((n_fibre, n_column), np.nan, np.float32)
-    for i in range(n_fibre):
+    n_fiber, n_column, n_row = values.shape
+    spectrum = np.full((n_fiber, n_column), np.nan, np.float32)
+    for i in range(n_fiber):
         if not alive[i]:
             continue
         for x in range(n_column):
@@ -180,9 +180,9 @@ def _variance_of_sum(light: Any, scattered: Any, noise: float, flat: Any, out: A
 
 
 def _doubtful(extracted: Extracted, settings: Cosmics) -> Bools:
-    """Tell where a fibre's light is not to be judged by: much of it is lost, or what is left has not its profile.
+    """Tell where a fiber's light is not to be judged by: much of it is lost, or what is left has not its profile.
 
-    What is left of a fibre under a cosmic ray may be of the ray as well, or what has no ray may be taken for one.
+    What is left of a fiber under a cosmic ray may be of the ray as well, or what has no ray may be taken for one.
     """
     lost, chi2 = extracted.lost, extracted.chi2
     return np.asarray((lost > settings.doubtful_lost) | ((lost > _SOME) & (chi2 > settings.doubtful_chi2)))
@@ -191,10 +191,10 @@ def _doubtful(extracted: Extracted, settings: Cosmics) -> Bools:
 @numba.njit(cache=True)
 def _bridged(spectrum: Any, doubtful: Any) -> Any:
     """Return spectra that are the median of their neighbours in x where they are doubtful."""
-    n_fibre, n_column = spectrum.shape
+    n_fiber, n_column = spectrum.shape
     out = spectrum.copy()
     near = np.empty(2 * _NEIGHBOURS, spectrum.dtype)
-    for i in range(n_fibre):
+    for i in range(n_fiber):
         for x in range(n_column):
             if not doubtful[i, x]:
                 continue

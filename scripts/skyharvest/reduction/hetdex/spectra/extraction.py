@@ -1,14 +1,14 @@
-"""Spectra of all fibres of an amplifier: in each column all fibres are fitted together.
+"""Spectra of all fibers of an amplifier: in each column all fibers are fitted together.
 
-Horne's (1986, PASP 98, 609) optimal extraction takes fibres one by one, and a star's wings for light of its
-neighbours. Here a column's pixels are the sum of all fibres' profiles times their unknown electrons, and χ² is
-smallest. As fibres share pixels with their next neighbours only, the normal equations are tridiagonal, and both their
-solution and the diagonal of their inverse, which is the variance of each fibre whatever its neighbours are, take a
+Horne's (1986, PASP 98, 609) optimal extraction takes fibers one by one, and a star's wings for light of its
+neighbours. Here a column's pixels are the sum of all fibers' profiles times their unknown electrons, and χ² is
+smallest. As fibers share pixels with their next neighbours only, the normal equations are tridiagonal, and both their
+solution and the diagonal of their inverse, which is the variance of each fiber whatever its neighbours are, take a
 forward and a backward elimination. Where rows of second neighbours overlap as well, the product of their far wings is
-left out of the equations: less than 1e-5 of a diagonal element for fibres 8.7 pixels apart.
+left out of the equations: less than 1e-5 of a diagonal element for fibers 8.7 pixels apart.
 
 specreduce 1.9 was tried and not taken: its `HorneExtract` fits one Gaussian to all rows that it is given. In rows as
-far as the neighbours, it finds 0.4 to 0.6 of a fibre's light, or less; and it takes 0.06 s for each of the 112.
+far as the neighbours, it finds 0.4 to 0.6 of a fiber's light, or less; and it takes 0.06 s for each of the 112.
 
 The compiled kernels take 0.01 s for an amplifier (112 × 1032), the same in numpy 0.06 s (bench/hetdex_kernels.py).
 """
@@ -22,21 +22,21 @@ import numpy as np
 from skyharvest.core.arrays import Array, Bools
 
 LEAST_SEEN = 0.05
-"""Where less of a fibre's profile is on good pixels nothing can be known of its light."""
+"""Where less of a fiber's profile is on good pixels nothing can be known of its light."""
 CHI2_HALF = 4
-"""χ² is that of so many rows on each side of a fibre's own: half of the way to its neighbours."""
+"""χ² is that of so many rows on each side of a fiber's own: half of the way to its neighbours."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What each fibre gives to pixels.
+    """What each fiber gives to pixels.
 
     Attributes
     ----------
     rows
-        (n_fibre, n_column) i4: the lowest row.
+        (n_fiber, n_column) i4: the lowest row.
     values
-        (n_fibre, n_column, n_row) f4: electrons in that row and the next ones, for an electron of the fibre.
+        (n_fiber, n_column, n_row) f4: electrons in that row and the next ones, for an electron of the fiber.
     """
 
     rows: Array
@@ -45,14 +45,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Extracted:
-    """Spectra, (n_fibre, n_column) f4 each; NaN where nothing can be known.
+    """Spectra, (n_fiber, n_column) f4 each; NaN where nothing can be known.
 
     Attributes
     ----------
     spectrum, variance
         Electrons for each pixel along x; electrons².
     chi2
-        Reduced, of the fibre's own rows about the model of all fibres; NaN if fewer than two are good.
+        Reduced, of the fiber's own rows about the model of all fibers; NaN if fewer than two are good.
     lost
         Part of the profile that is on bad pixels or off the detector: 0 to 1, also where there is no spectrum.
     """
@@ -64,7 +64,7 @@ class Extracted:
 
 
 def extract(image: Array, variance: Array, good: Bools, weights: Weights, alive: Bools) -> Extracted:
-    """Extract all fibres.
+    """Extract all fibers.
 
     Parameters
     ----------
@@ -74,31 +74,31 @@ def extract(image: Array, variance: Array, good: Bools, weights: Weights, alive:
     good
         (n_rows, n_column) bool: pixels to be used. One that is not finite, or whose variance is not above 0, is not.
     weights
-        Of the fibres, as `Profile.weights` gives them.
+        Of the fibers, as `Profile.weights` gives them.
     alive
-        (n_fibre,) bool: the others are taken to have no light, and have no spectrum.
+        (n_fiber,) bool: the others are taken to have no light, and have no spectrum.
 
     Returns
     -------
     Extracted
         Spectra.
     """
-    n_fibre, n_column, _ = weights.values.shape
+    n_fiber, n_column, _ = weights.values.shape
     assert image.shape == variance.shape == good.shape
     assert image.shape[1] == n_column
-    assert alive.shape == (n_fibre,)
+    assert alive.shape == (n_fiber,)
     inverse = np.zeros(image.shape, np.float32)
     usable = good & np.isfinite(image) & (variance > 0)
     np.divide(np.float32(1), variance, out=inverse, where=usable, casting="same_kind")
     image = np.where(usable, image, np.float32(0))
-    diagonal, right = np.zeros((2, n_fibre, n_column))
-    off = np.zeros((n_fibre - 1, n_column))
-    seen = np.zeros((n_fibre, n_column))
+    diagonal, right = np.zeros((2, n_fiber, n_column))
+    off = np.zeros((n_fiber - 1, n_column))
+    seen = np.zeros((n_fiber, n_column))
     _equations(image, inverse, weights.rows, weights.values, alive, diagonal, off, right, seen)
     _solve(diagonal, off, right)
     spectrum = right
     known = alive[:, None] & (seen >= LEAST_SEEN)
-    chi2 = np.empty((n_fibre, n_column), np.float32)
+    chi2 = np.empty((n_fiber, n_column), np.float32)
     model = model_image(spectrum, weights, len(image))
     _chi2(image - model, inverse, weights.rows, weights.values.shape[2] // 2, known, chi2)
     return Extracted(
@@ -115,9 +115,9 @@ def model_image(spectrum: Array, weights: Weights, n_rows: int = 1032) -> Array:
     Parameters
     ----------
     spectrum
-        (n_fibre, n_column): electrons; NaN gives no light.
+        (n_fiber, n_column): electrons; NaN gives no light.
     weights
-        Of the fibres.
+        Of the fibers.
     n_rows
         Rows of the detector.
 
@@ -149,8 +149,8 @@ def _equations(
     image: Any, inverse: Any, rows: Any, values: Any, alive: Any, diagonal: Any, off: Any, right: Any, seen: Any
 ) -> None:
     """Fill the normal equations of each column: their diagonal, what is beside it, and their right-hand side."""
-    n_fibre, n_column, n_row = values.shape
-    for i in range(n_fibre):
+    n_fiber, n_column, n_row = values.shape
+    for i in range(n_fiber):
         for x in range(n_column):
             first = rows[i, x]
             a, b, s = 0.0, 0.0, 0.0
@@ -165,7 +165,7 @@ def _equations(
             if not alive[i]:
                 continue
             diagonal[i, x], right[i, x] = a, b
-            if i + 1 < n_fibre and alive[i + 1]:
+            if i + 1 < n_fiber and alive[i + 1]:
                 shared = 0.0
                 for row in range(
                     max(rows[i + 1, x], first, 0), min(first + n_row, rows[i + 1, x] + n_row, image.shape[0])
@@ -182,17 +182,17 @@ def _solve(diagonal: Any, off: Any, right: Any) -> None:
     1 / (d + e - a), where a is that of the matrix. An unknown with the diagonal 0 has no equation: it becomes 0, with
     the variance NaN.
     """
-    n_fibre, n_column = diagonal.shape
-    up = np.empty((n_fibre, n_column))
+    n_fiber, n_column = diagonal.shape
+    up = np.empty((n_fiber, n_column))
     for x in range(n_column):
-        up[n_fibre - 1, x] = diagonal[n_fibre - 1, x]
-    for i in range(n_fibre - 2, -1, -1):
+        up[n_fiber - 1, x] = diagonal[n_fiber - 1, x]
+    for i in range(n_fiber - 2, -1, -1):
         for x in range(n_column):
             up[i, x] = diagonal[i, x]
             if up[i + 1, x] > 0:
                 up[i, x] -= off[i, x] ** 2 / up[i + 1, x]
     before = np.zeros(n_column)  # pivots of the row before, downwards
-    for i in range(n_fibre):
+    for i in range(n_fiber):
         for x in range(n_column):
             a = diagonal[i, x]
             down = a
@@ -205,9 +205,9 @@ def _solve(diagonal: Any, off: Any, right: Any) -> None:
             diagonal[i, x] = 1 / together if a > 0 and together > 0 else np.nan
             # Downwards pivots are needed again on the way back: they take the place of those upwards.
             up[i, x] = down
-    for i in range(n_fibre - 1, -1, -1):
+    for i in range(n_fiber - 1, -1, -1):
         for x in range(n_column):
-            if i + 1 < n_fibre:
+            if i + 1 < n_fiber:
                 right[i, x] -= off[i, x] * right[i + 1, x]
             right[i, x] = right[i, x] / up[i, x] if up[i, x] > 0 else 0.0
 

@@ -2,9 +2,9 @@
 
 Makes a directory with
 
-- ``full_sky.fits``: a table SKY, wavelength (Å) and counts (electrons in 2 Å of a mean fibre of the field), both f8;
+- ``full_sky.fits``: a table SKY, wavelength (Å) and counts (electrons in 2 Å of a mean fiber of the field), both f8;
 - ``amp.dat``: how it is in each amplifier, see `skyharvest.reduction.hetdex.spectra.amp_dat`;
-- ``exclude.reg``: fibres with sources, which were left out, as circles for ds9, in arcsec from the middle of their IFU.
+- ``exclude.reg``: fibers with sources, which were left out, as circles for ds9, in arcsec from the middle of their IFU.
 
 An exposure without any sky has an empty table, with the reason as FAILED of its header.
 """
@@ -38,7 +38,7 @@ FIBER_RADIUS = 0.75  # arcsec
 
 @dataclass(frozen=True)
 class _Amp:
-    """An amplifier: its multifits, what it says of the sky, and which of its fibres do not."""
+    """An amplifier: its multifits, what it says of the sky, and which of its fibers do not."""
 
     path: Path
     name: str
@@ -134,8 +134,8 @@ def _write_regions(path: Path, amps: Iterable[_Amp]) -> None:
     lines = ["# Region file format: DS9 version 4.1", "global color=red", "linear"]
     for amp in amps:
         (places,) = multifits.read(amp.path, "ifupos")
-        for fibre in np.flatnonzero(amp.source):
-            name, (x, y) = f"{amp.name}_{fibre + 1:03d}", places[fibre]
+        for fiber in np.flatnonzero(amp.source):
+            name, (x, y) = f"{amp.name}_{fiber + 1:03d}", places[fiber]
             known = np.isfinite(x) and np.isfinite(y)
             circle = f"circle({x:.3f},{y:.3f},{FIBER_RADIUS})"
             lines.append(f"{circle} # text={{{name}}}" if known else f"# {name}: its place is not known")

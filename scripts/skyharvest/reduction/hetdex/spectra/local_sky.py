@@ -1,10 +1,10 @@
-"""The sky in the fibres of an amplifier, from its own fibres without sources.
+"""The sky in the fibers of an amplifier, from its own fibers without sources.
 
-All numbers are normalised counts: electrons in 2 Å of a mean fibre of the field. The sky is a spline through all pixels
-of the fibres without sources (`.sky_spline`). Wavelengths are right to some hundredths of an
+All numbers are normalised counts: electrons in 2 Å of a mean fiber of the field. The sky is a spline through all pixels
+of the fibers without sources (`.sky_spline`). Wavelengths are right to some hundredths of an
 Å only, and lines are not equally wide everywhere on the detector: what either leaves on the flanks of lines changes
 smoothly over the detector, and is fitted with the spline's first and second derivative. What is left then of a
-background that is common to 5 fibres in a row, in three blocks of columns, is sky as well: scattered light that its
+background that is common to 5 fibers in a row, in three blocks of columns, is sky as well: scattered light that its
 model does not have.
 """
 
@@ -23,7 +23,7 @@ from skyharvest.reduction.hetdex.spectra import sky_spline
 from skyharvest.reduction.hetdex.spectra.sky_spline import Spline
 
 MIDDLE = slice(200, 900)
-"""Columns whose median tells fibres with sources."""
+"""Columns whose median tells fibers with sources."""
 BLOCKS = ((100, 400), (400, 700), (700, 1000))
 """Columns in which the background is measured."""
 N_SHIFT, N_WIDTH = (3, 4), (3, 3)
@@ -38,22 +38,22 @@ _FAR, _MODEL_ERROR = 5.0, 0.02
 
 @dataclass(frozen=True)
 class LocalSky:
-    """Sky of an amplifier's fibres.
+    """Sky of an amplifier's fibers.
 
     Attributes
     ----------
     sky
-        (n_fibre, n_x) f4: of all fibres, also of dead ones; NaN beyond the wavelengths of the fibres used.
+        (n_fiber, n_x) f4: of all fibers, also of dead ones; NaN beyond the wavelengths of the fibers used.
     spline
-        The spectrum that fibres share.
+        The spectrum that fibers share.
     background
-        (n_fibre, n_x) f4: the part of ``sky`` that is not in the spectrum.
+        (n_fiber, n_x) f4: the part of ``sky`` that is not in the spectrum.
     shift, width
-        (n_fibre, n_x) f4: Å by which wavelengths are too small; Å² by which the variance of lines is larger.
+        (n_fiber, n_x) f4: Å by which wavelengths are too small; Å² by which the variance of lines is larger.
     source, low
-        (n_fibre,) bool: which fibres have a source, or less light than the sky; they are not used.
+        (n_fiber,) bool: which fibers have a source, or less light than the sky; they are not used.
     rms
-        Scatter of what is left, over its error, in the fibres used.
+        Scatter of what is left, over its error, in the fibers used.
     """
 
     sky: Float32s
@@ -72,16 +72,16 @@ def fit_sky(counts: Array, error: Array, wave: Array, settings: Sky) -> LocalSky
     Parameters
     ----------
     counts, error
-        (n_fibre, n_x): normalised counts and their errors; NaN where there are none.
+        (n_fiber, n_x): normalised counts and their errors; NaN where there are none.
     wave
-        (n_fibre, n_x), Å: of all fibres.
+        (n_fiber, n_x), Å: of all fibers.
     settings
         Of the step.
 
     Raises
     ------
     InputError
-        If too few fibres are without sources.
+        If too few fibers are without sources.
     """
     counts, wave = np.asarray(counts, np.float64), np.asarray(wave, np.float64)
     weights = quiet_weights(counts, error)
@@ -91,7 +91,7 @@ def fit_sky(counts: Array, error: Array, wave: Array, settings: Sky) -> LocalSky
         used = living & ~source & ~low
         if used.sum() < settings.least_sky_fibers:
             raise InputError(
-                f"found {used.sum()} fibres without a source, of {living.sum()} with light; expected at least "
+                f"found {used.sum()} fibers without a source, of {living.sum()} with light; expected at least "
                 f"{settings.least_sky_fibers} for the sky (hetdex_reduction.sky.least_sky_fibers)"
             )
         step = max(settings.sky_knots, _PIXEL * settings.sky_samples / used.sum())
@@ -124,14 +124,14 @@ def fit_sky(counts: Array, error: Array, wave: Array, settings: Sky) -> LocalSky
 
 
 def apart(medians: Floats, living: Bools, settings: Sky) -> tuple[Bools, Bools]:
-    """Tell which fibres have more light than the sky, and which have less.
+    """Tell which fibers have more light than the sky, and which have less.
 
     Parameters
     ----------
     medians
-        (n_fibre,): normalised counts.
+        (n_fiber,): normalised counts.
     living
-        (n_fibre,): fibres to judge.
+        (n_fiber,): fibers to judge.
     settings
         Of the step.
     """
@@ -152,14 +152,14 @@ def quiet_weights(counts: Array, error: Array) -> Floats:
     """Return inverse variances that do not follow the noise of single pixels, 0 where there are no counts.
 
     An error is larger where a pixel happens to be high: a mean with these weights would be too low. The errors of a
-    column, and those of a fibre, are taken together, unless a pixel has lost so much that its own error tells more.
+    column, and those of a fiber, are taken together, unless a pixel has lost so much that its own error tells more.
     """
     variance = np.where(np.isfinite(counts), np.asarray(error, np.float64) ** 2, np.nan)
     some = np.isfinite(variance).any(1)
     column = _smooth(np.nan_to_num(_median(variance[some], 0), nan=np.inf))
-    fibre = np.full(len(variance), np.nan)
-    fibre[some] = _median((variance / column)[some], 1)
-    quiet = fibre[:, None] * column
+    fiber = np.full(len(variance), np.nan)
+    fiber[some] = _median((variance / column)[some], 1)
+    quiet = fiber[:, None] * column
     with np.errstate(invalid="ignore", divide="ignore"):
         weights = 1 / np.where(variance > 2 * quiet, variance, quiet)
     return np.where(np.isfinite(variance) & np.isfinite(weights), weights, 0.0)
@@ -200,7 +200,7 @@ def _derivative_terms(
 
 
 def _surfaces(terms: Floats, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Return shifts and widths, (n_fibre, n_x) each."""
+    """Return shifts and widths, (n_fiber, n_x) each."""
     along_y, along_x = _polynomials(shape)
     n_shift = N_SHIFT[0] * N_SHIFT[1]
     shift, width = terms[:n_shift].reshape(N_SHIFT), terms[n_shift:].reshape(N_WIDTH)
@@ -211,7 +211,7 @@ def _surfaces(terms: Floats, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
 
 
 def _polynomials(shape: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Return Legendre polynomials of fibres, (n_fibre, n), and of columns, (n_x, n)."""
+    """Return Legendre polynomials of fibers, (n_fiber, n), and of columns, (n_x, n)."""
     numbers = max(N_SHIFT[0], N_WIDTH[0]), max(N_SHIFT[1], N_WIDTH[1])
     along_y, along_x = (
         np.asarray(legendre.legvander(np.linspace(-1, 1, size), n - 1), np.float64)
@@ -249,28 +249,28 @@ def _add_terms(
 
 
 def _background(left: Floats, without: Bools, settings: Sky) -> Floats:
-    """Return the background that neighbouring fibres share, (n_fibre, n_x) f8: lines between the blocks.
+    """Return the background that neighbouring fibers share, (n_fiber, n_x) f8: lines between the blocks.
 
     Parameters
     ----------
     left
-        (n_fibre, n_x): counts without sky.
+        (n_fiber, n_x): counts without sky.
     without
-        (n_fibre,): fibres that do not tell it.
+        (n_fiber,): fibers that do not tell it.
     settings
         Of the step.
     """
-    n_fibre, n_x = left.shape
+    n_fiber, n_x = left.shape
     half = settings.background_fibers // 2
     told = np.where(without[:, None], np.nan, left)
     padded = np.pad(told, ((half, half), (0, 0)), constant_values=np.nan)
     middles, values = [], []
-    fibre = np.arange(n_fibre)
+    fiber = np.arange(n_fiber)
     for first, stop in BLOCKS:
-        together = np.stack([padded[k : k + n_fibre, first:stop] for k in range(2 * half + 1)], axis=1)
-        value = np.asarray(biweight.location(together.reshape(n_fibre, -1), 1), np.float64)
+        together = np.stack([padded[k : k + n_fiber, first:stop] for k in range(2 * half + 1)], axis=1)
+        value = np.asarray(biweight.location(together.reshape(n_fiber, -1), 1), np.float64)
         known = np.isfinite(value)
-        values.append(np.interp(fibre, fibre[known], value[known]) if known.any() else np.zeros(n_fibre))
+        values.append(np.interp(fiber, fiber[known], value[known]) if known.any() else np.zeros(n_fiber))
         middles.append((first + stop) / 2)
     weights = np.stack([np.interp(np.arange(n_x), middles, one) for one in np.eye(len(BLOCKS))])
     return np.asarray(np.stack(values, axis=1) @ weights)

@@ -8,9 +8,9 @@ that of the raw frame, and has:
 NAME0   the raw frame's name
 NCUT    pixels of spectra that were cut: for cosmic rays, bad pixels or χ²
 NERR    pixels of the image without an error: masked
-NBTRACE fibres without light
-NBACK   fibres that told the local sky
-NBACKB  fibres with light that did not: with a source, or low
+NBTRACE fibers without light
+NBACK   fibers that told the local sky
+NBACKB  fibers with light that did not: with a source, or low
 ======= ==================================================================
 """
 

@@ -1,8 +1,8 @@
-"""The profile of fibres across their traces, as the light itself shows it: on a grid of fibres and columns.
+"""The profile of fibers across their traces, as the light itself shows it: on a grid of fibers and columns.
 
-A profile is what a fibre of one electron gives to a pixel whose centre is so many pixels above the trace. It is a cubic
-spline of this distance, fitted to all pixels of a group of fibres in a group of columns together with the neighbours'
-light in them: beyond half the spacing there is more of theirs than of the fibre's own.
+A profile is what a fiber of one electron gives to a pixel whose centre is so many pixels above the trace. It is a cubic
+spline of this distance, fitted to all pixels of a group of fibers in a group of columns together with the neighbours'
+light in them: beyond half the spacing there is more of theirs than of the fiber's own.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ STEPS = 16
 """Profiles are tabulated at so many distances a pixel; between them linearly, which is right to 1e-5 of the light."""
 KNOTS_A_PIXEL = 2
 HALF = 6
-"""A fibre's light is looked for in so many rows on each side of its own: with 13 rows fibres 8.7 pixels apart share
+"""A fiber's light is looked for in so many rows on each side of its own: with 13 rows fibers 8.7 pixels apart share
 pixels with their next neighbours only."""
 SHARPNESS = 2.35
 """Exponent of the profile with which a fit begins."""
 _FAR, _MODEL_ERROR = 6.0, 0.1
 """A pixel that is so many σ, with that relative error of the model, from the profile is not used: a defect."""
 _UNLIKE = 2.5
-"""A fibre in a column of which so much more is left than of others is not used there: a defect, a cosmic ray."""
+"""A fiber in a column of which so much more is left than of others is not used there: a defect, a cosmic ray."""
 _WINGS, _ALIKE = 3.0, 0.05
 """Pixels from the trace beyond which a profile should be the same on both sides; weight of that, relative."""
 _FEWEST = 10
@@ -42,12 +42,12 @@ class Profile:
     Attributes
     ----------
     values
-        (n_y, n_x, n) f4: electrons in a pixel for an electron of the fibre, at distances (row - trace) from
+        (n_y, n_x, n) f4: electrons in a pixel for an electron of the fiber, at distances (row - trace) from
         ``-(half + 0.5)`` to ``half + 0.5`` in steps of ``1 / STEPS`` pixels.
     x
         (n_x,) f8: columns of the grid.
     y
-        (n_y,) f8: its fibres, as fibidx.
+        (n_y,) f8: its fibers, as fibidx.
     """
 
     values: Array
@@ -56,7 +56,7 @@ class Profile:
 
     @property
     def half(self) -> int:
-        """Rows on each side of a fibre's own."""
+        """Rows on each side of a fiber's own."""
         return int(self.values.shape[-1] - 1) // (2 * STEPS)
 
     @property
@@ -66,12 +66,12 @@ class Profile:
         return np.linspace(-(n - 1) / 2, (n - 1) / 2, n) / STEPS
 
     def weights(self, trace: Array, n_rows: int = 1032) -> Weights:
-        """Return what a fibre of one electron gives to each pixel.
+        """Return what a fiber of one electron gives to each pixel.
 
         Parameters
         ----------
         trace
-            (n_fibre, n_column): rows of the fibres' centres, pixels; finite also for dead ones.
+            (n_fiber, n_column): rows of the fibers' centres, pixels; finite also for dead ones.
         n_rows
             Rows of the detector.
 
@@ -88,12 +88,12 @@ class Profile:
 
     def _weights(self, trace: Array, n_rows: int) -> tuple[Weights, Array]:
         trace = np.asarray(trace, np.float64)
-        assert np.isfinite(trace).all(), "found a trace that is not finite; expected one for each fibre, dead or not"
+        assert np.isfinite(trace).all(), "found a trace that is not finite; expected one for each fiber, dead or not"
         rows = np.floor(trace + 0.5).astype(np.int32) - np.int32(self.half)
         values = np.empty((*trace.shape, 2 * self.half + 1), np.float32)
         slopes = np.empty_like(values)
-        fibre, column = np.arange(len(trace), dtype=np.float64), np.arange(trace.shape[1], dtype=np.float64)
-        places = *_between(self.y, fibre), *_between(self.x, column)
+        fiber, column = np.arange(len(trace), dtype=np.float64), np.arange(trace.shape[1], dtype=np.float64)
+        places = *_between(self.y, fiber), *_between(self.x, column)
         _tabulated(np.ascontiguousarray(self.values, np.float32), *places, trace, rows, n_rows, values, slopes)
         return Weights(rows, values), slopes
 
@@ -119,12 +119,12 @@ def _tabulated(
     out: Any,
     slopes: Any,
 ) -> None:
-    """Fill ``out`` and ``slopes`` (n_fibre, n_column, n_row): 13 times as fast as in numpy."""
-    n_fibre, n_column, n_row = out.shape
+    """Fill ``out`` and ``slopes`` (n_fiber, n_column, n_row): 13 times as fast as in numpy."""
+    n_fiber, n_column, n_row = out.shape
     n_y, n_x, n = table.shape
     own = np.empty((n_x, n))
     value, slope = np.empty(n_row), np.empty(n_row)
-    for i in range(n_fibre):
+    for i in range(n_fiber):
         low, high = table[at_y[i]], table[min(at_y[i] + 1, n_y - 1)]
         for b in range(n_x):
             for j in range(n):
@@ -158,7 +158,7 @@ def first_guess(sigma: float, half: int = HALF) -> Profile:
     sigma
         Its width, pixels.
     half
-        Rows on each side of a fibre's own.
+        Rows on each side of a fiber's own.
     """
     distance = np.arange(-(2 * half + 1) * STEPS // 2, (2 * half + 1) * STEPS // 2 + 1) / STEPS
     values = np.exp(-0.5 * np.abs(distance / sigma) ** SHARPNESS)
@@ -176,19 +176,19 @@ def fit_profile(
     profile: Profile,
     groups: tuple[int, int] = (8, 8),
 ) -> Profile:
-    """Fit profiles to an image, given the fibres' light.
+    """Fit profiles to an image, given the fibers' light.
 
     Parameters
     ----------
     image, variance, good
         (n_rows, n_column) f4, f4, bool: electrons without scattered light; their variance; pixels to be used.
     trace, alive, spectrum
-        (n_fibre, n_column), (n_fibre,), (n_fibre, n_column): rows of the centres, which fibres have light, and their
+        (n_fiber, n_column), (n_fiber,), (n_fiber, n_column): rows of the centres, which fibers have light, and their
         electrons as extracted with ``profile``; NaN where they are not known.
     profile
         The profile so far, by which defects are seen.
     groups
-        Groups of fibres and of columns. A group without enough light has the profile of the next that has.
+        Groups of fibers and of columns. A group without enough light has the profile of the next that has.
 
     Returns
     -------
@@ -203,12 +203,12 @@ def fit_profile(
     weights = profile.weights(trace, len(image))
     light = np.where(alive[:, None] & (spectrum > 0), spectrum, 0.0)  # NaN is not > 0
     left = image - model_image(light, weights, len(image))
-    n_fibre, n_column = light.shape
+    n_fiber, n_column = light.shape
     misfit = np.full(light.shape, np.nan)
     _misfit(left, good, light, weights.rows, weights.values, misfit)
     of_column = np.array(biweight.location(misfit, 0))
     use = misfit < _UNLIKE * of_column  # NaN is not
-    by_fibre = np.arange(n_fibre) * groups[0] // n_fibre
+    by_fiber = np.arange(n_fiber) * groups[0] // n_fiber
     by_column = np.arange(n_column) * groups[1] // n_column
     n_unknown = (2 * profile.half + 1) * KNOTS_A_PIXEL + 3
     normal = np.zeros((*groups, n_unknown, n_unknown))
@@ -216,14 +216,14 @@ def fit_profile(
     count = np.zeros(groups, np.int64)
     light_of = np.pad(light, ((1, 1), (0, 0)))  # no light below the first and above the last
     trace_of = np.pad(np.asarray(trace, np.float64), ((1, 1), (0, 0)))
-    places = weights.rows, weights.values, by_fibre, by_column
+    places = weights.rows, weights.values, by_fiber, by_column
     _accumulate(image, left, variance, good, use, light_of, trace_of, *places, normal, right, count)
-    return _solved(normal, right, count, profile, by_fibre, by_column)
+    return _solved(normal, right, count, profile, by_fiber, by_column)
 
 
 @numba.njit(cache=True)
 def _misfit(left: Any, good: Any, light: Any, rows: Any, values: Any, out: Any) -> None:
-    """Fill, by fibre and column, what the last profile leaves of a fibre's light, relative; where there is light."""
+    """Fill, by fiber and column, what the last profile leaves of a fiber's light, relative; where there is light."""
     for i in range(out.shape[0]):
         for x in range(out.shape[1]):
             rest, seen = 0.0, 0.0
@@ -247,7 +247,7 @@ def _accumulate(
     trace: Any,
     rows: Any,
     values: Any,
-    by_fibre: Any,
+    by_fiber: Any,
     by_column: Any,
     normal: Any,
     right: Any,
@@ -255,8 +255,8 @@ def _accumulate(
 ) -> None:
     """Add up the normal equations of each group: ``normal`` (n_y, n_x, n, n), ``right`` (n_y, n_x, n), ``count``.
 
-    A pixel is the light of a fibre and of its neighbours, all with the unknown profile of the fibre's group: if what
-    the last profile says were taken off for them, the middle between two fibres would swing from one to the other.
+    A pixel is the light of a fiber and of its neighbours, all with the unknown profile of the fiber's group: if what
+    the last profile says were taken off for them, the middle between two fibers would swing from one to the other.
     """
     n_row = values.shape[2]
     basis, place = np.empty(12), np.empty(12, np.int64)
@@ -265,7 +265,7 @@ def _accumulate(
             own = light[i + 1, x]
             if own <= 0 or not use[i, x]:
                 continue
-            a, b = by_fibre[i], by_column[x]
+            a, b = by_fiber[i], by_column[x]
             for k in range(n_row):
                 row = rows[i, x] + k
                 if row < 0 or row >= image.shape[0] or not good[row, x]:
@@ -274,10 +274,10 @@ def _accumulate(
                 if left[row, x] ** 2 > _FAR**2 * (noise + (_MODEL_ERROR * own * values[i, x, k]) ** 2):
                     continue
                 n = 0
-                for fibre in range(i, i + 3):
-                    from_edge = (row - trace[fibre, x] + 0.5 * n_row) * KNOTS_A_PIXEL
-                    if light[fibre, x] > 0 and 0 <= from_edge <= n_row * KNOTS_A_PIXEL:
-                        _spline(from_edge, n_row * KNOTS_A_PIXEL, light[fibre, x], basis[n:], place[n:])
+                for fiber in range(i, i + 3):
+                    from_edge = (row - trace[fiber, x] + 0.5 * n_row) * KNOTS_A_PIXEL
+                    if light[fiber, x] > 0 and 0 <= from_edge <= n_row * KNOTS_A_PIXEL:
+                        _spline(from_edge, n_row * KNOTS_A_PIXEL, light[fiber, x], basis[n:], place[n:])
                         n += 4
                 weight = 1 / (noise * own)  # so that bright columns of the group do not count more than faint ones
                 for p in range(n):
@@ -300,13 +300,13 @@ def _spline(at: float, n: int, light: float, basis: Any, place: Any) -> None:
         place[p] = j + p
 
 
-def _solved(normal: Floats, right: Floats, count: Any, before: Profile, by_fibre: Any, by_column: Any) -> Profile:
+def _solved(normal: Floats, right: Floats, count: Any, before: Profile, by_fiber: Any, by_column: Any) -> Profile:
     n_unknown = right.shape[-1]
     distance = before.distances
     knots = np.arange(-3, n_unknown + 1) / KNOTS_A_PIXEL - (before.half + 0.5)
     inside = np.clip(distance, knots[3], knots[-4])
     # Where wings of neighbours as bright overlap, more of one side and less of the other is the same light: nothing but
-    # fibres of different light tells. So sides are drawn to one another.
+    # fibers of different light tells. So sides are drawn to one another.
     wings = np.abs(np.arange(n_unknown) - (n_unknown - 1) / 2) / KNOTS_A_PIXEL > _WINGS
     mirrored = np.diag(wings.astype(float)) - np.diag(wings.astype(float))[::-1]
     values = np.full((*count.shape, len(distance)), np.nan)
@@ -330,5 +330,5 @@ def _solved(normal: Floats, right: Floats, count: Any, before: Profile, by_fibre
     have = np.argwhere(fitted)
     for lacking in np.argwhere(~fitted):
         values[tuple(lacking)] = values[tuple(have[np.abs(have - lacking).sum(axis=1).argmin()])]
-    x, y = (np.bincount(group, np.arange(len(group))) / np.bincount(group) for group in (by_column, by_fibre))
+    x, y = (np.bincount(group, np.arange(len(group))) / np.bincount(group) for group in (by_column, by_fiber))
     return Profile(values.astype(np.float32), x, y)

@@ -1,6 +1,6 @@
 """Spectra of an amplifier's science frame, with the sky taken off: from its image and the month's calibration.
 
-Normalised counts are electrons in 2 Å of a mean fibre of the field: the electrons of a pixel of a spectrum over
+Normalised counts are electrons in 2 Å of a mean fiber of the field: the electrons of a pixel of a spectrum over
 ``fiber_to_fiber × amp_to_amp × dispersion / 2 Å``.
 """
 
@@ -40,17 +40,17 @@ class AmpCalibration:
     good
         (n_y, n_x) bool: pixels to use.
     trace
-        (n_fibre, n_x): rows of the fibres, of dead ones as well.
+        (n_fiber, n_x): rows of the fibers, of dead ones as well.
     alive
-        (n_fibre,) bool.
+        (n_fiber,) bool.
     profile
-        Of the fibres.
+        Of the fibers.
     wavelength
-        (n_fibre, n_x) f8, Å.
+        (n_fiber, n_x) f8, Å.
     throughput
-        (n_fibre, n_x): fibre to fibre times amplifier to amplifier; NaN of dead fibres.
+        (n_fiber, n_x): fiber to fiber times amplifier to amplifier; NaN of dead fibers.
     bias_noise
-        Electrons: noise of the bias, as it is in the sum over a fibre's profile.
+        Electrons: noise of the bias, as it is in the sum over a fiber's profile.
     """
 
     bias: Float32s
@@ -110,13 +110,13 @@ def reduce_amp(image: Float32s, readnoise: float, calibration: AmpCalibration, h
     Returns
     -------
     ReducedAmp
-        Images are over the flat. ``processed`` has no bias; ``model2d`` is fibres and scattered light; ``clean_image``
+        Images are over the flat. ``processed`` has no bias; ``model2d`` is fibers and scattered light; ``clean_image``
         is without scattered light and sky. Spectra are NaN where too much is lost, or χ² is too high.
 
     Raises
     ------
     InputError
-        If the frame has no light, traces that are elsewhere, or too few fibres without sources.
+        If the frame has no light, traces that are elsewhere, or too few fibers without sources.
     """
     good = calibration.good & np.isfinite(image) & (calibration.flat > 0)
     flat = np.where(good, calibration.flat, np.float32(1))
@@ -179,14 +179,14 @@ def _images(
     image: Float32s, bare: Float32s, scattered: ScatteredLight, extracted: Extracted, weights: Weights,
     variance: Float32s, usable: Bools, sky: LocalSky, norm: Array,
 ) -> dict[str, Array]:  # fmt: skip
-    fibres = model_image(extracted.spectrum, weights, len(image))
+    fibers = model_image(extracted.spectrum, weights, len(image))
     of_sky = np.where(np.isfinite(extracted.variance), sky.sky * norm, np.nan)
     missing = np.float32(np.nan)
     return {
         "processed": image,
         "error": np.where(usable, np.sqrt(variance), missing),
         "clean_image": np.where(usable, bare - model_image(of_sky, weights, len(image)), missing),
-        "model2d": fibres + scattered.image,
+        "model2d": fibers + scattered.image,
     }
 
 
@@ -234,9 +234,9 @@ def _expected(spectrum: Any, variance: Any, sky: Any, clear: float) -> Any:
 
     A pixel that is ``clear`` σ from this mean has its own.
     """
-    n_fibre, n_x = spectrum.shape
-    out = np.full((n_fibre, n_x), np.nan, np.float32)
-    for i in range(n_fibre):
+    n_fiber, n_x = spectrum.shape
+    out = np.full((n_fiber, n_x), np.nan, np.float32)
+    for i in range(n_fiber):
         for x in range(n_x):
             total, n = 0.0, 0
             for k in range(max(x - 2, 0), min(x + 3, n_x)):
@@ -256,10 +256,10 @@ def _expected(spectrum: Any, variance: Any, sky: Any, clear: float) -> Any:
 
 @numba.njit(cache=True)
 def _scatter(left: Any, usable: Any, trace: Any, alive: Any, half: int) -> Any:
-    """Return the root of the mean square of what the model leaves in the rows of each fibre, (n_fibre, n_x) f4."""
-    n_fibre, n_x = trace.shape
-    out = np.full((n_fibre, n_x), np.nan, np.float32)
-    for i in range(n_fibre):
+    """Return the root of the mean square of what the model leaves in the rows of each fiber, (n_fiber, n_x) f4."""
+    n_fiber, n_x = trace.shape
+    out = np.full((n_fiber, n_x), np.nan, np.float32)
+    for i in range(n_fiber):
         if not alive[i]:
             continue
         for x in range(n_x):

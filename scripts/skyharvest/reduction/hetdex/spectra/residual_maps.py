@@ -2,7 +2,7 @@
 
 For each amplifier ``residuals_cam{SPECID}_{AMP}.fits`` has, of pixels (1032, 1032): RESIDUAL, the median of image less
 model over the error; CHI2, the median of its square, over that of χ² (1 is as expected); FLAGGED, in what part of the
-frames a pixel is not known or has more χ² than ``max_chi2``. Of fibres (112, 1032): SKY_RESIDUAL, the median of what is
+frames a pixel is not known or has more χ² than ``max_chi2``. Of fibers (112, 1032): SKY_RESIDUAL, the median of what is
 left of the sky, relative to the sky; FIBER_CHI2, the median of the extraction's χ²; ERROR_RATIO, the scatter over the
 stated error.
 

@@ -23,7 +23,7 @@ from skyharvest.reduction.hetdex.spectra.reduced_amp import AmpCalibration, HowT
 
 N_FIBERS = 112
 SMOOTHED = 0.85
-"""Noise of a fibre's sum over a bias that is smoothed over 7 rows, relative to one that is not."""
+"""Noise of a fiber's sum over a bias that is smoothed over 7 rows, relative to one that is not."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ScienceInputs:
     amp_to_amp
         The month's comparison of amplifiers.
     ifucen
-        The directory with the files of fibre positions; None: positions are NaN.
+        The directory with the files of fiber positions; None: positions are NaN.
     """
 
     frames: Path

@@ -1,6 +1,6 @@
-"""The spectrum that many fibres share, finer than their pixels: a cubic spline, fitted to all their pixels at once.
+"""The spectrum that many fibers share, finer than their pixels: a cubic spline, fitted to all their pixels at once.
 
-Fibres see the same sky at slightly different wavelengths, so that together they sample it far better than pixels of
+Fibers see the same sky at slightly different wavelengths, so that together they sample it far better than pixels of
 2 Å. A spline between equally spaced knots follows the flanks of lines, where the mean of bins and lines between them
 would not. It is fitted to the 115,000 pixels of an amplifier in 2 ms, for which scipy's make_lsq_spline takes 0.5 s.
 Pixels far from it have less weight, or none (Tukey's biweight): lines of galaxies, and what is left of cosmic rays.

@@ -32,11 +32,11 @@ class Shifted:
     Attributes
     ----------
     trace
-        (n_fibre, n_x) f8: rows.
+        (n_fiber, n_x) f8: rows.
     shift
         (3,) f8, pixels: at the middle of the detector, and how much more at its right and at its upper edge.
     weights
-        Of the fibres.
+        Of the fibers.
     cleaned
         The last extraction.
     """

@@ -1,4 +1,4 @@
-"""The step that finds where a shot's exposures point, and how fibres and stars are on the sky.
+"""The step that finds where a shot's exposures point, and how fibers and stars are on the sky.
 
 Stars are found in each IFU and exposure (`find_stars`) and matched with the catalogue (`astrometry_solution`). A shot
 that has too few stars, or whose match is worth no more than one of unrelated lists, fails with the reason.
@@ -30,7 +30,7 @@ from skyharvest.reduction.hetdex.stars.tangent import ARCSEC, Pointing
 log = logging.getLogger(__name__)
 
 DITHERS = ((0.0, 0.0), (1.215, -0.70), (1.215, 0.70))
-"""Arcsec: nominal, where the fibres of exposures 1, 2 and 3 are on the focal plane of the first."""
+"""Arcsec: nominal, where the fibers of exposures 1, 2 and 3 are on the focal plane of the first."""
 _TIMESTAMP = re.compile(r"(\d{8}T\d{6})(?:\.(\d))?")
 FIELD_RADIUS = 0.25
 """Degrees: the catalogue is cut to that about the pointing; the focal plane has 0.17."""

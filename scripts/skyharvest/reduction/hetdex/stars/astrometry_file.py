@@ -1,13 +1,13 @@
 """The file with a shot's astrometry, ``astrometry/{shot}.h5``: groups as a shot file's, and what later steps need.
 
 ``/Astrometry`` is what the shot file has: QA, NominalVals, Dithall, StarCatalog, fplane, PositionOffsets,
-CatalogMatches, CoaddImages. ``x_dither_pos`` is measured: where the exposure's fibres are on the focal plane of the
+CatalogMatches, CoaddImages. ``x_dither_pos`` is measured: where the exposure's fibers are on the focal plane of the
 first exposure; ``xoffset`` of QA is by how much that differs from the nominal dither. Offsets of PositionOffsets are
 detected minus catalogued, arcsec along RA and Dec.
 
 ``/Solution`` holds, with all digits: ``exposures``, a row for each; ``ifu_offsets``, by how much stars of each IFU are
 off on the focal plane, which is what its row of the fplane file lacks; ``found/exp0N``, all stars that were found;
-``fibers/exp0N``, RA and Dec of each fibre.
+``fibers/exp0N``, RA and Dec of each fiber.
 
 A shot that could not be solved has the attribute ``failed``, the reason, and no groups.
 """

@@ -1,4 +1,4 @@
-"""Fibres of an IFU in an exposure, from its multifits: where they are, their spectra, and their light in a band."""
+"""Fibers of an IFU in an exposure, from its multifits: where they are, their spectra, and their light in a band."""
 
 import re
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from skyharvest.reduction.hetdex.spectra import multifits
 BLOCK = 50.0
 """Å: the light in a band is the median of the means of such blocks, so that what is left of a cosmic ray is nothing."""
 LEAST_BLOCKS = 0.5
-"""A fibre with a smaller share of the band's blocks has no light in it."""
+"""A fiber with a smaller share of the band's blocks has no light in it."""
 
 _NAME = re.compile(r"multi_(\d{3})_(\d{3})_(\d{3})_(LL|LU|RL|RU)\.fits")
 
 
 @dataclass(frozen=True)
 class Fibers:
-    """Fibres of an IFU in an exposure.
+    """Fibers of an IFU in an exposure.
 
     Attributes
     ----------
@@ -31,13 +31,13 @@ class Fibers:
     amp
         (n,) text, the amplifier, in the order of `AMPS`.
     fibidx
-        (n,) i4, the fibre's row there, from 0.
+        (n,) i4, the fiber's row there, from 0.
     x, y
         (n,) f8, arcsec in the IFU.
     wavelength
         (n, 1032) f4, Å.
     counts, error
-        (n, 1032) f4: sky-subtracted, electrons in 2 Å of a mean fibre; NaN where nothing is known.
+        (n, 1032) f4: sky-subtracted, electrons in 2 Å of a mean fiber; NaN where nothing is known.
     header
         Cards of the frame of the first amplifier.
     """
@@ -58,7 +58,7 @@ class Fibers:
         return len(self.x)
 
     def without_spectra(self) -> "Fibers":
-        """Return the fibres with no spectra, which take memory."""
+        """Return the fibers with no spectra, which take memory."""
         nothing = np.zeros((len(self), 0), np.float32)
         return replace(self, wavelength=nothing, counts=nothing, error=nothing)
 
@@ -102,19 +102,19 @@ def good(counts: Array, error: Array) -> Bools:
 
 
 def light(wavelength: Array, counts: Array, error: Array, first: float, last: float) -> tuple[Floats, Floats]:
-    """Return the light of fibres in a band, and its error.
+    """Return the light of fibers in a band, and its error.
 
     Parameters
     ----------
     wavelength, counts, error
-        (n, m): of each fibre and pixel; NaN where nothing is known.
+        (n, m): of each fiber and pixel; NaN where nothing is known.
     first, last
         Å.
 
     Returns
     -------
     (n,) f8 each
-        In the unit of ``counts``: the median over blocks of their means. NaN for a fibre with too few of them.
+        In the unit of ``counts``: the median over blocks of their means. NaN for a fiber with too few of them.
     """
     n_blocks = max(int((last - first) / BLOCK), 1)
     block = np.floor((np.asarray(wavelength) - first) / ((last - first) / n_blocks))

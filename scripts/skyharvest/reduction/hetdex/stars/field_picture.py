@@ -27,7 +27,7 @@ def mosaic(
     centres
         x and y, arcsec, of each IFU.
     ifus
-        x, y and light of the fibres of each: see `ifu_image.reconstruct`.
+        x, y and light of the fibers of each: see `ifu_image.reconstruct`.
 
     Returns
     -------

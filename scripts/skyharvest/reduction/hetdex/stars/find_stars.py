@@ -1,7 +1,7 @@
-"""Stars that an exposure shows: found on the picture of an IFU, measured on its fibres.
+"""Stars that an exposure shows: found on the picture of an IFU, measured on its fibers.
 
-photutils finds the peaks of the picture, whose positions are good to 0.5″: it has pixels of 1″ and is made of fibres
-2.5″ apart. Each peak is then measured by a fit to the fibres' light (`point_source`), the brightest first, and what it
+photutils finds the peaks of the picture, whose positions are good to 0.5″: it has pixels of 1″ and is made of fibers
+2.5″ apart. Each peak is then measured by a fit to the fibers' light (`point_source`), the brightest first, and what it
 is by the model is taken off before the next, and before fainter peaks are looked for: positions are good to 0.1″ for
 stars of S/N 20 (tests). photutils' DAOStarFinder was tried in place of peaks: it does not see a star 9″ from one five
 times as bright.
@@ -99,8 +99,8 @@ def find(
     Parameters
     ----------
     ifus
-        Of each IFU x, y, light and its error, (n,) f8: where the fibres are in the IFU, arcsec, and their light in a
-        band; NaN for a fibre of which nothing is known.
+        Of each IFU x, y, light and its error, (n,) f8: where the fibers are in the IFU, arcsec, and their light in a
+        band; NaN for a fiber of which nothing is known.
     threshold
         In σ of the picture.
     least_snr

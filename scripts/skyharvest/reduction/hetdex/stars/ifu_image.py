@@ -1,6 +1,6 @@
 """The picture of the sky that an IFU saw in an exposure: 51 × 51 pixels of 1″, as the field makes it.
 
-The value of a pixel is the mean of the fibres about it, with Gaussian weights of their distance. Fibres of an exposure
+The value of a pixel is the mean of the fibers about it, with Gaussian weights of their distance. Fibers of an exposure
 cover a third of the face, 2.5″ apart, so that such a picture finds stars but does not measure them (`point_source`).
 """
 
@@ -14,9 +14,9 @@ SCALE = 1.0
 ORIGIN = -25.0
 """Arcsec in the IFU, both axes, of the first pixel's centre."""
 SIGMA = 1.2
-"""Arcsec, of the weights: about half of the fibres' distance."""
+"""Arcsec, of the weights: about half of the fibers' distance."""
 REACH = 2.0
-"""Arcsec: a pixel without a fibre so near has no value."""
+"""Arcsec: a pixel without a fiber so near has no value."""
 
 
 def reconstruct(x: Floats, y: Floats, light: Floats) -> Float32s:
@@ -25,13 +25,13 @@ def reconstruct(x: Floats, y: Floats, light: Floats) -> Float32s:
     Parameters
     ----------
     x, y
-        (n,) f8, arcsec: where the fibres are in the IFU.
+        (n,) f8, arcsec: where the fibers are in the IFU.
     light
-        (n,) f8; NaN for a fibre of which nothing is known.
+        (n,) f8; NaN for a fiber of which nothing is known.
 
     Returns
     -------
-    (51, 51) f4, [y, x]; NaN where there is no fibre.
+    (51, 51) f4, [y, x]; NaN where there is no fiber.
     """
     grid = ORIGIN + SCALE * np.arange(SIZE)
     known = np.isfinite(light)

@@ -6,8 +6,8 @@ ra_fit, dec_fit, dx, dy and their error, arcsec on the focal plane; ifuslot; fla
 
 ``exposures``: expnum, fwhm at 4500 Å (arcsec), norm (of mean 1), their errors, and how many stars told them.
 
-Arrays (n_star, n_exp, 1036) f4: ``counts``, electrons in 2 Å of a mean fibre: all of the star's light, not divided by
-the norm; ``variance``; ``fraction``, the share of it that fibres got. NaN where nothing is known. ``wavelength``: Å.
+Arrays (n_star, n_exp, 1036) f4: ``counts``, electrons in 2 Å of a mean fiber: all of the star's light, not divided by
+the norm; ``variance``; ``fraction``, the share of it that fibers got. NaN where nothing is known. ``wavelength``: Å.
 Arrays (n_star, n_exp) f8: ``light``, ``light_error``, ``chi2``, ``coverage``, ``fwhm``, ``fwhm_error`` in the band of
 the settings, ``chi2_spectrum``; ``n_fibers``, ``used_fwhm``.
 
@@ -37,7 +37,7 @@ from skyharvest.reduction.hetdex.stars import astrometry_file, fibers, star_extr
 from skyharvest.reduction.hetdex.stars.astrometry_file import Astrometry
 from skyharvest.reduction.hetdex.stars.point_source import NEAR
 from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS, StarCatalogue
-from skyharvest.reduction.hetdex.stars.star_extraction import Fibres, Measured, Spectra
+from skyharvest.reduction.hetdex.stars.star_extraction import Fibers, Measured, Spectra
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ EXPOSURES = [
 
 @dataclass
 class _Pieces:
-    """Fibres of an exposure, IFU by IFU."""
+    """Fibers of an exposure, IFU by IFU."""
 
     x: list[Floats] = field(default_factory=list)
     y: list[Floats] = field(default_factory=list)
@@ -81,7 +81,7 @@ class _Pieces:
     counts: list[Array] = field(default_factory=list)
     variance: list[Array] = field(default_factory=list)
 
-    def joined(self) -> Fibres:
+    def joined(self) -> Fibers:
         """Return all of them."""
 
         def one(name: str) -> Floats:
@@ -90,7 +90,7 @@ class _Pieces:
         def spectra(name: str) -> Float32s:
             return np.concatenate(getattr(self, name)) if self.x else np.zeros((0, len(GRID)), np.float32)
 
-        return Fibres(
+        return Fibers(
             one("x"),
             one("y"),
             one("light"),
@@ -139,11 +139,11 @@ def _fill(file: h5py.File, multifits: Sequence[Path], known: Astrometry, options
     places = np.stack(
         [np.stack(known.pointings[expnum].to_plane(stars.ra, stars.dec), axis=1) for expnum in expnums], axis=1
     )  # (n_star, n_exp, 2)
-    fibres = _read(multifits, known, dict(zip(expnums, places.swapaxes(0, 1), strict=True)), options)
+    by_exposure = _read(multifits, known, dict(zip(expnums, places.swapaxes(0, 1), strict=True)), options)
     seen = np.array(
         [
             any(
-                np.hypot(fibres[expnum].x - x, fibres[expnum].y - y).min(initial=np.inf) < options.aperture
+                np.hypot(by_exposure[expnum].x - x, by_exposure[expnum].y - y).min(initial=np.inf) < options.aperture
                 for expnum, (x, y) in zip(expnums, star, strict=True)
             )
             for star in places
@@ -157,7 +157,7 @@ def _fill(file: h5py.File, multifits: Sequence[Path], known: Astrometry, options
             f"IFU; expected {options.min_stars} or more: use a deeper catalogue, or another stars.faintest"
         )
     start = np.array([known.widths[expnum] for expnum in expnums])
-    exposures = [fibres[expnum] for expnum in expnums]
+    exposures = [by_exposure[expnum] for expnum in expnums]
     measured = star_extraction.measure(exposures, places[..., 0], places[..., 1], stars.magnitude("g"), start, options)
     _check(measured, expnums, options)
     spectra = [
@@ -176,8 +176,8 @@ def _fill(file: h5py.File, multifits: Sequence[Path], known: Astrometry, options
 
 def _read(
     directories: Sequence[Path], known: Astrometry, places: Mapping[int, Floats], options: Options
-) -> dict[int, Fibres]:
-    """Return the fibres near stars of each exposure."""
+) -> dict[int, Fibers]:
+    """Return the fibers near stars of each exposure."""
     made = {expnum: _Pieces() for expnum in places}
     for directory in sorted(directories):
         expnum = int(directory.parent.name.removeprefix("exp"))
@@ -194,7 +194,7 @@ def _read(
             continue
         wave, counts, error = ifu.wavelength[near], ifu.counts[near], ifu.error[near]
         light, light_error = fibers.light(wave, counts, error, options.first_wavelength, options.last_wavelength)
-        # Spectra are only those of fibres that may be extracted; others are measured in the band.
+        # Spectra are only those of fibers that may be extracted; others are measured in the band.
         wanted = distance[near] < options.aperture + options.most_off
         on_grid = np.full((2, len(near), len(GRID)), np.nan, np.float32)
         if wanted.any():

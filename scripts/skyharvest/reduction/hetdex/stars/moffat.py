@@ -1,8 +1,8 @@
-"""The share of a star's light that fibres get.
+"""The share of a star's light that fibers get.
 
-Images of stars are Moffat profiles (Moffat 1969, A&A 3, 455) of one β; a fibre takes the light that falls on its face.
+Images of stars are Moffat profiles (Moffat 1969, A&A 3, 455) of one β; a fiber takes the light that falls on its face.
 The integral has no closed form. It is summed over points of the disc, by Gauss's rule in r² and evenly in angle (over
-half of them: the light is symmetric about the line from the fibre to the star), and depends only on distance and radius
+half of them: the light is symmetric about the line from the fiber to the star), and depends only on distance and radius
 in units of the FWHM: so it is kept in a table of these two, and interpolated by cubic convolution (Keys 1981, IEEE
 Trans. ASSP 29, 1153), which has no steps in its slope. It is good to 1e-4 of a star's light for images of 0.8″ and
 wider. The sum itself takes as long compiled as with numpy, as powers take nearly all of it; the table is some ten times
@@ -31,12 +31,12 @@ COSINES = np.cos((np.arange(N_ANGLES) + 0.5) * np.pi / N_ANGLES)
 STEP = 0.02
 """Of the table, in FWHM."""
 FARTHEST, WIDEST = 6.0, 1.2
-"""Distance from a star, and radius of a fibre, in FWHM, up to which the table goes; beyond, the sum is taken."""
+"""Distance from a star, and radius of a fiber, in FWHM, up to which the table goes; beyond, the sum is taken."""
 
 
 @numba.njit(cache=True)
 def _sum(distance: float, radius: float, beta: float, radii: Floats, weights: Floats, cosines: Floats) -> float:
-    """Return the share in a fibre; distance and radius in FWHM."""
+    """Return the share in a fiber; distance and radius in FWHM."""
     k = 4.0 * (2.0 ** (1.0 / beta) - 1.0)
     total = 0.0
     for i in range(radii.size):
@@ -112,18 +112,18 @@ def _table(beta: float) -> Floats:
 
 
 def fractions(dx: Floats, dy: Floats, fwhm: float | Floats, beta: float = BETA, radius: float = FIBER_RADIUS) -> Floats:
-    """Return the share of a star's light in fibres.
+    """Return the share of a star's light in fibers.
 
     Parameters
     ----------
     dx, dy
-        f8, of one shape: from the star to the fibres' centres, arcsec.
+        f8, of one shape: from the star to the fibers' centres, arcsec.
     fwhm
         Of the image, arcsec: one for all, or of a shape that broadcasts with ``dx``.
     beta
         Of the Moffat profile, above 1.
     radius
-        Of a fibre, arcsec.
+        Of a fiber, arcsec.
 
     Returns
     -------

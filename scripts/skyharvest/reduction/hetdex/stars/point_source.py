@@ -1,6 +1,6 @@
-"""A point source in fibres: where it is, how wide its image is, and its light, by χ².
+"""A point source in fibers: where it is, how wide its image is, and its light, by χ².
 
-The light of a Moffat profile in each fibre (`moffat`) is compared with what was measured. Its total is the best one for
+The light of a Moffat profile in each fiber (`moffat`) is compared with what was measured. Its total is the best one for
 each position and width (variable projection), for which scipy's Levenberg-Marquardt looks.
 """
 
@@ -13,13 +13,13 @@ from skyharvest.core.arrays import Floats
 from skyharvest.reduction.hetdex.stars.moffat import FIBER_RADIUS, fractions
 
 MODEL_ERROR = 0.02
-"""Of the light in a fibre: no image is a Moffat profile exactly, and bright fibres must not outweigh all others."""
+"""Of the light in a fiber: no image is a Moffat profile exactly, and bright fibers must not outweigh all others."""
 FILLING = 2 * np.pi * FIBER_RADIUS**2 / (np.sqrt(3) * 2.54**2)
-"""Share of the light that fibres 2.54″ apart get of a star that is far from the edge, in the mean over positions."""
+"""Share of the light that fibers 2.54″ apart get of a star that is far from the edge, in the mean over positions."""
 NEAR = 7.0
-"""Arcsec: fibres so near to a source of a scene are fitted."""
+"""Arcsec: fibers so near to a source of a scene are fitted."""
 LEFT = 0.1
-"""Of a source's light in a fibre: what its model may leave where another is fitted."""
+"""Of a source's light in a fiber: what its model may leave where another is fitted."""
 WIDTHS = (0.6, 6.0)
 """Arcsec: images are not narrower or wider."""
 
@@ -35,11 +35,11 @@ class Source:
     fwhm
         Arcsec.
     total, total_error
-        All of the light, in the unit of the fibres'.
+        All of the light, in the unit of the fibers'.
     chi2
         χ² by degrees of freedom; NaN if there are none.
     coverage
-        How much of the light the fibres got, by what they get of a star far from the edge (1 in the mean).
+        How much of the light the fibers got, by what they get of a star far from the edge (1 in the mean).
     x_error, y_error, fwhm_error
         Arcsec; NaN where it was not fitted.
     """
@@ -74,9 +74,9 @@ def fit(
     Parameters
     ----------
     x, y
-        (n,) f8, arcsec: where the fibres are.
+        (n,) f8, arcsec: where the fibers are.
     light, error
-        (n,) f8; fibres where either is NaN are left out.
+        (n,) f8; fibers where either is NaN are left out.
     start
         Where the source is, about: arcsec.
     fwhm
@@ -84,7 +84,7 @@ def fit(
     fit_fwhm, fit_position
         Whether they are fitted.
     level
-        Whether there may be light, the same in all fibres, beside the source's: a sky that was taken off with the
+        Whether there may be light, the same in all fibers, beside the source's: a sky that was taken off with the
         wings of the source in it is too low by some counts, and images look too narrow.
     most_moved
         Arcsec, in x and in y: what is fitted is not further from the start.
@@ -92,7 +92,7 @@ def fit(
     Returns
     -------
     Source or None
-        None if there are fewer fibres than parameters, or nothing is found within the limits.
+        None if there are fewer fibers than parameters, or nothing is found within the limits.
     """
     known = np.isfinite(light) & np.isfinite(error) & (error > 0)
     x, y, light = x[known], y[known], light[known]
@@ -108,7 +108,7 @@ def fit(
         return at[0], at[1], fwhm * float(np.exp(np.clip(values[-1], -3, 3))) if fit_fwhm else fwhm
 
     def best(values: Floats) -> tuple[Floats, float, float, Floats]:
-        """Return the residual, the total and its variance, and the share of each fibre, by its error."""
+        """Return the residual, the total and its variance, and the share of each fiber, by its error."""
         at_x, at_y, width = parameters(values)
         share = fractions(x - at_x, y - at_y, width) / sigma
         power, with_value = float(share @ share), float(share @ value)
@@ -153,14 +153,14 @@ def fit(
 
 @dataclass
 class Scene:
-    """Fibres, and the sources in them: each is fitted to what the others leave.
+    """Fibers, and the sources in them: each is fitted to what the others leave.
 
     Attributes
     ----------
     x, y
-        (n,) f8, arcsec: where the fibres are.
+        (n,) f8, arcsec: where the fibers are.
     light, error
-        (n,) f8; NaN for fibres of which nothing is known.
+        (n,) f8; NaN for fibers of which nothing is known.
     level
         See `fit`.
     sources

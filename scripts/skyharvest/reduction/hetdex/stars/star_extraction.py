@@ -1,4 +1,4 @@
-"""Stars of the catalogue in the fibres of a shot: where they are, how wide, how bright, and their spectra.
+"""Stars of the catalogue in the fibers of a shot: where they are, how wide, how bright, and their spectra.
 
 Each exposure by itself, as a common width of images would make the brightness of exposures wrong by some per cent:
 
@@ -8,7 +8,7 @@ Each exposure by itself, as a common width of images would make the brightness o
 
 All of this twice, each star on what the models of the others leave (`point_source.Scene`). Then spectra: at each
 wavelength the best total of a Moffat profile that has the width and the place of that wavelength (`refraction`), by
-least squares with the fibres' errors; stars that share fibres together.
+least squares with the fibers' errors; stars that share fibers together.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from skyharvest.reduction.hetdex.stars.point_source import Scene, Source
 
 EDGE, BLENDED, SATURATED, OFF, FAINT, MISSING = 1, 2, 4, 8, 16, 32
 FLAGS = {
-    EDGE: "on the edge of an IFU, or of dead fibres, in an exposure",
+    EDGE: "on the edge of an IFU, or of dead fibers, in an exposure",
     BLENDED: "another star is near",
     SATURATED: "too bright",
     OFF: "not where the catalogue has it, or not to be fitted",
@@ -41,7 +41,7 @@ KNOTS = np.linspace(3470.0, 5540.0, 24)
 """Å: profiles are made here, and are linear between."""
 ROUNDS = 2
 LEAST_EIGENVALUE, MOST_DARK = 1e-3, 0.05
-"""Of the normal equations of stars that share fibres; and how much of a star may lie in directions below it."""
+"""Of the normal equations of stars that share fibers; and how much of a star may lie in directions below it."""
 SEEN = 0.2
 """A star with a smaller share of its light, by that far from an edge, is not seen."""
 LEAST_ERROR = 0.03
@@ -53,8 +53,8 @@ CLIP = 4.0
 
 
 @dataclass(frozen=True)
-class Fibres:
-    """The fibres of an exposure that are near stars.
+class Fibers:
+    """The fibers of an exposure that are near stars.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Fibres:
     brightest
         (n,) f8: of the spectrum.
     counts, variance
-        (n, 1036) f4: spectra on the grid, electrons in 2 Å of a mean fibre; NaN where nothing is known.
+        (n, 1036) f4: spectra on the grid, electrons in 2 Å of a mean fiber; NaN where nothing is known.
     """
 
     x: Floats
@@ -124,7 +124,7 @@ class Spectra:
     Attributes
     ----------
     counts, variance, fraction
-        (n_star, 1036) f4: all of the star's light in 2 Å, its variance, and the share of it that fibres got.
+        (n_star, 1036) f4: all of the star's light in 2 Å, its variance, and the share of it that fibers got.
     chi2
         (n_star,) f8: by degrees of freedom, mean over wavelengths.
     n_fibers
@@ -149,7 +149,7 @@ def blended(x: Floats, y: Floats, magnitude: Floats, options: Options) -> Bools:
 
 
 def measure(
-    exposures: Sequence[Fibres], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
+    exposures: Sequence[Fibers], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
 ) -> Measured:
     """Measure stars in a band.
 
@@ -174,7 +174,7 @@ def measure(
 
 class _Measuring:
     def __init__(
-        self, exposures: Sequence[Fibres], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
+        self, exposures: Sequence[Fibers], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
     ) -> None:
         self.options, self.x, self.y, self.fwhm = options, x, y, start.copy()
         self.exposures = exposures
@@ -351,8 +351,8 @@ def _mean(values: Floats, errors: Floats, least: float) -> tuple[float, float]:
     return mean, float(np.sqrt(wider / weights.sum()))
 
 
-def extract(fibres: Fibres, x: Floats, y: Floats, fwhm: float, grid: Floats, options: Options) -> Spectra:
-    """Extract the spectra of stars from the fibres of an exposure.
+def extract(fibers: Fibers, x: Floats, y: Floats, fwhm: float, grid: Floats, options: Options) -> Spectra:
+    """Extract the spectra of stars from the fibers of an exposure.
 
     Parameters
     ----------
@@ -367,21 +367,21 @@ def extract(fibres: Fibres, x: Floats, y: Floats, fwhm: float, grid: Floats, opt
     counts, variance = (np.full((n_star, n_wave), np.nan, np.float32) for _ in range(2))
     fraction = np.zeros((n_star, n_wave), np.float32)
     chi2, n_fibers = np.full(n_star, np.nan), np.zeros(n_star, np.int64)
-    if not n_star or not len(fibres.x):
+    if not n_star or not len(fibers.x):
         return Spectra(counts, variance, fraction, chi2, n_fibers)
     weights = np.stack([np.interp(grid, KNOTS, row) for row in np.eye(len(KNOTS))])
-    tree = KDTree(np.column_stack([fibres.x, fibres.y]))
+    tree = KDTree(np.column_stack([fibers.x, fibers.y]))
     near = tree.query_ball_point(np.column_stack([x, y]), options.aperture)
     for group in _groups(x, y, 2 * options.aperture):
         used = np.unique(np.concatenate([np.array(near[star], dtype=np.int64) for star in group]))
         n_fibers[group] = [len(near[star]) for star in group]
         if not used.size:
             continue
-        dx = fibres.x[used] - x[group, None]
-        dy = fibres.y[used] - y[group, None]
+        dx = fibers.x[used] - x[group, None]
+        dy = fibers.y[used] - y[group, None]
         at_knots = fractions(dx[..., None] - refraction.shift(KNOTS), dy[..., None], refraction.fwhm_at(KNOTS, fwhm))
         share = at_knots @ weights  # (n_star, n_fiber, n_wave)
-        found = _solve(share, fibres.counts[used], fibres.variance[used])
+        found = _solve(share, fibers.counts[used], fibers.variance[used])
         known = found.fraction >= options.least_fraction
         counts[group] = np.where(known, found.counts, np.nan)
         variance[group] = np.where(known, found.variance, np.nan)
@@ -399,7 +399,7 @@ class _Solved:
 
 
 def _groups(x: Floats, y: Floats, distance: float) -> list[Ints]:
-    """Return stars that share fibres, directly or by others, as lists of indices."""
+    """Return stars that share fibers, directly or by others, as lists of indices."""
     pairs = KDTree(np.column_stack([x, y])).query_pairs(distance, output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(x), len(x)))
     n, label = connected_components(links, directed=False)

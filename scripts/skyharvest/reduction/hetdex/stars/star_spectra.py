@@ -40,7 +40,7 @@ class StarSpectra:
     expnums
         (n_exp,) int: the shot's exposures.
     counts, variance
-        (n, n_exp, 1036): light of the whole star in 2 Å, electrons of a mean fibre, at 3470 + 2 i Å, and its variance;
+        (n, n_exp, 1036): light of the whole star in 2 Å, electrons of a mean fiber, at 3470 + 2 i Å, and its variance;
         NaN where nothing is known.
     norm
         (n_exp,) f8: how much light each exposure has, relative to their mean.

@@ -1,6 +1,6 @@
 """Where points of the focal plane are on the sky.
 
-A fibre at (x, y) in its IFU, arcsec, is at ``(x + Y_FP, y + X_FP)`` on the focal plane, with the IFU's position from
+A fiber at (x, y) in its IFU, arcsec, is at ``(x + Y_FP, y + X_FP)`` on the focal plane, with the IFU's position from
 the fplane file: the axes of that file are swapped. The plane is the gnomonic projection about the pointing; its x axis
 points along the position angle, north through east, and y along an angle 90° larger.
 

@@ -1,5 +1,5 @@
 // Maps of the focal plane: a figure[data-map] shows a value of all amplifiers, of the set that its section's form chooses.
-// A script of data calls maps.of. IFUSLOT 093 is in column 09 and row 3, rows counted from above; of an IFU, the fibres of
+// A script of data calls maps.of. IFUSLOT 093 is in column 09 and row 3, rows counted from above; of an IFU, the fibers of
 // LU are below, of RU above.
 "use strict";
 const maps = (() => {

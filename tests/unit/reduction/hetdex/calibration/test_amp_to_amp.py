@@ -43,7 +43,7 @@ def month(tmp_path: Path):
         arrays |= {"exposures": EXPOSURES[which], "levels": levels}
         results.setdefault(ifu, {})[amp] = AmpResult(arrays, {"wave_rms": 0.05})
         truth[ifu, amp] = own
-    results[NAMES[7][0]]["RU"] = AmpResult(failed="found 3 fibres")
+    results[NAMES[7][0]]["RU"] = AmpResult(failed="found 3 fibers")
     paths = [tmp_path / "wavelength/201901" / f"{ifu}.fits" for ifu in results]
     for path, each in zip(paths, results.values(), strict=True):
         write_amps(path, {}, each)
@@ -63,7 +63,7 @@ def test_ratios_are_true_and_what_failed_is_told(month, tmp_path: Path) -> None:
     assert np.abs(share - 1)[:, 30:-30].max() < 0.01
     assert np.std(share) < 0.004
     assert np.abs(np.mean(found, axis=0) - 1).max() < 0.05
-    with pytest.raises(AmpFailed, match="found 3 fibres"):
+    with pytest.raises(AmpFailed, match="found 3 fibers"):
         product.ratio(*NAMES[7])
     with pytest.raises(AmpFailed, match=r"found a twilight of 0\.0\d+ times"):
         product.ratio(*NAMES[6])

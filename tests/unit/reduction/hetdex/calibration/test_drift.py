@@ -29,7 +29,7 @@ def month(root: Path, name: int, changes: dict[str, dict[str, float]], failed: t
             continue
         own = rng.normal(1, 0.06, (112, 1)) * np.ones(1032)
         own *= 1 + by.get("f2f", 0.0) * np.random.default_rng(99).normal(0, 1, (112, 1))
-        own[17 if name == 201901 else 60] = np.nan  # another fibre is dead
+        own[17 if name == 201901 else 60] = np.nan  # another fiber is dead
         at = 4500 + 1010 * u + 8 * np.linspace(-1, 1, 112)[:, None] ** 2 + by.get("wave", 0) + by.get("stretch", 0) * u
         rows = 24 + 8.8 * np.arange(112)[:, None] + u**2 + by.get("trace", 0.0)
         trace[amp] = AmpResult({"trace": rows.astype("f4")})

@@ -1,4 +1,4 @@
-"""Throughput of fibres against truth."""
+"""Throughput of fibers against truth."""
 
 import numpy as np
 import pytest
@@ -42,12 +42,12 @@ def test_ratios_are_true(changes: dict[str, object]) -> None:
     expected *= 2 * changes.get("peak", 2500.0)
     inside = np.isfinite(found.mean) & (GRID > 3520) & (GRID < 5480)
     share = found.mean[inside] / expected[inside]
-    assert np.std(share) < 0.012  # lines of another fibre are a little wider
+    assert np.std(share) < 0.012  # lines of another fiber are a little wider
     assert np.nanmean(light.ratio) == pytest.approx(np.median(share), abs=0.02)
     assert np.isnan(found.mean[light.wave[:, -1].max() < GRID]).all()
 
 
-def test_a_fibre_that_is_too_faint_is_dead() -> None:
+def test_a_fiber_that_is_too_faint_is_dead() -> None:
     light = twilight(12)
     light.spectrum[7] *= 0.05
     found = fiber_to_fiber.ratios(light.spectrum, light.variance, light.alive, light.wave, OPTIONS)
@@ -56,9 +56,9 @@ def test_a_fibre_that_is_too_faint_is_dead() -> None:
     assert found.alive.sum() == 110
 
 
-def test_too_few_fibres() -> None:
+def test_too_few_fibers() -> None:
     light = twilight(13)
-    with pytest.raises(InputError, match="found 30 fibres"):
+    with pytest.raises(InputError, match="found 30 fibers"):
         fiber_to_fiber.ratios(light.spectrum, light.variance, np.arange(112) < 30, light.wave, OPTIONS)
-    with pytest.raises(InputError, match="found 0 fibres"):
+    with pytest.raises(InputError, match="found 0 fibers"):
         fiber_to_fiber.ratios(light.spectrum, light.variance, np.zeros(112, bool), light.wave, OPTIONS)

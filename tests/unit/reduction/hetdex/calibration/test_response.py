@@ -1,4 +1,4 @@
-"""The response of pixels, against the one that was planted, with defects as large as fibres."""
+"""The response of pixels, against the one that was planted, with defects as large as fibers."""
 
 import numpy as np
 import pytest
@@ -8,20 +8,20 @@ from skyharvest.reduction.hetdex.settings import Flat
 from skyharvest.reduction.hetdex.spectra.extraction import extract, model_image
 from skyharvest.reduction.hetdex.spectra.profile import first_guess
 
-N_FIBRE, N_COLUMN, N_ROWS = 40, 600, 400
+N_FIBER, N_COLUMN, N_ROWS = 40, 600, 400
 SCATTER = 0.008
 
 
 def twilight(n_frames: float, seed: int = 3):
-    """Return the image of fibres with lines at places that change from fibre to fibre, and what is true of it."""
+    """Return the image of fibers with lines at places that change from fiber to fiber, and what is true of it."""
     rng = np.random.default_rng(seed)
-    trace = 24 + 8.74 * np.arange(N_FIBRE)[:, None] + 2 * np.linspace(-1, 1, N_COLUMN) ** 2
-    wave = np.arange(N_COLUMN) + 0.15 * np.arange(N_FIBRE)[:, None] + 0.002 * np.arange(N_FIBRE)[:, None] ** 2
+    trace = 24 + 8.74 * np.arange(N_FIBER)[:, None] + 2 * np.linspace(-1, 1, N_COLUMN) ** 2
+    wave = np.arange(N_COLUMN) + 0.15 * np.arange(N_FIBER)[:, None] + 0.002 * np.arange(N_FIBER)[:, None] ** 2
     lines = sum(
         depth * np.exp(-0.5 * ((wave - at) / 1.3) ** 2)
         for at, depth in zip(rng.uniform(0, 610, 150), rng.exponential(0.15, 150), strict=True)
     )
-    ratio = rng.normal(1, 0.06, N_FIBRE)[:, None] * (1 + 0.05 * np.sin(wave / 200 + rng.uniform(0, 6, (N_FIBRE, 1))))
+    ratio = rng.normal(1, 0.06, N_FIBER)[:, None] * (1 + 0.05 * np.sin(wave / 200 + rng.uniform(0, 6, (N_FIBER, 1))))
     light = 3000 * np.clip(1 - lines, 0.2, None) * ratio
     light[17] *= 0.02
     weights = first_guess(2.1).weights(trace, N_ROWS)
@@ -31,13 +31,13 @@ def twilight(n_frames: float, seed: int = 3):
     flat[150:164, 250:259] = 0.45
     flat[200, 100] = 0.0
     image = true * flat + rng.normal(0, 1, true.shape) * np.sqrt((true + 9) / n_frames)
-    alive = np.arange(N_FIBRE) != 17
+    alive = np.arange(N_FIBER) != 17
     return image.astype("f4"), ((true + 9) / n_frames).astype("f4"), weights, scattered, flat, alive
 
 
 def measured(image, variance, weights, scattered, alive):
     good = np.isfinite(image)
-    found = extract(image - scattered, variance, good, weights, np.ones(N_FIBRE, bool))
+    found = extract(image - scattered, variance, good, weights, np.ones(N_FIBER, bool))
     light = model_image(predicted_spectra(found, alive, Flat()), weights, N_ROWS)
     return measure_response(image, variance, light + scattered, light, Flat())
 
@@ -56,7 +56,7 @@ def test_many_twilights_tell_each_pixel_and_few_do_no_harm():
     assert found.scatter == pytest.approx(SCATTER, rel=0.6)
 
 
-def test_a_defect_as_large_as_a_fibre_and_a_dead_pixel_are_seen_and_lines_are_not():
+def test_a_defect_as_large_as_a_fiber_and_a_dead_pixel_are_seen_and_lines_are_not():
     image, variance, weights, scattered, flat, alive = twilight(3)
     found = measured(image, variance, weights, scattered, alive)
     lit = found.model > 40
@@ -66,11 +66,11 @@ def test_a_defect_as_large_as_a_fibre_and_a_dead_pixel_are_seen_and_lines_are_no
     assert np.median(found.flat[152:162, 252:257]) == pytest.approx(0.45, abs=0.04)
 
 
-def test_a_fibre_that_neighbours_tell_is_as_the_light_that_was_put_in():
+def test_a_fiber_that_neighbours_tell_is_as_the_light_that_was_put_in():
     image, variance, weights, scattered, _, alive = twilight(200)
-    true = extract(model_image(np.ones((N_FIBRE, N_COLUMN)), weights, N_ROWS), variance, image > 0, weights, alive)
+    true = extract(model_image(np.ones((N_FIBER, N_COLUMN)), weights, N_ROWS), variance, image > 0, weights, alive)
     assert np.isfinite(true.spectrum[alive]).all()
-    found = extract(image - scattered, variance, np.isfinite(image), weights, np.ones(N_FIBRE, bool))
+    found = extract(image - scattered, variance, np.isfinite(image), weights, np.ones(N_FIBER, bool))
     told = predicted_spectra(found, alive, Flat())
     off = (told / found.spectrum - 1)[:, 20:-20]
     inside = np.r_[5:17, 18:35]

@@ -1,4 +1,4 @@
-"""Traces, against where the light was painted; and fibres, none shifted by one."""
+"""Traces, against where the light was painted; and fibers, none shifted by one."""
 
 from dataclasses import replace
 
@@ -39,11 +39,11 @@ def traced(image, variance, named=(), good=None, settings=None):
     return find_traces(image, variance, good, scattered, settings or Trace(), named)
 
 
-def check(found, optics, far: float = 0.012, fibre: float = 0.03) -> None:
+def check(found, optics, far: float = 0.012, fiber: float = 0.03) -> None:
     np.testing.assert_array_equal(found.alive, optics.alive)
     off = (found.trace - optics.trace)[optics.alive]
     assert np.sqrt((off**2).mean()) < far
-    assert np.sqrt((off**2).mean(axis=1)).max() < fibre
+    assert np.sqrt((off**2).mean(axis=1)).max() < fiber
     assert np.isfinite(found.trace).all()
     assert (np.diff(found.trace, axis=0) > 0).all()
 
@@ -58,7 +58,7 @@ def check(found, optics, far: float = 0.012, fibre: float = 0.03) -> None:
     ],
     ids=["dead at both ends", "one is missing", "dark", "dead near both ends"],
 )
-def test_fibres_are_where_their_light_is_and_none_is_shifted_by_one(fibers, named):
+def test_fibers_are_where_their_light_is_and_none_is_shifted_by_one(fibers, named):
     optics, image, variance = amplifier(**fibers)
     found = traced(image, variance, named)
     check(found, optics)
@@ -90,14 +90,14 @@ def test_neither_a_star_like_defect_nor_masked_pixels_bend_a_trace():
 
 def test_what_cannot_be_traced_is_an_error():
     _, image, variance = amplifier(gaps=(34, 74), missing=(20,))
-    with pytest.raises(InputError, match=r"found 111 fibres.* 33, 40, 38; 1 of 112 lacking"):
+    with pytest.raises(InputError, match=r"found 111 fibers.* 33, 40, 38; 1 of 112 lacking"):
         traced(image, variance)
     dark = np.random.default_rng(1).normal(0, 3, image.shape).astype("f4")
     with pytest.raises(InputError, match="is the amplifier dead"):
         traced(dark, np.full_like(dark, 9))
 
 
-def test_named_fibres_are_not_used_although_they_have_light():
+def test_named_fibers_are_not_used_although_they_have_light():
     optics, image, variance = amplifier()
     found = traced(image, variance, named=(70,))
     expected = replace(optics, alive=np.arange(112) != 70)

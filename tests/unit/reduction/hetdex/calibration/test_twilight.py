@@ -16,7 +16,7 @@ DEFECT = (slice(500, 514), slice(300, 309))
 
 
 def profile_at(distance: np.ndarray) -> np.ndarray:
-    """Return what a pixel gets of a fibre at some distances: flat on top, cut off where profiles here end."""
+    """Return what a pixel gets of a fiber at some distances: flat on top, cut off where profiles here end."""
     fine = distance[..., None] + (np.arange(9) - 4) / 9
     value = np.exp(-0.5 * (np.abs(fine) / SIGMA) ** 2.35).mean(-1) * (np.abs(distance) <= HALF + 0.5)
     return value / 5.0
@@ -76,7 +76,7 @@ def made(tmp_path_factory):
             arrays["flat"], arrays["good"] = (np.ascontiguousarray(arrays[name][:, ::-1]) for name in ("flat", "good"))
         flats[amp] = AmpResult({name: arrays.pop(name) for name in ("flat", "good")})
         traces[amp] = AmpResult(arrays, {"n_frames": 3, "readnoise": 3.0})
-    traces["RU"] = flats["RU"] = AmpResult(failed="found 60 peaks; expected 112 fibres")
+    traces["RU"] = flats["RU"] = AmpResult(failed="found 60 peaks; expected 112 fibers")
     write_amps(root / "trace" / f"{ifu}.fits", {}, traces)
     write_amps(root / "flat" / ifu / "flat.fits", {}, flats)
     out = root / "wavelength" / f"{ifu}.fits"
@@ -120,9 +120,9 @@ def test_what_cannot_be_calibrated_says_why(made) -> None:
     with AmpFile(out) as product:
         assert product.states["RL"][0] == "failed"
         assert "like the Sun" in product.states["RL"][1]
-        assert product.states["RU"] == ("failed", "found 60 peaks; expected 112 fibres")
+        assert product.states["RU"] == ("failed", "found 60 peaks; expected 112 fibers")
     ratios = AmpRatios(month)
     share = ratios.ratio(ifu, "LU") / ratios.ratio(ifu, "LL")
-    mean = {amp: np.nanmean(lights[amp].ratio) for amp in ("LL", "LU")}  # of fibres, by which an amplifier is brighter
+    mean = {amp: np.nanmean(lights[amp].ratio) for amp in ("LL", "LU")}  # of fibers, by which an amplifier is brighter
     assert np.median(share[50:-60]) == pytest.approx(1.2 * mean["LU"] / mean["LL"], rel=0.005)
     assert set(ratios.table["n_exposures"][:2]) == {3}

@@ -30,21 +30,21 @@ def solved(light, options=OPTIONS):
 )
 def test_wavelengths_are_true(changes: dict[str, object]) -> None:
     light = twilight(3, **changes)
-    # A cosmic ray in each fibre, a column that is masked, another that is bright.
+    # A cosmic ray in each fiber, a column that is masked, another that is bright.
     light.spectrum[np.arange(112), np.random.default_rng(2).integers(20, 1000, 112)] += 20000
     light.spectrum[:, 640] = np.nan
     light.spectrum[:, 700] *= 3
     found = solved(light)
     off = found.wavelength - light.wave
     assert np.sqrt(np.mean(off[light.alive] ** 2)) < 0.06
-    assert np.abs(off).max() < 0.35  # at the edges, and of dead fibres too
+    assert np.abs(off).max() < 0.35  # at the edges, and of dead fibers too
     assert np.abs(np.diff(found.fwhm.mean(axis=0))).max() < 0.05
     middle = found.fwhm[:, 516].mean()
     assert middle == pytest.approx(changes.get("lsf", 5.5), abs=0.15)
     assert found.n_matched > 0.92 * found.n_segments > 100
 
 
-def test_fibres_beside_the_polynomial_are_found() -> None:
+def test_fibers_beside_the_polynomial_are_found() -> None:
     light = twilight(4, jitter=0.3)
     found = solved(light)
     off = (found.wavelength - light.wave)[light.alive]
@@ -71,7 +71,7 @@ def too_faint(light):
     light.spectrum /= 3000
 
 
-def few_fibres(light):
+def few_fibers(light):
     light.alive[:80] = False
 
 
@@ -82,7 +82,7 @@ def few_fibres(light):
         (half_upside_down, r"found \d+ segments with enough light, of which \d+ look like the Sun"),
         (lamp, "looks? like the Sun"),
         (too_faint, "in a pixel; expected 5"),
-        (few_fibres, "found 32 fibres"),
+        (few_fibers, "found 32 fibers"),
     ],
 )
 def test_what_is_no_twilight_fails_with_a_reason(spoil, says) -> None:

@@ -42,7 +42,7 @@ def raw(image, level, noise=3.5, seed=1):
         ("LU", "UL", lambda image: image[::-1]),
     ],
 )
-def test_electrons_in_the_order_of_wavelength_and_fibre(tmp_path, amp, ampname, turned):
+def test_electrons_in_the_order_of_wavelength_and_fiber(tmp_path, amp, ampname, turned):
     truth = (X * 3 + Y * 2).astype(float)  # ADU
     level = 1000 + 0.004 * np.arange(1032)[:, None]
     data = frame(amp, raw(turned(truth), level), AMPNAME=ampname, GAIN=0.9)

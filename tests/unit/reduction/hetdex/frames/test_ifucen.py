@@ -1,4 +1,4 @@
-"""Where fibres are: real files, the IFUs that differ, and files that lack something."""
+"""Where fibers are: real files, the IFUs that differ, and files that lack something."""
 
 import shutil
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_real_files_and_special_ifus(ifuid):
 
 
 @needs_real
-def test_the_lowest_row_of_an_amplifier_is_its_last_fibre():
+def test_the_lowest_row_of_an_amplifier_is_its_last_fiber():
     assert tuple(ifucen.positions(REAL, "054", "LU")[-1]) == (-22.88, -24.24)
     assert tuple(ifucen.positions(REAL, "054", "RU")[0]) == (22.88, 24.24)
     assert ifucen.fiber_numbers("LU") == list(range(112, 0, -1))
@@ -53,7 +53,7 @@ def test_what_is_returned_is_the_callers_own():
 
 
 @needs_real
-def test_an_ifus_own_file_comes_first_and_lacking_fibres_are_counted(tmp_path):
+def test_an_ifus_own_file_comes_first_and_lacking_fibers_are_counted(tmp_path):
     with pytest.raises(InputError, match=r"IFUcen_HETDEX_reverse_R\.txt: found no such file"):
         ifucen.positions(tmp_path, "004", "LL")
     shutil.copy(REAL / "IFUcen_HETDEX_reverse_R.txt", tmp_path / "IFUcen_HETDEX_007.txt")
@@ -61,8 +61,8 @@ def test_an_ifus_own_file_comes_first_and_lacking_fibres_are_counted(tmp_path):
     lines = (REAL / "IFUcen_HETDEX.txt").read_text().splitlines()
     path = tmp_path / "IFUcen_HETDEX.txt"
     for wrong, what in (
-        (lines[:-3], "found 445 fibres; expected 448"),
-        ([*lines, lines[-1]], "line 479: found fibre R 0224 again"),
+        (lines[:-3], "found 445 fibers; expected 448"),
+        ([*lines, lines[-1]], "line 479: found fiber R 0224 again"),
         ([*lines[:-1], "0448 x 24.24 R 0224 1.000"], "line 478: found '0448 x"),
         ([*lines[:-1], "0448 22.88 24.24 R 0225 1.000"], "line 478"),
     ):

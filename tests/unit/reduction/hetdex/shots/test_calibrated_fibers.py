@@ -1,4 +1,4 @@
-"""Calibrated fibres: counts that are conserved, errors that add up, and the flux of a star that was put in."""
+"""Calibrated fibers: counts that are conserved, errors that add up, and the flux of a star that was put in."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ THROUGHPUT = np.interp(GRID, [3470, 4500, 5540], [0.02, 0.13, 0.12])
 
 
 def spectra(star: float = 0.0, **changes: np.ndarray) -> Spectra:
-    """Spectra of a sky of 150 counts, with some of a star of so many 1e-17 erg/s/cm²/Å in each fibre."""
+    """Spectra of a sky of 150 counts, with some of a star of so many 1e-17 erg/s/cm²/Å in each fiber."""
     throughput = np.interp(WAVE, GRID, THROUGHPUT)
     counts = star * 1e-17 * 2 * 360 * 5e5 * throughput * WAVE / (6.62607015e-27 * 2.99792458e18)
     values = {"sky_subtracted": counts, "sky_spectrum": np.full(WAVE.shape, 150.0), "error": np.full(WAVE.shape, 14.0)}

@@ -79,7 +79,7 @@ def test_rows_are_those_of_the_multifits(shot, file):
 
 
 def test_calibrated_spectra_have_the_light_that_came_in(shot, file):
-    """A source of 400 counts in 2 Å in fibre 20 of each amplifier; sky of the amplifier is that of the field."""
+    """A source of 400 counts in 2 Å in fiber 20 of each amplifier; sky of the amplifier is that of the field."""
     with h5py.File(file) as found:
         fibers = found["Data/Fibers"][:]
     inner = (GRID > 3600) & (GRID < 5400)

@@ -1,4 +1,4 @@
-"""Scattered light, against the light that was put in: linear in y and curved in x, below fibres and stars."""
+"""Scattered light, against the light that was put in: linear in y and curved in x, below fibers and stars."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ N = 1032
 SETTINGS = Background()
 
 
-def fibres(gaps=(34, 73), missing=()):
-    """Traces that bend, with gaps of two spacings after some fibres; without some fibres."""
+def fibers(gaps=(34, 73), missing=()):
+    """Traces that bend, with gaps of two spacings after some fibers; without some fibers."""
     at = 22 + np.cumsum(np.r_[0, np.where(np.isin(np.arange(1, 112), gaps), 17.5, 8.74)])
     u = (np.arange(N) - 515.5) / 515.5
     trace = at[:, None] + 4 * (at[:, None] / N - 0.4) * u**2
@@ -20,7 +20,7 @@ def fibres(gaps=(34, 73), missing=()):
 
 
 def frame(trace, fluxes, scattered, rng, n_electrons=3.0):
-    """An image of fibres with Gaussian profiles and Poisson noise over scattered light."""
+    """An image of fibers with Gaussian profiles and Poisson noise over scattered light."""
     y = np.arange(N)[:, None]
     image = scattered.copy()
     for row, flux in zip(trace, fluxes, strict=True):
@@ -41,7 +41,7 @@ def light(scale):
 )
 def test_the_light_that_was_put_in_comes_out_of_all_classes(scale, flux, kind, error):
     rng = np.random.default_rng(1)
-    trace = fibres()
+    trace = fibers()
     fluxes = flux * rng.uniform(0.8, 1.2, len(trace))
     fluxes[[60, 61]] = flux * 1.5
     image = frame(trace, fluxes, light(scale), rng)
@@ -58,7 +58,7 @@ def test_the_light_that_was_put_in_comes_out_of_all_classes(scale, flux, kind, e
 
 def test_a_star_beside_a_gap_is_not_scattered_light():
     rng = np.random.default_rng(2)
-    trace = fibres()
+    trace = fibers()
     fluxes = np.full(len(trace), 90.0)
     fluxes[33] = 12000.0
     image = frame(trace, fluxes, light(0.6), rng)
@@ -67,9 +67,9 @@ def test_a_star_beside_a_gap_is_not_scattered_light():
     assert np.abs(found.image - light(0.6))[gap].max() < 0.35
 
 
-def test_a_missing_fibre_makes_one_more_knot_and_a_narrow_gap_none():
+def test_a_missing_fiber_makes_one_more_knot_and_a_narrow_gap_none():
     rng = np.random.default_rng(3)
-    trace = fibres(gaps=(37,), missing=(80,))
+    trace = fibers(gaps=(37,), missing=(80,))
     image = frame(trace, np.full(len(trace), 90.0), light(0.6), rng)
     found = scattered_light(image, trace, np.ones(image.shape, bool), SETTINGS)
     expected = [trace[36:38].mean(), trace[79:81].mean()]

@@ -17,11 +17,11 @@ STAR, LINE, LINE_COLUMN = 30, 80, 420
 
 @pytest.fixture(scope="module")
 def field():
-    """Sky with a star of 20,000 electrons a column and, in another fibre, a line of 40,000 electrons, narrow."""
+    """Sky with a star of 20,000 electrons a column and, in another fiber, a line of 40,000 electrons, narrow."""
     amp = Amplifier()
     light = sky(amp.wave) * amp.norm
-    for fibre, part in ((STAR - 1, 0.1), (STAR, 1.0), (STAR + 1, 0.1)):
-        light[fibre] += part * 20_000 * (1 + 0.3 * np.sin(np.arange(N) / 9))
+    for fiber, part in ((STAR - 1, 0.1), (STAR, 1.0), (STAR + 1, 0.1)):
+        light[fiber] += part * 20_000 * (1 + 0.3 * np.sin(np.arange(N) / 9))
     light[LINE] += 40_000 * np.exp(-0.5 * ((np.arange(N) - LINE_COLUMN) / 0.9) ** 2)
     weights = first_guess(SIGMA).weights(amp.trace)
     return amp, light, weights
@@ -46,7 +46,7 @@ def test_rays_are_found_and_nothing_else(field):
     assert false <= 3 * 3
 
 
-def test_a_ray_all_along_a_column_is_found_in_the_fibres_too(field):
+def test_a_ray_all_along_a_column_is_found_in_the_fibers_too(field):
     amp, light, weights = field
     rng = np.random.default_rng(6)
     image = observed(amp.paint(light), rng)

@@ -8,16 +8,16 @@ from skyharvest.reduction.hetdex.spectra.profile import first_guess
 NOISE = 3.0
 
 
-def traces(n_fibre: int, n_column: int, spacing: float = 8.74, first: float = 9.3) -> np.ndarray:
+def traces(n_fiber: int, n_column: int, spacing: float = 8.74, first: float = 9.3) -> np.ndarray:
     u = np.linspace(-1, 1, n_column)
-    return first + spacing * np.arange(n_fibre)[:, None] + 0.8 * u + 1.5 * u**2
+    return first + spacing * np.arange(n_fiber)[:, None] + 0.8 * u + 1.5 * u**2
 
 
 def dense(weights: Weights, column: int, n_rows: int) -> np.ndarray:
-    """Return what each fibre gives to the pixels of a column, (n_rows, n_fibre)."""
-    n_fibre, _, n_row = weights.values.shape
-    matrix = np.zeros((n_rows + 40, n_fibre))
-    for i in range(n_fibre):
+    """Return what each fiber gives to the pixels of a column, (n_rows, n_fiber)."""
+    n_fiber, _, n_row = weights.values.shape
+    matrix = np.zeros((n_rows + 40, n_fiber))
+    for i in range(n_fiber):
         first = weights.rows[i, column] + 20
         matrix[first : first + n_row, i] = weights.values[i, column]
     return matrix[20:-20]
@@ -44,10 +44,10 @@ def test_each_column_is_the_least_squares_solution_with_the_variances_of_the_inv
         np.testing.assert_allclose(found.lost[:, x], 1 - matrix[good[:, x]].sum(axis=0), atol=1e-5)
         left = (image[good[:, x], x] - here @ expected) ** 2 * ivar
         rows = np.flatnonzero(good[:, x])
-        for i, fibre in enumerate(np.flatnonzero(alive)):
-            own = np.abs(rows - np.round(trace[fibre, x])) <= 4
+        for i, fiber in enumerate(np.flatnonzero(alive)):
+            own = np.abs(rows - np.round(trace[fiber, x])) <= 4
             chi2 = left[own].sum() / (own.sum() - 1)
-            np.testing.assert_allclose(found.chi2[fibre, x], chi2, rtol=1e-3, err_msg=str(i))
+            np.testing.assert_allclose(found.chi2[fiber, x], chi2, rtol=1e-3, err_msg=str(i))
     assert np.isnan(found.spectrum[6]).all()
     assert np.isnan(found.variance[6]).all()
     assert np.isnan(found.chi2[6]).all()
@@ -56,10 +56,10 @@ def test_each_column_is_the_least_squares_solution_with_the_variances_of_the_inv
 def test_errors_are_right_also_beside_a_star_and_beside_masked_pixels() -> None:
     """Pulls of light that was put in, with the profile's far wings wider than the rows that second neighbours leave."""
     rng = np.random.default_rng(6)
-    n_fibre, n_column, n_rows = 12, 3000, 130
-    trace = traces(n_fibre, n_column, first=15)
+    n_fiber, n_column, n_rows = 12, 3000, 130
+    trace = traces(n_fiber, n_column, first=15)
     weights = first_guess(2.6, half=9).weights(trace, n_rows)
-    light = np.full((n_fibre, n_column), 60.0)
+    light = np.full((n_fiber, n_column), 60.0)
     light[5] = 20000
     true = model_image(light, weights, n_rows)
     variance = (true + NOISE**2).astype("f4")
@@ -67,16 +67,16 @@ def test_errors_are_right_also_beside_a_star_and_beside_masked_pixels() -> None:
     good = np.ones(image.shape, bool)
     good[rng.random(image.shape) < 0.05] = False
     image[~good] = 1e5
-    found = extract(image, variance, good, weights, np.ones(n_fibre, bool))
+    found = extract(image, variance, good, weights, np.ones(n_fiber, bool))
     pull = (found.spectrum - light) / np.sqrt(found.variance)
     clear = found.lost < 0.8
-    for i in range(n_fibre):
+    for i in range(n_fiber):
         assert 0.95 < np.std(pull[i][clear[i]]) < 1.05, i
         assert abs(np.mean(pull[i][clear[i]])) < 0.08, i
     assert 0.95 < np.nanmean(found.chi2) < 1.05
 
 
-def test_where_little_of_a_fibre_is_seen_nothing_is_known_but_its_neighbours_are_right() -> None:
+def test_where_little_of_a_fiber_is_seen_nothing_is_known_but_its_neighbours_are_right() -> None:
     trace = traces(5, 20)
     weights = first_guess(2.1).weights(trace, 60)
     light = np.full((5, 20), 100.0)

@@ -80,7 +80,7 @@ def test_the_fields_sky_is_the_sky_whatever_one_amplifier_sees(field):
     assert np.diff(wave) == pytest.approx(0.25)
 
 
-def test_amplifiers_have_their_factors_wavelengths_and_fibres(field):
+def test_amplifiers_have_their_factors_wavelengths_and_fibers(field):
     rows = amp_dat.read(field / "amp.dat")
     assert list(rows) == [f"{ifu.rsplit('_', 1)[0]}_{amp}" for ifu in IFUS.values() for amp in AMPS][:-1]
     for (which, amp), factor in FACTOR.items():
@@ -101,7 +101,7 @@ def test_amplifiers_have_their_factors_wavelengths_and_fibres(field):
         assert row.stretch == pytest.approx(STRETCH * (amp == "LU"), abs=6e-5)
 
 
-def test_excluded_fibres_are_regions(field):
+def test_excluded_fibers_are_regions(field):
     lines = (field / "exclude.reg").read_text().splitlines()
     assert lines[0] == "# Region file format: DS9 version 4.1"
     assert "circle(5.000,10.000,0.75) # text={008_093_054_LL_006}" in lines

@@ -12,7 +12,7 @@ SETTINGS = Sky()
 
 
 def observed(amp, true, rng, readout=70.0):
-    """Normalised counts with their errors, of light ``true``; NaN for dead fibres and 0.2 % of the pixels."""
+    """Normalised counts with their errors, of light ``true``; NaN for dead fibers and 0.2 % of the pixels."""
     electrons = true * amp.norm
     noisy = electrons + rng.normal(0, 1, true.shape) * np.sqrt(electrons + readout)
     noisy[~amp.alive[:, None] | (rng.random(true.shape) < 0.002)] = np.nan
@@ -62,7 +62,7 @@ def test_shifts_of_wavelength_are_found_where_there_are_lines():
     assert np.std(left) < 0.015
 
 
-def test_fibres_with_sources_tell_no_sky_and_lines_keep_their_light():
+def test_fibers_with_sources_tell_no_sky_and_lines_keep_their_light():
     amp, rng = Amplifier(), np.random.default_rng(2)
     light = np.zeros(amp.wave.shape)
     stars = [20, 21, 22, 50]
@@ -81,7 +81,7 @@ def test_fibres_with_sources_tell_no_sky_and_lines_keep_their_light():
         assert np.nanmedian(left[star] - light[star]) == pytest.approx(0, abs=1.5)
 
 
-def test_background_of_some_fibres_is_taken_off_and_amplifiers_may_have_any_level():
+def test_background_of_some_fibers_is_taken_off_and_amplifiers_may_have_any_level():
     amp, rng = Amplifier(), np.random.default_rng(3)
     extra = 2 * np.exp(-0.5 * ((np.arange(112) - 70) / 8.0) ** 2)[:, None] * np.linspace(0.5, 1.5, N)
     for scale in (0.6, 3.0):
@@ -94,21 +94,21 @@ def test_background_of_some_fibres_is_taken_off_and_amplifiers_may_have_any_leve
         assert abs(level) < 0.3
 
 
-def test_a_few_living_fibres_are_enough_and_fewer_are_an_error_that_says_how_many():
+def test_a_few_living_fibers_are_enough_and_fewer_are_an_error_that_says_how_many():
     rng = np.random.default_rng(4)
     amp = Amplifier(dead=tuple(range(100)))
     counts, error, truth = observed(amp, sky(amp.wave), rng)
     found = fit_sky(counts, error, amp.wave, SETTINGS)
     pull = (counts - found.sky) / truth
-    assert np.nanstd(pull) == pytest.approx(0.95, abs=0.08)  # 12 fibres know their mean less well than 112
+    assert np.nanstd(pull) == pytest.approx(0.95, abs=0.08)  # 12 fibers know their mean less well than 112
     assert np.isfinite(found.sky[50, 20:-20]).all()
     counts[:107] = np.nan
-    with pytest.raises(InputError, match="found 5 fibres without a source, of 5"):
+    with pytest.raises(InputError, match="found 5 fibers without a source, of 5"):
         fit_sky(counts, error, amp.wave, SETTINGS)
 
 
 def test_the_light_of_a_source_and_beside_it_is_not_taken_for_background():
-    """Of stars whose images are wider than a fibre: what is left of their light, as a mean of many."""
+    """Of stars whose images are wider than a fiber: what is left of their light, as a mean of many."""
     middles = np.array([15, 35, 55, 75, 95])
     part = np.array([0.02, 0.06, 0.3, 1.0, 0.3, 0.06, 0.02])[:, None]
     off = []

@@ -6,12 +6,12 @@ import pytest
 from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
 from skyharvest.reduction.hetdex.spectra.profile import Profile, first_guess, fit_profile
 
-N_FIBRE, N_COLUMN, N_ROWS, N_ROW = 30, 400, 290, 17
+N_FIBER, N_COLUMN, N_ROWS, N_ROW = 30, 400, 290, 17
 
 
 def true_trace() -> np.ndarray:
     u = np.linspace(-1, 1, N_COLUMN)
-    spacing = np.where(np.arange(N_FIBRE) == 12, 17.5, 8.74)
+    spacing = np.where(np.arange(N_FIBER) == 12, 17.5, 8.74)
     return (6 + np.cumsum(spacing))[:, None] + 1.3 * u + 3 * u**2
 
 
@@ -33,13 +33,13 @@ def true_weights(trace: np.ndarray, more: float = 0.0) -> Weights:
 def test_profiles_are_those_of_the_light_also_where_neighbours_overlap(more: float) -> None:
     rng = np.random.default_rng(2)
     trace = true_trace()
-    light = rng.uniform(0.6, 1.3, N_FIBRE)[:, None] * np.geomspace(1500, 12000, N_COLUMN)
+    light = rng.uniform(0.6, 1.3, N_FIBER)[:, None] * np.geomspace(1500, 12000, N_COLUMN)
     light[20] = 0
     alive = light[:, 0] > 0
     true = model_image(light, true_weights(trace, more), N_ROWS)
     variance = (true + 9).astype("f4")
     image = (rng.poisson(true) + rng.normal(0, 3, true.shape)).astype("f4")
-    image[100:114, 50:59] *= 0.45  # a defect as large as a fibre
+    image[100:114, 50:59] *= 0.45  # a defect as large as a fiber
     image[rng.random(image.shape) < 0.002] += 3000  # cosmic rays
     good = np.ones(image.shape, bool)
     profile = first_guess(2.3)
@@ -93,4 +93,4 @@ def test_without_light_there_is_no_profile() -> None:
     trace = true_trace()
     dark = np.zeros((N_ROWS, N_COLUMN), "f4")
     with pytest.raises(ValueError, match="found at most 0 usable pixels"):
-        fit_profile(dark, dark + 9, dark == 0, trace, np.ones(N_FIBRE, bool), np.zeros(trace.shape), first_guess(2.2))
+        fit_profile(dark, dark + 9, dark == 0, trace, np.ones(N_FIBER, bool), np.zeros(trace.shape), first_guess(2.2))

@@ -48,7 +48,7 @@ def reduced():
     return amp, light, reduce_amp(frame(amp, sky(amp.wave) + light), READNOISE, calibration(amp), HOW)
 
 
-def test_pulls_of_sky_fibres_are_1(reduced):
+def test_pulls_of_sky_fibers_are_1(reduced):
     amp, light, made = reduced
     spectra, error = made.arrays["sky_subtracted"], made.arrays["error1d"]
     free = amp.alive & (light.max(1) == 0)
@@ -66,9 +66,9 @@ def test_a_bright_star_keeps_its_light_and_its_neighbours_on_the_detector_get_no
     spectra, error = made.arrays["sky_subtracted"], made.arrays["error1d"]
     assert np.isfinite(spectra[STAR]).mean() > 0.98
     assert np.nanmedian(spectra[STAR] / light[STAR]) == pytest.approx(1, abs=0.005)
-    for fibre in (STAR - 2, STAR - 1, STAR + 1, STAR + 2):
-        off = np.nanmean(spectra[fibre] - light[fibre])
-        assert abs(off) < max(4 * np.nanmedian(error[fibre]) / np.sqrt(N), 1.5)
+    for fiber in (STAR - 2, STAR - 1, STAR + 1, STAR + 2):
+        off = np.nanmean(spectra[fiber] - light[fiber])
+        assert abs(off) < max(4 * np.nanmedian(error[fiber]) / np.sqrt(N), 1.5)
 
 
 def test_images_belong_together_and_what_is_missing_is_nan(reduced):
@@ -77,7 +77,7 @@ def test_images_belong_together_and_what_is_missing_is_nan(reduced):
     assert set(arrays) == set(LAYOUT) - {"", "ifupos"}
     assert tuple(counts) == COUNTS
     left = (arrays["processed"] - arrays["model2d"]) / arrays["error"]
-    assert np.nanstd(left) == pytest.approx(np.sqrt(1 - 111 / 1032), abs=0.02)  # of 1032 pixels 111 fit the fibres
+    assert np.nanstd(left) == pytest.approx(np.sqrt(1 - 111 / 1032), abs=0.02)  # of 1032 pixels 111 fit the fibers
     assert np.isnan(arrays["clean_image"]).sum() == values["n_cosmics"]
     assert np.nanmedian(arrays["clean_image"]) == pytest.approx(0, abs=0.3)
     for name in ("spectrum", "error1d", "sky_subtracted", "rms", "chi2"):
@@ -132,4 +132,4 @@ def test_the_noise_of_a_smoothed_bias_is_in_the_errors():
     noisy = calibration(amp, bias=smoothed.astype(np.float32), bias_noise=0.85 * READNOISE / 2)
     made = reduce_amp(image, READNOISE, noisy, HOW)
     pull = made.arrays["sky_subtracted"] / made.arrays["error1d"]
-    assert np.nanstd(pull) == pytest.approx(0.995, abs=0.015)  # the fibres tell the sky themselves
+    assert np.nanstd(pull) == pytest.approx(0.995, abs=0.015)  # the fibers tell the sky themselves

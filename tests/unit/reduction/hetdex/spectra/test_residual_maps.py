@@ -75,14 +75,14 @@ def test_maps_are_numpys_medians(written):
     np.testing.assert_allclose(maps["RESIDUAL"], np.median(stack, axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(maps["CHI2"], np.median(stack**2, axis=0) / 0.454936, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(maps["FLAGGED"], (stack**2 > 10).mean(axis=0), atol=1e-6)
-    fibres = [spectra(0, "RL", expnum) for expnum in EXPOSURES]
+    fibers = [spectra(0, "RL", expnum) for expnum in EXPOSURES]
     with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-        chi2 = np.nanmedian([one["chi2"] for one in fibres], axis=0)
-        sky = np.nanmedian([one["sky_subtracted"] / one["sky_spectrum"] for one in fibres], axis=0)
+        chi2 = np.nanmedian([one["chi2"] for one in fibers], axis=0)
+        sky = np.nanmedian([one["sky_subtracted"] / one["sky_spectrum"] for one in fibers], axis=0)
     np.testing.assert_allclose(maps["FIBER_CHI2"], chi2, rtol=1e-5)
     np.testing.assert_allclose(read_sky_residual(written, "311", "RL"), sky, rtol=1e-4)
     assert read_sky_residual(written, "311", "RU") is None
-    assert np.isnan(maps["FIBER_CHI2"][7]).all()  # a dead fibre
+    assert np.isnan(maps["FIBER_CHI2"][7]).all()  # a dead fiber
     assert np.nanmedian(maps["ERROR_RATIO"]) == pytest.approx(0.85, abs=0.1)  # of six values
 
 

@@ -15,7 +15,7 @@ from skyharvest.reduction.hetdex.stars.star_extraction import (
     MISSING,
     OFF,
     SATURATED,
-    Fibres,
+    Fibers,
     extract,
 )
 
@@ -41,7 +41,7 @@ def measured(tmp_path_factory):
     """Return a shot and its stars' file; beside good stars there are bad ones."""
     stars = some_stars(7, 3)
     stars += [
-        ("015", -24.9, 9.0, 3000.0),  # the edge, half of it beyond the fibres
+        ("015", -24.9, 9.0, 3000.0),  # the edge, half of it beyond the fibers
         ("015", 23.0, -12.0, 1500.0),  # beside the next
         ("015", 22.0, -15.0, 1500.0),
         ("106", 6.0, -20.0, 9e5),  # too bright
@@ -83,7 +83,7 @@ def test_spectra_are_the_stars(measured):
                 # A bin of the grid is a mean over parts of two pixels: its own scatter is 0.8 of the error.
                 assert 0.7 < np.std(pull) < 1.1
             assert np.hypot(file["stars"]["dx"][row], file["stars"]["dy"][row]) < 0.1
-        # shares of light: of hexagons of fibres, about a third
+        # shares of light: of hexagons of fibers, about a third
         assert 0.2 < np.median(file["fraction"][[rows[n] for n in range(14)]]) < 0.4
 
 
@@ -141,12 +141,12 @@ def test_missing_pixels_are_not_zero():
     """Pixels that are NaN are left out; where all of a star's are, it has no value."""
     x, y = (values.ravel() for values in np.meshgrid(np.arange(-5, 5.1, 2.5), np.arange(-5, 5.1, 2.5)))
     counts = 1000 * share(x, y, 1.8)[:, None] * np.ones(1036)
-    counts[12, 500:600] = np.nan  # the fibre on the star
+    counts[12, 500:600] = np.nan  # the fiber on the star
     counts[:, 700] = np.nan
     one = np.ones_like(counts, np.float32)
-    fibres = Fibres(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
+    fibers = Fibers(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
     # without refraction and change of width, at one wavelength
-    found = extract(fibres, np.zeros(1), np.zeros(1), 1.8, np.full(1036, 4500.0), Stars())
+    found = extract(fibers, np.zeros(1), np.zeros(1), 1.8, np.full(1036, 4500.0), Stars())
     assert np.isnan(found.counts[0, 700]) and np.isnan(found.variance[0, 700]) and found.fraction[0, 700] == 0
     rest = np.delete(found.counts[0], 700)
     np.testing.assert_allclose(rest, 1000, rtol=2e-3)
@@ -160,11 +160,11 @@ def test_stars_that_cannot_be_told_apart_have_no_spectra():
     at = np.array([[0.0, 0.0], [0.01, 0.0], [4.0, 0.5]])
     counts = (1000 * share(x, y, 1.8) + 300 * share(x - 4, y - 0.5, 1.8))[:, None] * np.ones(1036)
     one = np.ones_like(counts, np.float32)
-    fibres = Fibres(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
-    found = extract(fibres, *at.T, 1.8, np.full(1036, 4500.0), Stars())
+    fibers = Fibers(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
+    found = extract(fibers, *at.T, 1.8, np.full(1036, 4500.0), Stars())
     assert np.isnan(found.counts[:2]).all() and np.isnan(found.variance[:2]).all()
     np.testing.assert_allclose(found.counts[2], 300, rtol=5e-3)
-    alone = extract(fibres, *at[[0, 2]].T, 1.8, np.full(1036, 4500.0), Stars())
+    alone = extract(fibers, *at[[0, 2]].T, 1.8, np.full(1036, 4500.0), Stars())
     np.testing.assert_allclose(alone.counts[:, 0], [1000, 300], rtol=5e-3)
 
 

@@ -1,4 +1,4 @@
-"""Shares of a star's light in fibres, and where refraction puts it."""
+"""Shares of a star's light in fibers, and where refraction puts it."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_fractions_broadcast_and_sum_to_one():
     x, y = np.meshgrid(np.arange(-24, 24.1, step), np.arange(-24, 24.1, step))
     total = fractions(x[..., None] - 0.3, y[..., None] + 0.2, np.array([1.5, 2.0]))
     assert total.shape == (*x.shape, 2)
-    # Squares of 1.5″ are π / 4 covered by fibres; what is beyond 24″ is nothing.
+    # Squares of 1.5″ are π / 4 covered by fibers; what is beyond 24″ is nothing.
     np.testing.assert_allclose(total.sum(axis=(0, 1)), np.pi / 4, rtol=0.02)
 
 
