@@ -27,10 +27,10 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.amp_file import DONE, FAILED, TABLE, AmpFailed, AmpFile
-from skyharvest.reduction.hetdex.calibration.fiber_to_fiber import GRID
 from skyharvest.reduction.hetdex.calibration.smooth_ratios import smooth
 from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.settings import AmpToAmp
+from skyharvest.reduction.hetdex.virus import GRID
 
 MODEL_ERROR = 0.02
 """Of the flux in a bin of 2 Å: amplifiers see lines with different widths."""

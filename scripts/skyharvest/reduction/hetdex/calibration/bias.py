@@ -26,6 +26,7 @@ from skyharvest.reduction.hetdex.frames import frames_file
 from skyharvest.reduction.hetdex.frames.frame import read_frame
 from skyharvest.reduction.hetdex.frames.frames_file import Member
 from skyharvest.reduction.hetdex.settings import Bias
+from skyharvest.reduction.hetdex.virus import SIZE
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ BOX = 7
 """Rows of the box that smooths."""
 MOST_BYTES = 800_000_000
 """Of frames in memory: of more of them a part of the rows is combined at a time, and they are read again."""
-N_ROWS = 1032
 _SOME = 5
 """Noise is measured in every so many rows and columns."""
 
@@ -127,15 +127,15 @@ def master_bias(members: Sequence[Member], frames: Path, min_frames: int) -> Mas
     InputError
         If there are fewer: says how many.
     """
-    unsmoothed = np.empty((N_ROWS, N_ROWS), np.float32)
+    unsmoothed = np.empty((SIZE, SIZE), np.float32)
     noises: list[float] = []
     levels: list[float] = []
     overscans: list[float] = []
     passes = max(1, math.ceil(len(members) * unsmoothed.nbytes / MOST_BYTES))
-    n_rows = math.ceil(N_ROWS / passes)
-    for first in range(0, N_ROWS, n_rows):
-        rows = slice(first, min(first + n_rows, N_ROWS))
-        stack = np.empty((len(members), rows.stop - first, N_ROWS), np.float32)
+    n_rows = math.ceil(SIZE / passes)
+    for first in range(0, SIZE, n_rows):
+        rows = slice(first, min(first + n_rows, SIZE))
+        stack = np.empty((len(members), rows.stop - first, SIZE), np.float32)
         levels, overscans = [], []
         for image, level, rms in _readable(members, quiet=first > 0):
             stack[len(levels)] = image[rows]

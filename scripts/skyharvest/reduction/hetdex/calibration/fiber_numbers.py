@@ -17,8 +17,8 @@ import numpy as np
 
 from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.core.errors import InputError
+from skyharvest.reduction.hetdex.virus import N_FIBERS
 
-N_FIBERS = 112
 USUAL_GAPS = (37, 75)
 """After so many fibers a group ends, as a rule."""
 _MOST_DARK = 12

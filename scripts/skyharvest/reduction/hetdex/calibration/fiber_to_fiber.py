@@ -20,10 +20,8 @@ from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.calibration.smooth_ratios import smooth
 from skyharvest.reduction.hetdex.settings import FiberToFiber
+from skyharvest.reduction.hetdex.virus import GRID, GRID_STEP
 
-GRID = 3470.0 + 2.0 * np.arange(1036)
-"""Å: the wavelengths of calibrated fibers."""
-GRID_STEP = 2.0
 MASTER_KNOTS = 1.0
 """Å between knots of the master."""
 TURNS = 4

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skyharvest.core.errors import InputError
-from skyharvest.reduction.hetdex.calibration.fiber_numbers import N_FIBERS
 from skyharvest.reduction.hetdex.frames.frames_file import Member
+from skyharvest.reduction.hetdex.virus import N_FIBERS
 
 COLUMNS = ("specid", "ifuslot", "ifuid", "amp", "fibnum", "first", "last", "reason")
 ANY = ("", "*")

@@ -14,7 +14,8 @@ import numpy as np
 
 from skyharvest.core.arrays import Array, Float32s, Floats
 from skyharvest.reduction.hetdex.shots.rebin import rebin
-from skyharvest.reduction.hetdex.stars.throughput_curve import AREA_CM2, EXPOSURE_S, GRID, LIGHT, PLANCK, STEP
+from skyharvest.reduction.hetdex.stars.throughput_curve import LIGHT, PLANCK
+from skyharvest.reduction.hetdex.virus import AREA_CM2, EXPOSURE_S, GRID, GRID_STEP
 
 UNIT = 1e-17  # erg/s/cm²
 SURE, DOUBTFUL = 0.03, 0.1
@@ -143,7 +144,7 @@ def calibrate(
         (above, above_field, np.where(np.isfinite(above), wrong, np.nan)),
         (np.where(np.isfinite(above), np.asarray(spectra.error, np.float64) ** 2, np.nan),),
         GRID[0],
-        STEP,
+        GRID_STEP,
         GRID.size,
         coverage,
     )

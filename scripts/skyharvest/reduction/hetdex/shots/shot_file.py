@@ -35,7 +35,6 @@ from skyharvest.reduction.hetdex.shots.shot_tables import (
     FIBERS,
     IMAGES,
     N_EXPOSURES,
-    N_FIBERS,
     SHOT,
     empty_shot,
     field_of,
@@ -45,6 +44,7 @@ from skyharvest.reduction.hetdex.spectra.full_sky import AMP_FILE, SKY_FILE
 from skyharvest.reduction.hetdex.spectra.residual_maps import read_sky_residual
 from skyharvest.reduction.hetdex.stars.star_spectra import StarSpectra, read_stars
 from skyharvest.reduction.hetdex.stars.throughput import ShotThroughput, read_throughput
+from skyharvest.reduction.hetdex.virus import N_FIBERS
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-N_FIBERS, N_PIXELS, N_GRID, N_EXPOSURES = 112, 1032, 1036, 3
-"""Fibers of an amplifier, pixels of its spectra, of calibrated ones, exposures of a shot's arrays."""
+N_EXPOSURES = 3
+"""Exposures of a shot's arrays."""
 
 Type = np.dtype[Any]
 

@@ -29,11 +29,11 @@ from skyharvest.reduction.hetdex.spectra.field_sky import FINE, FieldSky, combin
 from skyharvest.reduction.hetdex.spectra.local_sky import fit_sky
 from skyharvest.reduction.hetdex.spectra.reduced_amp import BIN
 from skyharvest.reduction.hetdex.spectra.sky_spline import Spline
+from skyharvest.reduction.hetdex.virus import FIBER_RADIUS
 
 log = logging.getLogger(__name__)
 
 SKY_FILE, AMP_FILE, REGION_FILE = "full_sky.fits", "amp.dat", "exclude.reg"
-FIBER_RADIUS = 0.75  # arcsec
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,10 @@ from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.settings import ResidualMaps
 from skyharvest.reduction.hetdex.spectra.pixel_statistics import CHI2_MEDIAN, median, scatter
 from skyharvest.reduction.hetdex.steps import LEFT_OUT
+from skyharvest.reduction.hetdex.virus import N_FIBERS, SIZE
 
 log = logging.getLogger(__name__)
 
-SIZE, N_FIBERS = 1032, 112
 COPIES = 5
 """So many times a block of frames is in memory, at most."""
 BAD_PIXELS, STATES = "bad_pixels.txt", "amps.csv"

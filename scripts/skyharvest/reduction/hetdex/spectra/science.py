@@ -20,8 +20,8 @@ from skyharvest.reduction.hetdex.frames.frame import read_frame
 from skyharvest.reduction.hetdex.spectra import amps_csv, multifits
 from skyharvest.reduction.hetdex.spectra.profile import Profile
 from skyharvest.reduction.hetdex.spectra.reduced_amp import AmpCalibration, HowToReduce, reduce_amp
+from skyharvest.reduction.hetdex.virus import N_FIBERS
 
-N_FIBERS = 112
 SMOOTHED = 0.85
 """Noise of a fiber's sum over a bias that is smoothed over 7 rows, relative to one that is not."""
 

@@ -28,7 +28,6 @@ from skyharvest.core.arrays import Array, Float32s, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError
 from skyharvest.core.words import counted
-from skyharvest.reduction.hetdex.calibration.fiber_to_fiber import GRID
 from skyharvest.reduction.hetdex.layout import name_of_exposure
 from skyharvest.reduction.hetdex.settings import Stars as Options
 from skyharvest.reduction.hetdex.shots import h5_tables
@@ -38,6 +37,7 @@ from skyharvest.reduction.hetdex.stars.astrometry_file import Astrometry
 from skyharvest.reduction.hetdex.stars.point_source import NEAR
 from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS, StarCatalogue
 from skyharvest.reduction.hetdex.stars.star_extraction import Fibers, Measured, Spectra
+from skyharvest.reduction.hetdex.virus import GRID
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,9 @@ import numba
 import numpy as np
 
 from skyharvest.core.arrays import Floats
+from skyharvest.reduction.hetdex.virus import FIBER_RADIUS
 
 BETA = 3.9
-FIBER_RADIUS = 0.75
-"""Arcsec."""
 
 N_RADII, N_ANGLES = 4, 6
 

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from skyharvest.core.arrays import Floats
-from skyharvest.reduction.hetdex.stars.moffat import FIBER_RADIUS, fractions
+from skyharvest.reduction.hetdex.stars.moffat import fractions
+from skyharvest.reduction.hetdex.virus import FIBER_RADIUS
 
 MODEL_ERROR = 0.02
 """Of the light in a fiber: no image is a Moffat profile exactly, and bright fibers must not outweigh all others."""

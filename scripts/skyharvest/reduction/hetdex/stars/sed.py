@@ -32,7 +32,7 @@ from skyharvest.reduction.hetdex.stars.stellar_templates import (
     read_text,
     shipped,
 )
-from skyharvest.reduction.hetdex.stars.throughput_curve import GRID
+from skyharvest.reduction.hetdex.virus import GRID
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,6 @@ from skyharvest.reduction.hetdex.stars.sed import read_seds
 from skyharvest.reduction.hetdex.stars.star_spectra import StarSpectra, read_stars
 from skyharvest.reduction.hetdex.stars.throughput_curve import (
     ANCHOR,
-    GRID,
     LEAST,
     Curve,
     bin_centres,
@@ -40,6 +39,7 @@ from skyharvest.reduction.hetdex.stars.throughput_curve import (
     ratios,
     reference_curve,
 )
+from skyharvest.reduction.hetdex.virus import GRID
 
 log = logging.getLogger(__name__)
 

@@ -18,12 +18,8 @@ from scipy.interpolate import PchipInterpolator
 from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex import biweight
+from skyharvest.reduction.hetdex.virus import AREA_CM2, EXPOSURE_S, GRID, GRID_STEP
 
-GRID: Floats = 3470.0 + 2.0 * np.arange(1036, dtype=np.float64)
-"""Å: wavelengths of calibrated spectra."""
-STEP = 2.0  # Å
-EXPOSURE_S, AREA_CM2 = 360.0, 5e5
-"""What a throughput is normalised to: HETDEX's own numbers."""
 PLANCK, LIGHT = 6.62607015e-27, 2.99792458e18  # erg s, Å/s
 CENTRE, WIDTH = 4500.0, 2000.0  # Å, of the polynomial
 LAST = 5450.0  # Å: the fit ends here
@@ -72,12 +68,12 @@ def reference_curve(wave: Floats, path: Path | None = None) -> Floats:
 
 def photons_per_bin(flux: Array, wave: Floats = GRID) -> Floats:
     """Return the photons in 2 Å of 360 s and 5e5 cm² for a flux in erg/s/cm²/Å."""
-    return np.asarray(flux * STEP * EXPOSURE_S * AREA_CM2 * wave / (PLANCK * LIGHT))
+    return np.asarray(flux * GRID_STEP * EXPOSURE_S * AREA_CM2 * wave / (PLANCK * LIGHT))
 
 
 def bin_centres(width: float) -> Floats:
     """Return centres (n,) f8 of bins of a width, Å: as many as fit into the grid, one at 4540 Å."""
-    first, last = GRID[0] - STEP / 2, GRID[-1] + STEP / 2
+    first, last = GRID[0] - GRID_STEP / 2, GRID[-1] + GRID_STEP / 2
     below = int((ANCHOR - width / 2 - first) // width)
     above = int((last - ANCHOR - width / 2) // width)
     return ANCHOR + width * np.arange(-below, above + 1, dtype=np.float64)

@@ -9,8 +9,8 @@ from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.amp_file import AmpFailed, AmpResult, write_amps
 from skyharvest.reduction.hetdex.calibration import solar_spectrum
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios, compare_amps
-from skyharvest.reduction.hetdex.calibration.fiber_to_fiber import GRID
 from skyharvest.reduction.hetdex.settings import AmpToAmp
+from skyharvest.reduction.hetdex.virus import GRID
 
 EXPOSURES = np.array([[20190103, 2, 1], [20190103, 2, 2], [20190103, 2, 3], [20190105, 2, 1]])
 BRIGHT = np.array([900.0, 700.0, 1300.0, 400.0])

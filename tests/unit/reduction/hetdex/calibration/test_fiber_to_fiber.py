@@ -6,8 +6,8 @@ import pytest
 from hetdex_twilights import twilight
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.calibration import fiber_to_fiber
-from skyharvest.reduction.hetdex.calibration.fiber_to_fiber import GRID
 from skyharvest.reduction.hetdex.settings import FiberToFiber
+from skyharvest.reduction.hetdex.virus import GRID
 
 OPTIONS = FiberToFiber()
 

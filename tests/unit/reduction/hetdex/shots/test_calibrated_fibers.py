@@ -5,7 +5,7 @@ import pytest
 
 from skyharvest.reduction.hetdex.shots.calibrated_fibers import FullSky, Spectra, calibrate, sky_error_of
 from skyharvest.reduction.hetdex.shots.rebin import rebin
-from skyharvest.reduction.hetdex.stars.throughput_curve import GRID
+from skyharvest.reduction.hetdex.virus import GRID
 
 N_ROW, N = 40, 1032
 X = np.arange(N)
