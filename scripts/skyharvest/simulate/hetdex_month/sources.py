@@ -8,12 +8,12 @@ import fitsio
 import numpy as np
 
 from skyharvest.core.arrays import Array, Floats
-from skyharvest.reduction import hetdex as reduction
+from skyharvest.reduction.hetdex import stars
 
 BANDS = ("u", "g", "r", "i", "z")
 BROAD: Floats = np.arange(2980.0, 11200.0, 5.0)
 """Å: for magnitudes."""
-LIBRARY = Path(reduction.__file__).with_name("assets") / "stellar_templates.fits.gz"
+LIBRARY = Path(stars.__file__).with_name("assets") / "stellar_templates.fits.gz"
 """Spectra of stars by type (Pickles 1998), which the reduction has, too: a fact that both share."""
 DWARFS = ("A7V", "K4V")
 """The first and the last type of stars here."""

@@ -1,13 +1,12 @@
 """Files of the focal plane, real ones and wrong ones."""
 
-from pathlib import Path
-
 import pytest
 
+from running import ROOT
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex.frames import fplane
 
-REAL = Path(__file__).resolve().parents[4].parent / "shared" / "real" / "hetdex_reduction"
+REAL = ROOT.parent / "shared" / "real" / "hetdex_reduction"
 ROW = "093  349.517   148.587  008  157  054    0.000    1.000\n"
 
 

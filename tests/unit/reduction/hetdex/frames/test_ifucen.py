@@ -1,15 +1,15 @@
 """Where fibers are: real files, the IFUs that differ, and files that lack something."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from running import ROOT
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.frames import ifucen
 
-REAL = Path(__file__).resolve().parents[4].parent / "shared" / "real" / "hetdex_reduction"
+REAL = ROOT.parent / "shared" / "real" / "hetdex_reduction"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="needs the real files")
 
 

@@ -10,13 +10,14 @@ import pytest
 import write_shot as program
 
 from hetdex_shot import AMPS, GRID, THROUGHPUT, Shot, images, spectra
+from running import ROOT
 from skyharvest.core import cli
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex.settings import ShotFile
 from skyharvest.reduction.hetdex.shots import shot_tables
 from skyharvest.reduction.hetdex.shots.shot_file import Inputs, write_shot
 
-SCHEMAS = Path(__file__).resolve().parents[5] / "shared/hetdex_reduction/schemas.md"
+SCHEMAS = ROOT.parent / "shared/hetdex_reduction/schemas.md"
 LOST = (2, "031_094_012_0200", "RL")
 
 

@@ -6,10 +6,11 @@ import fitsio
 import numpy as np
 import pytest
 
+from running import ROOT
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.stars.star_catalogue import read
 
-REAL = Path(__file__).resolve().parents[4].parent / "shared" / "real" / "hetdex_reduction" / "20180611v017"
+REAL = ROOT.parent / "shared" / "real" / "hetdex_reduction" / "20180611v017"
 ROWS = ((71, 207.5, 51.3, 19.2, 18.1, 17.5, 17.2, 17.0), (72, 0.0, -1.5, -9999.0, 21.0, 20.5, np.nan, 20.1))
 
 

@@ -1,11 +1,10 @@
 """Matches of detected stars with a catalogue: a real shot, and lists that have nothing to do with one another."""
 
-from pathlib import Path
-
 import fitsio
 import numpy as np
 import pytest
 
+from running import ROOT
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.frames import fplane
 from skyharvest.reduction.hetdex.settings import Astrometry
@@ -15,7 +14,7 @@ from skyharvest.reduction.hetdex.stars.find_stars import read_als
 from skyharvest.reduction.hetdex.stars.star_match import match
 from skyharvest.reduction.hetdex.stars.tangent import Pointing
 
-REAL = Path(__file__).resolve().parents[4].parent / "shared" / "real" / "hetdex_reduction" / "20180611v017"
+REAL = ROOT.parent / "shared" / "real" / "hetdex_reduction" / "20180611v017"
 HOW = {"search_radius": 17.0, "match_radius": 3.0, "turn_range": 2.0}
 START = Pointing(207.67, 51.35, 291.15)
 

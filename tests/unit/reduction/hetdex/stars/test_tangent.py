@@ -1,15 +1,14 @@
 """The focal plane and the sky: the field's own star list, and vectors."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from hetdex_stars import sky_of
+from running import ROOT
 from skyharvest.reduction.hetdex.frames import fplane
 from skyharvest.reduction.hetdex.stars.tangent import Pointing
 
-REAL = Path(__file__).resolve().parents[4].parent / "shared" / "real" / "hetdex_reduction" / "20180611v017"
+REAL = ROOT.parent / "shared" / "real" / "hetdex_reduction" / "20180611v017"
 
 
 def real_stars() -> np.ndarray:
