@@ -70,7 +70,9 @@ rule hetdex_flat:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
-        options=as_it_is(HETDEX_REDUCTION.options("flat", "background", bad_pixels=HETDEX_REDUCTION.settings["bad"]["pixels"])),
+        options=as_it_is(
+            HETDEX_REDUCTION.options("flat", "background", bad_pixels=HETDEX_REDUCTION.settings["bad"]["pixels"])
+        ),
     shell:
         f"{RUN}/reduction/hetdex/make_pixel_flat.py "
         "--bias {input.bias:q} --trace {input.trace:q} {params.options} --out {output.flat:q} 2> {log:q}"

@@ -43,5 +43,4 @@ rule hetdex_drift:
         # Products of years have more names than a command may have.
         reduction=as_it_is(str(HETDEX_REDUCTION.layout.directory)),
     shell:
-        f"{RUN}/reduction/hetdex/measure_drift.py "
-        "--reduction {params.reduction:q} --out {output.drift:q} 2> {log:q}"
+        f"{RUN}/reduction/hetdex/measure_drift.py " "--reduction {params.reduction:q} --out {output.drift:q} 2> {log:q}"

@@ -99,6 +99,9 @@ rule hetdex_shot:
         astrometry=rules.hetdex_astrometry.output.astrometry,
         stars=rules.hetdex_stars.output.stars,
         throughput=rules.hetdex_throughput.output.throughput,
+        residuals=lambda wildcards: HETDEX_REDUCTION.maps_of(
+            HETDEX_REDUCTION.path("residuals/{month}/{ifu}"), wildcards.shot
+        ),
     output:
         shot=HETDEX_REDUCTION.path("shots/{shot}.h5"),
     log:
@@ -115,4 +118,5 @@ rule hetdex_shot:
     shell:
         f"{RUN}/reduction/hetdex/write_shot.py "
         "--shot {wildcards.shot} --multifits {input.multifits:q} --full-sky {input.skies:q} --astrometry {input.astrometry:q} "
-        "--stars {input.stars:q} --throughput {input.throughput:q} {params.options} --out {output.shot:q} 2> {log:q}"
+        "--stars {input.stars:q} --throughput {input.throughput:q} --residuals {input.residuals:q} {params.options} "
+        "--out {output.shot:q} 2> {log:q}"

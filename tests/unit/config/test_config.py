@@ -112,6 +112,132 @@ desi_reduction:
     cframe: {cosmics_nsig: 6.0, tsnr: false, more: ""}
     spectra: {forms: [], lin_step: 0.8, log10_step: 0.0001}
     redshift: {enabled: true, any_version: false, more: ""}
+hetdex_reduction:
+  enabled: false
+  raw: null
+  fplane: null
+  ifucen: null
+  star_catalogue: null
+  seds: null
+  swaps: null
+  calibration_from: []
+  months: null
+  nights: null
+  shots: null
+  maps_in_errors: false
+  report: true
+  bad: {amps: null, fibers: null, frames: null, pixels: null}
+  bias: {min_frames: 5, trap_half_width: 9, trap_rows: 50, trap_sigma: 10.0}
+  trace:
+    min_frames: 2
+    most_frames: 40
+    level_least: 100.0
+    level_most: 20000.0
+    saturated_most: 0.002
+    degree: 4
+    groups_y: 8
+    groups_x: 8
+    least_light: 0.1
+    faint_light: 0.004
+  flat: {defect: 0.2, defect_pixels: 3, defect_sigma: 5.0, least_light: 1.0, neighbours: 6}
+  background:
+    level_unit: 25.0
+    sci_least: 0.2
+    sci_most: 3.0
+    bri_most: 15.0
+    distance_sci: 7.0
+    distance_bri: 7.5
+    distance_twi: 8.0
+    edge: 3
+    blocks: 24
+    least_pixels: 20
+    terms_sci: 2
+    terms_bri: 3
+    terms_twi: 4
+  wavelength:
+    solar_spectrum: null
+    solar_fwhm: 1.0
+    start: 3505.0
+    step: 1.955
+    tolerance: 20.0
+    degree_x: 4
+    degree_y: 3
+    min_fibers: 40
+    min_signal: 5.0
+    min_correlation: 0.5
+    min_segments: 60
+    min_matched: 0.9
+    max_rms: 0.2
+  fiber_to_fiber: {intervals: 20, min_living: 40, min_ratio: 0.2}
+  amp_to_amp: {max_level: 5.0, min_level: 0.2, pieces: 10}
+  extract: {most_chi2: 10.0, most_lost: 0.5, most_trace_shift: 1.5, profile_error: 0.05, trace_rounds: 3}
+  cosmics:
+    cosmic_sigma: 5.0
+    cosmic_sigma_beside: 4.0
+    cosmic_model_error: 0.08
+    doubtful_lost: 0.4
+    doubtful_chi2: 10.0
+    cosmic_rounds: 8
+    few_changes: 0
+  sky:
+    sky_knots: 1.5
+    sky_samples: 6.0
+    least_sky_fibers: 8
+    source_sigma: 3.0
+    low_sigma: 5.0
+    sky_rounds: 3
+    line_rounds: 2
+    background_fibers: 5
+    most_factor: 0.15
+  astrometry:
+    first_wavelength: 4400.0
+    last_wavelength: 5400.0
+    threshold: 3.0
+    least_snr: 6.0
+    least_coverage: 0.6
+    fwhm: 1.8
+    faintest: 22.5
+    search_radius: 17.0
+    exposure_radius: 8.0
+    match_radius: 3.0
+    angle_offset: 0.0
+    angle_range: 2.0
+    min_stars: 3
+    most_chance: 0.0001
+  stars:
+    faintest: 22.0
+    first_wavelength: 4400.0
+    last_wavelength: 5400.0
+    aperture: 3.5
+    least_snr: 30.0
+    recentre_snr: 10.0
+    most_off: 1.0
+    least_coverage: 0.75
+    blend_radius: 5.0
+    blend_magnitudes: 2.5
+    saturated: 200000.0
+    least_fraction: 0.03
+    min_stars: 1
+  sed_fits:
+    ebv: 0.02
+    errors: [0.03, 0.02, 0.02, 0.02, 0.02]
+    ab_offsets: [0.0, 0.0, 0.0, 0.0, 0.0]
+    mismatch: 0.03
+    max_chi2: 10.0
+  throughput:
+    max_scatter: 0.2
+    max_rms: 0.02
+    faintest: 21.0
+    sky_left: 5.0
+    min_stars: 2
+    gband_alone: false
+    reference: null
+    degree: 4
+    bin: 40.0
+    min_sn: 5.0
+  residual_maps: {bad_fraction: 0.2, max_chi2: 10.0, memory_mb: 400, min_frames: 5}
+  shot_file: {coverage: 0.75, images: false, sky_error: 0.03, sky_error_most: 0.06, uncompressed: false}
+  quality: {limits: null}
 database:
   engine: sqlite
   path: null
@@ -529,7 +655,7 @@ def test_the_digest_changes_with_the_content_alone():
         used = {"targets", survey, *(["match"] if survey == "desi" else [])}
         assert {key.partition(".")[0] for key in keys} == used
     others = {key for key, _ in leaves(json_schema())} - set().union(*changed.values())
-    assert {key for key in others if not key.startswith(("desi_reduction.", "database."))} == {
+    assert {key for key in others if not key.startswith(("desi_reduction.", "hetdex_reduction.", "database."))} == {
         "targets.csv",
         "desi.archive",
         "desi.transfer",

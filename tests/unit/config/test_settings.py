@@ -74,7 +74,15 @@ def toy(monkeypatch):
 def test_a_registered_section_is_filled_in_and_checked(toy, monkeypatch):
     monkeypatch.setenv("HOME", "/home/vera")
     plain = validate(toy)
-    own = ["desi_reduction", "database", "connections", "batch_seconds", "keep_extracted", "results"]
+    own = [
+        "desi_reduction",
+        "hetdex_reduction",
+        "database",
+        "connections",
+        "batch_seconds",
+        "keep_extracted",
+        "results",
+    ]
     assert list(plain) == ["targets", "match", *surveys.NAMES, *own]
     assert plain["toy"] == {
         "enabled": False,

@@ -179,6 +179,12 @@ class Reduction:
         units = ((month_of(shot), ifu) for shot in shots for ifu in self._ifus_of(shot))
         return list(dict.fromkeys(_filled(pattern, month=month, ifu=ifu) for month, ifu in units))
 
+    def maps_of(self, pattern: str, shot: str) -> list[str]:
+        """Return the residual maps that a shot's errors know: none, or those of its pairings."""
+        if not self.settings["maps_in_errors"]:
+            return []
+        return [_filled(pattern, month=month_of(shot), ifu=ifu) for ifu in self._ifus_of(shot)]
+
     def _ifus_of(self, shot: str) -> Iterable[str]:
         plan = self.plan
         return dict.fromkeys(ifu for exposure in plan.exposures(shot) for ifu in plan.ifus(shot, exposure))

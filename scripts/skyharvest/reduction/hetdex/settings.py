@@ -404,6 +404,11 @@ class Settings:
         outcome=False,
     )
     shots: Annotated[list[Shot], Distinct()] | None = setting(None, "Shots; null: all. As nights.", outcome=False)
+    maps_in_errors: Switch = setting(
+        False,
+        "Whether errors of calibrated fibers know residual maps of their month: a shot then waits for all exposures "
+        "of the month.",
+    )
     report: Switch = setting(True, "Whether the pages of quality are written.", outcome=False)
     bad: Bad = subsection(Bad)
     bias: Bias = subsection(Bias)
