@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from running import Run, snakemake, start
+from running import Run, finish, snakemake, start
 from skyharvest.reduction.hetdex.layout import AMPS, Layout
 from skyharvest.simulate.hetdex_month.compare import check_month
 from skyharvest.simulate.hetdex_month.month import simulate
@@ -125,8 +125,8 @@ def test_nothing_is_done_twice(month, first):
 def test_another_threshold_makes_what_depends_on_it_anew(month, first):
     dry = month.run("reduce_hetdex_shots", "--dry-run", throughput={"max_rms": 0.03})
     assert jobs_of(dry) == {"hetdex_throughput": 3, "hetdex_shot": 3}
-    dry = month.run("reduce_hetdex_shots", "--dry-run", shots=[OTHER], cosmics={"cosmic_sigma": 7.0})
-    assert jobs_of(dry)["hetdex_science"] == 6
+    dry = month.run("reduce_hetdex_shots", "--dry-run", cosmics={"cosmic_sigma": 7.0})
+    assert jobs_of(dry)["hetdex_science"] == 18
     assert "hetdex_trace" not in jobs_of(dry)
 
 
@@ -152,16 +152,8 @@ def test_the_files_of_shots_hold_every_fiber_once(month, first):
 
 
 def test_a_cluster_gets_the_same_jobs(month, first):
-    dry = snakemake(
-        month.root,
-        "reduce_hetdex_shots",
-        "--dry-run",
-        "--forcerun",
-        "hetdex_science",
-        "--configfile",
-        str(month.configure()),
-        profile="slurm",
-    )
+    options = ("--dry-run", "--forcerun", "hetdex_science", "--configfile", str(month.configure()))
+    dry = finish(start(month.root, "reduce_hetdex_shots", *options, profile="slurm"), 300)
     assert dry.status == 0, dry.output
     assert jobs_of(dry)["hetdex_science"] == 18
     assert re.search(r"resources: .*mem_mb=1500.*runtime=20", dry.output)
