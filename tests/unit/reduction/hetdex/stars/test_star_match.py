@@ -48,9 +48,9 @@ def real_exposure(mirrored: bool = False) -> Observed:
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the real files")
 def test_a_real_shot_is_solved_as_the_field_did():
-    """Against the field's list of matched stars, and its position angle.
+    """By ALLSTAR's lists, against where the field has its matched stars, and its position angle.
 
-    Its RA and Dec of the centre cannot be had from its own list: that is off from them by 0.5″, in y.
+    Its Dec of the centre cannot be had from these lists: its own stars are 0.5″ from them in y, in all IFUs.
     """
     exposure = real_exposure()
     catalogue = star_catalogue.read(REAL / "shout.ifustars")
@@ -69,6 +69,22 @@ def test_a_real_shot_is_solved_as_the_field_did():
     assert abs(found.pointing.dec - centre[1]) * 3600 < 0.3 + 0.5
     # Their own stars are as far from the catalogue.
     assert np.hypot(found.rms_x, found.rms_y) < 0.8
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs the real files")
+def test_by_the_fields_own_places_in_ifus_its_centre_comes_out():
+    rows = [row.split() for row in (REAL / "xy_exp01.dat").read_text().splitlines()[1:]]
+    theirs = np.array(rows, dtype=np.float64)
+    places = fplane.read(REAL / "fplane.txt")
+    slots = [f"{int(slot):03d}" for slot in theirs[:, 2]]
+    centres = np.array([(places[slot].y, places[slot].x) for slot in slots])
+    ra, dec, pa = np.loadtxt(REAL / "radec.orig")
+    exposure = observed(slots, *theirs[:, 3:5].T, Pointing(ra * 15, dec, pa), centres)
+    found = solve([exposure], star_catalogue.read(REAL / "shout.ifustars"), Astrometry()).matches[1].pointing
+    centre = np.loadtxt(REAL / "radec2_exp01.dat")
+    assert abs(found.ra - centre[0]) * np.cos(np.radians(centre[1])) * 3600 < 0.3
+    assert abs(found.dec - centre[1]) * 3600 < 0.3
+    assert abs(found.pa - centre[2]) < 0.04
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the real files")
