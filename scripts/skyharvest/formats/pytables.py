@@ -3,7 +3,7 @@
 Layout: https://www.pytables.org/usersguide/file_format.html (PyTables format 2.1).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +16,8 @@ from skyharvest.core.arrays import Array
 FORMAT, GROUP, TABLE, ARRAY = "2.1", "1.0", "2.7", "2.4"
 LEVEL = 1
 """Of gzip, which PyTables calls zlib."""
+Columns = Sequence[tuple[Any, ...]]
+"""Name, type and, where it has one, shape of each column: as numpy's."""
 
 
 def describe(place: h5py.Group | h5py.Dataset, kind: str, version: str, title: str) -> None:
@@ -48,6 +50,25 @@ def write_array(parent: h5py.Group, name: str, values: Array | bytes, title: str
     describe(dataset, "ARRAY", ARRAY, title)
     dataset.attrs["FLAVOR"] = np.bytes_(b"python" if isinstance(values, bytes) else b"numpy")
     return dataset
+
+
+def rows_of(columns: Columns, values: Mapping[str, Any]) -> Array:
+    """Return the rows of a table, a structured array (n,).
+
+    Parameters
+    ----------
+    columns
+        Its type.
+    values
+        Of every column: an array of n, or one value for all rows. Text becomes UTF-8.
+    """
+    n = max((len(value) for value in values.values() if np.ndim(value)), default=1)
+    made = np.zeros(n, dtype=list(columns))
+    assert set(values) == set(made.dtype.names or ()), f"{sorted(values)} are not {made.dtype.names}"
+    for name, value in values.items():
+        is_text = made.dtype[name].kind == "S" and np.asarray(value).dtype.kind == "U"
+        made[name] = np.char.encode(np.asarray(value), "utf-8") if is_text else value
+    return made
 
 
 def write_table(

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skyharvest.core.arrays import Array, Float32s, Floats
-from skyharvest.reduction.hetdex.shots.rebin import rebin
-from skyharvest.reduction.hetdex.stars.throughput_curve import LIGHT, PLANCK
-from skyharvest.reduction.hetdex.virus import AREA_CM2, EXPOSURE_S, GRID, GRID_STEP
+from skyharvest.reduction.hetdex.rebin import rebin
+from skyharvest.reduction.hetdex.virus import AREA_CM2, EXPOSURE_S, GRID, GRID_STEP, LIGHT, PLANCK
 
 UNIT = 1e-17  # erg/s/cm²
 SURE, DOUBTFUL = 0.03, 0.1

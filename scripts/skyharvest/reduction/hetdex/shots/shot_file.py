@@ -116,7 +116,7 @@ class Amp:
     @property
     def multiframe(self) -> str:
         """The field's name of it."""
-        return f"multi_{self.specid}_{self.ifuslot}_{self.ifuid}_{self.amp}"
+        return multifits.multiframe(self.specid, self.ifuslot, self.ifuid, self.amp)
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ import numpy as np
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.core.words import counted
+from skyharvest.formats.pytables import rows_of
 from skyharvest.reduction.hetdex.frames import fplane
 from skyharvest.reduction.hetdex.layout import name_of_exposure
 from skyharvest.reduction.hetdex.settings import Astrometry as Options
-from skyharvest.reduction.hetdex.shots.h5_tables import rows
+from skyharvest.reduction.hetdex.spectra.multifits import multiframe
 from skyharvest.reduction.hetdex.stars import astrometry_file, fibers, field_picture, find_stars, refraction
 from skyharvest.reduction.hetdex.stars import star_catalogue as catalogues
 from skyharvest.reduction.hetdex.stars.astrometry_file import Content, of_exposure
@@ -26,11 +27,10 @@ from skyharvest.reduction.hetdex.stars.astrometry_solution import Observed, Solu
 from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS, StarCatalogue
 from skyharvest.reduction.hetdex.stars.star_match import Match
 from skyharvest.reduction.hetdex.stars.tangent import ARCSEC, Pointing
+from skyharvest.reduction.hetdex.virus import DITHERS
 
 log = logging.getLogger(__name__)
 
-DITHERS = ((0.0, 0.0), (1.215, -0.70), (1.215, 0.70))
-"""Arcsec: nominal, where the fibers of exposures 1, 2 and 3 are on the focal plane of the first."""
 _TIMESTAMP = re.compile(r"(\d{8}T\d{6})(?:\.(\d))?")
 FIELD_RADIUS = 0.25
 """Degrees: the catalogue is cut to that about the pointing; the focal plane has 0.17."""
@@ -227,7 +227,7 @@ def _put_exposures(
     nominal = np.array([DITHERS[name - 1] if 0 < name <= len(DITHERS) else (np.nan, np.nan) for name in expnum])
     norm = [solution.norms[name] for name in expnum]
     stamps = [exposure.timestamp for exposure in observed]
-    content.tables["Astrometry/QA"] = rows(
+    content.tables["Astrometry/QA"] = rows_of(
         astrometry_file.QA,
         {
             "expnum": expnum,
@@ -238,7 +238,7 @@ def _put_exposures(
             "nstars": [len(match) for match in matches],
         },
     )
-    content.tables["Astrometry/NominalVals"] = rows(
+    content.tables["Astrometry/NominalVals"] = rows_of(
         astrometry_file.NOMINAL,
         {
             "expnum": expnum,
@@ -251,7 +251,7 @@ def _put_exposures(
             "als_filename": "",
         },
     )
-    content.tables["Solution/exposures"] = rows(
+    content.tables["Solution/exposures"] = rows_of(
         astrometry_file.EXPOSURES,
         {
             "expnum": expnum,
@@ -275,13 +275,13 @@ def _put_exposures(
 
 
 def _put_lists(content: Content, near: StarCatalogue, slots: Mapping[str, fplane.Slot]) -> None:
-    content.tables["Astrometry/StarCatalog"] = rows(
+    content.tables["Astrometry/StarCatalog"] = rows_of(
         astrometry_file.CATALOG,
         {"ignore": 1, "star_ID": near.ids, "ra_cat": near.ra, "dec_cat": near.dec}
         | {band: near.magnitude(band) for band in BANDS},
     )
     table = list(slots.values())
-    content.tables["Astrometry/fplane"] = rows(
+    content.tables["Astrometry/fplane"] = rows_of(
         astrometry_file.FPLANE,
         {
             "ifuslot": [int(slot.ifuslot) for slot in table],
@@ -302,7 +302,7 @@ def _put_stars(
     ra, dec = match.pointing.to_sky(exposure.x, exposure.y)
     ids = np.full(len(exposure), "", dtype=near.ids.dtype if len(near) else "U1")
     ids[match.detected] = near.ids[match.catalogued]
-    content.tables[of_exposure("Solution/found", exposure.expnum)] = rows(
+    content.tables[of_exposure("Solution/found", exposure.expnum)] = rows_of(
         astrometry_file.FOUND,
         {
             "ifuslot": exposure.ifuslot,
@@ -322,7 +322,7 @@ def _put_stars(
     own = exposure.ifuslot[match.detected]
     slot = own.astype(np.int64)
     x_cat, y_cat = match.pointing.to_plane(ra_cat, dec_cat)
-    content.tables[of_exposure("Astrometry/PositionOffsets", exposure.expnum)] = rows(
+    content.tables[of_exposure("Astrometry/PositionOffsets", exposure.expnum)] = rows_of(
         astrometry_file.OFFSETS,
         {
             "xoffset": ((ra - ra_cat + 180) % 360 - 180) * np.cos(np.radians(dec_cat)) / ARCSEC,
@@ -334,7 +334,7 @@ def _put_stars(
             "ifuslot": slot,
         },
     )
-    content.tables[of_exposure("Astrometry/CatalogMatches", exposure.expnum)] = rows(
+    content.tables[of_exposure("Astrometry/CatalogMatches", exposure.expnum)] = rows_of(
         astrometry_file.MATCHES,
         {
             "RA_det": ra,
@@ -359,7 +359,7 @@ def _put_fibers(
     columns: dict[str, list[Array]] = {}
     for ifu in exposure.ifus:
         slot = slots[ifu.ifuslot]
-        frame = [f"multi_{ifu.specid}_{ifu.ifuslot}_{ifu.ifuid}_{amp}" for amp in ifu.amp]
+        frame = [multiframe(ifu.specid, ifu.ifuslot, ifu.ifuid, amp) for amp in ifu.amp]
         for name, values in (
             ("slot", np.repeat(ifu.ifuslot, len(ifu))),
             ("frame", np.array(frame)),
@@ -372,7 +372,7 @@ def _put_fibers(
             columns.setdefault(name, []).append(values)
     have = {name: np.concatenate(values) for name, values in columns.items()}
     ra, dec = pointing.to_sky(have["fpx"], have["fpy"])
-    content.tables[of_exposure("Astrometry/Dithall", observed.expnum)] = rows(
+    content.tables[of_exposure("Astrometry/Dithall", observed.expnum)] = rows_of(
         astrometry_file.DITHALL,
         {
             "ra": ra,
@@ -387,7 +387,7 @@ def _put_fibers(
             "yfplane": have["fpy"],
         },
     )
-    content.tables[of_exposure("Solution/fibers", observed.expnum)] = rows(
+    content.tables[of_exposure("Solution/fibers", observed.expnum)] = rows_of(
         astrometry_file.FIBERS,
         {
             "multiframe": have["frame"],
@@ -416,6 +416,6 @@ def _put_ifu_offsets(content: Content, observed: Sequence[Observed], solution: S
         for key, offsets in (("dx", dx[own]), ("dy", dy[own])):
             values[key].append(float(offsets.mean()))
             values[f"{key}_error"].append(float(offsets.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan)
-    content.tables["Solution/ifu_offsets"] = rows(
+    content.tables["Solution/ifu_offsets"] = rows_of(
         astrometry_file.IFU_OFFSETS, {"ifuslot": np.array(names, "U3")} | {k: np.array(v) for k, v in values.items()}
     )

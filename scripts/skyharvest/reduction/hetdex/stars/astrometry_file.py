@@ -22,8 +22,8 @@ import numpy as np
 from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
+from skyharvest.formats.pytables import write_table
 from skyharvest.reduction.hetdex.layout import name_of_exposure
-from skyharvest.reduction.hetdex.shots import h5_tables
 from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS, StarCatalogue
 from skyharvest.reduction.hetdex.stars.tangent import Pointing
 
@@ -164,7 +164,7 @@ def write(path: Path, content: Content) -> None:
         file.attrs.update(content.values)
         for name, table in content.tables.items():
             parent, _, own = name.rpartition("/")
-            h5_tables.write(file.require_group(parent), own, table)
+            write_table(file.require_group(parent), own, table)
         for name, image in content.images.items():
             file.create_dataset(name, data=image, compression="gzip", compression_opts=1, chunks=True)
 

@@ -28,10 +28,10 @@ from skyharvest.core.arrays import Array, Float32s, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError
 from skyharvest.core.words import counted
+from skyharvest.formats.pytables import rows_of, write_table
 from skyharvest.reduction.hetdex.layout import name_of_exposure
+from skyharvest.reduction.hetdex.rebin import rebin
 from skyharvest.reduction.hetdex.settings import Stars as Options
-from skyharvest.reduction.hetdex.shots import h5_tables
-from skyharvest.reduction.hetdex.shots.rebin import rebin
 from skyharvest.reduction.hetdex.stars import astrometry_file, fibers, star_extraction
 from skyharvest.reduction.hetdex.stars.astrometry_file import Astrometry
 from skyharvest.reduction.hetdex.stars.point_source import NEAR
@@ -266,7 +266,7 @@ def _write(
     slots = np.array(list(known.slots))
     seats = np.array([(y, x) for x, y in known.slots.values()])
     _, own = KDTree(seats).query(np.column_stack([at_x, at_y]))
-    table = h5_tables.rows(
+    table = rows_of(
         STARS,
         {
             "star_ID": stars.ids,
@@ -283,13 +283,13 @@ def _write(
         }
         | {band: stars.magnitude(band) for band in BANDS},
     )
-    written = h5_tables.write(file, "stars", table)
-    written.attrs["flags"] = "; ".join(f"{bit}: {meaning}" for bit, meaning in star_extraction.FLAGS.items())
+    flags = "; ".join(f"{bit}: {meaning}" for bit, meaning in star_extraction.FLAGS.items())
+    write_table(file, "stars", table, attributes={"flags": flags})
     n_fwhm = measured.used_fwhm.sum(axis=0)
-    h5_tables.write(
+    write_table(
         file,
         "exposures",
-        h5_tables.rows(
+        rows_of(
             EXPOSURES,
             {
                 "expnum": list(expnums),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from skyharvest.reduction.hetdex.rebin import rebin
 from skyharvest.reduction.hetdex.shots.calibrated_fibers import FullSky, Spectra, calibrate, sky_error_of
-from skyharvest.reduction.hetdex.shots.rebin import rebin
 from skyharvest.reduction.hetdex.virus import GRID
 
 N_ROW, N = 40, 1032
