@@ -127,7 +127,7 @@ class AmpFile:
             table = self._file[TABLE].read()
         except OSError as error:
             raise MalformedFile(f"{path}: found no product by amplifier ({error}); remove it and run again") from None
-        self._rows = {_text(row["amp"]): row for row in table}
+        self._rows = {text(row["amp"]): row for row in table}
         self._names = table.dtype.names
 
     def __enter__(self) -> "AmpFile":
@@ -141,7 +141,7 @@ class AmpFile:
     @property
     def states(self) -> dict[str, tuple[str, str]]:
         """State, `DONE` or `FAILED`, and reason of each amplifier."""
-        return {amp: (_text(row["state"]), _text(row["reason"])) for amp, row in self._rows.items()}
+        return {amp: (text(row["state"]), text(row["reason"])) for amp, row in self._rows.items()}
 
     def values(self, amp: str) -> dict[str, Value]:
         """Return what is said of an amplifier: numbers and words."""
@@ -174,9 +174,10 @@ class AmpFile:
         return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
-def _text(value: Any) -> str:
-    return value.decode().strip() if isinstance(value, bytes) else str(value).strip()
+def text(value: Any) -> str:
+    """Return a cell of a table, or a card, as text without blanks at its ends."""
+    return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else str(value).strip()
 
 
 def _value(value: Any) -> Value:
-    return _text(value) if isinstance(value, bytes | str | np.str_) else float(value)
+    return text(value) if isinstance(value, bytes | str | np.str_) else float(value)

@@ -390,14 +390,14 @@ def _amps_csv(product: Path) -> dict[str, State]:
 def _compared(product: Path) -> dict[str, State]:
     """Return what the comparison of a month says, by pairing and amplifier."""
     table = fitsio.read(str(product), ext=amp_file.TABLE)
-    columns = [[_text(value) for value in table[name]] for name in ("ifu", "amp", "state", "reason")]
+    columns = [[amp_file.text(value) for value in table[name]] for name in ("ifu", "amp", "state", "reason")]
     return {f"{ifu} {amp}": _well(state, reason) for ifu, amp, state, reason in zip(*columns, strict=True)}
 
 
 @_guarded
 def _of_exposure(product: Path) -> dict[str, State]:
     """Return what the sky of an exposure says, under an empty name."""
-    failed = _text(fitsio.read_header(str(product), ext="SKY").get("FAILED", ""))
+    failed = amp_file.text(fitsio.read_header(str(product), ext="SKY").get("FAILED", ""))
     return {"": (FAILED, failed) if failed else WELL}
 
 
@@ -405,16 +405,12 @@ def _of_exposure(product: Path) -> dict[str, State]:
 def _of_shot(product: Path) -> dict[str, State]:
     """Return what the file of a shot says, under an empty name."""
     with h5py.File(product, "r") as file:
-        failed = _text(file.attrs.get("failed", ""))
+        failed = amp_file.text(file.attrs.get("failed", ""))
     return {"": (FAILED, failed) if failed else WELL}
 
 
 def _well(state: str, reason: str) -> State:
     return WELL if state == DONE else (LEFT_OUT if state == LEFT_OUT else FAILED, reason)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else str(value).strip()
 
 
 def write_ledger(account: Account, ledger: Path, summary: Path) -> None:

@@ -26,7 +26,7 @@ from skyharvest.core.arrays import Array, Float32s, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex import biweight
-from skyharvest.reduction.hetdex.amp_file import DONE, FAILED, TABLE, AmpFailed, AmpFile
+from skyharvest.reduction.hetdex.amp_file import DONE, FAILED, TABLE, AmpFailed, AmpFile, text
 from skyharvest.reduction.hetdex.calibration.smooth_ratios import smooth
 from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.settings import AmpToAmp
@@ -287,7 +287,7 @@ class AmpRatios:
             raise MalformedFile(
                 f"{path}: found no comparison of amplifiers ({error}); remove it and run again"
             ) from None
-        words = [(_text(row["ifu"]), _text(row["amp"])) for row in self.table]
+        words = [(text(row["ifu"]), text(row["amp"])) for row in self.table]
         self._rows = {name: k for k, name in enumerate(words)}
 
     def ratio(self, ifu: str, amp: str) -> Float32s:
@@ -301,15 +301,11 @@ class AmpRatios:
         if (ifu, amp) not in self._rows:
             raise AmpFailed(f"{self.path} has no amplifier {ifu} {amp}")
         k = self._rows[ifu, amp]
-        if _text(self.table["state"][k]) != DONE:
-            raise AmpFailed(_text(self.table["reason"][k]))
+        if text(self.table["state"][k]) != DONE:
+            raise AmpFailed(text(self.table["reason"][k]))
         found: Float32s = self._ratio[k]
         return found
 
     def at(self, ifu: str, amp: str, wavelength: Floats) -> Float32s:
         """Return it at wavelengths of any shape; beyond the grid it is as at its ends."""
         return np.interp(wavelength, GRID, self.ratio(ifu, amp)).astype(np.float32)
-
-
-def _text(value: Any) -> str:
-    return value.decode().strip() if isinstance(value, bytes) else str(value).strip()

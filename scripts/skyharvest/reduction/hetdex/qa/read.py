@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from skyharvest.core.errors import MalformedFile
-from skyharvest.reduction.hetdex.amp_file import DONE, TABLE, AmpFile
+from skyharvest.reduction.hetdex.amp_file import DONE, TABLE, AmpFile, text
 from skyharvest.reduction.hetdex.layout import name_of_exposure
 from skyharvest.reduction.hetdex.spectra import amp_dat, amps_csv
 
@@ -128,7 +128,7 @@ def shot_values(step: str, path: Path) -> tuple[Values, dict[str, Values]]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace").strip()
+        return text(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.hetdex.amp_file import text
 
 CURVES = ("throughput", "tp_low", "tp_high", "tp_gband")
 STARS = ("g", "level", "scatter", "rms")
@@ -40,8 +41,8 @@ def curves_of(path: Path) -> dict[str, Any]:
         "wavelength": _plain(table["wavelength"]),
         **{name: _plain(table[name]) for name in CURVES},
         "stars": {
-            "id": [_text(one) for one in stars["star_id"]],
-            "reason": ["" if row["taken"] else _text(row["reason"]) for row in stars],
+            "id": [text(one) for one in stars["star_id"]],
+            "reason": ["" if row["taken"] else text(row["reason"]) for row in stars],
             **{name: _plain(stars[name]) for name in STARS},
         },
     }
@@ -49,7 +50,3 @@ def curves_of(path: Path) -> dict[str, Any]:
 
 def _plain(values: NDArray[Any]) -> list[float | None]:
     return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values.tolist()]
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace").strip()
