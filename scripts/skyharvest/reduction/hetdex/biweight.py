@@ -16,6 +16,8 @@ from skyharvest.core.arrays import Array, Ints
 
 C_LOCATION, C_SCALE = 6.0, 9.0
 """Median absolute deviations beyond which a value has no weight."""
+TO_SIGMA = 1.4826
+"""σ over the median absolute deviation of normal values."""
 _RELATIVE_VARIANCE = (np.nan, 1.0, 1.0, 1.349, 1.229, 1.295, 1.225, 1.256, 1.216, 1.233, 1.200)
 _TILE = 32
 _LONGEST_NETWORK = 1024

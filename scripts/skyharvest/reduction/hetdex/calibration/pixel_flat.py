@@ -18,6 +18,7 @@ from skyharvest.reduction.hetdex.frames.frame import orient
 from skyharvest.reduction.hetdex.settings import Background, Flat
 from skyharvest.reduction.hetdex.spectra.background import scattered_light
 from skyharvest.reduction.hetdex.spectra.extraction import extract, model_image
+from skyharvest.reduction.hetdex.virus import SIZE
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def make_pixel_flats(
         specid = pairing.get("SPECID", "")  # without twilights there is none, and no amplifier has been traced
 
         def do(amp: str) -> AmpResult:
-            known = masked(boxes.get(f"{specid}{amp}", ()), (1032, 1032), f"{bad_pixels}: {specid}{amp}")
+            known = masked(boxes.get(f"{specid}{amp}", ()), (SIZE, SIZE), f"{bad_pixels}: {specid}{amp}")
             return _of_amp(biases, traces, amp, known, settings, background)
 
         results = each_amp(do)

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import binary_closing, label
 
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
-from skyharvest.reduction.hetdex.biweight import location, location_scale
+from skyharvest.reduction.hetdex.biweight import TO_SIGMA, location, location_scale
 from skyharvest.reduction.hetdex.settings import Flat
 from skyharvest.reduction.hetdex.spectra.extraction import Extracted
 
@@ -122,7 +122,7 @@ def _moved(shape: Floats, order: Array) -> Floats:
             series = np.linalg.lstsq(vander[use] * slope[use, None], difference[use], rcond=1e-10)[0]
             move = vander @ series
             off = np.abs(difference - move * slope)
-            use = np.isfinite(off) & (off < 4 * 1.4826 * np.median(off[use]))
+            use = np.isfinite(off) & (off < 4 * TO_SIGMA * np.median(off[use]))
         total[after] = total[before] + move
     return total
 
@@ -142,7 +142,7 @@ def _smooth(ratio: Array, use: Bools) -> Floats:
     for _ in range(3):
         smooth = np.asarray(chebyshev.chebval(at, chebyshev.chebfit(at[use], ratio[use], _TERMS - 1)), np.float64)
         off = np.abs(ratio - smooth)
-        use = use & (off < 4 * 1.4826 * np.median(off[use]))
+        use = use & (off < 4 * TO_SIGMA * np.median(off[use]))
     return np.maximum(smooth, 1e-3)
 
 
@@ -167,7 +167,7 @@ def _like(shape: Floats, spectrum: Float32s, error: Float32s) -> Floats:
         solution = np.linalg.lstsq(weighted, spectrum[use] / sigma[use], rcond=1e-10)[0]
         made = design @ solution
         off = np.abs(spectrum - made) / sigma
-        use = np.isfinite(off) & (off < 4 * max(1.4826 * float(np.median(off[use])), 0.5))
+        use = np.isfinite(off) & (off < 4 * max(TO_SIGMA * float(np.median(off[use])), 0.5))
     return np.asarray(made, np.float64)
 
 

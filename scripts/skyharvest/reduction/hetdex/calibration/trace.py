@@ -24,7 +24,7 @@ from scipy.signal import find_peaks
 
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
-from skyharvest.reduction.hetdex.biweight import location, location_scale
+from skyharvest.reduction.hetdex.biweight import TO_SIGMA, location, location_scale
 from skyharvest.reduction.hetdex.calibration.fiber_numbers import Numbers, number_fibers
 from skyharvest.reduction.hetdex.settings import Trace
 from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
@@ -225,7 +225,7 @@ def _fitted(at: Floats, values: Floats, weight: Floats, degree: int) -> Floats:
         normal += stiff[:, None, None] * np.eye(degree + 1)
         series = np.linalg.solve(normal, ((counted * values) @ design)[..., None])[..., 0]
         off = np.abs(values - series @ design.T) * np.sqrt(weight)
-        limit = 4 * 1.4826 * np.nanmedian(np.where(use, off, np.nan), axis=1)
+        limit = 4 * TO_SIGMA * np.nanmedian(np.where(use, off, np.nan), axis=1)
         use = known & (off <= np.maximum(limit, 1e-9)[:, None])
     return series
 

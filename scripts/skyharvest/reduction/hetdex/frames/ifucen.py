@@ -22,8 +22,9 @@ import numpy as np
 from skyharvest.core.arrays import Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.layout import AMPS
+from skyharvest.reduction.hetdex.virus import N_FIBERS
 
-N_OF_IFU, N_AMP = 448, 112
+N_OF_IFU = 4 * N_FIBERS
 COMMON = "IFUcen_HETDEX.txt"
 OTHER_FILE = {"004": "IFUcen_HETDEX_reverse_R.txt"}
 """File of IFUs that do not have the common one."""
@@ -31,7 +32,7 @@ REVERSED_RIGHT = ("003", "005", "008")
 """IFUs of which the common file has the right half in the wrong order."""
 EXCHANGED = {"007": (38, 39), "025": (209, 214), "030": (446, 447), "038": (303, 304), "041": (252, 253)}
 """Fibers, counted from 1 in the common file, that are at one another's place."""
-FIRST_OF_AMP = {"LU": 0, "LL": 112, "RL": 224, "RU": 336}
+FIRST_OF_AMP = {amp: k * N_FIBERS for k, amp in enumerate(("LU", "LL", "RL", "RU"))}
 """How many fibers of the IFU come before an amplifier's."""
 
 
@@ -76,13 +77,13 @@ def positions(directory: Path, ifuid: str, amp: str) -> Floats:
     """
     assert amp in AMPS, f"found the amplifier {amp}; expected one of {AMPS}"
     first = FIRST_OF_AMP[amp]
-    return of_ifu(directory, ifuid)[first : first + N_AMP][::-1].copy()
+    return of_ifu(directory, ifuid)[first : first + N_FIBERS][::-1].copy()
 
 
 def fiber_numbers(amp: str) -> list[int]:
     """Return the number in the IFU, from 1, of an amplifier's fibers, by fibidx: LU has 112, 111, … 1."""
     first = FIRST_OF_AMP[amp]
-    return list(range(first + N_AMP, first, -1))
+    return list(range(first + N_FIBERS, first, -1))
 
 
 def of_ifu(directory: Path, ifuid: str) -> Floats:

@@ -13,7 +13,6 @@ from skyharvest.core.atomic import write_changed
 from skyharvest.core.errors import MalformedFile
 
 COLUMNS = "Spc_slt_iid_am Factor N_c Avg Scale W0 W1 Nlo"
-N_COLUMNS = 8
 PIVOT = 4500.0
 """Å at which W1 changes nothing."""
 _WIDEST = 9999.99
@@ -77,7 +76,7 @@ def read(path: Path) -> dict[str, AmpSky]:
             )  # fmt: skip
         except ValueError:
             raise MalformedFile(
-                f"{path}: line {number}: found {line[:80]!r}; expected {N_COLUMNS} columns, {COLUMNS}; remove its "
+                f"{path}: line {number}: found {line[:80]!r}; expected 8 columns, {COLUMNS}; remove its "
                 "directory and run again"
             ) from None
         rows[name] = row

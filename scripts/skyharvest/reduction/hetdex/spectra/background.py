@@ -15,6 +15,7 @@ from numpy.polynomial import chebyshev
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex import biweight
+from skyharvest.reduction.hetdex.biweight import TO_SIGMA
 from skyharvest.reduction.hetdex.settings import Background
 
 LEVEL_ROWS = slice(300, 700)
@@ -149,7 +150,7 @@ def _smooth(curve: Floats, n: Array, bounds: Array, terms: int, settings: Backgr
     for _ in range(3):
         series = chebyshev.chebfit(place(middles[ok]), curve[ok], degree, w=np.sqrt(n[ok]))
         off = np.abs(curve - chebyshev.chebval(place(middles), series)) * np.sqrt(n)
-        ok &= off <= 5 * 1.4826 * np.median(off[ok]) + 1e-9
+        ok &= off <= 5 * TO_SIGMA * np.median(off[ok]) + 1e-9
     return np.asarray(chebyshev.chebval(place(np.arange(n_x)), series), np.float64)
 
 

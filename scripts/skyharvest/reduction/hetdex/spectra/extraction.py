@@ -20,6 +20,7 @@ import numba
 import numpy as np
 
 from skyharvest.core.arrays import Array, Bools
+from skyharvest.reduction.hetdex.virus import SIZE
 
 LEAST_SEEN = 0.05
 """Where less of a fiber's profile is on good pixels nothing can be known of its light."""
@@ -109,7 +110,7 @@ def extract(image: Array, variance: Array, good: Bools, weights: Weights, alive:
     )
 
 
-def model_image(spectrum: Array, weights: Weights, n_rows: int = 1032) -> Array:
+def model_image(spectrum: Array, weights: Weights, n_rows: int = SIZE) -> Array:
     """Return the image that spectra make.
 
     Parameters

@@ -14,6 +14,7 @@ NBACKB  fibers with light that did not: with a source, or low
 ======= ==================================================================
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from numpy.typing import NDArray
 
 from skyharvest.core.arrays import Float32s
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.hetdex.layout import AMPS
+from skyharvest.reduction.hetdex.virus import N_FIBERS, SIZE
 
-_IMAGE, _SPECTRA = (1032, 1032), (112, 1032)
+_IMAGE, _SPECTRA = (SIZE, SIZE), (N_FIBERS, SIZE)
 LAYOUT: dict[str, tuple[int, int]] = {
     "processed": _IMAGE,
     "error": _IMAGE,
@@ -33,7 +36,7 @@ LAYOUT: dict[str, tuple[int, int]] = {
     "model2d": _IMAGE,
     "flat": _IMAGE,
     "flat_orig": _IMAGE,
-    "ifupos": (112, 2),
+    "ifupos": (N_FIBERS, 2),
     "chi2": _SPECTRA,
     "rms": _SPECTRA,
     "": (1, 1),
@@ -46,14 +49,21 @@ LAYOUT: dict[str, tuple[int, int]] = {
     "sky_spectrum": _SPECTRA,
 }
 """Name and shape of each HDU, in order. "" has no name, and a pixel that means nothing."""
+NAME = re.compile(rf"multi_(?P<specid>\d{{3}})_(?P<ifuslot>\d{{3}})_(?P<ifuid>\d{{3}})_(?P<amp>{'|'.join(AMPS)})\.fits")
+"""What a file is called."""
 COUNTS = ("NCUT", "NERR", "NBTRACE", "NBACK", "NBACKB")
 _OF_THE_FILE = ("SIMPLE", "BITPIX", "EXTEND", "BSCALE", "BZERO", "CHECKSUM", "DATASUM", "EXTNAME", "END", "")
 
 
+def multiframe(specid: str, ifuslot: str, ifuid: str, amp: str) -> str:
+    """Return HETDEX's name of a pairing's amplifier, of which files and rows have it: ``multi_317_015_038_LL``."""
+    return f"multi_{specid}_{ifuslot}_{ifuid}_{amp}"
+
+
 def name_of(ifu: str, amp: str) -> str:
-    """Return the name of the file of a pairing's amplifier; without its ending it is the field's multiframe."""
+    """Return the name of the file of a pairing's amplifier."""
     specid, ifuslot, ifuid, _ = ifu.split("_")
-    return f"multi_{specid}_{ifuslot}_{ifuid}_{amp}.fits"
+    return f"{multiframe(specid, ifuslot, ifuid, amp)}.fits"
 
 
 def write(path: Path, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:

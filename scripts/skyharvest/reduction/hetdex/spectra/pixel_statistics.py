@@ -3,11 +3,10 @@
 import numpy as np
 
 from skyharvest.core.arrays import Float32s
+from skyharvest.reduction.hetdex.biweight import TO_SIGMA
 
 CHI2_MEDIAN = 0.45494
 """The median of χ² with one degree of freedom."""
-TO_SIGMA = 1.4826
-"""σ over the median absolute deviation of normal values."""
 
 
 def median(stack: Float32s) -> Float32s:

@@ -16,6 +16,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.spectra.extraction import Weights, model_image
+from skyharvest.reduction.hetdex.virus import SIZE
 
 STEPS = 16
 """Profiles are tabulated at so many distances a pixel; between them linearly, which is right to 1e-5 of the light."""
@@ -65,7 +66,7 @@ class Profile:
         n = self.values.shape[-1]
         return np.linspace(-(n - 1) / 2, (n - 1) / 2, n) / STEPS
 
-    def weights(self, trace: Array, n_rows: int = 1032) -> Weights:
+    def weights(self, trace: Array, n_rows: int = SIZE) -> Weights:
         """Return what a fiber of one electron gives to each pixel.
 
         Parameters
@@ -82,7 +83,7 @@ class Profile:
         """
         return self._weights(trace, n_rows)[0]
 
-    def weights_and_slopes(self, trace: Array, n_rows: int = 1032) -> tuple[Weights, Array]:
+    def weights_and_slopes(self, trace: Array, n_rows: int = SIZE) -> tuple[Weights, Array]:
         """Return `weights`, and by how much each changes for a trace that is a pixel higher, f4 of the same shape."""
         return self._weights(trace, n_rows)
 

@@ -14,7 +14,6 @@ Medians are exact: rows are worked on in blocks, as many as there is memory for.
 
 import csv
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from skyharvest.reduction.hetdex.amp_file import DONE, FAILED
 from skyharvest.reduction.hetdex.calibration.pixel_mask import Box, boxes_of, write_boxes
 from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.settings import ResidualMaps
+from skyharvest.reduction.hetdex.spectra import multifits
 from skyharvest.reduction.hetdex.spectra.pixel_statistics import CHI2_MEDIAN, median, scatter
 from skyharvest.reduction.hetdex.steps import LEFT_OUT
 from skyharvest.reduction.hetdex.virus import N_FIBERS, SIZE
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 COPIES = 5
 """So many times a block of frames is in memory, at most."""
 BAD_PIXELS, STATES = "bad_pixels.txt", "amps.csv"
-_MULTI = re.compile(r"multi_(?P<specid>\d{3})_(?P<ifuslot>\d{3})_(?P<ifuid>\d{3})_(?P<amp>[LR][LU])\.fits")
 
 
 def name_of_map(specid: str, amp: str) -> str:
@@ -75,7 +74,7 @@ def write_residual_maps(directories: Sequence[Path], out: Path, settings: Residu
     specids = set()
     for directory in directories:
         for path in sorted(directory.glob("multi_*.fits")):
-            if match := _MULTI.fullmatch(path.name):
+            if match := multifits.NAME.fullmatch(path.name):
                 found[match["amp"]].append(path)
                 specids.add(match["specid"])
     if len(specids) > 1:

@@ -1,6 +1,5 @@
 """Fibers of an IFU in an exposure, from its multifits: where they are, their spectra, and their light in a band."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,6 @@ BLOCK = 50.0
 """Å: the light in a band is the median of the means of such blocks, so that what is left of a cosmic ray is nothing."""
 LEAST_BLOCKS = 0.5
 """A fiber with a smaller share of the band's blocks has no light in it."""
-
-_NAME = re.compile(r"multi_(\d{3})_(\d{3})_(\d{3})_(LL|LU|RL|RU)\.fits")
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,9 @@ def read(directory: Path) -> Fibers | None:
     MalformedFile
         If a file is not as the public layout has it.
     """
-    found = {match[4]: (path, match) for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))}
+    found = {
+        match["amp"]: (path, match) for path in directory.iterdir() if (match := multifits.NAME.fullmatch(path.name))
+    }
     if not found:
         return None
     amps = [amp for amp in AMPS if amp in found]

@@ -20,7 +20,7 @@ from photutils.utils.exceptions import NoDetectionsWarning
 
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import MalformedFile
-from skyharvest.reduction.hetdex.biweight import location
+from skyharvest.reduction.hetdex.biweight import TO_SIGMA, location
 from skyharvest.reduction.hetdex.stars import ifu_image
 from skyharvest.reduction.hetdex.stars.point_source import Scene, Source
 
@@ -79,7 +79,7 @@ def peaks(picture: Array, threshold: float) -> Floats:
     if not known.any():
         return np.zeros((0, 2))
     middle = np.median(picture[known])
-    sigma = 1.4826 * float(np.median(np.abs(picture[known] - middle)))
+    sigma = TO_SIGMA * float(np.median(np.abs(picture[known] - middle)))
     if sigma == 0:
         return np.zeros((0, 2))
     with warnings.catch_warnings():

@@ -21,9 +21,9 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.pytables import open_new, write_array, write_table
 from skyharvest.reduction.hetdex.settings import Seds
+from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS
 from skyharvest.reduction.hetdex.stars.star_spectra import StarSpectra, read_stars
 from skyharvest.reduction.hetdex.stars.stellar_templates import (
-    BANDS,
     Library,
     TemplateFit,
     can_be_fitted,

@@ -25,6 +25,7 @@ from skyharvest.reduction.hetdex.settings import Stars as Options
 from skyharvest.reduction.hetdex.stars import refraction
 from skyharvest.reduction.hetdex.stars.moffat import fractions
 from skyharvest.reduction.hetdex.stars.point_source import Scene, Source
+from skyharvest.reduction.hetdex.virus import GRID
 
 EDGE, BLENDED, SATURATED, OFF, FAINT, MISSING = 1, 2, 4, 8, 16, 32
 FLAGS = {
@@ -37,7 +38,7 @@ FLAGS = {
 }
 """What is wrong with a star: bits."""
 
-KNOTS = np.linspace(3470.0, 5540.0, 24)
+KNOTS = np.linspace(GRID[0], GRID[-1], 24)
 """Å: profiles are made here, and are linear between."""
 ROUNDS = 2
 LEAST_EIGENVALUE, MOST_DARK = 1e-3, 0.05

@@ -13,10 +13,10 @@ import numpy as np
 
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS
 from skyharvest.reduction.hetdex.stars.star_extraction import BLENDED, EDGE, OFF, SATURATED
 from skyharvest.reduction.hetdex.virus import N_GRID
 
-BANDS = ("u", "g", "r", "i", "z")
 REFUSED = EDGE | BLENDED | SATURATED | OFF
 """Flags of stars that tell no throughput. Those that are too faint for the width of images may."""
 

@@ -27,16 +27,16 @@ from scipy.interpolate import PchipInterpolator
 
 from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS
+from skyharvest.reduction.hetdex.virus import LIGHT
 
 LIBRARY = Path(__file__).with_name("assets") / "stellar_templates.fits.gz"
-BANDS = ("u", "g", "r", "i", "z")
 RARE = {"V": 0.0, "IV": 2.0, "III": 6.0}
 """Luminosity classes, and what is added to χ² of their templates: far from the Milky Way's plane, stars of magnitude 15
 to 20 are dwarfs, and giants one in twenty or fewer."""
 BETWEEN = 8
 """So many steps from a template to the next of its sequence."""
 AB_ZERO = 3.631e-20  # erg/s/cm²/Hz
-LIGHT = 2.99792458e18  # Å/s
 R_V = 3.1
 MIDDLE = 5555.0  # Å: where templates are 1
 SLACK = 20.0  # Å that a template may lack at its ends

@@ -18,9 +18,8 @@ from scipy.interpolate import PchipInterpolator
 from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex import biweight
-from skyharvest.reduction.hetdex.virus import AREA_CM2, EXPOSURE_S, GRID, GRID_STEP
+from skyharvest.reduction.hetdex.virus import AREA_CM2, EXPOSURE_S, GRID, GRID_STEP, LIGHT, PLANCK
 
-PLANCK, LIGHT = 6.62607015e-27, 2.99792458e18  # erg s, Å/s
 CENTRE, WIDTH = 4500.0, 2000.0  # Å, of the polynomial
 LAST = 5450.0  # Å: the fit ends here
 NEAR_ANCHOR = 500.0  # Å: the level is told by what is so near to it
