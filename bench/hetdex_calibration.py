@@ -5,13 +5,11 @@ Twilights are made by the tests' own model, which has nothing of the code that i
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lib import ROOT, report
+from lib import ROOT, measure, report
 from lib.report import Row
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -20,20 +18,8 @@ from hetdex_twilights import Twilight, twilight
 from skyharvest.reduction.hetdex.calibration import fiber_to_fiber, solar_spectrum, wavelength
 from skyharvest.reduction.hetdex.settings import FiberToFiber, Wavelength
 
-TIMES = 5
 STUDY_WAVELENGTH_S, STUDY_RATIOS_S = 6.5, 1.0
 """What a study in numpy took for the same; half of it is the goal."""
-
-
-def median(do: Callable[[], Any]) -> float:
-    """Return the median CPU seconds of some calls, after one that compiles."""
-    do()
-    times = []
-    for _ in range(TIMES):
-        start = time.process_time()
-        do()
-        times.append(time.process_time() - start)
-    return sorted(times)[TIMES // 2]
 
 
 def best_by_numpy(lines: Any, weight: Any, u: Any, template: Any, first: float, step: float, *grids: Any) -> Any:
@@ -95,7 +81,10 @@ def kernels(light: Twilight) -> list[Row]:
         ("the Sun's spectrum at 112 × 1032 pixels, with derivatives", wavelength._sample, sample_by_numpy, sample),
     ):
         np.testing.assert_allclose(ours(*arguments)[0], other(*arguments)[0], rtol=1e-9, atol=1e-12)
-        mine, theirs = median(lambda ours=ours, on=arguments: ours(*on)), median(lambda o=other, on=arguments: o(*on))
+        mine, theirs = (
+            measure.cpu_s(lambda ours=ours, on=arguments: ours(*on)),
+            measure.cpu_s(lambda o=other, on=arguments: o(*on)),
+        )
         rows.append(Row(f"{what}; numpy", f"{mine * 1000:.1f} ms", f"{theirs * 1000:.0f} ms", theirs / mine))
     return rows
 
@@ -104,7 +93,7 @@ def twilights(light: Twilight) -> list[Row]:
     """Return figures of the twilight calibration."""
     sun = solar_spectrum.read()
     spectra = (light.spectrum, light.variance, light.alive)
-    seconds = median(lambda: wavelength.solve(*spectra, light.y, sun, Wavelength()))
+    seconds = measure.cpu_s(lambda: wavelength.solve(*spectra, light.y, sun, Wavelength()))
     off = wavelength.solve(*spectra, light.y, sun, Wavelength()).wavelength - light.wave
     rms, worst = float(np.sqrt(np.mean(off[light.alive] ** 2))), float(np.abs(off[light.alive]).max())
     rows = [
@@ -112,7 +101,7 @@ def twilights(light: Twilight) -> list[Row]:
         Row("… off the truth, rms", f"{rms:.3f} Å", goal_text="≤ 0.1 Å", reached=rms <= 0.1),
         Row("… and at most", f"{worst:.2f} Å", goal_text="≤ 0.4 Å", reached=worst <= 0.4),
     ]
-    seconds = median(lambda: fiber_to_fiber.ratios(*spectra, light.wave, FiberToFiber()))
+    seconds = measure.cpu_s(lambda: fiber_to_fiber.ratios(*spectra, light.wave, FiberToFiber()))
     ratio = fiber_to_fiber.ratios(*spectra, light.wave, FiberToFiber()).ratio
     share = (ratio / light.ratio)[light.alive]
     rms = float(np.std(share / np.median(share, axis=0)))

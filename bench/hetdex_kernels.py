@@ -8,15 +8,12 @@ import sys
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-import statistics
-import time
-from collections.abc import Callable
 
 import astropy.stats
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from lib import report
+from lib import measure, report
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.calibration.traps import find_traps
 from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
@@ -25,16 +22,6 @@ from skyharvest.reduction.hetdex.spectra.profile import STEPS, Profile, first_gu
 N, N_FIBER, N_FRAMES = 1032, 112, 15
 TIMES = 3
 GOAL = 2.0
-
-
-def cpu_s(do: Callable[[], object], times: int = TIMES) -> float:
-    """Return the median of CPU seconds."""
-    seconds = []
-    for _ in range(times):
-        start = time.process_time()
-        do()
-        seconds.append(time.process_time() - start)
-    return statistics.median(seconds)
 
 
 def fibers() -> tuple[np.ndarray, Profile]:
@@ -161,7 +148,7 @@ def main() -> int:
     }
     rows = []
     for what, (compiled, plain) in pairs.items():
-        own, other = cpu_s(compiled), cpu_s(plain, 1)
+        own, other = measure.cpu_s(compiled, TIMES), measure.cpu_s(plain, 1)
         rows.append(report.Row(what, f"{own:.3f} s", f"{other:.2f} s", other / own, goal=GOAL))
     about = "CPU of one amplifier, 112 fibers on 1032 × 1032 pixels, one thread, without compiling."
     report.write_section(

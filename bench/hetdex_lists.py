@@ -10,8 +10,6 @@ import shutil
 import sys
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,6 @@ from skyharvest.reduction.hetdex.layout import AMPS
 NIGHTS, IFUS, EXPOSURES, SHOTS = 20, 78, (1, 2, 3), 6
 PROGRAMS = ROOT / "scripts" / "reduction" / "hetdex"
 SIZE = 2880 + 2880 * -(-1032 * 1064 * 2 // 2880)
-TIMES = 5
 
 
 @functools.cache
@@ -77,16 +74,6 @@ def write_month(raw: Path) -> None:
             write_tar(path, obs, kind, frame(AMPS[-1], noise) if (night, obs) == (0, 3) else b"")
 
 
-def best(do: Callable[[], Any]) -> float:
-    """Return the median of some times, seconds of CPU."""
-    times = []
-    for _ in range(TIMES):
-        start = time.process_time()
-        do()
-        times.append(time.process_time() - start)
-    return sorted(times)[TIMES // 2]
-
-
 def headers_with_tarfile(tar: Path) -> int:
     """Read the headers of all frames as `tarfile` and astropy do."""
     n = 0
@@ -110,13 +97,13 @@ def measure_all(work: Path) -> list[Row]:
     tar = raw / "20190101/virus/virus0000003.tar"
     rows = index_tar(tar, 20190101)
     assert len(rows) == headers_with_tarfile(tar) == len(AMPS) * IFUS * len(EXPOSURES)
-    ours, other = best(lambda: index_tar(tar, 20190101)), best(lambda: headers_with_tarfile(tar))
+    ours, other = measure.cpu_s(lambda: index_tar(tar, 20190101)), measure.cpu_s(lambda: headers_with_tarfile(tar))
     about = "headers of a tar of 936 frames; tarfile and astropy"
     figures = [Row(about, f"{ours:.3f} s", f"{other:.2f} s", other / ours)]
     last = rows[-1]
     names = (last.specid, last.ifuslot, last.ifuid, last.contid, last.amp, last.tar, last.member)
     member = Member("sci", 20190101, 3, 3, *names, last.offset, last.size)
-    ours, other = best(lambda: read_frame(member)), best(lambda: frame_with_tarfile(tar, last.member))
+    ours, other = measure.cpu_s(lambda: read_frame(member)), measure.cpu_s(lambda: frame_with_tarfile(tar, last.member))
     about = "the last of its frames, in electrons; by tarfile and astropy"
     figures.append(Row(about, f"{ours * 1000:.1f} ms", f"{other * 1000:.0f} ms", other / ours))
     lists = [reduction / f"lists/{20190101 + night}.csv" for night in range(NIGHTS)]

@@ -7,10 +7,7 @@ frame.
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from lib import ROOT, measure, report
 from lib.report import Row
@@ -24,17 +21,6 @@ RAYS = 220
 PROGRAM = ROOT / "scripts/reduction/hetdex/extract_exposure.py"
 
 
-def median(do: Callable[[], Any]) -> float:
-    """Return the median CPU seconds of some calls, after one that compiles."""
-    do()
-    times = []
-    for _ in range(TIMES):
-        start = time.process_time()
-        do()
-        times.append(time.process_time() - start)
-    return sorted(times)[TIMES // 2]
-
-
 def jobs(root: Path) -> list[Row]:
     """Return figures of a whole job, measured from outside: this process has imported nothing large yet."""
     made = [sys.executable, "-c", _WRITE, str(ROOT), str(root), str(RAYS)]
@@ -42,8 +28,8 @@ def jobs(root: Path) -> list[Row]:
     command = [sys.executable, PROGRAM, *options]
     measure.run(command)  # compiles
     runs = [measure.run(command) for _ in range(TIMES)]
-    cpu = sorted(run.cpu_s for run in runs)[TIMES // 2] / 4
-    wall = sorted(run.seconds for run in runs)[TIMES // 2] / 4
+    cpu = measure.median(runs, lambda run: run.cpu_s) / 4
+    wall = measure.median(runs) / 4
     megabytes = max(run.peak_bytes for run in runs) / measure.MB
     return [
         Row(
@@ -125,9 +111,9 @@ def parts(root: Path) -> list[Row]:
         "all that is computed": lambda: reduce_amp(image + month.bias, READNOISE, month, how),
         "multifits written": lambda: multifits.write(written, header, arrays),
     }
-    rows = [Row(f"{what}: CPU s", f"{median(do):.3f} s") for what, do in figures.items()]
-    ours = median(lambda: sky_spline.fit(*samples, np.ones(len(order)), how.sky.sky_knots, rounds=0))
-    theirs = median(lambda: make_lsq_spline(*samples, knots))
+    rows = [Row(f"{what}: CPU s", f"{measure.cpu_s(do):.3f} s") for what, do in figures.items()]
+    ours = measure.cpu_s(lambda: sky_spline.fit(*samples, np.ones(len(order)), how.sky.sky_knots, rounds=0))
+    theirs = measure.cpu_s(lambda: make_lsq_spline(*samples, knots))
     rows.append(
         Row("a spline through 115,000 pixels; scipy", f"{ours * 1000:.0f} ms", f"{theirs * 1000:.0f} ms", theirs / ours)
     )

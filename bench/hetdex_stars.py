@@ -6,8 +6,6 @@ that is measured.
 
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -22,21 +20,9 @@ import hetdex_stars
 from hetdex_stars import Shot, some_stars
 from skyharvest.reduction.hetdex.stars import moffat
 
-TIMES = 5
 MORE_IFUS = {"053": ("311", "020", -49.916, 149.978), "063": ("041", "015", 50.148, 150.143)}
 STUDY_STARS_S = 0.7
 """What a study in numpy took for the stars of one IFU."""
-
-
-def median(do: Callable[[], object]) -> float:
-    """Return the median CPU seconds of some calls, after one that compiles."""
-    do()
-    times = []
-    for _ in range(TIMES):
-        start = time.process_time()
-        do()
-        times.append(time.process_time() - start)
-    return sorted(times)[TIMES // 2]
 
 
 def by_numpy(dx: np.ndarray, dy: np.ndarray, fwhm: np.ndarray) -> np.ndarray:
@@ -56,7 +42,7 @@ def kernel() -> Row:
     dx, dy = random.uniform(-4, 4, (2, 100_000))
     fwhm = random.uniform(1.2, 2.5, 100_000)
     np.testing.assert_allclose(moffat.fractions(dx, dy, fwhm), by_numpy(dx, dy, fwhm), rtol=1e-4)
-    ours, other = median(lambda: moffat.fractions(dx, dy, fwhm)), median(lambda: by_numpy(dx, dy, fwhm))
+    ours, other = measure.cpu_s(lambda: moffat.fractions(dx, dy, fwhm)), measure.cpu_s(lambda: by_numpy(dx, dy, fwhm))
     what = "a star's light in 100,000 fibers; the sum with numpy"
     return Row(what, f"{ours * 1000:.0f} ms", f"{other * 1000:.0f} ms", other / ours)
 

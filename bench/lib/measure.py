@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside: seconds, CPU, peak memory."""
+"""Whole processes, measured from outside: seconds, CPU, peak memory; and calls, measured from inside: CPU."""
 
 import ctypes
 import os
@@ -100,6 +100,17 @@ def end_with_parent() -> None:
 def median(runs: Sequence[Run], of: Callable[[Run], float] = lambda run: run.seconds) -> float:
     """Return the median of a figure over runs."""
     return statistics.median(map(of, runs))
+
+
+def cpu_s(do: Callable[[], object], times: int = 5) -> float:
+    """Return the median CPU seconds of some calls, after one that compiles and reads what is not yet in memory."""
+    do()
+    seconds = []
+    for _ in range(times):
+        start = time.process_time()
+        do()
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
 
 
 def shown_seconds(runs: Sequence[Run]) -> str:
