@@ -45,15 +45,12 @@ class Cleaned:
         (n_y, n_x) f4, electrons²: of the model's light and scattered light, and of reading.
     cosmic
         (n_y, n_x) bool: pixels of cosmic rays.
-    rounds
-        How often fibers have been extracted.
     """
 
     extracted: Extracted
     model: Float32s
     variance: Float32s
     cosmic: Bools
-    rounds: int
 
 
 def variance_of(light: Float32s, readnoise: float, flat: Float32s) -> Float32s:
@@ -128,7 +125,7 @@ def extract_without_cosmics(
         extracted = extract(image, variance, usable, weights, alive)
         model = model_image(_bridged(extracted.spectrum, _doubtful(extracted, settings)), weights, n_y)
     model = model_image(extracted.spectrum, weights, n_y)
-    return Cleaned(extracted, model, variance, cosmic, rounds)
+    return Cleaned(extracted, model, variance, cosmic)
 
 
 def first_model(image: Float32s, good: Bools, weights: Weights, alive: Bools) -> Float32s:
