@@ -1,11 +1,13 @@
 """CSV files that this project writes: a header, a line per row, complete or not there at all."""
 
 import csv
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from skyharvest.core.atomic import atomic_path
+from skyharvest.core.atomic import atomic_path, write_changed
+from skyharvest.core.errors import MalformedFile
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
@@ -19,6 +21,31 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object
 def write_columns(path: Path, header: Sequence[str], columns: Sequence[Any]) -> None:
     """Write columns: arrays of equal length."""
     write_rows(path, header, zip(*(column.tolist() for column in columns), strict=True))
+
+
+def write_changed_rows(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> bool:
+    """Write rows, unless the file has them already: then its time stays. Return whether it was written."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return write_changed(path, text.getvalue())
+
+
+def read_rows(path: Path, header: Sequence[str]) -> Iterator[list[str]]:
+    """Give the rows of a file of ours, cell by cell.
+
+    Raises
+    ------
+    MalformedFile
+        If its columns are others: it is of another version, or was changed by hand.
+    """
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.reader(stream)
+        found = next(reader, [])
+        if found != list(header):
+            raise MalformedFile(f"{path}: found the columns {','.join(found)[:200]}; remove the file and run again")
+        yield from reader
 
 
 def has_rows(path: str | Path) -> bool:

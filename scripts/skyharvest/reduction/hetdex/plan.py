@@ -9,14 +9,13 @@ when its frames do, so that a job is run again exactly then.
 Light: it is imported whenever the workflow is parsed. `skyharvest.reduction.hetdex.frames.planning` makes the plan.
 """
 
-import csv
 import functools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from skyharvest.core.csv_file import write_rows
-from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.csv_file import read_rows, write_rows
+from skyharvest.core.errors import InputError
 from skyharvest.core.words import nearest
 from skyharvest.reduction.hetdex.layout import month_of, name_of_exposure
 
@@ -174,16 +173,11 @@ def read_plan(path: Path) -> Plan:
     MalformedFile
         If it is none.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
-        header = tuple(next(reader, ()))
-        if header != COLUMNS:
-            raise MalformedFile(f"{path}: found the columns {','.join(header)[:200]}; remove the file and run again")
-        whole = [name in _WHOLE for name in COLUMNS]
-        return Plan(
-            Unit(*(int(cell) if is_whole else cell for cell, is_whole in zip(cells, whole, strict=True)))  # type: ignore[arg-type]
-            for cells in reader
-        )
+    whole = [name in _WHOLE for name in COLUMNS]
+    return Plan(
+        Unit(*(int(cell) if is_whole else cell for cell, is_whole in zip(cells, whole, strict=True)))  # type: ignore[arg-type]
+        for cells in read_rows(path, COLUMNS)
+    )
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ Light: without numpy.
 
 import csv
 import functools
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from skyharvest.core.atomic import write_changed
+from skyharvest.core.csv_file import write_changed_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.layout import name_of_exposure, name_of_shot
 
@@ -103,11 +102,7 @@ def write(path: Path, members: Iterable[Member]) -> bool:
     bool
         Whether it was written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([getattr(one, name) for name in COLUMNS] for one in members)
-    return write_changed(path, text.getvalue())
+    return write_changed_rows(path, COLUMNS, ([getattr(one, name) for name in COLUMNS] for one in members))
 
 
 def read(

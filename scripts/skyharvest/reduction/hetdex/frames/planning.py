@@ -16,18 +16,15 @@ Of frames of the same type, observation, exposure, slot and amplifier, the last 
 Light: without numpy.
 """
 
-import csv
 import hashlib
-import io
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skyharvest.core.atomic import write_changed
-from skyharvest.core.csv_file import write_rows
-from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.csv_file import read_rows, write_changed_rows, write_rows
+from skyharvest.core.errors import InputError
 from skyharvest.core.words import counted
 from skyharvest.reduction.hetdex.frames import frames_file, tar_index
 from skyharvest.reduction.hetdex.frames.fplane import Slot
@@ -438,8 +435,8 @@ def write_all(planned: Planned, layout: Layout, plan: Path, left_out: Path) -> N
         if path not in wanted:
             path.unlink()  # of a pairing that is not asked for any more
     for month, rows in observations(planned).items():
-        _write_changed(layout.observations(month), OBSERVATION_COLUMNS, rows)
-    _write_changed(plan.with_name("disagreements.csv"), DISAGREEMENT_COLUMNS, planned.disagreements)
+        write_changed_rows(layout.observations(month), OBSERVATION_COLUMNS, rows)
+    write_changed_rows(plan.with_name("disagreements.csv"), DISAGREEMENT_COLUMNS, planned.disagreements)
     cells = ((one.row, one) for one in planned.left_out)
     write_rows(
         left_out,
@@ -453,14 +450,6 @@ def write_all(planned: Planned, layout: Layout, plan: Path, left_out: Path) -> N
         ),
     )
     write_plan(plan, planned.units)
-
-
-def _write_changed(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_changed(path, text.getvalue())
 
 
 def tell(planned: Planned) -> None:
@@ -483,8 +472,4 @@ def read_left_out(path: Path) -> list[dict[str, str]]:
     MalformedFile
         If it is none.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != LEFT_OUT_COLUMNS:
-            raise MalformedFile(f"{path}: found the columns {reader.fieldnames}; remove the file and run again")
-        return list(reader)
+    return [dict(zip(LEFT_OUT_COLUMNS, cells, strict=True)) for cells in read_rows(path, LEFT_OUT_COLUMNS)]

@@ -14,7 +14,6 @@ without a word unless it is the first.
 Light: without numpy.
 """
 
-import csv
 import logging
 import os
 import re
@@ -26,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from skyharvest.core.csv_file import write_rows
+from skyharvest.core.csv_file import read_rows, write_rows
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.fits_header import BLOCK, Value, find_end, parse_cards
 from skyharvest.reduction.hetdex.layout import AMPS
@@ -357,22 +356,17 @@ def read_list(path: Path) -> list[Row]:
     MalformedFile
         If it is none.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
-        header = next(reader, [])
-        if tuple(header) != COLUMNS:
-            raise MalformedFile(f"{path}: found the columns {','.join(header)[:200]}; remove the file and run again")
-        whole = [name in _WHOLE for name in FIELDS]
-        n = len(FIELDS)
-        rows = []
-        headers: dict[tuple[str, ...], Mapping[str, str]] = {}  # frames of an exposure have the same
-        for cells in reader:
-            own = [int(cell) if is_whole else sys.intern(cell) for cell, is_whole in zip(cells, whole, strict=False)]
-            said = tuple(cells[n:])
-            if said not in headers:
-                headers[said] = {name: cell for name, cell in zip(KEYWORDS, said, strict=True) if cell}
-            rows.append(Row(*own, headers[said]))  # type: ignore[arg-type,call-arg]
-        return rows
+    whole = [name in _WHOLE for name in FIELDS]
+    n = len(FIELDS)
+    rows = []
+    headers: dict[tuple[str, ...], Mapping[str, str]] = {}  # frames of an exposure have the same
+    for cells in read_rows(path, COLUMNS):
+        own = [int(cell) if is_whole else sys.intern(cell) for cell, is_whole in zip(cells, whole, strict=False)]
+        said = tuple(cells[n:])
+        if said not in headers:
+            headers[said] = {name: cell for name, cell in zip(KEYWORDS, said, strict=True) if cell}
+        rows.append(Row(*own, headers[said]))  # type: ignore[arg-type,call-arg]
+    return rows
 
 
 def told(rows: Iterable[Row]) -> str:

@@ -1,13 +1,12 @@
 """How the amplifiers of a pairing's exposure stand: ``amps.csv`` beside their multifits."""
 
 import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skyharvest.core.atomic import write_changed
+from skyharvest.core.csv_file import write_changed_rows
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.amp_file import DONE, FAILED, AmpResult, Value
 from skyharvest.reduction.hetdex.layout import AMPS
@@ -41,15 +40,12 @@ class AmpState:
 def write(directory: Path, results: Mapping[str, AmpResult]) -> None:
     """Write how amplifiers stand; their arrays are not looked at."""
     names = list(dict.fromkeys(name for result in results.values() for name in result.values))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIRST, *names])
-    for amp in AMPS:
-        if amp in results:
-            result = results[amp]
-            cells = [_cell(result.values.get(name)) for name in names]
-            writer.writerow([amp, FAILED if result.failed else DONE, result.failed, *cells])
-    write_changed(directory / NAME, text.getvalue())
+    there = {amp: results[amp] for amp in AMPS if amp in results}
+    rows = (
+        [amp, FAILED if one.failed else DONE, one.failed, *(_cell(one.values.get(name)) for name in names)]
+        for amp, one in there.items()
+    )
+    write_changed_rows(directory / NAME, [*FIRST, *names], rows)
 
 
 def read(directory: Path) -> dict[str, AmpState]:
