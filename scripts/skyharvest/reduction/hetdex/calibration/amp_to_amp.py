@@ -24,7 +24,7 @@ import numpy as np
 from skyharvest import __version__
 from skyharvest.core.arrays import Array, Float32s, Floats
 from skyharvest.core.atomic import atomic_path
-from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.amp_file import DONE, FAILED, TABLE, AmpFailed, AmpFile, text
 from skyharvest.reduction.hetdex.calibration.smooth_ratios import smooth
@@ -90,13 +90,7 @@ class Compared:
 
 
 def compare(amps: Sequence[Amp], options: AmpToAmp) -> Compared:
-    """Compare amplifiers of the field.
-
-    Raises
-    ------
-    InputError
-        If none has a twilight.
-    """
+    """Compare amplifiers of the field. Where none has a twilight, all have failed, each with its reason."""
     failed = [amp.failed for amp in amps]
     correction = level_corrections([amp.levels for amp in amps])
     values = np.stack([amp.mean for amp in amps]) * correction[:, None]
@@ -107,7 +101,7 @@ def compare(amps: Sequence[Amp], options: AmpToAmp) -> Compared:
             failed[k] = f"{amp.ifu} {amp.amp}: found no twilight on the grid of wavelengths"
     use = np.array([not why for why in failed])
     if not use.any():
-        raise InputError(f"found no amplifier with a twilight, of {len(amps)}: the first says: {failed[0]}")
+        return _nothing(correction, failed)
     # Levels first, in the middle of the spectrum: an amplifier without light must not be a part of the mean.
     middle = slice(len(GRID) // 4, 3 * len(GRID) // 4)
     rough = np.array(
@@ -127,6 +121,8 @@ def compare(amps: Sequence[Amp], options: AmpToAmp) -> Compared:
                 f"{options.max_level:g}: see its bias and trace"
             )
     use = np.array([not why for why in failed])
+    if not use.any():
+        return _nothing(correction, failed)
     values, errors, known = values[use], errors[use], known[use]
     ratio = np.broadcast_to((rough[use] / typical)[:, None], values.shape)
     for _ in range(3):
@@ -144,6 +140,12 @@ def compare(amps: Sequence[Amp], options: AmpToAmp) -> Compared:
     error[use] = np.median(found.error / found.ratio, axis=1)
     level[use] = np.median(ratio, axis=1)
     return Compared(out, error, level, correction, mean.astype(np.float32), tuple(failed))
+
+
+def _nothing(correction: Floats, failed: Sequence[str]) -> Compared:
+    n, unknown = len(failed), np.full(len(failed), np.nan)
+    no_ratio = np.full((n, len(GRID)), np.nan, np.float32)
+    return Compared(no_ratio, unknown, unknown, correction, no_ratio[0], tuple(failed))
 
 
 def _within(ratio: Floats, known: Any) -> Floats:
@@ -206,8 +208,6 @@ def compare_amps(wavelengths: Sequence[Path], out: Path, options: AmpToAmp) -> N
 
     Raises
     ------
-    InputError
-        If no amplifier has a twilight.
     MalformedFile
         If a product is none.
     """

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.amp_file import AmpFailed, AmpResult, write_amps
 from skyharvest.reduction.hetdex.calibration import solar_spectrum
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios, compare_amps
+from skyharvest.reduction.hetdex.layout import AMPS
 from skyharvest.reduction.hetdex.settings import AmpToAmp
 from skyharvest.reduction.hetdex.virus import GRID
 
@@ -76,12 +76,15 @@ def test_ratios_are_true_and_what_failed_is_told(month, tmp_path: Path) -> None:
     assert product.at(*good[0], np.array([[3000.0, 4500.0]]))[0, 1] == pytest.approx(found[0, 515], rel=1e-3)
 
 
-def test_a_month_in_which_nothing_was_done(tmp_path: Path) -> None:
+def test_a_month_in_which_nothing_was_done_is_told_by_amplifier(tmp_path: Path) -> None:
+    """As months of clouds: the steps after it pass the reason on, and the ledger is written."""
     path = tmp_path / "008_093_054_0123.fits"
-    write_amps(path, {}, {"LL": AmpResult(failed="found 2 twilights"), "LU": AmpResult(failed="found 2 twilights")})
-    with pytest.raises(InputError, match="found 2 twilights"):
-        compare_amps([path], tmp_path / "201901.fits", AmpToAmp())
-    assert not (tmp_path / "201901.fits").exists()
+    write_amps(path, {}, {amp: AmpResult(failed=f"{amp}: found 2 twilights") for amp in AMPS})
+    compare_amps([path], tmp_path / "201901.fits", AmpToAmp())
+    product = AmpRatios(tmp_path / "201901.fits")
+    for amp in AMPS:
+        with pytest.raises(AmpFailed, match=f"{amp}: found 2 twilights"):
+            product.ratio(path.stem, amp)
 
 
 def test_one_amplifier_alone_is_the_field(month, tmp_path: Path) -> None:
