@@ -104,7 +104,7 @@ def _own_file(directory: Path | None, shot: str, star: str) -> Path | None:
         return None
     named = [directory / f"{star}.txt", directory / f"{shot}_{star}.txt"]
     own = [path for path in named if path.is_file()] or sorted(directory.glob(f"*_{glob.escape(star)}.txt"))
-    return own[0] if own else None
+    return next((path for path in own if not path.name.startswith("star_")), None)
 
 
 def _from_file(path: Path) -> tuple[Floats, Floats, bytes]:

@@ -184,6 +184,16 @@ def test_spectra_of_the_user_come_first(measured, tmp_path):
     assert rows["reason"][5].startswith(b"no template is like it: chi2 ")  # no star has u = g = r = i = z
 
 
+def test_a_template_is_no_spectrum_of_the_star_with_its_number(measured, tmp_path):
+    """Templates are in any unit: as a star's own spectrum one would be taken for its flux."""
+    rows = "".join(f"{wave} 1.0\n" for wave in np.arange(2500.0, 12000.0, 10.0))
+    for number in (1, 2):
+        (tmp_path / f"star_{number}.txt").write_text(f"wave flux\n{rows}")
+    numbered = dataclasses.replace(measured, ids=np.arange(1, len(measured.ids) + 1).astype("U"))
+    _, _, told = sed.spectra_of(numbered, tmp_path, Seds(ebv=0.0))
+    assert set(told["source"].tolist()) == {b"templates"}
+
+
 def test_other_files_are_told(tmp_path, product):
     page = tmp_path / "page.h5"
     page.write_text("<html>")
