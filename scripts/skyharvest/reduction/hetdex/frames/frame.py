@@ -6,6 +6,7 @@
   is by 0.03.
 - Amplifiers LU and RL are read from the other corner: both axes are flipped. Frames of before 2018 have AMPNAME LR or
   UL: then the columns are flipped, too (as Panacea and Remedy do).
+- An overscan without any noise is none: its level is not the frame's, and of read noise 0 errors would be too small.
 - Pixels at the end of the digital range, 65535, are saturated: NaN.
 - Where the header has DATASUM, the pixels have to agree with it.
 """
@@ -86,6 +87,11 @@ def read_frame(member: Member) -> Frame:
         raise MalformedFile(f"{member.tar}: member {member.member} at byte {member.offset}: {error}") from None
     gain, readnoise = _above_0(header, "GAIN", WITHOUT_GAIN), _above_0(header, "RDNOISE", WITHOUT_RDNOISE)
     level, rms = overscan_level(raw[:, N_COLUMNS + LEFT_OUT :])
+    if not rms > 0:
+        raise MalformedFile(
+            f"{member.tar}: member {member.member} at byte {member.offset}: found an overscan of one value, "
+            f"{level.mean():g}; expected one with the read noise"
+        )
     image = raw[:, :N_COLUMNS] - level.astype(np.float32)[:, None]
     image *= np.float32(gain)
     ampname = str(header.get("AMPNAME") or "").strip()

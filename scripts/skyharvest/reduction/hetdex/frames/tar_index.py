@@ -44,6 +44,8 @@ N_ROWS, N_COLUMNS, N_OVERSCAN = 1032, 1032, 32
 """Shape of a frame; overscan stands behind the other columns."""
 TYPES = ("zro", "twi", "sci")
 """Types of frames that are used: bias, twilight, sky."""
+OTHER_TYPES = ("flt", "cmp", "drk")
+"""And those that are not: lamps and darks."""
 PARALLEL_S, READOUT_S = 30.0, 8.0
 WITHOUT_GAIN, WITHOUT_RDNOISE = 0.85, 3.0
 """Electrons per ADU, and electrons, of a header that has none above 0: the numbers of public pipelines (Panacea)."""
@@ -271,6 +273,9 @@ def _described(row: Row, header: Mapping[str, Value], length: int, place: str, t
     said = {name: _printable(str(header[name]).strip()) for name in KEYWORDS if header.get(name) is not None}
     if _three_digits(header.get("IFUSLOT")) not in ("", row.ifuslot):
         raise MalformedFile(f"IFUSLOT is {header['IFUSLOT']}, the name says {row.ifuslot}")
+    kind = str(header.get("IMAGETYP") or "").strip().lower()
+    if kind != row.type and kind in (*TYPES, *OTHER_TYPES):
+        raise MalformedFile(f"IMAGETYP is {kind}, the name says {row.type}")
     amp = amp_of(header)
     if amp != row.amp:
         raise MalformedFile(f"CCDPOS and CCDHALF say {amp}, the name says {row.amp}")

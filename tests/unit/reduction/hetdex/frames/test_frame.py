@@ -67,6 +67,14 @@ def test_saturated_pixels_are_unknown_and_zero_is_a_value(tmp_path):
     assert np.isnan(read.image).sum() == 1
 
 
+def test_an_overscan_without_noise_is_no_overscan(tmp_path):
+    """Its scatter is the frame's read noise: of 0, all errors would be too small, and the level may be anything."""
+    image = raw(np.zeros((1032, 1032)), 100.0)
+    image[:, 1034:] = 0
+    with pytest.raises(MalformedFile, match="found an overscan of one value, 0"):
+        read_frame(member_of(tmp_path / "virus0000012.tar", frame("LL", image)))
+
+
 @pytest.mark.parametrize("kind", ["f4", "i4"])
 def test_other_types_of_pixels(tmp_path, kind):
     image = raw(np.zeros((1032, 1032)), 100.0)

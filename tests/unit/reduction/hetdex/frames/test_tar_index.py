@@ -110,6 +110,7 @@ def test_a_damaged_member_does_not_stop_the_walk(tmp_path, frames):
         (frame("LU", SMALL), "CCDPOS and CCDHALF say LU"),
         (frame("LL", SMALL, CCDPOS=None), "CCDPOS and CCDHALF say 'L'"),
         (frame("LL", SMALL, IFUSLOT="094"), "IFUSLOT is 094"),
+        (frame("LL", SMALL, IMAGETYP="zro"), "IMAGETYP is zro, the name says sci"),
         (b"<html>", "expected a FITS header"),
     ],
 )
@@ -128,6 +129,12 @@ def test_what_is_odd_about_a_good_frame_is_told(tmp_path):
     assert (row.state, row.specid, row.contid, row.exptime) == (GOOD, "008", "", "360")
     assert "GAIN is 0.0: 0.85 is taken" in row.reason
     assert "parallel mode" in row.reason
+
+
+def test_a_type_that_is_none_of_virus_says_nothing(tmp_path):
+    data = frame("LL", SMALL, IMAGETYP="object")
+    write_tar(tmp_path / "virus0000012.tar", {name_of(12, 1, "LL", "sci"): data})
+    assert index_tar(tmp_path / "virus0000012.tar", 20190103)[0].state == GOOD
 
 
 def test_exposure_time_in_parallel_mode():
