@@ -38,14 +38,26 @@ def read_rows(path: Path, header: Sequence[str]) -> Iterator[list[str]]:
     Raises
     ------
     MalformedFile
-        If its columns are others: it is of another version, or was changed by hand.
+        If its columns are others: it is of another version, or was changed by hand; or if it is cut short.
     """
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.reader(stream)
         found = next(reader, [])
         if found != list(header):
             raise MalformedFile(f"{path}: found the columns {','.join(found)[:200]}; remove the file and run again")
-        yield from reader
+        for cells in reader:
+            if len(cells) != len(header):
+                found_n = f"found {len(cells)} cells; expected {len(header)}"
+                raise MalformedFile(f"{path}: line {reader.line_num}: {found_n}; remove the file and run again")
+            yield cells
+        if not _ends_with_a_line(path):
+            raise MalformedFile(f"{path}: line {reader.line_num}: it has no end; remove the file and run again")
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(-1, io.SEEK_END)
+        return stream.read() == b"\n"
 
 
 def has_rows(path: str | Path) -> bool:

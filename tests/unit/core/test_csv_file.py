@@ -26,3 +26,12 @@ def test_other_columns_are_refused_with_what_to_do(tmp_path, text):
     path.write_text(text)
     with pytest.raises(MalformedFile, match=r"rows.csv: found the columns .*remove the file"):
         list(read_rows(path, HEADER))
+
+
+@pytest.mark.parametrize("cut", [1, 4, 9])
+def test_a_file_that_is_cut_short_is_named(tmp_path, cut):
+    path = tmp_path / "rows.csv"
+    write_changed_rows(path, HEADER, [(20190103, ""), (20190104, "cloudy")])
+    path.write_text(path.read_text()[:-cut])
+    with pytest.raises(MalformedFile, match=r"rows\.csv: line 3: .*; remove the file and run again"):
+        list(read_rows(path, HEADER))

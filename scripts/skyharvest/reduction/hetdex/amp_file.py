@@ -165,12 +165,20 @@ class AmpFile:
             If the amplifier has not been done.
         MalformedFile
             If there is no such array.
+        HarvestError
+            If it cannot be read: the file is cut short, or the disk fails, which is no reason to give the amplifier up.
         """
         self.check(amp)
         extname = f"{name}_{amp}".upper()
         if extname not in self._file:
             raise MalformedFile(f"{self.path}: found no HDU {extname}; remove the file and run again")
-        array = self._file[extname].read()
+        try:
+            array = self._file[extname].read()
+        except OSError as error:
+            why = str(error).partition("\n")[0]
+            raise HarvestError(
+                f"{self.path}: HDU {extname} cannot be read ({why}); remove the file and run again"
+            ) from None
         return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 

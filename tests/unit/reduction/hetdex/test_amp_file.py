@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from skyharvest.core.errors import InputError, MalformedFile
+from skyharvest.core.errors import HarvestError, InputError, MalformedFile
 from skyharvest.reduction.hetdex.amp_file import AmpFailed, AmpFile, AmpResult, each_amp, write_amps
 
 
@@ -49,3 +49,17 @@ def test_not_a_product(tmp_path: Path) -> None:
     path.write_text("<html>")
     with pytest.raises(MalformedFile, match=r"page\.fits"):
         AmpFile(path)
+
+
+def test_a_file_that_is_cut_short_ends_the_job_and_is_named(tmp_path: Path) -> None:
+    """An amplifier is not given up for it: with the file made again, all is well."""
+    path = tmp_path / "008_093_054_0123.fits"
+    write_amps(path, {}, {"LL": AmpResult({"bias": np.ones((500, 500), "f4")})})
+    path.write_bytes(path.read_bytes()[:300_000])
+
+    def do(amp: str) -> AmpResult:
+        with AmpFile(path) as product:
+            return AmpResult({"bias": product.array("bias", amp)})
+
+    with pytest.raises(HarvestError, match=r"0123\.fits: HDU BIAS_LL cannot be read .*; remove the file and run again"):
+        each_amp(do)

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skyharvest.core.errors import InputError
+from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex.frames import frames_file
 from skyharvest.reduction.hetdex.frames.fplane import Slot
 from skyharvest.reduction.hetdex.frames.known import Known
@@ -101,6 +101,9 @@ def test_units_of_a_month(tmp_path):
     lines = layout.observations(201901).read_text().splitlines()
     assert len(lines) == 1 + 7 + 5
     assert "20190103,12,1,sci,20190103v012,DEX,360,2,8,8,0,195," in lines[5]
+    layout.plan.write_text(layout.plan.read_text()[:-30])
+    with pytest.raises(MalformedFile, match=r"plan\.csv: line \d+: .*; remove the file and run again"):
+        read_plan(layout.plan)
 
 
 def test_the_digest_of_a_unit_changes_with_its_frames_alone():

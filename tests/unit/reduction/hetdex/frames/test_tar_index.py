@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raw_frames import frame, name_of, write_tar
-from skyharvest.core.errors import InputError
+from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.reduction.hetdex.frames.tar_index import (
     BAD,
     GOOD,
@@ -165,6 +165,9 @@ def test_a_list_is_read_as_it_was_written(tmp_path, frames):
     assert read_list(tmp_path / "list.csv") == rows
     with (tmp_path / "list.csv").open(newline="") as stream:
         assert [line["TRAJCDEC"] for line in csv.DictReader(stream)][:2] == ["51.0", "51.0"]
+    (tmp_path / "list.csv").write_text((tmp_path / "list.csv").read_text()[:-30])
+    with pytest.raises(MalformedFile, match=r"list\.csv: line \d+: .*; remove the file and run again"):
+        read_list(tmp_path / "list.csv")
 
 
 def test_a_night_that_is_not_there_is_an_error(tmp_path):
