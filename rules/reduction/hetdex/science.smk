@@ -15,6 +15,8 @@ rule hetdex_science:
         flat=lambda wildcards: HETDEX_REDUCTION.calibration(rules.hetdex_flat.output.flat, wildcards),
         wavelength=lambda wildcards: HETDEX_REDUCTION.calibration(rules.hetdex_twilight.output.wavelength, wildcards),
         amp_to_amp=lambda wildcards: HETDEX_REDUCTION.calibration(rules.hetdex_amp_to_amp.output.amp_to_amp, wildcards),
+        # Exposures that failed as a file was not there are done again when it is.
+        ifucen=lambda wildcards: HETDEX_REDUCTION.ifucen(wildcards.ifu),
     output:
         multifits=directory(HETDEX_REDUCTION.path("science/{shot}/{exposure}/{ifu}")),
     log:

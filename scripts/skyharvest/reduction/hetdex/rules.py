@@ -15,7 +15,7 @@ from skyharvest.harvest.rules import options
 from skyharvest.reduction.hetdex.frames import fplane
 from skyharvest.reduction.hetdex.layout import Layout, month_of
 from skyharvest.reduction.hetdex.plan import TWILIGHT, Choice, Plan, nights_to_index, read_plan
-from skyharvest.reduction.hetdex.settings import PATHS, Bad, Settings
+from skyharvest.reduction.hetdex.settings import PATHS, PATHS_OF_STEPS, Bad, Settings
 
 DEMO_MONTH = f"{DEMO}/hetdex_month"
 
@@ -42,9 +42,17 @@ class Reduction:
     def _check_there(self) -> None:
         paths = {key: self.settings[key] for key in PATHS}
         paths |= {f"bad.{key}": path for key, path in self.settings["bad"].items()}
+        paths |= {f"{name}.{key}": self.settings[name][key] for name, key in PATHS_OF_STEPS}
         for key, path in paths.items():
             if path and not Path(path).exists():
                 raise InputError(f"hetdex_reduction.{key}: {path} is not there; correct the path")
+        # Else it would be found out once a month is calibrated.
+        directory = Path(self.settings["ifucen"])
+        if not any(directory.glob("IFUcen_HETDEX*.txt")):
+            raise InputError(
+                f"hetdex_reduction.ifucen: {directory} has no file IFUcen_HETDEX.txt, nor one of a single IFU; "
+                "name the directory that they are in"
+            )
 
     @property
     def is_demo(self) -> bool:
@@ -188,6 +196,13 @@ class Reduction:
     def _ifus_of(self, shot: str) -> Iterable[str]:
         plan = self.plan
         return dict.fromkeys(ifu for exposure in plan.exposures(shot) for ifu in plan.ifus(shot, exposure))
+
+    def ifucen(self, ifu: str) -> list[str]:
+        """Return the files that may tell where the fibers of a pairing's IFU are, as far as they are there."""
+        ifuid = ifu.split("_")[2]
+        names = (f"IFUcen_HETDEX_{ifuid}.txt", "IFUcen_HETDEX.txt", "IFUcen_HETDEX_reverse_R.txt")
+        paths = [Path(self.settings["ifucen"], name) for name in names]
+        return [str(path) for path in paths if path.exists()]
 
     def fplane(self, shot: str) -> str:
         """Return the focal plane's file of a shot."""

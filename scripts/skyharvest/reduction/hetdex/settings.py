@@ -22,6 +22,7 @@ LEAST_BAND = 100.0
 """Å: stars are not measured in less."""
 NEEDED = ("raw", "fplane", "ifucen", "star_catalogue")
 PATHS = (*NEEDED, "seds", "swaps")
+PATHS_OF_STEPS = (("throughput", "reference"), ("quality", "limits"))
 """Settings that name files and directories which are there before a run."""
 
 

@@ -1,0 +1,52 @@
+"""What is said of a configuration before any job: files that are not there, and which files a job depends on."""
+
+import re
+
+import pytest
+
+from skyharvest.config.load import validate
+from skyharvest.core.errors import InputError
+from skyharvest.reduction.hetdex.rules import Reduction
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Return settings of which all paths are there."""
+    for name in ("raw", "fplane", "ifucen"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "stars.csv").touch()
+    (tmp_path / "ifucen" / "IFUcen_HETDEX.txt").touch()
+    paths = {name: str(tmp_path / name) for name in ("raw", "fplane", "ifucen")}
+    return {"enabled": True, **paths, "star_catalogue": str(tmp_path / "stars.csv")}
+
+
+def reduction(given):
+    return Reduction(validate({"hetdex_reduction": given, "desi": {"enabled": False}}), lambda: None)
+
+
+def test_what_is_there_is_taken(given):
+    assert reduction(given).enabled
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [("throughput", "reference"), ("quality", "limits"), ("bad", "pixels"), (None, "fplane")]
+)
+def test_a_path_that_is_not_there_is_named_before_anything_is_done(given, section, key):
+    own = {key: "/nowhere/file"}
+    name = f"hetdex_reduction.{section}.{key}" if section else f"hetdex_reduction.{key}"
+    with pytest.raises(InputError, match=re.escape(f"{name}: /nowhere/file is not there")):
+        reduction(given | ({section: own} if section else own))
+
+
+def test_a_directory_without_fibers_is_named_before_anything_is_done(given, tmp_path):
+    with pytest.raises(InputError, match=r"ifucen: .*raw has no file IFUcen_HETDEX\.txt"):
+        reduction(given | {"ifucen": str(tmp_path / "raw")})
+
+
+def test_exposures_depend_on_the_files_of_fibers_that_are_there(given, tmp_path):
+    directory = tmp_path / "ifucen"
+    assert reduction(given).ifucen("317_015_038_0211") == [str(directory / "IFUcen_HETDEX.txt")]
+    (directory / "IFUcen_HETDEX_038.txt").touch()
+    (directory / "IFUcen_HETDEX_055.txt").touch()
+    own = [str(directory / name) for name in ("IFUcen_HETDEX_038.txt", "IFUcen_HETDEX.txt")]
+    assert reduction(given).ifucen("317_015_038_0211") == own
