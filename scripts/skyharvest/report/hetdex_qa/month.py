@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from skyharvest.core.whole_directory import whole_directory
+from skyharvest.core.words import counted
 from skyharvest.reduction.hetdex.qa.collected import of_shot, path_of_month, path_of_shot, read_json
 from skyharvest.reduction.hetdex.qa.definitions import place_of
 from skyharvest.reduction.hetdex.qa.missing import missing_amps
@@ -56,9 +57,10 @@ def _page(month: Mapping[str, Any], commands: Commands) -> Page:
     nights: dict[str, list[Mapping[str, Any]]] = {}
     for one in month["shots"]:
         nights.setdefault(one["shot"][:8], []).append(one)
+    pairings, shots = counted(counts["pairings"], "pairing"), counted(counts["shots"], "shot")
     return Page(
         title=f"Month {month['month']}",
-        about=f"{counts['pairings']} pairings of an IFU and a spectrograph, {counts['shots']} shots",
+        about=f"{pairings} of an IFU and a spectrograph, {shots}",
         state=month["state"],
         facts=[
             ("shots BAD", f"{counts['BAD']:,}"),

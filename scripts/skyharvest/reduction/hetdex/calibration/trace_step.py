@@ -199,7 +199,7 @@ def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settin
         image = frame.image - bias
         level = float(location(image[LEVEL_ROWS, ::4], None))
         saturated = 1 - np.count_nonzero(np.isfinite(image)) / image.size
-        said.append(f"{level:.0f}" + (f" ({saturated:.1%} saturated)" if saturated > settings.saturated_most else ""))
+        said.append(f"{level:z.0f}" + (f" ({saturated:.1%} saturated)" if saturated > settings.saturated_most else ""))
         if not settings.level_least <= level <= settings.level_most or saturated > settings.saturated_most:
             log.warning("twilight left out: %s has %s electrons a pixel", member, said[-1])
             continue
@@ -215,8 +215,8 @@ def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settin
         raise InputError(
             f"{frames}: found {len(images)} usable twilights of {len(members)}, with {', '.join(said) or 'none'} "
             f"electrons a pixel; expected {settings.min_frames} with {settings.level_least:g} to "
-            f"{settings.level_most:g} (hetdex_reduction.trace), or name a neighbour of the month in "
-            "hetdex_reduction.calibration_from"
+            f"{settings.level_most:g} (hetdex_reduction.trace); name an amplifier without light in "
+            "hetdex_reduction.bad.amps, or a neighbour of the month in hetdex_reduction.calibration_from"
         )
     light = np.array(levels)
     scale = light / light.mean()
