@@ -3,7 +3,11 @@
 Light: it is imported whenever the workflow is parsed.
 """
 
+import re
 from pathlib import Path
+from typing import NamedTuple
+
+from skyharvest.core.errors import InputError
 
 AMPS = ("LL", "LU", "RL", "RU")
 """Amplifiers of an IFU, in the order of rows in public files."""
@@ -14,6 +18,39 @@ SHOT = r"[0-9]{8}v[0-9]{3}"
 MONTH = r"[0-9]{6}"
 NIGHT = r"[0-9]{8}"
 EXPOSURE = r"exp[0-9]{2}"
+
+
+class Pairing(NamedTuple):
+    """An IFU with the spectrograph and controller that it is connected to; its text is its name, see `IFU`."""
+
+    specid: str
+    ifuslot: str
+    ifuid: str
+    contid: str
+
+    @classmethod
+    def named(cls, name: str, path: Path | None = None) -> "Pairing":
+        """Return the pairing of a name.
+
+        Parameters
+        ----------
+        name
+            As 008_093_054_0123.
+        path
+            What has the name, for the error.
+
+        Raises
+        ------
+        InputError
+            If it is none.
+        """
+        if not re.fullmatch(IFU, name):
+            raise InputError(f"{path or name}: found {name!r}; expected a pairing, such as 008_093_054_0123")
+        return cls(*name.split("_"))
+
+    def __str__(self) -> str:
+        """Return its name."""
+        return "_".join(self)
 
 
 def name_of_exposure(expnum: int) -> str:

@@ -27,7 +27,7 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.pytables import ARRAY, TableWriter, describe, new_group, open_new, write_array, write_table
 from skyharvest.reduction.hetdex.frames.tar_index import exposure_time
-from skyharvest.reduction.hetdex.layout import AMPS, name_of_exposure
+from skyharvest.reduction.hetdex.layout import AMPS, Pairing, name_of_exposure
 from skyharvest.reduction.hetdex.settings import ShotFile
 from skyharvest.reduction.hetdex.shots.calibrated_fibers import FullSky, Spectra, calibrate
 from skyharvest.reduction.hetdex.shots.shot_tables import (
@@ -77,7 +77,6 @@ _COLUMNS = (
 )
 """HDUs of a multifits that are columns of the same name."""
 _ARRAYS = (*_COLUMNS, "error1d", "ifupos")
-_DIRECTORY = re.compile(r"(?P<specid>\d{3})_(?P<ifuslot>\d{3})_(?P<ifuid>\d{3})_(?P<contid>[A-Za-z0-9]+)")
 _EXPOSURE = re.compile(r"exp(\d{2})")
 _CARDS = {
     "structaz": ("STRUCTAZ",),
@@ -203,18 +202,16 @@ def _amps(directories: Sequence[Path]) -> tuple[list[Amp], Array]:
     there, failed = [], []
     for directory in sorted(directories, key=lambda path: (path.parent.name, path.name)):
         expnum = _expnum(directory.parent.name, directory)
-        names = _DIRECTORY.fullmatch(directory.name)
-        if not names:
-            raise InputError(f"{directory}: found {directory.name!r}; expected a pairing, such as 008_093_054_0123")
+        pairing = Pairing.named(directory.name, directory)
         states = amps_csv.read(directory)
         for amp in AMPS:
-            one = Amp(expnum, **names.groupdict(), amp=amp, path=directory / multifits.name_of(directory.name, amp))
+            one = Amp(expnum, *pairing, amp=amp, path=directory / multifits.name_of(directory.name, amp))
             if amp in states and states[amp].done:
                 there.append(one)
                 continue
             reason = states[amp].reason if amp in states else "there is no row of it in amps.csv"
-            pairing = [value.encode() for value in names.groupdict().values()]
-            failed.append((expnum, *pairing, amp.encode(), reason.encode("ascii", "replace")))
+            names = (word.encode() for word in (*pairing, amp))
+            failed.append((expnum, *names, reason.encode("ascii", "replace")))
     return there, np.array(failed, FAILED_AMPS)
 
 

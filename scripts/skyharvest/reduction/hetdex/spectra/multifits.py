@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from skyharvest.core.arrays import Float32s
 from skyharvest.core.errors import MalformedFile
-from skyharvest.reduction.hetdex.layout import AMPS
+from skyharvest.reduction.hetdex.layout import AMPS, Pairing
 from skyharvest.reduction.hetdex.virus import N_FIBERS, SIZE
 
 _IMAGE, _SPECTRA = (SIZE, SIZE), (N_FIBERS, SIZE)
@@ -62,7 +62,7 @@ def multiframe(specid: str, ifuslot: str, ifuid: str, amp: str) -> str:
 
 def name_of(ifu: str, amp: str) -> str:
     """Return the name of the file of a pairing's amplifier."""
-    specid, ifuslot, ifuid, _ = ifu.split("_")
+    specid, ifuslot, ifuid, _ = Pairing.named(ifu)
     return f"{multiframe(specid, ifuslot, ifuid, amp)}.fits"
 
 

@@ -17,6 +17,7 @@ from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, each_amp
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios
 from skyharvest.reduction.hetdex.frames import frames_file, ifucen
 from skyharvest.reduction.hetdex.frames.frame import read_frame
+from skyharvest.reduction.hetdex.layout import Pairing
 from skyharvest.reduction.hetdex.spectra import amps_csv, multifits
 from skyharvest.reduction.hetdex.spectra.profile import Profile
 from skyharvest.reduction.hetdex.spectra.reduced_amp import AmpCalibration, HowToReduce, reduce_amp
@@ -70,7 +71,7 @@ def extract_exposure(inputs: ScienceInputs, shot: str, expnum: int, out: Path, h
         Settings.
     """
     ifu = inputs.frames.stem
-    ifuid = ifu.split("_")[2]
+    ifuid = Pairing.named(ifu).ifuid
     with whole_directory(out) as directory:
 
         def do(amp: str) -> AmpResult:

@@ -17,7 +17,7 @@ from skyharvest.core.errors import InputError
 from skyharvest.core.words import counted
 from skyharvest.formats.pytables import rows_of
 from skyharvest.reduction.hetdex.frames import fplane
-from skyharvest.reduction.hetdex.layout import name_of_exposure
+from skyharvest.reduction.hetdex.layout import Pairing, name_of_exposure
 from skyharvest.reduction.hetdex.settings import Astrometry as Options
 from skyharvest.reduction.hetdex.spectra.multifits import multiframe
 from skyharvest.reduction.hetdex.stars import astrometry_file, fibers, field_picture, find_stars, refraction
@@ -83,7 +83,7 @@ def _read(
     directories: Sequence[Path], slots: Mapping[str, fplane.Slot], fplane_path: Path, options: Options
 ) -> dict[int, _Exposure]:
     made: dict[int, _Exposure] = {}
-    for directory in sorted(directories, key=lambda path: (path.parent.name, path.name.split("_")[1])):
+    for directory in sorted(directories, key=lambda path: (path.parent.name, Pairing.named(path.name, path).ifuslot)):
         ifu = fibers.read(directory)
         if ifu is None:
             log.warning("%s: all amplifiers failed: left out", directory)
