@@ -86,7 +86,7 @@ def fit_sky(counts: Array, error: Array, wave: Array, settings: Sky) -> LocalSky
     counts, wave = np.asarray(counts, np.float64), np.asarray(wave, np.float64)
     weights = quiet_weights(counts, error)
     living = np.isfinite(counts[:, MIDDLE]).mean(1) > 0.5
-    source, low = apart(_medians(counts), living, settings)
+    source, low = apart(_levels(counts), living, settings)
     for _ in range(settings.sky_rounds):
         used = living & ~source & ~low
         if used.sum() < settings.least_sky_fibers:
@@ -97,7 +97,7 @@ def fit_sky(counts: Array, error: Array, wave: Array, settings: Sky) -> LocalSky
         step = max(settings.sky_knots, _PIXEL * settings.sky_samples / used.sum())
         spline = sky_spline.fit(wave[used], counts[used], weights[used], step)
         before = source, low
-        source, low = apart(_medians(counts - spline(wave)), living, settings)
+        source, low = apart(_levels(counts - spline(wave)), living, settings)
         if np.array_equal(source, before[0]) and np.array_equal(low, before[1]):
             break
     used = living & ~source & ~low
@@ -156,9 +156,9 @@ def quiet_weights(counts: Array, error: Array) -> Floats:
     """
     variance = np.where(np.isfinite(counts), np.asarray(error, np.float64) ** 2, np.nan)
     some = np.isfinite(variance).any(1)
-    column = _smooth(np.nan_to_num(_median(variance[some], 0), nan=np.inf))
+    column = _smooth(np.nan_to_num(_location(variance[some], 0), nan=np.inf))
     fiber = np.full(len(variance), np.nan)
-    fiber[some] = _median((variance / column)[some], 1)
+    fiber[some] = _location((variance / column)[some], 1)
     quiet = fiber[:, None] * column
     with np.errstate(invalid="ignore", divide="ignore"):
         weights = 1 / np.where(variance > 2 * quiet, variance, quiet)
@@ -171,12 +171,12 @@ def _smooth(values: Floats) -> Floats:
     return np.asarray((padded[:-2] + padded[1:-1] + padded[2:]) / 3)
 
 
-def _median(values: Floats, axis: int) -> Floats:
+def _location(values: Floats, axis: int) -> Floats:
     return np.asarray(biweight.location(values, axis), np.float64)
 
 
-def _medians(values: Floats) -> Floats:
-    return _median(np.ascontiguousarray(values[:, MIDDLE]), 1)
+def _levels(values: Floats) -> Floats:
+    return _location(np.ascontiguousarray(values[:, MIDDLE]), 1)
 
 
 def _sky(spline: Spline, wave: Floats, shift: Floats, width: Floats) -> Floats:

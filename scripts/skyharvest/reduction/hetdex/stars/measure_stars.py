@@ -36,7 +36,7 @@ from skyharvest.reduction.hetdex.stars import astrometry_file, fibers, star_extr
 from skyharvest.reduction.hetdex.stars.astrometry_file import Astrometry
 from skyharvest.reduction.hetdex.stars.point_source import NEAR
 from skyharvest.reduction.hetdex.stars.star_catalogue import BANDS, StarCatalogue
-from skyharvest.reduction.hetdex.stars.star_extraction import Fibers, Measured, Spectra
+from skyharvest.reduction.hetdex.stars.star_extraction import Measured, NearFibers, Spectra
 from skyharvest.reduction.hetdex.virus import GRID
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ class _Pieces:
     counts: list[Array] = field(default_factory=list)
     variance: list[Array] = field(default_factory=list)
 
-    def joined(self) -> Fibers:
+    def joined(self) -> NearFibers:
         """Return all of them."""
 
         def one(name: str) -> Floats:
@@ -90,7 +90,7 @@ class _Pieces:
         def spectra(name: str) -> Float32s:
             return np.concatenate(getattr(self, name)) if self.x else np.zeros((0, len(GRID)), np.float32)
 
-        return Fibers(
+        return NearFibers(
             one("x"),
             one("y"),
             one("light"),
@@ -176,7 +176,7 @@ def _fill(file: h5py.File, multifits: Sequence[Path], known: Astrometry, options
 
 def _read(
     directories: Sequence[Path], known: Astrometry, places: Mapping[int, Floats], options: Options
-) -> dict[int, Fibers]:
+) -> dict[int, NearFibers]:
     """Return the fibers near stars of each exposure."""
     made = {expnum: _Pieces() for expnum in places}
     for directory in sorted(directories):

@@ -54,7 +54,7 @@ CLIP = 4.0
 
 
 @dataclass(frozen=True)
-class Fibers:
+class NearFibers:
     """The fibers of an exposure that are near stars.
 
     Attributes
@@ -150,7 +150,7 @@ def blended(x: Floats, y: Floats, magnitude: Floats, options: Options) -> Bools:
 
 
 def measure(
-    exposures: Sequence[Fibers], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
+    exposures: Sequence[NearFibers], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
 ) -> Measured:
     """Measure stars in a band.
 
@@ -175,7 +175,7 @@ def measure(
 
 class _Measuring:
     def __init__(
-        self, exposures: Sequence[Fibers], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
+        self, exposures: Sequence[NearFibers], x: Floats, y: Floats, magnitude: Floats, start: Floats, options: Options
     ) -> None:
         self.options, self.x, self.y, self.fwhm = options, x, y, start.copy()
         self.exposures = exposures
@@ -352,7 +352,7 @@ def _mean(values: Floats, errors: Floats, least: float) -> tuple[float, float]:
     return mean, float(np.sqrt(wider / weights.sum()))
 
 
-def extract(fibers: Fibers, x: Floats, y: Floats, fwhm: float, grid: Floats, options: Options) -> Spectra:
+def extract(fibers: NearFibers, x: Floats, y: Floats, fwhm: float, grid: Floats, options: Options) -> Spectra:
     """Extract the spectra of stars from the fibers of an exposure.
 
     Parameters

@@ -15,7 +15,7 @@ from skyharvest.reduction.hetdex.stars.star_extraction import (
     MISSING,
     OFF,
     SATURATED,
-    Fibers,
+    NearFibers,
     extract,
 )
 
@@ -144,7 +144,7 @@ def test_missing_pixels_are_not_zero():
     counts[12, 500:600] = np.nan  # the fiber on the star
     counts[:, 700] = np.nan
     one = np.ones_like(counts, np.float32)
-    fibers = Fibers(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
+    fibers = NearFibers(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
     # without refraction and change of width, at one wavelength
     found = extract(fibers, np.zeros(1), np.zeros(1), 1.8, np.full(1036, 4500.0), Stars())
     assert np.isnan(found.counts[0, 700]) and np.isnan(found.variance[0, 700]) and found.fraction[0, 700] == 0
@@ -160,7 +160,7 @@ def test_stars_that_cannot_be_told_apart_have_no_spectra():
     at = np.array([[0.0, 0.0], [0.01, 0.0], [4.0, 0.5]])
     counts = (1000 * share(x, y, 1.8) + 300 * share(x - 4, y - 0.5, 1.8))[:, None] * np.ones(1036)
     one = np.ones_like(counts, np.float32)
-    fibers = Fibers(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
+    fibers = NearFibers(x, y, counts[:, 0], one[:, 0], counts[:, 0], counts.astype(np.float32), one)
     found = extract(fibers, *at.T, 1.8, np.full(1036, 4500.0), Stars())
     assert np.isnan(found.counts[:2]).all() and np.isnan(found.variance[:2]).all()
     np.testing.assert_allclose(found.counts[2], 300, rtol=5e-3)
