@@ -29,6 +29,7 @@ from skyharvest.harvest.plan import Kind, Plan, Unit
 from skyharvest.harvest.progress import seconds_left
 from skyharvest.harvest.run_record import Run
 from skyharvest.harvest.survey import Survey
+from skyharvest.run.hetdex_jobs import count_hetdex_jobs
 from skyharvest.run.jobs import ENDED, FAILED, INTERRUPTED, READY, RUNNING, WAITING, Error, Jobs, read_log
 from skyharvest.run.snakemake_state import is_locked
 
@@ -55,6 +56,8 @@ class Status:
         When a file that it keeps was last written, seconds since 1970.
     locked
         Whether a dead run has left a lock.
+    harvests
+        Whether it is asked for; a run may be of a reduction alone.
     jobs
         rule → what a job of it makes, and the number of them by `STATES`, None where that is not known yet.
     files
@@ -74,6 +77,7 @@ class Status:
     alive: bool | None
     seen: float = 0.0
     locked: bool = False
+    harvests: bool = True
     jobs: dict[str, tuple[str, Counter[str] | None]] = field(default_factory=dict)
     files: dict[Kind, Counter[str]] = field(default_factory=dict)
     seconds_each: dict[Kind, float] = field(default_factory=dict)
@@ -139,8 +143,11 @@ class _Look:
             rule, paths = survey.simulated
             source = [(directory / path).resolve() for path in paths]
             self._one(rule, source, [path for path in demo_csv if path not in source])
-        if first:
+        reduction = count_hetdex_jobs(results, self.tracked) if first else {}
+        self.status.harvests = survey.name in asked.releases or not reduction
+        if first and self.status.harvests:
             self._one("prepare_targets", self.tables, demo_csv)
+        self.status.jobs |= reduction
         if survey.name in asked.releases:
             resources = (directory / "resources" / survey.name / asked.releases[survey.name]).resolve()
             index = [resources / survey.index] if survey.index else []

@@ -21,7 +21,7 @@ def show(surveys: Sequence[Status], now: float, n_errors: int) -> str:
     """
     seen = max(surveys, key=lambda status: status.seen)
     blocks = [_show_run(seen, now), _show_jobs(surveys)]
-    for status in surveys:
+    for status in (one for one in surveys if one.harvests):
         blocks += [_show_files(status), _show_targets(status), _show_reading(status)]
     blocks.append(_show_errors(surveys, n_errors))
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
