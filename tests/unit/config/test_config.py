@@ -235,6 +235,7 @@ hetdex_reduction:
     degree: 4
     bin: 40.0
     min_sn: 5.0
+    last_wavelength: 5450.0
   residual_maps: {bad_fraction: 0.2, max_chi2: 10.0, memory_mb: 400, min_frames: 5}
   shot_file: {coverage: 0.75, images: false, sky_error: 0.03, sky_error_most: 0.06, uncompressed: false}
   quality: {limits: null}

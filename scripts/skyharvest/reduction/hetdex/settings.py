@@ -312,6 +312,9 @@ class Throughput:
         40.0, "Width of the bins of wavelength, Å: rows of the table; one is at 4540 Å.", ge=10, le=200
     )
     min_sn: Number = setting(5.0, "A bin of a star with less signal-to-noise is not used.", ge=0)
+    last_wavelength: Number = setting(
+        5450.0, "Å: stars are judged, and the polynomial is fitted, in the light below this.", gt=4600
+    )
 
 
 @section

@@ -134,7 +134,9 @@ def throughput_of(stars: StarSpectra, flux: Floats, reasons: Array, settings: Th
         return _nothing(rows, stars.failed)
     counts, variance = combine_exposures(stars.counts, stars.variance, stars.norm)
     found = ratios(counts, variance, photons_per_bin(flux), settings.bin, settings.sky_left)
-    judged = judge(found, reference, max_scatter=settings.max_scatter, max_rms=settings.max_rms)
+    judged = judge(
+        found, reference, max_scatter=settings.max_scatter, max_rms=settings.max_rms, last=settings.last_wavelength
+    )
     why = [
         str(wrong)
         or (f"g {g:.2f}, fainter than {settings.faintest:g}" if g > settings.faintest else str(no_sed) or shape)
@@ -152,7 +154,7 @@ def throughput_of(stars: StarSpectra, flux: Floats, reasons: Array, settings: Th
                 f"{values['n_taken']} of {len(rows)} stars are taken, fewer than throughput.min_stars = "
                 f"{settings.min_stars}; {_most_frequent(why)}"
             )
-        curve = fit_curve(found, judged, reference, on_grid, settings.degree, settings.min_sn)
+        curve = fit_curve(found, judged, reference, on_grid, settings.degree, settings.min_sn, settings.last_wavelength)
     except InputError as error:
         if not settings.gband_alone or not level_g > 0:
             return _nothing(rows, str(error), values)

@@ -21,7 +21,6 @@ from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.virus import AREA_CM2, EXPOSURE_S, GRID, GRID_STEP, LIGHT, PLANCK
 
 CENTRE, WIDTH = 4500.0, 2000.0  # Å, of the polynomial
-LAST = 5450.0  # Å: the fit ends here
 NEAR_ANCHOR = 500.0  # Å: the level is told by what is so near to it
 ANCHOR = 4540.0  # Å: a row of the table is here, for response_4540
 UNLIKE = 0.03
@@ -182,7 +181,9 @@ class Judged:
         return np.array([not why for why in self.reason], bool)
 
 
-def judge(found: Ratios, reference: Floats, *, max_scatter: float, max_rms: float, min_bins: int = 10) -> Judged:
+def judge(
+    found: Ratios, reference: Floats, *, max_scatter: float, max_rms: float, last: float, min_bins: int = 10
+) -> Judged:
     """Compare the shapes of the stars' ratios with that of the reference.
 
     Parameters
@@ -193,10 +194,12 @@ def judge(found: Ratios, reference: Floats, *, max_scatter: float, max_rms: floa
         (n_bin,): the reference curve at the bins.
     max_scatter, max_rms
         A star with more of one of them is refused.
+    last
+        Å: bins beyond are not looked at.
     min_bins
         So many bins have to be known.
     """
-    fitted = found.centres < LAST
+    fitted = found.centres < last
     relative = np.where(fitted, found.ratio / reference, np.nan)
     level, scatter = biweight.location_scale(relative, axis=1)
     positive = level > 0
@@ -248,7 +251,9 @@ class Curve:
     linear: Floats
 
 
-def fit_curve(found: Ratios, judged: Judged, reference: Floats, on_grid: Floats, degree: int, min_sn: float) -> Curve:
+def fit_curve(
+    found: Ratios, judged: Judged, reference: Floats, on_grid: Floats, degree: int, min_sn: float, last: float
+) -> Curve:
     """Return the throughput that the taken stars tell.
 
     Parameters
@@ -261,6 +266,8 @@ def fit_curve(found: Ratios, judged: Judged, reference: Floats, on_grid: Floats,
         Largest degree of the polynomial; 1 is the least.
     min_sn
         A star's bin with less signal-to-noise is not used.
+    last
+        Å: bins beyond are not fitted.
 
     Raises
     ------
@@ -279,10 +286,10 @@ def fit_curve(found: Ratios, judged: Judged, reference: Floats, on_grid: Floats,
     level, spread = weighted_biweight(judged.level[taken], np.hypot(of_sky, UNLIKE))
     data, scatter = weighted_biweight(shape, np.hypot(relative, UNLIKE))
     data = data * level
-    known = np.isfinite(data) & (found.centres < LAST)
+    known = np.isfinite(data) & (found.centres < last)
     if known.sum() < degree + 2:
         raise InputError(
-            f"found {known.sum()} bins below {LAST:g} Å with signal-to-noise {min_sn:g} in {n_star} stars; expected "
+            f"found {known.sum()} bins below {last:g} Å with signal-to-noise {min_sn:g} in {n_star} stars; expected "
             f"{degree + 2}: lower throughput.min_sn, or leave this shot out"
         )
     x = (found.centres - CENTRE) / WIDTH
