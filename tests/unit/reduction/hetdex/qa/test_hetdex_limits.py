@@ -8,6 +8,7 @@ from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.calibration.drift_table import NUMBERS
 from skyharvest.reduction.hetdex.qa.definitions import DEFINITIONS
 from skyharvest.reduction.hetdex.qa.limits import read_limits
+from skyharvest.reduction.hetdex.settings import Sky
 from skyharvest.reduction.limits import BAD, OK, WARN, beyond
 
 
@@ -19,6 +20,12 @@ def test_a_value_on_a_limit_is_within_and_no_number_is_bad():
     assert limits.judge("bias.rms", math.nan) == BAD
     assert limits.judge("bias.level", math.nan) == OK, "it has no limits"
     assert beyond(14.0, limits.find("bias.rms"), BAD) == ("≤ 10", 0.8)
+
+
+def test_factors_of_the_sky_can_be_beyond_their_limits():
+    """One that is farther from 1 than sky.most_factor is told as 1."""
+    limits, most = read_limits(), Sky().most_factor
+    assert limits.judge("full_sky.factor", 1 + 0.99 * most) == WARN == limits.judge("full_sky.factor", 1 - 0.99 * most)
 
 
 def test_an_own_file_is_laid_over_the_default(tmp_path):

@@ -11,10 +11,12 @@ from fit_full_sky import build_parser, main
 from hetdex_amplifier import Amplifier, sky
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.amp_file import AmpResult
+from skyharvest.reduction.hetdex.qa.limits import read_limits
 from skyharvest.reduction.hetdex.settings import Sky
 from skyharvest.reduction.hetdex.spectra import amp_dat, amps_csv, multifits
 from skyharvest.reduction.hetdex.spectra.amp_dat import AmpSky
 from skyharvest.reduction.hetdex.spectra.full_sky import fit_full_sky
+from skyharvest.reduction.limits import BAD, OK
 
 AMPS = ("LL", "LU", "RL", "RU")
 GALAXY = 9.0
@@ -81,7 +83,7 @@ def test_the_fields_sky_is_the_sky_whatever_one_amplifier_sees(field):
 
 
 def test_amplifiers_have_their_factors_wavelengths_and_fibers(field):
-    rows = amp_dat.read(field / "amp.dat")
+    rows, limits = amp_dat.read(field / "amp.dat"), read_limits()
     assert list(rows) == [f"{ifu.rsplit('_', 1)[0]}_{amp}" for ifu in IFUS.values() for amp in AMPS][:-1]
     for (which, amp), factor in FACTOR.items():
         name = f"{IFUS[which].rsplit('_', 1)[0]}_{amp}"
@@ -91,7 +93,11 @@ def test_amplifiers_have_their_factors_wavelengths_and_fibers(field):
         if factor == GALAXY:
             assert row.factor == 1
             assert row.background > 60
+            assert limits.judge("full_sky.background", row.background) == BAD, (
+                "its local sky is none, and no factor says so"
+            )
             continue
+        assert limits.judge("full_sky.background", row.background) == OK
         assert row.factor == pytest.approx(factor, abs=0.006)
         assert row.background == pytest.approx(0, abs=0.4)
         assert row.rms == pytest.approx(14.5, abs=1.5)
