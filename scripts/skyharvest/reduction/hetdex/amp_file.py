@@ -156,6 +156,11 @@ class AmpFile:
         if state != DONE:
             raise AmpFailed(reason)
 
+    def optional_array(self, name: str, amp: str) -> NDArray[Any] | None:
+        """Return an array of an amplifier as `array` does, but None if there is no such array."""
+        self.check(amp)
+        return self.array(name, amp) if f"{name}_{amp}".upper() in self._file else None
+
     def array(self, name: str, amp: str) -> NDArray[Any]:
         """Return an array of an amplifier, in the machine's byte order.
 

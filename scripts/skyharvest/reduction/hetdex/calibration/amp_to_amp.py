@@ -22,7 +22,7 @@ import fitsio
 import numpy as np
 
 from skyharvest import __version__
-from skyharvest.core.arrays import Array, Float32s, Floats
+from skyharvest.core.arrays import Float32s, Floats
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex import biweight
@@ -235,14 +235,6 @@ def compare_amps(wavelengths: Sequence[Path], out: Path, options: AmpToAmp) -> N
             file.write(found.mean, extname="MEAN")
 
 
-def optional(product: AmpFile, name: str, amp: str) -> Array | None:
-    """Return an array of an amplifier that has been done, or None if it has no such array."""
-    try:
-        return product.array(name, amp)
-    except MalformedFile:
-        return None
-
-
 def _read_ifu(path: Path) -> list[Amp]:
     nothing = np.full(len(GRID), np.nan)
     amps = []
@@ -256,7 +248,7 @@ def _read_ifu(path: Path) -> list[Amp]:
                 amps.append(Amp(path.stem, amp, nothing, nothing, {}, str(failure)))
                 continue
             levels: dict[Exposure, float] = {}
-            exposures, brightness = optional(product, "exposures", amp), optional(product, "levels", amp)
+            exposures, brightness = (product.optional_array(name, amp) for name in ("exposures", "levels"))
             if exposures is not None and brightness is not None:
                 levels = {tuple(map(int, row)): float(level) for row, level in zip(exposures, brightness, strict=True)}
             amps.append(Amp(path.stem, amp, mean, error, levels))

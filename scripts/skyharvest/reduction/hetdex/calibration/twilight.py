@@ -28,7 +28,6 @@ from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, each_amp, write_amps
 from skyharvest.reduction.hetdex.calibration import fiber_to_fiber, solar_spectrum, wavelength
-from skyharvest.reduction.hetdex.calibration.amp_to_amp import optional
 from skyharvest.reduction.hetdex.calibration.solar_spectrum import SolarSpectrum
 from skyharvest.reduction.hetdex.calibration.trace_step import read_profile
 from skyharvest.reduction.hetdex.settings import Background, FiberToFiber, Wavelength
@@ -104,7 +103,7 @@ def _of_amp(
         "lsf": solution.fwhm,
     }
     for name in PASSED_ON:
-        passed = optional(traces, name, amp)
+        passed = traces.optional_array(name, amp)
         if passed is not None:
             arrays[name] = passed
     return AmpResult(
