@@ -186,9 +186,11 @@ def make_plan(lists: Iterable[Iterable[Row]], choice: Choice, known: Known, plan
     Raises
     ------
     InputError
-        If nothing is to be done; or from ``plane``.
+        If nothing is to be done, or a shot that is asked for is not there; or from ``plane``.
     """
     judged = [Judged(row) for rows in lists for row in rows]
+    if lacking := sorted((choice.shots or set()) - {one.shot for one in judged if one.row.type in ("sci", "")}):
+        raise InputError(f"found no science frame of {lacking[0]}; expected some, as shots asks for it")
     for one in judged:
         _leave_out_others(one, choice)
     disagreements = _connect([one for one in judged if not one.why], known, plane)

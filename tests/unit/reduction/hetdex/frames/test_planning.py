@@ -176,6 +176,11 @@ def test_what_is_asked_for():
         plan(*nights, choice=Choice.of(months=[201905]))
 
 
+def test_a_shot_that_is_not_there_is_an_error_that_names_it():
+    with pytest.raises(InputError, match="found no science frame of 20190103v099"):
+        plan(night(20190103), choice=Choice.of(shots=["20190103v099"]))
+
+
 def test_repeats_keep_the_last_that_is_whole():
     rows = night()
     late = dataclasses.replace(rows[-1], member=rows[-1].member.replace("T001203", "T001204"), offset=9999)
