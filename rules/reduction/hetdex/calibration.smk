@@ -6,7 +6,7 @@ rule hetdex_bias:
     input:
         # Which frames there are is a parameter: neither the plan nor a list that is as it was makes anything old.
         plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
-        frames=ancient(HETDEX_REDUCTION.path("frames/{month}/{ifu}.csv")),
+        frames=ancient(lambda wildcards: HETDEX_REDUCTION.frames(wildcards.month, wildcards.ifu)),
     output:
         bias=HETDEX_REDUCTION.path("bias/{month}/{ifu}.fits"),
     log:
@@ -29,7 +29,7 @@ rule hetdex_bias:
 rule hetdex_trace:
     input:
         plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
-        frames=ancient(HETDEX_REDUCTION.path("frames/{month}/{ifu}.csv")),
+        frames=ancient(lambda wildcards: HETDEX_REDUCTION.frames(wildcards.month, wildcards.ifu)),
         bias=rules.hetdex_bias.output.bias,
         bad_fibers=HETDEX_REDUCTION.bad("fibers"),
     output:

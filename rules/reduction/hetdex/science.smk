@@ -5,11 +5,7 @@ rule hetdex_science:
     input:
         plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
         # Which frames there are is a parameter: a list that is as it was makes nothing old.
-        frames=ancient(
-            lambda wildcards: HETDEX_REDUCTION.calibration(
-                HETDEX_REDUCTION.path("frames/{month}/{ifu}.csv"), wildcards
-            )
-        ),
+        frames=ancient(lambda wildcards: HETDEX_REDUCTION.frames(wildcards.shot[:6], wildcards.ifu)),
         bias=lambda wildcards: HETDEX_REDUCTION.calibration(rules.hetdex_bias.output.bias, wildcards),
         trace=lambda wildcards: HETDEX_REDUCTION.calibration(rules.hetdex_trace.output.trace, wildcards),
         flat=lambda wildcards: HETDEX_REDUCTION.calibration(rules.hetdex_flat.output.flat, wildcards),

@@ -14,7 +14,7 @@ from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import options
 from skyharvest.reduction.hetdex.frames import fplane
 from skyharvest.reduction.hetdex.layout import Layout, month_of
-from skyharvest.reduction.hetdex.plan import TWILIGHT, Choice, Plan, nights_to_index, read_plan
+from skyharvest.reduction.hetdex.plan import BIAS, TWILIGHT, Choice, Plan, nights_to_index, read_plan
 from skyharvest.reduction.hetdex.settings import PATHS, PATHS_OF_STEPS, Bad, Settings
 
 DEMO_MONTH = f"{DEMO}/hetdex_month"
@@ -117,6 +117,21 @@ class Reduction:
         """The plan. Until it is there, an input function that asks for it is called again."""
         self._find_plan()
         return read_plan(self.layout.plan)
+
+    def frames(self, month: str, ifu: str) -> str:
+        """Return the list of a pairing's frames, which is written with the plan.
+
+        Raises
+        ------
+        InputError
+            If it is not there although the plan is: says what makes it again.
+        """
+        path = self.layout.frames(month, ifu)
+        if ifu in self.plan.pairings(month, BIAS) and not path.is_file():
+            raise InputError(
+                f"{path}: it is not there; remove {self.layout.plan}, with which it is made, and run again"
+            )
+        return str(path)
 
     def digest(self, *key: str) -> str:
         """Return the digest of the frames of a unit: another one makes its products old."""

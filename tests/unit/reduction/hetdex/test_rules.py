@@ -6,6 +6,7 @@ import pytest
 
 from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError
+from skyharvest.reduction.hetdex.plan import BIAS, Unit, write_plan
 from skyharvest.reduction.hetdex.rules import Reduction
 
 
@@ -50,3 +51,16 @@ def test_exposures_depend_on_the_files_of_fibers_that_are_there(given, tmp_path)
     (directory / "IFUcen_HETDEX_055.txt").touch()
     own = [str(directory / name) for name in ("IFUcen_HETDEX_038.txt", "IFUcen_HETDEX.txt")]
     assert reduction(given).ifucen("317_015_038_0211") == own
+
+
+def test_a_list_of_frames_that_has_gone_is_named_with_what_makes_it_again(given, tmp_path, monkeypatch):
+    """Snakemake knows no rule that makes it, and says no more than that it is missing."""
+    monkeypatch.chdir(tmp_path)
+    made, ifu = reduction(given), "317_015_038_0211"
+    write_plan(made.layout.plan, [Unit(BIAS, 201901, ifu, "", 0, 7, 201901, "digest")])
+    with pytest.raises(InputError, match=rf"{ifu}\.csv: it is not there; remove .*plan\.csv, with which it is made"):
+        made.frames("201901", ifu)
+    path = made.layout.frames(201901, ifu)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert made.frames("201901", ifu) == str(path)
