@@ -42,8 +42,6 @@ IMAGES = _columns(
     """multiframe S20, amp S2, clean_image f4*1032x1032, contid S8, error f4*1032x1032, expnum i4, ifuid S3, ifuslot S3,
     image f4*1032x1032, obsind i4, specid S3"""
 )
-THROUGHPUT = _columns("wavelength f8, throughput f8, tp_low f8, tp_high f8, rat_poly f8, tp_gband f8")
-"""As a text file of six columns gives them."""
 
 _FIELDS = (
     ("parallel", ("par",)),

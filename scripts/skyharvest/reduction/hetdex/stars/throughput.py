@@ -23,7 +23,6 @@ from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.pytables import open_new, write_array, write_table
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.settings import Throughput
-from skyharvest.reduction.hetdex.shots.shot_tables import THROUGHPUT
 from skyharvest.reduction.hetdex.stars.sed import read_seds
 from skyharvest.reduction.hetdex.stars.star_spectra import StarSpectra, read_stars
 from skyharvest.reduction.hetdex.stars.throughput_curve import (
@@ -43,6 +42,10 @@ from skyharvest.reduction.hetdex.virus import GRID
 
 log = logging.getLogger(__name__)
 
+THROUGHPUT = np.dtype(
+    [(name, "<f8") for name in ("wavelength", "throughput", "tp_low", "tp_high", "rat_poly", "tp_gband")]
+)
+"""Of bins: the six columns of HETDEX's text, and of the table in its shot files."""
 STARS = np.dtype(
     [
         ("star_id", "S32"),
@@ -64,7 +67,7 @@ class Measured:
     Attributes
     ----------
     table
-        (n_bin,) of `shot_tables.THROUGHPUT`.
+        (n_bin,) of `THROUGHPUT`.
     curve
         (1036,) f8 at `GRID`; NaN if there is none.
     stars
