@@ -116,7 +116,7 @@ def _fill(
         raise InputError("no exposure has an amplifier that could be reduced: see their states")
     observed = [_observed(expnum, exposure, slots, options) for expnum, exposure in exposures.items()]
     start = observed[0].start
-    near = catalogue.near(start.ra, start.dec, FIELD_RADIUS)
+    near = catalogue.near(start.ra, start.dec, FIELD_RADIUS).each_once()
     if not len(near):
         raise InputError(
             f"{catalogue.path}: found no star within {FIELD_RADIUS}° of {start.ra:.5f}, {start.dec:.5f}; expected "

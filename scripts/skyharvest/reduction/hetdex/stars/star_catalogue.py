@@ -6,6 +6,7 @@ give them (`NAMES`), in any case.
 """
 
 import csv
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,14 @@ from pathlib import Path
 
 import fitsio
 import numpy as np
+from scipy.spatial import KDTree
 
 from skyharvest.core.arrays import Array, Floats
 from skyharvest.core.errors import InputError
+from skyharvest.core.words import counted
 from skyharvest.sky.matching import separation_deg
+
+log = logging.getLogger(__name__)
 
 BANDS = ("u", "g", "r", "i", "z")
 
@@ -32,6 +37,9 @@ NAMES = {
 
 MAGNITUDES = (-5.0, 40.0)
 """What is beyond stands for a magnitude that is missing (-9999, 99), as no star has it."""
+
+SAME = 0.3
+"""Arcsec: two rows that are nearer are one star."""
 
 LONGEST_ID = 28
 """Letters, in shot files."""
@@ -76,6 +84,17 @@ class StarCatalogue:
         """Return those within a radius of a position, in the catalogue's order."""
         band = np.flatnonzero(np.abs(self.dec - dec) <= radius_deg)  # cheap, and leaves few
         return self.take(band[separation_deg(self.ra[band], self.dec[band], ra, dec) <= radius_deg])
+
+    def each_once(self) -> "StarCatalogue":
+        """Return the stars without those that an earlier row has, within `SAME`: catalogues put together have them."""
+        ra, dec = np.radians(self.ra), np.radians(self.dec)
+        place = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+        again = np.zeros(len(self), bool)
+        for first, second in sorted(KDTree(place).query_pairs(np.radians(SAME / 3600))):
+            again[second] |= not again[first]
+        if again.any():
+            log.warning("%s: %s in the field more than once: taken once", self.path, counted(int(again.sum()), "star"))
+        return self.take(~again)
 
 
 def read(path: Path) -> StarCatalogue:

@@ -8,7 +8,7 @@ import pytest
 
 from running import ROOT
 from skyharvest.core.errors import InputError
-from skyharvest.reduction.hetdex.stars.star_catalogue import read
+from skyharvest.reduction.hetdex.stars.star_catalogue import StarCatalogue, read
 
 REAL = ROOT.parent / "shared" / "real" / "hetdex_reduction" / "20180611v017"
 ROWS = ((71, 207.5, 51.3, 19.2, 18.1, 17.5, 17.2, 17.0), (72, 0.0, -1.5, -9999.0, 21.0, 20.5, np.nan, 20.1))
@@ -74,3 +74,16 @@ def test_what_is_wrong_is_told(text, told, tmp_path):
     assert str(path) in str(caught.value)
     with pytest.raises(InputError, match="there is no such file"):
         read(tmp_path / "other.csv")
+
+
+def test_a_star_that_is_there_twice_is_one(caplog):
+    """Catalogues that were put together have stars under two names: each would be blended with itself."""
+    ra, dec = (
+        np.array([359.99999, 10.0, 1e-5, 10.0, 10.0]),
+        np.array([60.0, 5.0, 60.0, 5.0 + 0.2 / 3600, 5.0 + 1 / 3600]),
+    )
+    ids = np.array(["a", "b", "c", "d", "e"])
+    found = StarCatalogue(Path("stars.fits"), ids, ra, dec, np.full((5, 5), 18.0)).each_once()
+    assert found.ids.tolist() == ["a", "b", "e"]
+    assert "stars.fits: 2 stars in the field more than once" in caplog.text
+    assert len(found.take(np.zeros(0, np.int64)).each_once()) == 0
