@@ -33,7 +33,9 @@ try:
         meaning=lambda survey: {"csv_sha256": CSV_SHA256, "config_hash": CONFIG_HASH[survey]},
     )
     DESI_REDUCTION = DesiReduction(config, lambda: checkpoints.desi_exposure_tables.get(), force=FORCE)
-    HETDEX_REDUCTION = HetdexReduction(config, lambda: checkpoints.plan_hetdex_reduction.get())
+    HETDEX_REDUCTION = HetdexReduction(
+        config, lambda: checkpoints.plan_hetdex_reduction.get(), force=FORCE, begun=snakemake_state.begun_here
+    )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

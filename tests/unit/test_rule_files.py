@@ -65,4 +65,4 @@ def test_a_rule_has_its_keys_in_order(place, keys, used):
 def test_each_survey_has_a_file_of_rules_and_the_snakefile_is_a_table_of_contents():
     assert {path.stem for path in (ROOT / "rules" / "harvest").glob("*.smk")} >= set(NAMES)
     assert not [name for name in NAMES if name in (ROOT / "Snakefile").read_text()]
-    assert (ROOT / "rules" / "common.smk").read_text().count("\n") <= 90
+    assert (ROOT / "rules" / "common.smk").read_text().count("\n") <= 95

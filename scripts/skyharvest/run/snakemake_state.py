@@ -73,6 +73,11 @@ def read_begun(directory: Path) -> dict[Path, Begun]:
     return begun
 
 
+def begun_here() -> dict[Path, float]:
+    """Return the outputs of such jobs in this working directory, and when they began."""
+    return {path: note.time for path, note in read_begun(Path.cwd()).items()}
+
+
 def is_locked(directory: Path, below: Path) -> bool:
     """Tell whether a run has left a lock on files below a directory (a real path): the next one will not start."""
     for lock in (directory / ".snakemake" / "locks").glob("*.output.lock"):

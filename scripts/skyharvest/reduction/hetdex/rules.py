@@ -4,6 +4,7 @@ Without Snakemake, and light: it is imported whenever the workflow is parsed.
 """
 
 import functools
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,23 @@ class Reduction:
         As `skyharvest.config.load.validate` returns it.
     find_plan
         Returns once the plan is there.
+    force
+        Makes this run do the jobs of these outputs again.
+    begun
+        Returns the outputs (real paths) of jobs that have begun and not ended, and when, seconds since the epoch.
     """
 
-    def __init__(self, config: Mapping[str, Any], find_plan: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        find_plan: Callable[[], object],
+        force: Callable[[Iterable[str]], None],
+        begun: Callable[[], Mapping[Path, float]],
+    ) -> None:
         self.settings: dict[str, Any] = config["hetdex_reduction"]
         self.enabled: bool = self.settings["enabled"]
-        self._find_plan = find_plan
+        self._find_plan, self._force, self._begun = find_plan, force, begun
+        self._started = time.time()
         self.layout = Layout(Path(config["results"]) / "reduction" / "hetdex")
         if self.enabled and not self.is_demo:
             self._check_there()
@@ -116,7 +128,18 @@ class Reduction:
     def plan(self) -> Plan:
         """The plan. Until it is there, an input function that asks for it is called again."""
         self._find_plan()
+        self._force(self._interrupted())
         return read_plan(self.layout.plan)
+
+    def _interrupted(self) -> list[str]:
+        """Return the outputs of jobs of an earlier run that was killed before it saw them end.
+
+        Snakemake looks for those only among the jobs that it knows before there is a plan. Such an output is whole,
+        but nobody knows what of: it has no record.
+        """
+        here = self.layout.directory.resolve()
+        earlier = (path for path, began in self._begun().items() if began < self._started)
+        return [str(self.layout.directory / path.relative_to(here)) for path in earlier if path.is_relative_to(here)]
 
     def frames(self, month: str, ifu: str) -> str:
         """Return the list of a pairing's frames, which is written with the plan.

@@ -1,6 +1,7 @@
 """What is said of a configuration before any job: files that are not there, and which files a job depends on."""
 
 import re
+import time
 
 import pytest
 
@@ -21,8 +22,9 @@ def given(tmp_path):
     return {"enabled": True, **paths, "star_catalogue": str(tmp_path / "stars.csv")}
 
 
-def reduction(given):
-    return Reduction(validate({"hetdex_reduction": given, "desi": {"enabled": False}}), lambda: None)
+def reduction(given, force=lambda files: None, begun=dict):
+    config = validate({"hetdex_reduction": given, "desi": {"enabled": False}})
+    return Reduction(config, lambda: None, force, begun)
 
 
 def test_what_is_there_is_taken(given):
@@ -64,3 +66,15 @@ def test_a_list_of_frames_that_has_gone_is_named_with_what_makes_it_again(given,
     path.parent.mkdir(parents=True)
     path.touch()
     assert made.frames("201901", ifu) == str(path)
+
+
+def test_what_was_interrupted_is_done_again(given, tmp_path, monkeypatch):
+    """Not what another directory's run has begun, nor what this run has."""
+    monkeypatch.chdir(tmp_path)
+    forced, now = [], time.time()
+    ours, other = (f"results/reduction/{name}/science/20190103v017/exp01/317" for name in ("hetdex", "desi"))
+    begun = {ours: now - 100, other: now - 100, f"{ours}_of_this_run": now + 100}
+    made = reduction(given, forced.extend, lambda: {(tmp_path / name).resolve(): at for name, at in begun.items()})
+    write_plan(made.layout.plan, [])
+    assert made.plan.units == ()
+    assert forced == [ours]
