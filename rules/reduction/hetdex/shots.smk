@@ -50,6 +50,7 @@ rule hetdex_stars:
 rule hetdex_seds:
     input:
         stars=rules.hetdex_stars.output.stars,
+        given=HETDEX_REDUCTION.given_seds,
     output:
         seds=HETDEX_REDUCTION.path("seds/{shot}.h5"),
     log:

@@ -112,6 +112,12 @@ class Reduction:
         named = [self.settings["swaps"], *(self.settings["bad"][key] for key in ("frames", "amps"))]
         return [path for path in named if path]
 
+    @property
+    def given_seds(self) -> list[str]:
+        """A user's own spectra of stars."""
+        directory = self.settings["seds"]
+        return sorted(str(path) for path in Path(directory).iterdir() if path.is_file()) if directory else []
+
     def bad(self, kind: str) -> list[str]:
         """Return the file of what is bad of a kind, if there is one."""
         path = self.settings["bad"][kind]

@@ -55,6 +55,13 @@ def test_exposures_depend_on_the_files_of_fibers_that_are_there(given, tmp_path)
     assert reduction(given).ifucen("317_015_038_0211") == own
 
 
+def test_stars_depend_on_spectra_that_are_given(given, tmp_path):
+    assert reduction(given).given_seds == []
+    (tmp_path / "seds").mkdir()
+    (tmp_path / "seds" / "1237.txt").touch()
+    assert reduction(given | {"seds": str(tmp_path / "seds")}).given_seds == [str(tmp_path / "seds" / "1237.txt")]
+
+
 def test_a_list_of_frames_that_has_gone_is_named_with_what_makes_it_again(given, tmp_path, monkeypatch):
     """Snakemake knows no rule that makes it, and says no more than that it is missing."""
     monkeypatch.chdir(tmp_path)
