@@ -16,8 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from lib import measure, report
 from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.calibration.traps import find_traps
-from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
-from skyharvest.reduction.hetdex.spectra.profile import STEPS, Profile, first_guess
+from skyharvest.reduction.hetdex.detector.extraction import Weights, extract, model_image
+from skyharvest.reduction.hetdex.detector.profile import STEPS, Profile, first_guess
 
 N, N_FIBER, N_FRAMES = 1032, 112, 15
 TIMES = 3

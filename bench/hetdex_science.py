@@ -64,11 +64,11 @@ def parts(root: Path) -> list[Row]:
 
     from hetdex_amplifier import READNOISE, N
     from hetdex_exposure import IFU, SHOT
+    from skyharvest.reduction.hetdex.detector.background import scattered_light
     from skyharvest.reduction.hetdex.frames import frames_file
     from skyharvest.reduction.hetdex.frames.frame import read_frame
     from skyharvest.reduction.hetdex.settings import Background, Cosmics, Extract, Sky
     from skyharvest.reduction.hetdex.spectra import multifits, sky_spline
-    from skyharvest.reduction.hetdex.spectra.background import scattered_light
     from skyharvest.reduction.hetdex.spectra.cosmics import extract_without_cosmics
     from skyharvest.reduction.hetdex.spectra.local_sky import fit_sky
     from skyharvest.reduction.hetdex.spectra.reduced_amp import HowToReduce, reduce_amp

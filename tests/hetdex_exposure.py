@@ -8,9 +8,9 @@ import raw_frames
 from hetdex_amplifier import READNOISE, SIGMA, Amplifier, N, add_rays, observed, sky
 from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import compare_amps
+from skyharvest.reduction.hetdex.detector.profile import first_guess
 from skyharvest.reduction.hetdex.frames import frames_file
 from skyharvest.reduction.hetdex.settings import AmpToAmp
-from skyharvest.reduction.hetdex.spectra.profile import first_guess
 from skyharvest.reduction.hetdex.spectra.science import ScienceInputs
 
 IFU, SHOT = "008_093_054_0123", "20190103v012"

@@ -14,10 +14,10 @@ from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, Value, each
 from skyharvest.reduction.hetdex.calibration.pixel_mask import Box, boxes_of, masked, read_boxes, write_boxes
 from skyharvest.reduction.hetdex.calibration.response import measure_response, predicted_spectra
 from skyharvest.reduction.hetdex.calibration.trace_step import PAIRING, read_profile, trapped
+from skyharvest.reduction.hetdex.detector.background import scattered_light
+from skyharvest.reduction.hetdex.detector.extraction import extract, model_image
 from skyharvest.reduction.hetdex.frames.frame import orient
 from skyharvest.reduction.hetdex.settings import Background, Flat
-from skyharvest.reduction.hetdex.spectra.background import scattered_light
-from skyharvest.reduction.hetdex.spectra.extraction import extract, model_image
 from skyharvest.reduction.hetdex.virus import SIZE
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from scipy.ndimage import binary_closing, label
 
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.reduction.hetdex.biweight import TO_SIGMA, location, location_scale
+from skyharvest.reduction.hetdex.detector.extraction import Extracted
 from skyharvest.reduction.hetdex.settings import Flat
-from skyharvest.reduction.hetdex.spectra.extraction import Extracted
 
 _TERMS, _TERMS_FIRST, _TERMS_SECOND = 9, 4, 2
 """Of Chebyshev series of the column: by which the neighbours' spectrum is multiplied, and its derivatives."""

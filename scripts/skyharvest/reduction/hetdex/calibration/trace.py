@@ -26,9 +26,9 @@ from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.biweight import TO_SIGMA, location, location_scale
 from skyharvest.reduction.hetdex.calibration.fiber_numbers import Numbers, number_fibers
+from skyharvest.reduction.hetdex.detector.extraction import Weights, extract, model_image
+from skyharvest.reduction.hetdex.detector.profile import Profile, first_guess, fit_profile
 from skyharvest.reduction.hetdex.settings import Trace
-from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
-from skyharvest.reduction.hetdex.spectra.profile import Profile, first_guess, fit_profile
 from skyharvest.reduction.hetdex.virus import N_FIBERS
 
 N_BLOCKS = 43

@@ -14,13 +14,13 @@ from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, Value, each
 from skyharvest.reduction.hetdex.biweight import location, relative_variance
 from skyharvest.reduction.hetdex.calibration.bias import traps_of
 from skyharvest.reduction.hetdex.calibration.trace import find_traces
+from skyharvest.reduction.hetdex.detector.background import LEVEL_ROWS, scattered_light
+from skyharvest.reduction.hetdex.detector.profile import Profile
 from skyharvest.reduction.hetdex.frames import frames_file
 from skyharvest.reduction.hetdex.frames.bad_fibers import named_fibers
 from skyharvest.reduction.hetdex.frames.frame import read_frame
 from skyharvest.reduction.hetdex.frames.frames_file import Member
 from skyharvest.reduction.hetdex.settings import Background, Trace
-from skyharvest.reduction.hetdex.spectra.background import LEVEL_ROWS, scattered_light
-from skyharvest.reduction.hetdex.spectra.profile import Profile
 
 log = logging.getLogger(__name__)
 

@@ -30,9 +30,9 @@ from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, each_amp, w
 from skyharvest.reduction.hetdex.calibration import fiber_to_fiber, solar_spectrum, wavelength
 from skyharvest.reduction.hetdex.calibration.solar_spectrum import SolarSpectrum
 from skyharvest.reduction.hetdex.calibration.trace_step import read_profile
+from skyharvest.reduction.hetdex.detector.background import scattered_light
+from skyharvest.reduction.hetdex.detector.extraction import Weights, extract, model_image
 from skyharvest.reduction.hetdex.settings import Background, FiberToFiber, Wavelength
-from skyharvest.reduction.hetdex.spectra.background import scattered_light
-from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
 
 READ_NOISE = 3.0
 """Electrons of a frame, where the trace does not say."""

@@ -18,8 +18,8 @@ import numba
 import numpy as np
 
 from skyharvest.core.arrays import Bools, Float32s
+from skyharvest.reduction.hetdex.detector.extraction import Extracted, Weights, extract, model_image
 from skyharvest.reduction.hetdex.settings import Cosmics
-from skyharvest.reduction.hetdex.spectra.extraction import Extracted, Weights, extract, model_image
 
 _CORE = 0.5
 """A fiber's brightest pixels have more than this share of its highest."""

@@ -13,12 +13,12 @@ import numpy as np
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.amp_file import Value
+from skyharvest.reduction.hetdex.detector.background import LOW, ScatteredLight, scattered_light
+from skyharvest.reduction.hetdex.detector.extraction import CHI2_HALF, Extracted, Weights, extract, model_image
+from skyharvest.reduction.hetdex.detector.profile import Profile
 from skyharvest.reduction.hetdex.settings import Background, Cosmics, Extract, Sky
-from skyharvest.reduction.hetdex.spectra.background import LOW, ScatteredLight, scattered_light
 from skyharvest.reduction.hetdex.spectra.cosmics import Cleaned, extract_without_cosmics, variance_of
-from skyharvest.reduction.hetdex.spectra.extraction import CHI2_HALF, Extracted, Weights, extract, model_image
 from skyharvest.reduction.hetdex.spectra.local_sky import LocalSky, fit_sky
-from skyharvest.reduction.hetdex.spectra.profile import Profile
 from skyharvest.reduction.hetdex.spectra.trace_shift import shifted_traces
 
 BIN = 2.0

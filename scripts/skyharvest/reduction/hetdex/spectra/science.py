@@ -15,11 +15,11 @@ from skyharvest import __version__
 from skyharvest.core.whole_directory import whole_directory
 from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, each_amp
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios
+from skyharvest.reduction.hetdex.detector.profile import Profile
 from skyharvest.reduction.hetdex.frames import frames_file, ifucen
 from skyharvest.reduction.hetdex.frames.frame import read_frame
 from skyharvest.reduction.hetdex.layout import Pairing
 from skyharvest.reduction.hetdex.spectra import amps_csv, multifits
-from skyharvest.reduction.hetdex.spectra.profile import Profile
 from skyharvest.reduction.hetdex.spectra.reduced_amp import AmpCalibration, HowToReduce, reduce_amp
 from skyharvest.reduction.hetdex.virus import N_FIBERS
 

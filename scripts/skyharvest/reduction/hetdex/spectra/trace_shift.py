@@ -12,10 +12,10 @@ import numpy as np
 
 from skyharvest.core.arrays import Array, Bools, Float32s, Floats
 from skyharvest.core.errors import InputError
+from skyharvest.reduction.hetdex.detector.extraction import Weights, model_image
+from skyharvest.reduction.hetdex.detector.profile import Profile
 from skyharvest.reduction.hetdex.settings import Cosmics, Extract
 from skyharvest.reduction.hetdex.spectra.cosmics import Cleaned, extract_without_cosmics
-from skyharvest.reduction.hetdex.spectra.extraction import Weights, model_image
-from skyharvest.reduction.hetdex.spectra.profile import Profile
 
 _FAR = 5.0
 """Pixels that are so many σ from the model say nothing of the trace."""

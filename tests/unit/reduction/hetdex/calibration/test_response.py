@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from skyharvest.reduction.hetdex.calibration.response import measure_response, predicted_spectra
+from skyharvest.reduction.hetdex.detector.extraction import extract, model_image
+from skyharvest.reduction.hetdex.detector.profile import first_guess
 from skyharvest.reduction.hetdex.settings import Flat
-from skyharvest.reduction.hetdex.spectra.extraction import extract, model_image
-from skyharvest.reduction.hetdex.spectra.profile import first_guess
 
 N_FIBER, N_COLUMN, N_ROWS = 40, 600, 400
 SCATTER = 0.008

@@ -7,9 +7,9 @@ import pytest
 
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.calibration.trace import find_traces
+from skyharvest.reduction.hetdex.detector.background import scattered_light
+from skyharvest.reduction.hetdex.detector.extraction import model_image
 from skyharvest.reduction.hetdex.settings import Background, Trace
-from skyharvest.reduction.hetdex.spectra.background import scattered_light
-from skyharvest.reduction.hetdex.spectra.extraction import model_image
 from skyharvest.simulate.hetdex_month.optics import Fibers, build, scatter
 from skyharvest.simulate.hetdex_month.spectra import SUN_SIGMA, Seen, twilight
 

@@ -7,8 +7,8 @@ from hetdex_twilights import twilight
 from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, write_amps
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios, compare_amps
 from skyharvest.reduction.hetdex.calibration.twilight import calibrate_twilight
+from skyharvest.reduction.hetdex.detector.profile import STEPS
 from skyharvest.reduction.hetdex.settings import AmpToAmp, Background, FiberToFiber, Wavelength
-from skyharvest.reduction.hetdex.spectra.profile import STEPS
 
 N, HALF, SIGMA = 1032, 5, 2.05
 SCATTERED = 25.0

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from hetdex_amplifier import READNOISE, SIGMA, Amplifier, N, add_rays, observed, sky
+from skyharvest.reduction.hetdex.detector.extraction import extract
+from skyharvest.reduction.hetdex.detector.profile import first_guess
 from skyharvest.reduction.hetdex.settings import Cosmics
 from skyharvest.reduction.hetdex.spectra.cosmics import extract_without_cosmics, variance_of
-from skyharvest.reduction.hetdex.spectra.extraction import extract
-from skyharvest.reduction.hetdex.spectra.profile import first_guess
 
 SETTINGS = Cosmics()
 SCATTERED = np.full((N, N), 0.5, np.float32)

@@ -5,9 +5,9 @@ import pytest
 
 from hetdex_amplifier import READNOISE, SIGMA, Amplifier, N, add_rays, observed, sky
 from skyharvest.core.errors import InputError
+from skyharvest.reduction.hetdex.detector.profile import first_guess
 from skyharvest.reduction.hetdex.settings import Background, Cosmics, Extract, Sky
 from skyharvest.reduction.hetdex.spectra.multifits import COUNTS, LAYOUT
-from skyharvest.reduction.hetdex.spectra.profile import first_guess
 from skyharvest.reduction.hetdex.spectra.reduced_amp import AmpCalibration, HowToReduce, reduce_amp
 
 HOW = HowToReduce(Background(), Cosmics(), Extract(), Sky())

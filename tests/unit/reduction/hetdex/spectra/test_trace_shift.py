@@ -5,8 +5,8 @@ import pytest
 
 from hetdex_amplifier import READNOISE, SIGMA, Amplifier, N, U, add_rays, observed, sky
 from skyharvest.core.errors import InputError
+from skyharvest.reduction.hetdex.detector.profile import first_guess
 from skyharvest.reduction.hetdex.settings import Cosmics, Extract
-from skyharvest.reduction.hetdex.spectra.profile import first_guess
 from skyharvest.reduction.hetdex.spectra.trace_shift import shifted_traces
 
 SCATTERED, ONE = np.full((N, N), 0.5, np.float32), np.ones((N, N), np.float32)

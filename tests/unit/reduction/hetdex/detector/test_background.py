@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from skyharvest.core.errors import InputError
+from skyharvest.reduction.hetdex.detector.background import class_of, level_of, scattered_light
 from skyharvest.reduction.hetdex.settings import Background
-from skyharvest.reduction.hetdex.spectra.background import class_of, level_of, scattered_light
 
 N = 1032
 SETTINGS = Background()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
-from skyharvest.reduction.hetdex.spectra.profile import Profile, first_guess, fit_profile
+from skyharvest.reduction.hetdex.detector.extraction import Weights, extract, model_image
+from skyharvest.reduction.hetdex.detector.profile import Profile, first_guess, fit_profile
 
 N_FIBER, N_COLUMN, N_ROWS, N_ROW = 30, 400, 290, 17
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from skyharvest.reduction.hetdex.spectra.extraction import Weights, extract, model_image
-from skyharvest.reduction.hetdex.spectra.profile import first_guess
+from skyharvest.reduction.hetdex.detector.extraction import Weights, extract, model_image
+from skyharvest.reduction.hetdex.detector.profile import first_guess
 
 NOISE = 3.0
 

@@ -15,7 +15,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from skyharvest.core.arrays import Array, Bools, Floats
 from skyharvest.reduction.hetdex import biweight
-from skyharvest.reduction.hetdex.spectra.extraction import Weights, model_image
+from skyharvest.reduction.hetdex.detector.extraction import Weights, model_image
 from skyharvest.reduction.hetdex.virus import SIZE
 
 STEPS = 16
