@@ -1,6 +1,7 @@
 """The spectrum browser as a person uses it, in Chromium, from disk: what is drawn is what the files hold."""
 
 import shutil
+import time
 
 import h5py
 import numpy as np
@@ -32,6 +33,11 @@ class Page:
         driver.get("about:blank")  # the same page with another hash would not be loaded anew
         driver.get_log("browser")
         driver.get(path.as_uri() + hash_)
+        # The driver may take the empty page for this one: until its scripts are there, there is nothing to wait for.
+        deadline = time.monotonic() + 30
+        while not self.js("return typeof skyharvest === 'object' && Boolean(skyharvest.started)"):
+            assert time.monotonic() < deadline, "the page has not started"
+            time.sleep(0.02)
         self.js("return skyharvest.started", wait=True)
 
     def js(self, code, *arguments, wait=False):
