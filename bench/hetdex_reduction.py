@@ -86,7 +86,8 @@ def month(folder: Path) -> None:
         (root / name).mkdir()
     slots = (f"{10 + n:03d} {50 * n} 0 {200 + n} {200 + n} {301 + n} 0 1" for n in range(IFUS))
     (root / "fplane" / "fplane20190101").write_text("\n".join(slots) + "\n")
-    (root / "star_catalogue.fits").touch()
+    for name in ("star_catalogue.fits", "ifucen/IFUcen_HETDEX.txt"):  # that they are there is checked, and no more
+        (root / name).touch()
     layout = Layout(folder / "results" / "reduction" / "hetdex")
     workflow.prepare(folder, folder / "none.csv", settings(root))
     plan = workflow.run_stage(folder, "plan", 2, str(layout.plan))
