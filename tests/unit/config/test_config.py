@@ -127,7 +127,7 @@ hetdex_reduction:
   maps_in_errors: false
   report: true
   bad: {amps: null, fibers: null, frames: null, pixels: null}
-  bias: {min_frames: 5, trap_half_width: 9, trap_rows: 50, trap_sigma: 10.0}
+  bias: {min_frames: 5, smooth_rows: 7, trap_half_width: 9, trap_rows: 50, trap_sigma: 10.0}
   trace:
     min_frames: 2
     most_frames: 40
@@ -141,6 +141,8 @@ hetdex_reduction:
     faint_light: 0.004
   flat: {defect: 0.2, defect_pixels: 3, defect_sigma: 5.0, least_light: 1.0, neighbours: 6}
   background:
+    level_first_row: 300
+    level_last_row: 700
     level_unit: 25.0
     sci_least: 0.2
     sci_most: 3.0

@@ -61,6 +61,7 @@ class Bias:
     """The month's bias of each detector, and its charge traps."""
 
     min_frames: Whole = setting(5, "As many bias frames are needed.", ge=3)
+    smooth_rows: Whole = setting(7, "The bias of a column is the biweight of so many rows (an odd number).", ge=1)
     trap_sigma: Number = setting(10.0, "How many σ above its row's neighbours a pixel of a charge trap is.", gt=0)
     trap_half_width: Whole = setting(9, "So many pixels of the row, left and right, are its neighbours.", ge=2)
     trap_rows: Whole = setting(50, "A column with more such pixels has a trap.", ge=1)
@@ -97,8 +98,10 @@ class Flat:
 
 @section
 class Background:
-    """Scattered light of a frame, by its level: the biweight of rows 300 to 700, over `level_unit`."""
+    """Scattered light of a frame, by its level: the biweight of some rows, over `level_unit`."""
 
+    level_first_row: Whole = setting(300, "A frame's level is that of its rows from this one on.", ge=0)
+    level_last_row: Whole = setting(700, "A frame's level is that of its rows up to this one.", ge=1)
     level_unit: Number = setting(25.0, "Electrons of a level of 1.", gt=0)
     sci_least: Number = setting(0.2, "The least level of a science frame; below it a frame has no light.", ge=0)
     sci_most: Number = setting(3.0, "The highest level of a frame of dark sky.", gt=0)

@@ -30,8 +30,6 @@ from skyharvest.reduction.hetdex.virus import SIZE
 
 log = logging.getLogger(__name__)
 
-BOX = 7
-"""Rows of the box that smooths."""
 MOST_BYTES = 800_000_000
 """Of frames in memory: of more of them a part of the rows is combined at a time, and they are read again."""
 _SOME = 5
@@ -93,7 +91,7 @@ def make_bias(frames: Path, out: Path, settings: Bias) -> None:
 
 
 def _of_amp(members: Sequence[Member], frames: Path, settings: Bias) -> AmpResult:
-    master = master_bias(members, frames, settings.min_frames)
+    master = master_bias(members, frames, settings.min_frames, settings.smooth_rows)
     noise = master.rms * math.sqrt(relative_variance(master.n_frames) / master.n_frames)
     traps = find_traps(master.unsmoothed, noise, settings.trap_sigma, settings.trap_half_width, settings.trap_rows)
     arrays: dict[str, Array] = {"bias": master.image}
@@ -110,7 +108,7 @@ def _of_amp(members: Sequence[Member], frames: Path, settings: Bias) -> AmpResul
     return AmpResult(arrays, values)
 
 
-def master_bias(members: Sequence[Member], frames: Path, min_frames: int) -> MasterBias:
+def master_bias(members: Sequence[Member], frames: Path, min_frames: int, smooth_rows: int) -> MasterBias:
     """Combine the bias frames of an amplifier. One that cannot be read is left out, with a warning.
 
     Parameters
@@ -121,6 +119,8 @@ def master_bias(members: Sequence[Member], frames: Path, min_frames: int) -> Mas
         Their list, for messages.
     min_frames
         As many are needed.
+    smooth_rows
+        See `smoothed`.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def master_bias(members: Sequence[Member], frames: Path, min_frames: int) -> Mas
         noises.append(float(location_scale(some[1:] - some[:-1], None)[1]) / math.sqrt(2))
         del stack, some
     return MasterBias(
-        smoothed(unsmoothed),
+        smoothed(unsmoothed, smooth_rows),
         unsmoothed,
         float(np.mean(levels)),
         float(np.mean(noises)),
@@ -162,14 +162,14 @@ def master_bias(members: Sequence[Member], frames: Path, min_frames: int) -> Mas
     )
 
 
-def smoothed(bias: Array) -> Float32s:
-    """Return the biweight location over `BOX` rows of each column; at the edges over those that there are.
+def smoothed(bias: Array, n_rows: int) -> Float32s:
+    """Return the biweight location over so many rows of each column; at the edges over those that there are.
 
     The first row of a trap stays where it is.
     """
-    half = BOX // 2
+    half = n_rows // 2
     padded = np.pad(bias, ((half, half), (0, 0)), constant_values=np.nan)
-    found: Float32s = location(np.stack([padded[k : k + len(bias)] for k in range(BOX)]))
+    found: Float32s = location(np.stack([padded[k : k + len(bias)] for k in range(2 * half + 1)]))
     return found
 
 

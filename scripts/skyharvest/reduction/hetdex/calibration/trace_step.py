@@ -14,7 +14,7 @@ from skyharvest.reduction.hetdex.amp_file import AmpFile, AmpResult, Value, each
 from skyharvest.reduction.hetdex.biweight import location, relative_variance
 from skyharvest.reduction.hetdex.calibration.bias import traps_of
 from skyharvest.reduction.hetdex.calibration.trace import find_traces
-from skyharvest.reduction.hetdex.detector.background import LEVEL_ROWS, scattered_light
+from skyharvest.reduction.hetdex.detector.background import electrons_of, scattered_light
 from skyharvest.reduction.hetdex.detector.profile import Profile
 from skyharvest.reduction.hetdex.frames import frames_file
 from skyharvest.reduction.hetdex.frames.bad_fibers import named_fibers
@@ -116,7 +116,7 @@ def _of_amp(
     settings: Trace,
     background: Background,
 ) -> AmpResult:
-    twilight = master_twilight(members, frames, biases.array("bias", amp), settings)
+    twilight = master_twilight(members, frames, biases.array("bias", amp), settings, background)
     good = np.isfinite(twilight.image) & np.isfinite(twilight.variance)
     good &= ~trapped(biases, amp)
     image = np.where(good, twilight.image, np.float32(0))
@@ -164,7 +164,9 @@ def trapped(biases: AmpFile, amp: str) -> Bools:
     return pixels
 
 
-def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settings: Trace) -> Twilight:
+def master_twilight(
+    members: Sequence[Member], frames: Path, bias: Array, settings: Trace, background: Background
+) -> Twilight:
     """Combine the twilights of an amplifier, each scaled to the same light in the middle.
 
     Parameters
@@ -177,6 +179,8 @@ def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settin
         (1032, 1032) f4, electrons.
     settings
         Of the step: what is too little and too much.
+    background
+        Which rows tell how much light a frame has.
 
     Raises
     ------
@@ -197,7 +201,7 @@ def master_twilight(members: Sequence[Member], frames: Path, bias: Array, settin
             said.append("not readable")
             continue
         image = frame.image - bias
-        level = float(location(image[LEVEL_ROWS, ::4], None))
+        level = electrons_of(image, background)
         saturated = 1 - np.count_nonzero(np.isfinite(image)) / image.size
         said.append(f"{level:z.0f}" + (f" ({saturated:.1%} saturated)" if saturated > settings.saturated_most else ""))
         if not settings.level_least <= level <= settings.level_most or saturated > settings.saturated_most:

@@ -18,8 +18,6 @@ from skyharvest.reduction.hetdex import biweight
 from skyharvest.reduction.hetdex.biweight import TO_SIGMA
 from skyharvest.reduction.hetdex.settings import Background
 
-LEVEL_ROWS = slice(300, 700)
-"""Rows whose biweight is a frame's level."""
 LOW, SCI, BRI, TWI = "low", "sci", "bri", "twi"
 _WING_SIGMA, _WING_SHARE = 4.0, 0.15
 """A half of a zone that is so many σ, and this share, above its other half, holds light of its neighbour."""
@@ -51,12 +49,13 @@ class ScatteredLight:
 
 
 def level_of(image: Array, good: Bools, settings: Background) -> float:
-    """Return a frame's level: the biweight of the good pixels of rows 300 to 700, in units of ``level_unit``; or NaN.
+    """Return a frame's level: the biweight of the good pixels of its middle rows, in ``level_unit``; or NaN."""
+    return electrons_of(np.where(good, image, np.nan), settings) / settings.level_unit
 
-    Every fourth column is enough.
-    """
-    rows = np.where(good[LEVEL_ROWS, ::4], image[LEVEL_ROWS, ::4], np.nan)
-    return float(biweight.location(rows, None)) / settings.level_unit
+
+def electrons_of(image: Array, settings: Background) -> float:
+    """Return a frame's level in electrons; pixels that are NaN do not count. Every fourth column is enough."""
+    return float(biweight.location(image[settings.level_first_row : settings.level_last_row, ::4], None))
 
 
 def class_of(level: float, settings: Background) -> str:
