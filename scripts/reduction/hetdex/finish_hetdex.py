@@ -1,14 +1,13 @@
 """Say that a reduction is complete; fail, with what to do, if something of it has failed."""
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the library is
 
 from skyharvest.core import cli
-from skyharvest.core.atomic import atomic_path
+from skyharvest.reduction.complete import write_complete
 from skyharvest.reduction.hetdex.ledger import check_complete
 
 
@@ -23,10 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Check, and write."""
-    with options.ledger.open(newline="", encoding="utf-8") as stream:
-        check_complete(options.ledger, csv.DictReader(stream))
-    with atomic_path(options.out) as temporary:
-        temporary.write_bytes(options.summary.read_bytes())
+    write_complete(options.ledger, options.summary, options.out, check_complete)
 
 
 if __name__ == "__main__":
