@@ -70,7 +70,11 @@ def has_rows(path: str | Path) -> bool:
 
 def has_value(path: str | Path, column: str, value: str) -> bool:
     """Tell whether a file is there and a row of it has this value in a column."""
-    if not Path(path).exists():
-        return False
-    with Path(path).open(newline="", encoding="utf-8", errors="replace") as text:
-        return any(line.get(column) == value for line in csv.DictReader(text))
+    return next(rows_with(path, column, value), None) is not None
+
+
+def rows_with(path: str | Path, column: str, value: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a file that have this value in a column; none if it is not there."""
+    if Path(path).exists():
+        with Path(path).open(newline="", encoding="utf-8", errors="replace") as text:
+            yield from (line for line in csv.DictReader(text) if line.get(column) == value)

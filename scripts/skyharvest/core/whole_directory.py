@@ -42,6 +42,8 @@ def whole_directory(final: Path) -> Iterator[Path]:
         made.replace(final)
         shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
+        if error.errno is None:  # a library's own text, which the name of a file would take the place of
+            raise OSError(f"{final}: {error}") from error
         error.filename = error.filename or str(final)
         raise
     finally:

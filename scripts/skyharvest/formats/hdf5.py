@@ -108,6 +108,22 @@ def reading(path: str | os.PathLike[str], *, check: bool = False) -> Iterator[h5
         yield file
 
 
+def open_made(path: Path) -> h5py.File:
+    """Open a file that another program has made, to read it.
+
+    Raises
+    ------
+    MalformedFile
+        If it is not there, not HDF5, or cut short.
+    """
+    if not path.is_file():
+        raise MalformedFile(f"{path}: it is not there; correct the path, or run what makes it")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise MalformedFile(f"{path}: found no HDF5 file ({error}); remove it and run again") from None
+
+
 def seal_of(path: str | os.PathLike[str]) -> str:
     """Return what a sealed file says of its content: hex digits that equal content has in common; "" if not sealed."""
     with open(path, "rb") as stream:  # noqa: PTH123 (any path)

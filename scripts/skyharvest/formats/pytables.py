@@ -16,6 +16,8 @@ from skyharvest.core.arrays import Array
 FORMAT, GROUP, TABLE, ARRAY = "2.1", "1.0", "2.7", "2.4"
 LEVEL = 1
 """Of gzip, which PyTables calls zlib."""
+CACHE = 1 << 16
+"""Bytes of a file's metadata, see `limit_cache`."""
 Columns = Sequence[tuple[Any, ...]]
 """Name, type and, where it has one, shape of each column: as numpy's."""
 
@@ -30,9 +32,21 @@ def describe(place: h5py.Group | h5py.Dataset, kind: str, version: str, title: s
 
 
 def open_new(path: Path, title: str) -> h5py.File:
-    """Return a new file, to be written."""
-    file = h5py.File(path, "w")
+    """Return a new file, to be written; its memory is limited, see `limit_cache`."""
+    file = limit_cache(h5py.File(path, "w"))
     describe(file, "GROUP", GROUP, title)
+    return file
+
+
+def limit_cache(file: h5py.File) -> h5py.File:
+    """Make HDF5 keep little of the places of a file's chunks in memory, and return the file.
+
+    It keeps 2 MB and more of what it reads and writes, and that is 10 times as large in memory: 300 bytes a chunk.
+    """
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.initial_size = config.min_size = config.max_size = CACHE
+    file.id.set_mdc_config(config)
     return file
 
 
@@ -72,10 +86,16 @@ def rows_of(columns: Columns, values: Mapping[str, Any]) -> Array:
 
 
 def write_table(
-    parent: h5py.Group, name: str, rows: Array, title: str = "", attributes: Mapping[str, Any] | None = None
+    parent: h5py.Group,
+    name: str,
+    rows: Array,
+    title: str = "",
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    chunk: int | None = None,
 ) -> h5py.Dataset:
-    """Write a table that is in memory: a structured array (n,)."""
-    with TableWriter(parent, name, rows.dtype, len(rows), title) as table:
+    """Write a table that is in memory: a structured array (n,); for its chunks see `TableWriter`."""
+    with TableWriter(parent, name, rows.dtype, len(rows), title, chunk=chunk) as table:
         table.append(rows)
     table.dataset.attrs.update(attributes or {})
     return table.dataset
@@ -158,6 +178,20 @@ class TableWriter:
             done += n
             if self._n_waiting == self._chunk:
                 self._flush()
+
+    def takes_chunks_of(self, other: h5py.Dataset) -> bool:
+        """Tell whether chunks of another table may be added as they are: its rows, chunks and filters are the same."""
+        names = ("chunks", "compression", "shuffle", "fletcher32", "scaleoffset")
+        is_stored_so = all(getattr(other, name) == getattr(self.dataset, name) for name in names)
+        return is_stored_so and bool(other.id.get_type() == self.dataset.id.get_type())
+
+    def append_chunk(self, stored: bytes, filter_mask: int = 0) -> None:
+        """Add a chunk of such a table, as `h5py.h5d.DatasetID.read_direct_chunk` returns it; it has to be full."""
+        assert not self._n_waiting, (
+            f"{self.dataset.name}: found {self._n_waiting} rows that wait; expected whole chunks"
+        )
+        self.dataset.id.write_direct_chunk((self.written,), stored, filter_mask)
+        self.written += self._chunk
 
     def _flush(self) -> None:
         if not self._compressed:

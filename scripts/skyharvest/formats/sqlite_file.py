@@ -1,4 +1,4 @@
-"""SQLite files with one table."""
+"""SQLite files with a table or a few."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ BUSY_S = 60.0  # to wait for another process that writes the file
 
 
 @contextmanager
-def open_database(path: Path, table: str, remedy: str) -> Iterator[sqlite3.Connection]:
+def open_database(path: Path, table: str, remedy: str, *more: str) -> Iterator[sqlite3.Connection]:
     """Open an SQLite file, and create it if it does not exist.
 
     Parameters
@@ -20,6 +20,8 @@ def open_database(path: Path, table: str, remedy: str) -> Iterator[sqlite3.Conne
         Name and columns of its table, in SQL; created if missing.
     remedy
         Advice about a damaged file, for the message.
+    more
+        Other tables, likewise.
 
     Raises
     ------
@@ -30,7 +32,8 @@ def open_database(path: Path, table: str, remedy: str) -> Iterator[sqlite3.Conne
     """
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_S)) as database:
-            database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+            for one in (table, *more):
+                database.execute(f"CREATE TABLE IF NOT EXISTS {one}")
             yield database
     except sqlite3.OperationalError as error:
         raise OSError(f"{path}: {error}") from error

@@ -19,3 +19,12 @@ def test_a_directory_whose_making_fails_leaves_the_one_that_was_there(tmp_path):
         (out / "below").mkdir()
     assert sorted(path.name for path in (tmp_path / "night").iterdir()) == ["below", "other.html"]
     assert [path.name for path in tmp_path.iterdir()] == ["night"]
+
+
+@pytest.mark.parametrize("error", [OSError("FITSIO status = 106"), OSError(28, "FITSIO status = 106")])
+def test_an_error_says_what_and_where(tmp_path, error):
+    with (
+        pytest.raises(OSError, match=f"(?s)(?=.*FITSIO status = 106)(?=.*{tmp_path / 'made'})"),
+        whole_directory(tmp_path / "made"),
+    ):
+        raise error
