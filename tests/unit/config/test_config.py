@@ -14,7 +14,8 @@ from skyharvest import surveys
 from skyharvest.config.document import json_schema
 from skyharvest.config.load import digest, validate
 from skyharvest.core.errors import InputError
-from skyharvest.surveys.hetdex.mask_bits import MASK_BITS, mask_bits
+from skyharvest.formats.hetdex_mask import MASK_BITS
+from skyharvest.surveys.hetdex.mask_bits import mask_bits
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 
@@ -124,6 +125,7 @@ hetdex_reduction:
   months: null
   nights: null
   shots: null
+  release: own
   maps_in_errors: false
   report: true
   bad: {amps: null, fibers: null, frames: null, pixels: null}
@@ -240,6 +242,61 @@ hetdex_reduction:
     last_wavelength: 5450.0
   residual_maps: {bad_fraction: 0.2, max_chi2: 10.0, memory_mb: 400, min_frames: 5}
   shot_file: {coverage: 0.75, images: false, sky_error: 0.03, sky_error_most: 0.06, uncompressed: false}
+  detections:
+    enabled: true
+    grid_step: 0.5
+    grid_size: 3
+    aperture: 3.5
+    filter_width: 2.7
+    search_sn: 4.5
+    group_radius: 3.0
+    group_wave: 4.0
+    first_wave: 3510.0
+    last_wave: 5490.0
+    least_coverage: 0.35
+    raster_step: 0.15
+    raster_size: 5
+    fit_half_width: 50.0
+    monte_carlo: 0
+    least_sn: 5.4
+    most_chi2: 2.0
+    least_linewidth: 1.7
+    most_linewidth: 8.0
+    least_equivalent_width: 5.0
+    most_difference: 4.0
+    limit_sn: 5.0
+    limit_step: 1.0
+  completeness:
+    lines: 120
+    faintest_sn: 3.0
+    brightest_sn: 14.0
+    narrowest: 2.2
+    widest: 4.0
+    match_radius: 2.0
+    match_wave: 5.0
+    seed: 1
+  continuum:
+    enabled: true
+    blue: [3700.0, 3900.0]
+    red: [5100.0, 5300.0]
+    counts: 50.0
+    group_radius: 6.5
+    least_apart: 2.8
+    one_each: false
+    aperture: 3.5
+    most_moved: 2.0
+  flags:
+    tracks: null
+    galaxies: null
+    bad_shots: null
+    least_response: 0.08
+    most_chi2: 5.0
+    least_fiber_to_fiber: 0.5
+    least_known: 0.5
+    most_bad: 0.5
+  cubes: {enabled: true, kernel_fwhm: 1.2, uncompressed: false}
+  cutouts: {enabled: true, width: 100, height: 9}
+  reports: {enabled: true, neighbours: null, radius: 10.0, least_sn: 0.0}
   quality: {limits: null}
 database:
   engine: sqlite

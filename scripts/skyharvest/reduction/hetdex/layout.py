@@ -17,7 +17,11 @@ IFU = r"[0-9]{3}_[0-9]{3}_[0-9]{3}_[A-Za-z0-9]+"
 SHOT = r"[0-9]{8}v[0-9]{3}"
 MONTH = r"[0-9]{6}"
 NIGHT = r"[0-9]{8}"
+SHOTID = r"[0-9]{11}"
+"""A shot as a number, as names of public files have it: 20190103012."""
 EXPOSURE = r"exp[0-9]{2}"
+DETECTIONS_FILE = "detections.h5"
+"""Of the emission lines of a pairing in a shot, in its directory."""
 
 
 class Pairing(NamedTuple):
@@ -63,6 +67,17 @@ def name_of_shot(night: int, obs: int) -> str:
     return f"{night}v{obs:03d}"
 
 
+def shotid_of(shot: str) -> int:
+    """Return a shot as a number: ``20190103012``."""
+    return int(shot.replace("v", ""))
+
+
+def shot_of(shotid: int | str) -> str:
+    """Return the name of a shot by its number."""
+    text = str(shotid)
+    return f"{text[:8]}v{text[8:]}"
+
+
 def month_of(shot: str) -> int:
     """Return the month of a shot, or of a night as text: YYYYMM."""
     return int(shot[:6])
@@ -79,6 +94,11 @@ class Layout:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+
+    @classmethod
+    def below(cls, results: str) -> "Layout":
+        """Return the layout of the reduction whose results, of all parts of a run, are in a directory."""
+        return cls(Path(results) / "reduction" / "hetdex")
 
     def night_list(self, night: int | str) -> Path:
         """Return the index of a night's tar files."""
@@ -123,9 +143,69 @@ class Layout:
         return self.directory / f"full_sky/{shot}/{exposure}"
 
     def of_shot(self, step: str, shot: str) -> Path:
-        """Return the product of a shot: of ``astrometry``, ``stars``, ``seds``, ``throughput``, or ``shots``."""
+        """Return the product of a shot: of one of `steps.OF_SHOT`, ``continuum``, or ``fiber_index``."""
         return self.directory / f"{step}/{shot}.h5"
 
     def residuals(self, month: int | str, ifu: str) -> Path:
         """Return the directory with the residual maps of a pairing in a month."""
         return self.directory / f"residuals/{month}/{ifu}"
+
+    def detections(self, shot: str, ifu: str) -> Path:
+        """Return the directory with the emission lines of a pairing in a shot."""
+        return self.directory / f"detections/{shot}/{ifu}"
+
+    def completeness(self, shot: str, ifu: str) -> Path:
+        """Return what became of the lines that were put into a pairing's fibers."""
+        return self.directory / f"completeness/{shot}/{ifu}.h5"
+
+    @property
+    def release(self) -> Path:
+        """The directory that is laid out as a public release."""
+        return self.directory / "release"
+
+    @property
+    def cube_index(self) -> Path:
+        """The table of all cubes."""
+        return self.release / "ifu-index.fits"
+
+    def cubes(self, shot: str) -> Path:
+        """Return the directory with the cubes of a shot."""
+        return self.release / f"datacubes/{shotid_of(shot)}"
+
+    def detections_of_month(self, month: int | str) -> Path:
+        """Return the file of a month's emission lines."""
+        return self.release / f"detect/months/detect_{month}.h5"
+
+    def merged(self, kind: str, release: str) -> Path:
+        """Return the file of all emission lines (``detect``) or continuum sources (``cont``)."""
+        return self.release / f"detect/{kind}_{release}.h5"
+
+    @property
+    def detect_index(self) -> Path:
+        """The table of all emission lines and continuum sources, under the name that public releases have."""
+        return self.release / "detect/detect_index_hdr5.h5"
+
+    def survey(self, release: str) -> Path:
+        """Return the table of all shots."""
+        return self.release / f"survey/survey_{release}.h5"
+
+    def fiber_index(self, release: str) -> Path:
+        """Return the table of all fibers, with flags."""
+        return self.release / f"survey/fiber_index_{release}.h5"
+
+    def cutouts(self, shot: str) -> Path:
+        """Return the file with the pieces of images around a shot's detections."""
+        return self.directory / f"im2D/im2D_{shotid_of(shot)}.h5"
+
+    def all_cutouts(self, release: str) -> Path:
+        """Return the file that all of those are merged into."""
+        return self.release / f"im2D_{release}.h5"
+
+    def reports(self, shot: str) -> Path:
+        """Return the list of a shot's reports: those that are there, and those that are not, with the reason."""
+        return self.directory / f"reports/{shot}.csv"
+
+    @property
+    def report_pages(self) -> Path:
+        """The first of the pages that reports are browsed with."""
+        return self.directory / "reports/pages/index.html"

@@ -2,53 +2,44 @@
 
 Each row of the nights' lists is one line of step ``frames``: done if a unit uses it, left out or failed with the
 reason. After them each step has a line for what it is divided by: amplifiers of a pairing in a month (``bias`` to
-``amp_to_amp``, ``residuals``) or in an exposure (``science``), exposures (``full_sky``), shots (the rest).
+``amp_to_amp``, ``residuals``) or in an exposure (``science``), exposures (``full_sky``), pairings of a shot
+(``detections``, ``cubes``), shots; and each file that these are merged into has one. Steps that are switched off have
+none.
 
 A line is ``failed`` where the cause is: the product says so, or is not there although all that it needs is. What
 depends on that is ``waiting``. ``left_out`` is what a table of bad frames or amplifiers names, and what is not asked
 for; also a damaged bias or twilight, of which there are others, and maps of residuals where a month has few frames.
 """
 
-import csv
-import json
-import logging
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from operator import attrgetter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import fitsio
-import h5py
-
-from skyharvest.core.atomic import atomic_path
 from skyharvest.core.cli import COMMAND
-from skyharvest.core.csv_file import write_rows
-from skyharvest.core.errors import HarvestError, MalformedFile
-from skyharvest.core.words import counted
-from skyharvest.reduction.hetdex import amp_file
+from skyharvest.reduction.hetdex import product_states
 from skyharvest.reduction.hetdex.frames import frames_file
 from skyharvest.reduction.hetdex.frames.frames_file import Member
 from skyharvest.reduction.hetdex.frames.planning import DAMAGED, NAMED, UNKNOWN, read_left_out
 from skyharvest.reduction.hetdex.frames.tar_index import GOOD, Row, read_list
-from skyharvest.reduction.hetdex.layout import AMPS, Layout, name_of_exposure, name_of_shot
+from skyharvest.reduction.hetdex.layout import AMPS, DETECTIONS_FILE, Layout, name_of_exposure, name_of_shot
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.hetdex.plan import BIAS, SCIENCE, TWILIGHT, Plan, Unit, read_plan
 from skyharvest.reduction.hetdex.plan import FAILED as UNIT_FAILED
+from skyharvest.reduction.hetdex.product_states import WELL, State, after, first_cause, state_of
 from skyharvest.reduction.hetdex.steps import (
+    BY_IFU,
     CALIBRATIONS,
     DONE,
     FAILED,
     FRAMES,
+    INDEXED,
     LEFT_OUT,
+    MERGED,
     OF_SHOT,
-    RULES,
-    STATES,
-    STEPS,
     WAITING,
+    Chosen,
 )
-
-log = logging.getLogger(__name__)
 
 _COMMAND = re.compile(rf"{COMMAND}(.*)")
 
@@ -85,15 +76,8 @@ class Line:
     command: str = ""
 
 
-class Incomplete(HarvestError):
-    """Something of a reduction has failed, or waits for what has."""
-
-
-State = tuple[str, str]
-"""State and reason."""
 _Use = tuple[str, int, str, str]
 """What a frame is for: its type or its exposure, a month, a pairing and an amplifier."""
-WELL: State = (DONE, "")
 
 
 class Account:
@@ -107,15 +91,22 @@ class Account:
         Directory of the logs of jobs; None: ``results/logs``.
     month
         The steps of this month alone are asked for; None: those of all.
+    chosen
+        Which steps are switched on.
     """
 
-    def __init__(self, directory: Path, logs: Path | None = None, month: int | None = None) -> None:
-        self.layout = Layout(directory)
+    def __init__(
+        self, directory: Path, logs: Path | None = None, month: int | None = None, chosen: Chosen | None = None
+    ) -> None:
+        self.layout, self.chosen = Layout(directory), chosen or Chosen()
         self.logs = logs or directory.parent.parent / "logs"
         plan = read_plan(self.layout.plan)
         self.plan = plan if month is None else Plan(unit for unit in plan.units if unit.month == month)
         self._left_out = {_place(cells): cells for cells in read_left_out(self.layout.left_out)}
         self._calibrated: dict[tuple[str, int, str], dict[str, State]] = {}
+        self._shots: dict[str, State] = {}
+        self._exposed_ifus: dict[tuple[str, str], list[State]] = {}
+        self._sources: dict[str, dict[str, list[State]]] = {}
 
         self._has: set[_Use] = set()
         self._holes: dict[_Use, Member] = {}
@@ -135,12 +126,13 @@ class Account:
         return used
 
     def lines(self) -> Iterator[Line]:
-        """Yield the lines of all steps, in the order of `STEPS`."""
+        """Yield the lines of all steps, in their order."""
         yield from self._frames()
         yield from self.steps()
+        yield from self._merged()
 
     def steps(self) -> Iterator[Line]:
-        """Yield the lines of all steps but `FRAMES`."""
+        """Yield the lines of all steps but `FRAMES`, and but those that merge what others make."""
         twilights = [unit for unit in self.plan.units if unit.kind == TWILIGHT]
         for unit in (unit for unit in self.plan.units if unit.kind == BIAS):
             self._calibrate(unit, CALIBRATIONS[:1])
@@ -152,6 +144,8 @@ class Account:
                 if of == step:
                     yield from self._amp_lines(Line(step, month=str(month), ifu=ifu), states)
         yield from self._science()
+        for step in self.chosen.made:
+            yield from self._of_sources(step)
 
     # ---- frames
 
@@ -200,12 +194,12 @@ class Account:
             product = self.layout.calibration(step, unit.month, unit.ifu)
             if step == "flat":
                 product = self.layout.flat(unit.month, unit.ifu) / "flat.fits"
-            said = {"": (FAILED, unit.reason)} if unit.state == UNIT_FAILED else _said(product)
+            said = {"": (FAILED, unit.reason)} if unit.state == UNIT_FAILED else product_states.of_amps(product)
             before = self._calibrated.get((previous, unit.month, unit.ifu), {}) if step != previous else {}
             self._calibrated[step, unit.month, unit.ifu] = {
-                amp: _after(before[amp], previous)
+                amp: after(before[amp], previous)
                 if before.get(amp, WELL) != WELL
-                else self._named(unit, amp) or _state_of(said, amp, product)
+                else self._named(unit, amp) or state_of(said, amp, product)
                 for amp in AMPS
             }
             previous = step
@@ -222,12 +216,12 @@ class Account:
         for unit in units:
             product = self.layout.amp_to_amp(unit.month)
             if unit.month not in files:
-                files[unit.month] = _compared(product)
+                files[unit.month] = product_states.of_pairings(product)
             before = self._calibrated["wavelength", unit.month, unit.ifu]
             self._calibrated["amp_to_amp", unit.month, unit.ifu] = {
-                amp: _after(before[amp], "wavelength")
+                amp: after(before[amp], "wavelength")
                 if before[amp] != WELL
-                else _state_of(files[unit.month], f"{unit.ifu} {amp}", product)
+                else state_of(files[unit.month], f"{unit.ifu} {amp}", product)
                 for amp in AMPS
             }
 
@@ -240,6 +234,7 @@ class Account:
         for unit in (unit for unit in self.plan.units if unit.kind == SCIENCE):
             product = self.layout.science(unit.shot, unit.exposure, unit.ifu)
             states = self._exposed(unit, product)
+            self._exposed_ifus.setdefault((unit.shot, unit.ifu), []).extend(states.values())
             exposures.setdefault((unit.shot, unit.exposure), []).extend(states.values())
             for amp, state in states.items():
                 months.setdefault((unit.month, unit.ifu), {}).setdefault(amp, []).append(state)
@@ -250,21 +245,24 @@ class Account:
         shots: dict[str, list[State]] = {}
         for (shot, exposure), of_amps in exposures.items():
             product = self.layout.full_sky(shot, exposure) / "full_sky.fits"
-            state = _first_cause(of_amps, "science") or _of_exposure(product)[""]
+            state = first_cause(of_amps, "science") or product_states.of_exposure(product)[""]
             shots.setdefault(shot, []).append(state)
             yield self._line(Line("full_sky", shot[:6], shot[:8], shot, exposure), state)
-        states_of = {shot: _first_cause(states, "full_sky") or WELL for shot, states in shots.items()}
+        states_of = {shot: first_cause(states, "full_sky") or WELL for shot, states in shots.items()}
         previous = "full_sky"
         for step in OF_SHOT:
             for shot, before in states_of.items():
-                state = _after(before, previous) if before != WELL else _of_shot(self.layout.of_shot(step, shot))[""]
+                state = after(before, previous)
+                if before == WELL:
+                    state = product_states.of_shot(self.layout.of_shot(step, shot))[""]
                 yield self._line(Line(step, shot[:6], shot[:8], shot), state)
                 states_of[shot] = state
             previous = step
+        self._shots = states_of
         for (month, ifu), of in months.items():
             product = self.layout.residuals(month, ifu) / "amps.csv"
-            said = _amps_csv(product)
-            states = {amp: _first_cause(of[amp], "science") or _state_of(said, amp, product) for amp in AMPS}
+            said = product_states.of_amps_csv(product)
+            states = {amp: first_cause(of[amp], "science") or state_of(said, amp, product) for amp in AMPS}
             yield from self._amp_lines(Line("residuals", month=str(month), ifu=ifu), states)
 
     def _exposed(self, unit: Unit, product: Path) -> dict[str, State]:
@@ -283,8 +281,8 @@ class Account:
             elif unit.state == UNIT_FAILED:
                 states[amp] = (FAILED, unit.reason)
             else:
-                said = _amps_csv(product / "amps.csv") if said is None else said
-                states[amp] = _state_of(said, amp, product)
+                said = product_states.of_amps_csv(product / "amps.csv") if said is None else said
+                states[amp] = state_of(said, amp, product)
         return states
 
     def _wanting(self, unit: Unit, amp: str) -> State | None:
@@ -292,12 +290,57 @@ class Account:
         for step in (*CALIBRATIONS, "amp_to_amp"):
             state = self._calibrated.get((step, unit.month, unit.ifu), {}).get(amp, WELL)
             if state != WELL:
-                return _after(state, step)
+                return after(state, step)
         return None
 
     def _is_named(self, one: Member) -> bool:
         cells = self._left_out.get((one.tar, one.member, str(one.offset)))
         return cells is not None and cells["why"] == NAMED
+
+    # ---- sources
+
+    def _of_sources(self, step: str) -> Iterator[Line]:
+        """Yield the lines of a step that needs the files of shots."""
+        found = self._sources.setdefault(step, {})
+        cubes: dict[str, dict[str, State]] = {}
+        units = self._exposed_ifus if step in BY_IFU else dict.fromkeys((shot, "") for shot in self._shots)
+        for shot, ifu in units:
+            place = Place(shot[:6], ifu, shot)
+            product = place.product(step, self.layout)
+            state = self._calibrated_fibers(shot, ifu)
+            if state == WELL and step == "cubes":
+                if shot not in cubes:
+                    cubes[shot] = product_states.of_cubes(product / "cubes.csv")
+                state = state_of(cubes[shot], ifu, product)
+            elif state == WELL:
+                state = _READERS[step](product / DETECTIONS_FILE if step == "detections" else product)[""]
+            found.setdefault(place.month, []).append(state)
+            yield self._line(Line(step, place.month, shot[:8], shot, ifu=ifu), state)
+
+    def _calibrated_fibers(self, shot: str, ifu: str) -> State:
+        """Return whether a shot has calibrated fibers, and its IFU if one is named."""
+        if self._shots[shot] != WELL:
+            return after(self._shots[shot], OF_SHOT[-1])
+        return (first_cause(self._exposed_ifus[shot, ifu], "science") if ifu else None) or WELL
+
+    def _merged(self) -> Iterator[Line]:
+        """Yield the lines of the files that others are merged into; one waits if nothing of what it merges is there."""
+        for step, merged in MERGED.items() if self._shots else ():
+            if not self.chosen.merges(step):
+                continue
+            for month in self.plan.months if step == "detections_of_month" else [""]:
+                states = {of: self._states_of(of, str(month)) for of in merged}
+                causes = [first_cause(some, of) for of, some in states.items() if some]
+                product = Place(str(month)).product(step, self.layout, self.chosen.release)
+                state = causes[0] if causes and all(causes) else product_states.of_merged(product)[""]
+                yield self._line(Line(step, month=str(month)), state or WELL)
+
+    def _states_of(self, step: str, month: str) -> list[State]:
+        """Return how what a step makes stands, in a month or in all."""
+        if step == OF_SHOT[-1]:
+            return list(self._shots.values())
+        of = self._sources.get(step, {})
+        return [state for some in ([of.get(month, [])] if month else of.values()) for state in some]
 
     # ---- lines
 
@@ -311,12 +354,7 @@ class Account:
 
     def _command(self, line: Line) -> str:
         """Return the command that a job's log begins with; empty if there is none."""
-        rule = RULES.get(line.step, f"hetdex_{line.step}")
-        if line.step == "amp_to_amp":
-            parts: Sequence[str] = (line.month,)
-        else:
-            parts = (line.shot, line.exposure, line.ifu) if line.shot else (line.month, line.ifu)
-        path = self.logs / rule / f"{'/'.join(filter(None, parts))}.log"
+        path = self.logs / Place(line.month, line.ifu, line.shot, line.exposure).log(line.step)
         if not path.is_file():
             return ""
         with path.open(encoding="utf-8", errors="replace") as stream:
@@ -334,134 +372,10 @@ def _use(one: Member, month: int) -> _Use:
     return kind, month, one.ifu, one.amp
 
 
-def _after(state: State, step: str) -> State:
-    """Return the state of what depends on a step that is not well: the first cause is passed on."""
-    if state[0] == LEFT_OUT:
-        return state
-    return (WAITING, state[1] if state[0] == WAITING else f"{step}: {state[1]}")
-
-
-def _first_cause(states: Sequence[State], step: str) -> State | None:
-    """Return the state of what needs one of several, of which none is well; None if one is."""
-    if WELL in states:
-        return None
-    unwell = [state for state in states if state[0] != LEFT_OUT] or states
-    return _after(unwell[0], step)
-
-
-def _state_of(said: Mapping[str, State], amp: str, product: Path) -> State:
-    """Return what a product says of an amplifier."""
-    if "" in said:
-        return said[""]
-    return said.get(amp) or (FAILED, f"{product} does not have it; remove it and run again")
-
-
-def _lacking(product: Path) -> State:
-    return FAILED, f"{product} is not there: its job has failed, or has not been run"
-
-
-def _guarded(read: Callable[[Path], dict[str, State]]) -> Callable[[Path], dict[str, State]]:
-    """Return a reader that says so, under an empty name, where a product is not there or cannot be read."""
-
-    def guarded(product: Path) -> dict[str, State]:
-        if not product.is_file():
-            return {"": _lacking(product)}
-        try:
-            return read(product)
-        except (MalformedFile, OSError, ValueError, KeyError) as error:
-            return {"": (FAILED, f"{product} cannot be read ({error}); remove it and run again")}
-
-    return guarded
-
-
-@_guarded
-def _said(product: Path) -> dict[str, State]:
-    with amp_file.AmpFile(product) as file:
-        return {amp: _well(state, reason) for amp, (state, reason) in file.states.items()}
-
-
-@_guarded
-def _amps_csv(product: Path) -> dict[str, State]:
-    with product.open(newline="", encoding="utf-8") as stream:
-        return {cells["amp"]: _well(cells["state"], cells["reason"]) for cells in csv.DictReader(stream)}
-
-
-@_guarded
-def _compared(product: Path) -> dict[str, State]:
-    """Return what the comparison of a month says, by pairing and amplifier."""
-    table = fitsio.read(str(product), ext=amp_file.TABLE)
-    columns = [[amp_file.text(value) for value in table[name]] for name in ("ifu", "amp", "state", "reason")]
-    return {f"{ifu} {amp}": _well(state, reason) for ifu, amp, state, reason in zip(*columns, strict=True)}
-
-
-@_guarded
-def _of_exposure(product: Path) -> dict[str, State]:
-    """Return what the sky of an exposure says, under an empty name."""
-    failed = amp_file.text(fitsio.read_header(str(product), ext="SKY").get("FAILED", ""))
-    return {"": (FAILED, failed) if failed else WELL}
-
-
-@_guarded
-def _of_shot(product: Path) -> dict[str, State]:
-    """Return what the file of a shot says, under an empty name."""
-    with h5py.File(product, "r") as file:
-        failed = amp_file.text(file.attrs.get("failed", ""))
-    return {"": (FAILED, failed) if failed else WELL}
-
-
-def _well(state: str, reason: str) -> State:
-    return WELL if state == DONE else (LEFT_OUT if state == LEFT_OUT else FAILED, reason)
-
-
-def write_ledger(account: Account, ledger: Path, summary: Path) -> None:
-    """Write the ledger, and how many of each step are in which state. Files appear whole."""
-    lines = list(account.lines())
-    names = [field.name for field in fields(Line)]
-    write_rows(ledger, names, map(attrgetter(*names), lines))
-    counts = Counter((line.step, line.state) for line in lines)
-    steps = {step: {state: counts[step, state] for state in STATES} for step in STEPS}
-    with atomic_path(summary) as temporary:
-        temporary.write_text(json.dumps({"steps": steps}, indent=2) + "\n", encoding="utf-8")
-    log.info("\n%s", table(steps))
-
-
-def table(steps: Mapping[str, Mapping[str, int]]) -> str:
-    """Return the states of all steps as a table."""
-    rows: list[tuple[str, ...]] = [("step", *STATES)]
-    rows += [(step, *(str(counts[state] or "–") for state in STATES)) for step, counts in steps.items()]
-    return "\n".join(f"{row[0]:<16}" + "".join(f"{cell:>10}" for cell in row[1:]) for row in rows)
-
-
-def check_complete(ledger: Path, lines: Iterable[Mapping[str, str]], shown: int = 10) -> None:
-    """Check that nothing of a ledger has failed, or waits.
-
-    Raises
-    ------
-    Incomplete
-        Names what has failed first, what repeats its job, and what to do.
-    """
-    unwell = [line for line in lines if line["state"] in (FAILED, WAITING)]
-    if not unwell:
-        return
-    failed = [line for line in unwell if line["state"] == FAILED]
-    told = []
-    for line in (failed or unwell)[:shown]:
-        told.append(f"  {_told(line)}: {line['reason']}")
-        if line["command"]:
-            told.append(f"    {line['command']}")
-    if len(failed) > shown:
-        told.append(f"  … and {len(failed) - shown} more")
-    numbers = f"{counted(len(failed), 'line')} of the ledger failed, and {len(unwell) - len(failed)} wait for them"
-    raise Incomplete(
-        "\n".join((f"{numbers} ({ledger}):", *told))
-        + "\nMend what the reason names, or name the frame in hetdex_reduction.bad.frames or the amplifier in bad.amps "
-        "to leave it out; and run again. A job that has recorded a failure is run again when its product is removed, "
-        "or by the command below the reason."
-    )
-
-
-def _told(line: Mapping[str, str]) -> str:
-    if line["frame"]:
-        return line["frame"]
-    names = ("step", "month", "ifu", "amp") if not line["shot"] else ("step", "shot", "exposure", "ifu", "amp")
-    return " ".join(filter(None, (line[name] for name in names)))
+_READERS = {
+    INDEXED: product_states.of_shot,
+    "detections": product_states.of_shot,
+    "continuum": product_states.of_shot,
+    "cutouts": product_states.of_shot,
+    "reports": product_states.of_reports,
+}

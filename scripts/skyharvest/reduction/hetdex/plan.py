@@ -121,6 +121,10 @@ class Plan:
         """Return the pairings of an exposure that are ready."""
         return sorted(self._by_shot.get(shot, {}).get(exposure, ()))
 
+    def ifus_of_shot(self, shot: str) -> list[str]:
+        """Return the pairings that are ready in any exposure of a shot."""
+        return sorted({ifu for ifus in self._by_shot.get(shot, {}).values() for ifu in ifus})
+
     def unit(self, *key: object) -> Unit:
         """Return a unit by its `Unit.key`.
 

@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from skyharvest.core.csv_file import has_value, rows_with
 from skyharvest.core.errors import InputError
 from skyharvest.core.settings import describe
 from skyharvest.harvest.demo import DEMO
 from skyharvest.harvest.rules import options
 from skyharvest.reduction.hetdex.frames import fplane
-from skyharvest.reduction.hetdex.layout import Layout, month_of
+from skyharvest.reduction.hetdex.layout import Layout, month_of, shotid_of
+from skyharvest.reduction.hetdex.places import STEPS, TOLD_IN, Place
 from skyharvest.reduction.hetdex.plan import BIAS, TWILIGHT, Choice, Plan, nights_to_index, read_plan
 from skyharvest.reduction.hetdex.settings import PATHS, PATHS_OF_STEPS, Bad, Settings
+from skyharvest.reduction.hetdex.steps import FAILED, MERGED, NEED_LINES, SWITCHED, Chosen
 
 DEMO_MONTH = f"{DEMO}/hetdex_month"
 
@@ -47,7 +50,7 @@ class Reduction:
         self.enabled: bool = self.settings["enabled"]
         self._find_plan, self._force, self._begun = find_plan, force, begun
         self._started = time.time()
-        self.layout = Layout(Path(config["results"]) / "reduction" / "hetdex")
+        self.layout = Layout.below(config["results"])
         if self.enabled and not self.is_demo:
             self._check_there()
 
@@ -82,8 +85,22 @@ class Reduction:
 
     def options(self, *sections: str, **more: Any) -> str:
         """Return all settings of steps, and what else is said, as options of their program, for a shell command."""
-        words = [options(**as_options(kind, self.settings[name])) for name in sections for kind in [_kind(name)]]
+        words = [options(**as_options(_kind(name), self.settings[name])) for name in sections]
         return " ".join(filter(None, (*words, options(**more))))
+
+    @functools.cached_property
+    def chosen(self) -> Chosen:
+        """Which steps that can be left out are run, and the name of the release."""
+        return chosen_of(self.settings)
+
+    @property
+    def chosen_options(self) -> str:
+        """The same, as options of the programs that tell how all stands."""
+        return options(**self.chosen._asdict())
+
+    def on(self, name: str) -> bool:
+        """Return whether a step that can be left out is run, or one that merges what others make has any to merge."""
+        return self.chosen.merges(name) if name in MERGED else name in self.chosen.switched
 
     @functools.cached_property
     def choice(self) -> Choice:
@@ -118,6 +135,11 @@ class Reduction:
         directory = self.settings["seds"]
         return sorted(str(path) for path in Path(directory).iterdir() if path.is_file()) if directory else []
 
+    @property
+    def flags(self) -> list[str]:
+        """Files that say what is wrong on the sky, as far as they are named."""
+        return [path for key in ("tracks", "galaxies", "bad_shots") if (path := self.settings["flags"][key])]
+
     def bad(self, kind: str) -> list[str]:
         """Return the file of what is bad of a kind, if there is one."""
         path = self.settings["bad"][kind]
@@ -134,7 +156,7 @@ class Reduction:
     def plan(self) -> Plan:
         """The plan. Until it is there, an input function that asks for it is called again."""
         self._find_plan()
-        self._force(self._interrupted())
+        self._force([*self._interrupted(), *self._removed()])
         return read_plan(self.layout.plan)
 
     def _interrupted(self) -> list[str]:
@@ -146,6 +168,20 @@ class Reduction:
         here = self.layout.directory.resolve()
         earlier = (path for path, began in self._begun().items() if began < self._started)
         return [str(self.layout.directory / path.relative_to(here)) for path in earlier if path.is_relative_to(here)]
+
+    def _removed(self) -> set[str]:
+        """Return the outputs that had failed when the ledger was written, and that somebody has removed since.
+
+        Snakemake does not miss them as long as what is made of them is there.
+        """
+        removed = set()
+        for line in rows_with(self.path("ledger.csv"), "state", FAILED):
+            if line["step"] in STEPS:
+                place = Place(*(line[name] for name in ("month", "ifu", "shot", "exposure")))
+                product = place.product(line["step"], self.layout, self.chosen.release)
+                if not (product / TOLD_IN.get(line["step"], "")).exists():
+                    removed.add(str(product))
+        return removed
 
     def frames(self, month: str, ifu: str) -> str:
         """Return the list of a pairing's frames, which is written with the plan.
@@ -218,7 +254,8 @@ class Reduction:
 
     def all_shots(self, pattern: str, month: str = "") -> list[str]:
         """Return a product for each shot, or for each of a month."""
-        return [_filled(pattern, shot=shot) for shot in self.plan.shots if not month or month_of(shot) == int(month)]
+        shots = (shot for shot in self.plan.shots if not month or month_of(shot) == int(month))
+        return [_filled(pattern, shot=shot, shotid=shotid_of(shot)) for shot in shots]
 
     def all_exposures(self, pattern: str) -> list[str]:
         """Return a product for each exposure of each shot, and each pairing if it is by pairing."""
@@ -228,18 +265,37 @@ class Reduction:
     def all_residuals(self, pattern: str, only: str = "") -> list[str]:
         """Return a product for each pairing of each month, or of one, that has science frames."""
         shots = (shot for shot in self.plan.shots if not only or month_of(shot) == int(only))
-        units = ((month_of(shot), ifu) for shot in shots for ifu in self._ifus_of(shot))
+        units = ((month_of(shot), ifu) for shot in shots for ifu in self.plan.ifus_of_shot(shot))
         return list(dict.fromkeys(_filled(pattern, month=month, ifu=ifu) for month, ifu in units))
+
+    def of_ifus(self, pattern: str, shot: str) -> list[str]:
+        """Return a product for each pairing of a shot."""
+        return [_filled(pattern, shot=shot, ifu=ifu) for ifu in self.plan.ifus_of_shot(shot)]
+
+    def all_ifus(self, pattern: str, month: str = "") -> list[str]:
+        """Return a product for each pairing of each shot, or of those of a month."""
+        shots = (shot for shot in self.plan.shots if not month or month_of(shot) == int(month))
+        return [path for shot in shots for path in self.of_ifus(pattern, shot)]
+
+    def reports(self, pattern: str) -> list[str]:
+        """Return the lists of all shots' reports; those with pictures that failed are made once more."""
+        lists = self.all_shots(pattern)
+        self._force(path for path in lists if has_value(path, "state", FAILED))
+        return lists
+
+    def sources_of(self, shot: str) -> list[str]:
+        """Return what a shot's steps make that need its file, as far as they are asked for."""
+        places = [(step, ifu) for step in self.chosen.made for ifu in self._places_of(step, shot)]
+        return [str(Place("", ifu, shot).product(step, self.layout)) for step, ifu in places]
+
+    def _places_of(self, step: str, shot: str) -> Iterable[str]:
+        return self.plan.ifus_of_shot(shot) if step == "detections" else [""]
 
     def maps_of(self, pattern: str, shot: str) -> list[str]:
         """Return the residual maps that a shot's errors know: none, or those of its pairings."""
         if not self.settings["maps_in_errors"]:
             return []
-        return [_filled(pattern, month=month_of(shot), ifu=ifu) for ifu in self._ifus_of(shot)]
-
-    def _ifus_of(self, shot: str) -> Iterable[str]:
-        plan = self.plan
-        return dict.fromkeys(ifu for exposure in plan.exposures(shot) for ifu in plan.ifus(shot, exposure))
+        return [_filled(pattern, month=month_of(shot), ifu=ifu) for ifu in self.plan.ifus_of_shot(shot)]
 
     def ifucen(self, ifu: str) -> list[str]:
         """Return the files that may tell where the fibers of a pairing's IFU are, as far as they are there."""
@@ -253,6 +309,13 @@ class Reduction:
         return str(fplane.find(Path(self.settings["fplane"]), int(shot[:8])))
 
 
+def chosen_of(settings: Mapping[str, Any]) -> Chosen:
+    """Return what the settings of a reduction ask for; what needs lines is not made where these are left out."""
+    has_lines = settings["detections"]["enabled"]
+    on = (name for name in SWITCHED if settings[name]["enabled"] and (has_lines or name not in NEED_LINES))
+    return Chosen(tuple(on), settings["release"])
+
+
 def as_options(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a section as `skyharvest.core.settings.add_options` has them: all, also defaults.
 
@@ -260,6 +323,8 @@ def as_options(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     said: dict[str, Any] = {}
     for key, value in values.items():
+        if key == "enabled":  # see `settings.of_step`
+            continue
         is_on = getattr(describe(kind)[key], "default", None) is True
         said[f"no_{key}" if is_on else key] = (not value) if is_on else value
     return said

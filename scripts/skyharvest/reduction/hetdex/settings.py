@@ -4,11 +4,22 @@ Light: it is imported whenever the workflow is parsed. A program takes the optio
 step (`skyharvest.core.settings.add_options`).
 """
 
+import argparse
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from skyharvest.core.settings import Distinct, Limited, Number, Switch, Whole, section, setting, subsection
+from skyharvest.core.settings import Distinct, Limited, Number, Switch, Whole, describe, section, setting, subsection
+from skyharvest.reduction.hetdex.source_settings import (
+    Completeness,
+    Continuum,
+    Cubes,
+    Cutouts,
+    Detections,
+    Flags,
+    Reports,
+)
 
+T = TypeVar("T")
 Month = Annotated[int, Limited("A month, as YYYYMM.", strict=True, ge=200001, le=210012)]
 Night = Annotated[int, Limited("A night, as YYYYMMDD.", strict=True, ge=20000101, le=21000101)]
 Shot = Annotated[
@@ -22,8 +33,22 @@ LEAST_BAND = 100.0
 """Å: stars are not measured in less."""
 NEEDED = ("raw", "fplane", "ifucen", "star_catalogue")
 PATHS = (*NEEDED, "seds", "swaps")
-PATHS_OF_STEPS = (("throughput", "reference"), ("quality", "limits"))
+PATHS_OF_STEPS = (
+    ("throughput", "reference"),
+    ("flags", "tracks"),
+    ("flags", "galaxies"),
+    ("flags", "bad_shots"),
+    ("reports", "neighbours"),
+    ("quality", "limits"),
+)
 """Settings that name files and directories which are there before a run."""
+ASCENDING = (
+    ("detections", "first_wave", "last_wave"),
+    ("detections", "least_linewidth", "most_linewidth"),
+    ("completeness", "faintest_sn", "brightest_sn"),
+    ("completeness", "narrowest", "widest"),
+)
+"""Section, and a setting of it that is less than another."""
 
 
 @section
@@ -358,7 +383,7 @@ class Quality:
 
 @section
 class Settings:
-    """The reduction of HETDEX's raw frames (VIRUS): to calibrated fibers, an HDF5 file for each shot."""
+    """The reduction of HETDEX's raw frames (VIRUS): to calibrated fibers, emission lines, sources, and data cubes."""
 
     enabled: Switch = setting(False, "Whether raw frames are reduced.")
     raw: str | None = setting(
@@ -411,6 +436,11 @@ class Settings:
         outcome=False,
     )
     shots: Annotated[list[Shot], Distinct()] | None = setting(None, "Shots; null: all. As nights.", outcome=False)
+    release: str = setting(
+        "own",
+        "What the release is called: detect_own.h5, survey_own.h5; lower-case letters and digits.",
+        pattern="^[a-z][a-z0-9]*$",
+    )
     maps_in_errors: Switch = setting(
         False,
         "Whether errors of calibrated fibers know residual maps of their month: a shot then waits for all exposures "
@@ -434,7 +464,24 @@ class Settings:
     throughput: Throughput = subsection(Throughput)
     residual_maps: ResidualMaps = subsection(ResidualMaps)
     shot_file: ShotFile = subsection(ShotFile)
+    detections: Detections = subsection(Detections)
+    completeness: Completeness = subsection(Completeness)
+    continuum: Continuum = subsection(Continuum)
+    flags: Flags = subsection(Flags)
+    cubes: Cubes = subsection(Cubes)
+    cutouts: Cutouts = subsection(Cutouts)
+    reports: Reports = subsection(Reports)
     quality: Quality = subsection(Quality, outcome=False)
+
+
+def of_step(kind: type) -> list[str]:
+    """Return the settings of a section that the program of its step has as options: all but whether it is run."""
+    return [key for key in describe(kind) if key != "enabled"]
+
+
+def from_options(kind: type[T], options: argparse.Namespace) -> T:
+    """Return the settings of a section that the options of its step's program say."""
+    return kind(**{key: getattr(options, key) for key in of_step(kind)})
 
 
 def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -453,3 +500,19 @@ def problems(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         first, last = band.get("first_wavelength"), band.get("last_wavelength")
         if first is not None and last is not None and last < first + LEAST_BAND:
             yield f"{name}.last_wavelength", f"found {last:g}; expected {first + LEAST_BAND:g} or more"
+    for name in ("blue", "red"):
+        window = (given.get("continuum") or {}).get(name)
+        if window is not None and not window[0] < window[1]:
+            yield f"continuum.{name}", f"found {window[0]:g}, {window[1]:g}; expected the smaller wavelength first"
+    yield from _even(given.get("detections") or {})
+    for name, lower, upper in ASCENDING:
+        low, high = ((given.get(name) or {}).get(key) for key in (lower, upper))
+        if low is not None and high is not None and not low < high:
+            yield f"{name}.{upper}", f"found {high:g}; expected more than {lower}, which is {low:g}"
+
+
+def _even(search: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield which numbers of positions have none in the middle."""
+    for key in ("grid_size", "raster_size"):
+        if search.get(key) is not None and search[key] % 2 == 0:
+            yield f"detections.{key}", f"found {search[key]}; expected an odd number"

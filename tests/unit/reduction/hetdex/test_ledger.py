@@ -18,7 +18,9 @@ from skyharvest.reduction.hetdex.frames.known import Known
 from skyharvest.reduction.hetdex.frames.planning import make_plan, write_all
 from skyharvest.reduction.hetdex.frames.tar_index import BAD, Row, write_list
 from skyharvest.reduction.hetdex.layout import AMPS, Layout
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.hetdex.plan import Choice
+from skyharvest.reduction.hetdex.steps import BY_IFU, INDEXED, MERGED, SWITCHED
 
 ONE, TWO = "008_093_054_0123", "013_103_019_0456"
 SHOT = "20190103v012"
@@ -70,9 +72,38 @@ def write_products(layout, failed=()):
         path.parent.mkdir()
         with h5py.File(path, "w") as file:
             file.attrs["failed"] = f"{step}: too few stars" if (step, "") in said else ""
+    write_sources(layout, said)
 
 
-def account(tmp_path, rows, known=None, failed=(), without=(), also=()):
+def write_sources(layout, said):
+    """Write what jobs that need the shot's file would, and what their products are merged into."""
+    one = layout.detections(SHOT, ONE) / "detections.h5"
+    for ifu in (ONE, TWO):
+        layout.detections(SHOT, ifu).mkdir(parents=True)
+    for step, path in (
+        ("detections", one),
+        ("", layout.detections(SHOT, TWO) / "detections.h5"),
+        ("continuum", layout.of_shot("continuum", SHOT)),
+        ("cutouts", layout.cutouts(SHOT)),
+        (INDEXED, layout.of_shot("fiber_index", SHOT)),
+    ):
+        path.parent.mkdir(exist_ok=True)
+        with h5py.File(path, "w") as file:
+            file.attrs["failed"] = f"{step}: too bad" if (step, "") in said else ""
+    layout.cubes(SHOT).mkdir(parents=True)
+    states = ["failed,cubes: too bad" if ("cubes", "") in said else "done,", "done,"]
+    (layout.cubes(SHOT) / "cubes.csv").write_text(f"ifu,state,reason\n{ONE},{states[0]}\n{TWO},{states[1]}\n")
+    layout.reports(SHOT).parent.mkdir()
+    state = "failed,no picture" if ("reports", "") in said else "done,"
+    layout.reports(SHOT).write_text(f"detectid,state,reason\n7,{state}\n8,done,\n")
+    for step in MERGED:
+        place = Place("201901" if step == "detections_of_month" else "")
+        product = place.product(step, layout, "mine")
+        product.parent.mkdir(parents=True, exist_ok=True)
+        product.touch()
+
+
+def account(tmp_path, rows, known=None, failed=(), without=(), also=(), options=("--release", "mine")):
     layout = Layout(tmp_path / "results/reduction/hetdex")
     write_list(layout.night_list(20190103), rows)
     planned = make_plan([rows], Choice(), known or Known(), lambda _night: PLANE)
@@ -81,7 +112,7 @@ def account(tmp_path, rows, known=None, failed=(), without=(), also=()):
     for path in without:
         (layout.directory / path).unlink()
     ledger, summary = layout.directory / "ledger.csv", layout.directory / "summary.json"
-    options = ["--reduction", str(layout.directory), "--ledger", str(ledger), "--summary", str(summary)]
+    options = [*options, "--reduction", str(layout.directory), "--ledger", str(ledger), "--summary", str(summary)]
     assert cli.run(account_hetdex.main, account_hetdex.build_parser(), options) == 0
     with ledger.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
@@ -120,7 +151,8 @@ def test_all_is_well(tmp_path):
         **dict.fromkeys(("bias", "trace", "flat", "wavelength", "amp_to_amp", "residuals"), 8),
         "science": 16,
         "full_sky": 2,
-        **dict.fromkeys(("astrometry", "stars", "seds", "throughput", "shots"), 1),
+        **dict.fromkeys(("astrometry", "stars", "seds", "throughput", "shots", INDEXED, *SWITCHED, *MERGED), 1),
+        **dict.fromkeys(BY_IFU, 2),
     }
     status, complete = finish(tmp_path)
     assert status == 0
@@ -146,6 +178,54 @@ def test_a_failure_is_told_where_it_is_and_what_depends_on_it_waits(tmp_path, ca
     message = capsys.readouterr().err
     assert "2 lines of the ledger failed, and 6 wait for them" in message
     assert f"trace 201901 {ONE} LU: {why}\n    python trace_fibers.py --frames 'a b'\n" in message
+
+
+def test_sources_that_failed_are_told_and_files_that_others_are_merged_into_are_made_without_them(tmp_path):
+    said = [(step, "") for step in ("detections", "cubes", "cutouts", "reports")]
+    told = unwell(account(tmp_path, rows_of(), failed=said, without=["release/survey/survey_mine.h5"]))
+    told.pop("frames 12.tar: notes")
+    lacking = tmp_path / "results/reduction/hetdex/release/survey/survey_mine.h5"
+    assert told == {
+        f"detections {ONE}": ("failed", "detections: too bad"),
+        f"cubes {ONE}": ("failed", "cubes: too bad"),
+        "cutouts": ("failed", "cutouts: too bad"),
+        "reports": ("failed", "1 of 2 reports failed, the first of them 7: no picture"),
+        "survey": ("failed", f"{lacking} is not there: its job has failed, or has not been run"),
+        # nothing else is merged into these
+        "all_cutouts": ("waiting", "cutouts: cutouts: too bad"),
+        "report_pages": ("waiting", "reports: 1 of 2 reports failed, the first of them 7: no picture"),
+    }
+
+
+def test_what_needs_a_shot_or_an_ifu_that_failed_waits(tmp_path):
+    lost = [(f"{exposure} {TWO}", amp) for exposure in ("exp01", "exp02") for amp in AMPS]
+    told = unwell(account(tmp_path, rows_of(), failed=lost))
+    why = f"science: exp01 {TWO}: too bad"
+    assert told[f"detections {TWO}"] == told[f"cubes {TWO}"] == ("waiting", why)
+    assert not any(name in told for name in (f"detections {ONE}", "continuum", "detect", "fiber_index"))
+
+
+def test_a_shot_without_a_file_leaves_nothing_to_merge(tmp_path):
+    told = unwell(account(tmp_path, rows_of(), failed=[("throughput", "")]))
+    why = ("waiting", "throughput: throughput: too few stars")
+    assert [told[f"{step} {ifu}"] for step in BY_IFU for ifu in (ONE, TWO)] == [why] * 4
+    of_shot = ("shots", INDEXED, "continuum", "cutouts", "reports")
+    assert [told[step] for step in (*of_shot, *MERGED)] == [why] * (len(of_shot) + len(MERGED))
+
+
+def test_steps_that_are_switched_off_have_no_lines(tmp_path):
+    lines = account(tmp_path, rows_of(), options=("--release", "mine", "--switched", "continuum"))
+    assert {line["state"] for line in lines} == {"done", "left_out"}
+    steps = {line["step"] for line in lines} & {INDEXED, *SWITCHED, *MERGED}
+    assert steps == {INDEXED, "continuum", "cont", "detect_index", "survey", "fiber_index"}
+
+
+def test_an_index_of_what_is_switched_on_alone_waits_for_it(tmp_path):
+    options = ("--release", "mine", "--switched", "continuum")
+    told = unwell(account(tmp_path, rows_of(), failed=[("continuum", "")], options=options))
+    why = "continuum: too bad"
+    assert told["continuum"] == ("failed", why)
+    assert told["cont"] == told["detect_index"] == ("waiting", f"continuum: {why}")
 
 
 def test_products_that_are_not_there_or_torn(tmp_path):

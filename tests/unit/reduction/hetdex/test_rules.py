@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from skyharvest.config.load import validate
 from skyharvest.core.errors import InputError
 from skyharvest.reduction.hetdex.plan import BIAS, Unit, write_plan
 from skyharvest.reduction.hetdex.rules import Reduction
+from skyharvest.reduction.hetdex.steps import MERGED, Chosen
 
 
 @pytest.fixture
@@ -55,6 +57,16 @@ def test_exposures_depend_on_the_files_of_fibers_that_are_there(given, tmp_path)
     assert reduction(given).ifucen("317_015_038_0211") == own
 
 
+def test_what_needs_lines_is_not_made_where_they_are_left_out(given):
+    made = reduction(given | {"detections": {"enabled": False}, "release": "mine"})
+    assert made.chosen == Chosen(("continuum", "cubes"), "mine")
+    assert [step for step in MERGED if made.on(step)] == ["cont", "detect_index", "survey", "fiber_index", "cube_index"]
+    assert made.chosen_options == "--switched continuum cubes --release mine"
+    assert reduction(given).chosen == Chosen()
+    made = reduction(given | {name: {"enabled": False} for name in ("detections", "continuum", "cubes")})
+    assert [step for step in MERGED if made.on(step)] == ["survey", "fiber_index"]
+
+
 def test_stars_depend_on_spectra_that_are_given(given, tmp_path):
     assert reduction(given).given_seds == []
     (tmp_path / "seds").mkdir()
@@ -85,3 +97,44 @@ def test_what_was_interrupted_is_done_again(given, tmp_path, monkeypatch):
     write_plan(made.layout.plan, [])
     assert made.plan.units == ()
     assert forced == [ours]
+
+
+def test_what_had_failed_and_is_removed_is_made_again(given, tmp_path, monkeypatch):
+    """Also if a file of its directory alone is: the one that the ledger names."""
+    monkeypatch.chdir(tmp_path)
+    forced, shot, ifu = [], "20190103v017", "317_015_038_0211"
+    made = reduction(given | {"release": "mine"}, forced.extend)
+    write_plan(made.layout.plan, [])
+    lines = [
+        *(f"{step},201901,{shot},,{ifu},failed" for step in ("detections", "cubes")),
+        *(
+            f"science,201901,{shot},{exposure},{ifu},{state}"
+            for exposure, state in (("exp01", "failed"), ("exp02", "done"))
+        ),
+        f"continuum,201901,{shot},,,failed",
+        "survey,,,,,failed",
+        "frames,201901,,,,failed",
+    ]
+    Path(made.path("ledger.csv")).write_text("\n".join(["step,month,shot,exposure,ifu,state", *lines]) + "\n")
+    made.layout.cubes(shot).mkdir(parents=True)
+    (made.layout.cubes(shot) / "cubes.csv").touch()
+    made.layout.detections(shot, ifu).mkdir(parents=True)
+    assert made.plan.units == ()
+    gone = [made.layout.detections(shot, ifu), made.layout.science(shot, "exp01", ifu)]
+    gone += [made.layout.of_shot("continuum", shot), made.layout.survey("mine")]
+    assert sorted(forced) == sorted(map(str, gone))
+
+
+def test_pictures_that_failed_are_made_once_more(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    forced = []
+    made = reduction(given, forced.extend)
+    shots = [f"20190103v01{k}" for k in range(3)]
+    monkeypatch.setattr(made, "all_shots", lambda pattern: [pattern.format(shot=shot) for shot in shots])
+    pattern = made.path("reports/{shot}.csv")
+    for shot, state in zip(shots[:2], ("done", "failed"), strict=True):
+        path = made.layout.reports(shot)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"detectid,state,reason\n1,done,\n2,{state},as planted\n")
+    assert made.reports(pattern) == [pattern.format(shot=shot) for shot in shots]
+    assert forced == [pattern.format(shot=shots[1])]
