@@ -187,9 +187,21 @@ def read_lines(path: Path | None, columns: tuple[str, ...]) -> list[Line]:
     """
     if path is None:
         return []
+    return [Line(number, _checked(path, number, cells, columns)) for number, cells in numbered_rows(path, columns)]
+
+
+def numbered_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return the cells of a file with such columns, in any order, by column; with the number of their line, from 1.
+
+    Lines that are empty, or begin with ``#``, are left out.
+
+    Raises
+    ------
+    InputError
+        If it has other columns, or none, or a line has more or fewer cells: names it and the line.
+    """
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(_rows(path, csv.reader(stream), columns))
-    return [Line(number, _checked(path, number, cells, columns)) for number, cells in rows]
+        return list(_rows(path, csv.reader(stream), columns))
 
 
 def _rows(path: Path, reader: Iterable[list[str]], columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

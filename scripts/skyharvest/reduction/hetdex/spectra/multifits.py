@@ -109,6 +109,33 @@ def read(path: Path, *names: str) -> list[Float32s]:
         ) from None
 
 
+def read_part(file: fitsio.FITS, path: Path, name: str, rows: slice, columns: slice) -> Float32s:
+    """Return a part of an array of a file that is open, (rows, columns) f4; nothing else is read.
+
+    Parameters
+    ----------
+    file, path
+        The file, and its name for errors.
+    name
+        Of the array.
+    rows, columns
+        Of the part.
+
+    Raises
+    ------
+    MalformedFile
+        If the file has no such array.
+    """
+    try:
+        shape = tuple(file[name].get_dims())
+        part = file[name][rows, columns] if shape == LAYOUT[name] else None
+    except OSError as error:
+        raise MalformedFile(f"{path}: found no {name} ({error}); remove its directory and run again") from None
+    if part is None:
+        raise MalformedFile(f"{path}: found {name} of shape {shape}; expected {LAYOUT[name]}")
+    return np.ascontiguousarray(part, np.float32)
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """Return the first header's cards.
 

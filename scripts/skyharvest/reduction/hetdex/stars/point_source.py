@@ -34,7 +34,7 @@ class Source:
     x, y
         Arcsec.
     fwhm
-        Arcsec.
+        Arcsec; the mean of the fibers', where each has its own.
     total, total_error
         All of the light, in the unit of the fibers'.
     chi2
@@ -63,7 +63,7 @@ def fit(
     light: Floats,
     error: Floats,
     start: tuple[float, float],
-    fwhm: float,
+    fwhm: float | Floats,
     *,
     fit_fwhm: bool = False,
     fit_position: bool = True,
@@ -81,7 +81,8 @@ def fit(
     start
         Where the source is, about: arcsec.
     fwhm
-        Of its image, arcsec, or where to begin with it.
+        Of its image, arcsec, or where to begin with it: one for all, or (n,) if images of exposures differ, which are
+        then fitted by one factor.
     fit_fwhm, fit_position
         Whether they are fitted.
     level
@@ -97,6 +98,7 @@ def fit(
     """
     known = np.isfinite(light) & np.isfinite(error) & (error > 0)
     x, y, light = x[known], y[known], light[known]
+    widths = np.broadcast_to(fwhm, known.shape)[known]
     sigma = np.hypot(error[known], MODEL_ERROR * np.clip(light, 0, None))
     value = light / sigma
     free = 2 * fit_position + fit_fwhm
@@ -104,9 +106,9 @@ def fit(
     if len(x) < n_parameters:
         return None
 
-    def parameters(values: Floats) -> tuple[float, float, float]:
+    def parameters(values: Floats) -> tuple[float, float, Floats]:
         at = (start[0] + values[0], start[1] + values[1]) if fit_position else start
-        return at[0], at[1], fwhm * float(np.exp(np.clip(values[-1], -3, 3))) if fit_fwhm else fwhm
+        return at[0], at[1], widths * np.exp(np.clip(values[-1], -3, 3)) if fit_fwhm else widths
 
     def best(values: Floats) -> tuple[Floats, float, float, Floats]:
         """Return the residual, the total and its variance, and the share of each fiber, by its error."""
@@ -138,10 +140,10 @@ def fit(
         if fit_position:
             errors[:2] = spread[:2]
         if fit_fwhm:
-            errors[2] = spread[-1] * parameters(values)[2]
+            errors[2] = spread[-1] * parameters(values)[2].mean()
     at_x, at_y, width = parameters(values)
     moved = max(abs(at_x - start[0]), abs(at_y - start[1]))
-    if not (moved <= most_moved and WIDTHS[0] <= width <= WIDTHS[1]):
+    if not (moved <= most_moved and WIDTHS[0] <= width.min() and width.max() <= WIDTHS[1]):
         return None
     residual, total, variance, share = best(values)
     if not np.isfinite(variance):
@@ -149,7 +151,8 @@ def fit(
     left = len(x) - n_parameters
     chi2 = float(residual @ residual) / left if left > 0 else np.nan
     coverage = float((share * sigma).sum()) / FILLING
-    return Source(at_x, at_y, width, total, float(np.sqrt(variance)), chi2, coverage, *(float(e) for e in errors))
+    total_error = float(np.sqrt(variance))
+    return Source(at_x, at_y, float(width.mean()), total, total_error, chi2, coverage, *(float(e) for e in errors))
 
 
 @dataclass

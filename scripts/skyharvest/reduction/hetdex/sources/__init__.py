@@ -1,0 +1,1 @@
+"""Sources in calibrated fibers: spectra of points, files of detections, flags, continuum sources and cutouts."""
