@@ -27,6 +27,9 @@ rule simulate_hetdex:
 rule fetch_hetdex_index:
     input:
         simulated=rules.simulate_hetdex.output.index if HETDEX.is_simulated else [],
+        own=lambda wildcards: HETDEX.own_index(
+            HETDEX_REDUCTION.layout.cube_index, made=HETDEX_REDUCTION.enabled and HETDEX_REDUCTION.on("cubes")
+        ),
     output:
         index=f"{HETDEX.resources}/ifu-index.fits",
     log:

@@ -18,6 +18,7 @@ from skyharvest.surveys.hetdex.about import FITS_DIRECTORY, SURVEY
 from skyharvest.surveys.hetdex.assemble import assemble_hetdex
 from skyharvest.surveys.hetdex.cube import Masking
 from skyharvest.surveys.hetdex.extract import WantedSpectra, extract_cube
+from skyharvest.surveys.hetdex.index import CONTENT
 from skyharvest.surveys.hetdex.maps import MapRequest
 from skyharvest.surveys.hetdex.plan import cube_of_plan, targets_of_cube
 from skyharvest.surveys.hetdex.release import load_release
@@ -89,10 +90,11 @@ def main(options: argparse.Namespace) -> None:
 
 
 def of_plan(plan_targets: Path, plan_cubes: Path, cube: str, wanted: WantedSpectra) -> tuple[Any, WantedSpectra]:
-    """Return the plan's targets of a cube, and what is wanted of it: the seeing is its own."""
+    """Return the plan's targets of a cube, and what is wanted of it: seeing and content are its own."""
     shotid, ifuslot = shotid_and_slot(cube)
-    seeing = float(cube_of_plan(plan_cubes, shotid, ifuslot)["fwhm_virus"])
-    return targets_of_cube(plan_targets, shotid, ifuslot), replace(wanted, fwhm_arcsec=seeing)
+    listed = cube_of_plan(plan_cubes, shotid, ifuslot)
+    own = replace(wanted, fwhm_arcsec=float(listed["fwhm_virus"]), content=listed[CONTENT].decode())
+    return targets_of_cube(plan_targets, shotid, ifuslot), own
 
 
 def shotid_and_slot(cube: str) -> tuple[int, str]:

@@ -12,6 +12,7 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import MISSING
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from skyharvest import surveys
@@ -26,6 +27,7 @@ from skyharvest.core.words import show
 from skyharvest.harvest.settings import Given, Problem, release_problems
 from skyharvest.reduction.desi import settings as desi_reduction
 from skyharvest.reduction.hetdex import settings as hetdex_reduction
+from skyharvest.reduction.hetdex.layout import Layout
 from skyharvest.targets.settings import TARGETID_AS_TEXT
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}  # YAML 1.1's booleans
@@ -169,10 +171,17 @@ def _cross_problems(config: dict[str, Any], bad: Collection[str]) -> Iterator[Pr
     for name, section in ((name, given(name)) for name in sections if isinstance(given(name), dict)):
         yield from ((f"{name}.{key}", text) for key, text in sections[name].problems(section))
     registry = load_registry()
+    made = {"hetdex": _own_release(given)}
     for survey in surveys.NAMES:
         own, of_survey = module(survey), given.of(survey)
         problems = [own.problems(of_survey, registry)] if hasattr(own, "problems") else []
         if "release" in describe(own.Settings):
             kind = import_module(f"{surveys.__name__}.{survey}.release").Release
-            problems.append(release_problems(kind, of_survey, registry))
+            problems.append(release_problems(kind, of_survey, registry, made.get(survey)))
         yield from ((f"{survey}.{key}", text) for some in problems for key, text in some)
+
+
+def _own_release(given: Given) -> Path | None:
+    """Return the directory of the release that HETDEX's reduction makes in the same run, if it does."""
+    makes_it = given("hetdex_reduction.enabled") and given("hetdex_reduction.cubes.enabled")
+    return Layout.below(given("results")).release if makes_it and given("results") else None

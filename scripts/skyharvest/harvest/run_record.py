@@ -13,8 +13,10 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from skyharvest.core.atomic import atomic_path
 
@@ -41,11 +43,14 @@ class Run:
     releases, simulated, copied
         Of its configuration: the release of each survey that is asked for, whether they are simulated first, and
         whether DESI's coadds are copied by Globus before they are read.
+    hetdex
+        Of its configuration: what of a reduction of HETDEX's frames is asked for, by name (`Chosen` of its steps).
     """
 
     releases: dict[str, str]
     simulated: bool
     copied: bool
+    hetdex: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
     directory: str = ""
     log: str = ""
@@ -57,7 +62,15 @@ class Run:
     outcome: str = RUNNING
 
 
-def begin(logs: Path, snakemake_log: str, *, releases: dict[str, str], simulated: bool, copied: bool) -> None:
+def begin(
+    logs: Path,
+    snakemake_log: str,
+    *,
+    releases: dict[str, str],
+    simulated: bool,
+    copied: bool,
+    hetdex: Mapping[str, Any] | None = None,
+) -> None:
     """Write the record of this process's run, unless another one is under way. Failing to is only a warning."""
     before = load(logs)
     if before is not None and is_alive(before):
@@ -67,6 +80,7 @@ def begin(logs: Path, snakemake_log: str, *, releases: dict[str, str], simulated
         releases=releases,
         simulated=simulated,
         copied=copied,
+        hetdex=hetdex or {},
         command=shlex.join(["snakemake", *sys.argv[1:]]),
         directory=str(Path.cwd()),
         log=snakemake_log,

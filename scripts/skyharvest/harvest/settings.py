@@ -80,8 +80,16 @@ class Given:
         return Given(self._config, self._bad, f"{name}.")
 
 
-def release_problems(kind: type[ArchivedRelease], given: Given, registry: dict[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with the release and the archive of a survey."""
+def release_problems(
+    kind: type[ArchivedRelease], given: Given, registry: dict[str, Any], made: Path | None = None
+) -> Iterator[Problem]:
+    """Yield what is wrong with the release and the archive of a survey.
+
+    Parameters
+    ----------
+    made
+        A directory that the same run makes, so that it need not be there.
+    """
     release, archive = given("release"), given("archive")
     names = [name for name, entry in registry.items() if survey_of(entry) == kind.survey]
     if release and release not in registry and kind.of_directory(release, archive or ""):
@@ -104,7 +112,8 @@ def release_problems(kind: type[ArchivedRelease], given: Given, registry: dict[s
             f"found {archive!r}, which release {release!r} does not have (in config/{REGISTRY.name}: {roots}); "
             f"give the path or URL of a mirror, the directory that holds {kind.holds}",
         )
-    if archive and (problem := archive_problem(archive, kind.ways)):
+    is_made = archive and made and expand_user(archive).resolve() == made.resolve()
+    if archive and not is_made and (problem := archive_problem(archive, kind.ways)):
         yield "archive", problem
 
 

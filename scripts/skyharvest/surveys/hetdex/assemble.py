@@ -39,6 +39,7 @@ from skyharvest.formats.hdf5_spectra import spectra_dataset, write_rows
 from skyharvest.harvest import assembled
 from skyharvest.surveys.hetdex.cube import N_WAVE, WAVE_AIR, air_to_vacuum
 from skyharvest.surveys.hetdex.extract import FLUX_UNIT
+from skyharvest.surveys.hetdex.index import CONTENT
 from skyharvest.surveys.hetdex.map_files import read_maps, write_fits, write_maps
 from skyharvest.surveys.hetdex.maps import Maps, concatenate
 from skyharvest.surveys.hetdex.plan import AFTER_2017
@@ -47,7 +48,8 @@ from skyharvest.targets.csv_columns import write_csv_columns
 SPECTRA, OPTIMAL = ("spectrum_flux", "spectrum_error", "spectrum_coverage"), ("optimal_flux", "optimal_error")
 UNITS: dict[str, str | None] = {"ra": "deg", "dec": "deg", "x": "spaxel", "y": "spaxel"}
 UNITS |= {"separation_arcsec": "arcsec", "aperture_on_cube": None}
-OF_INDEX = ("shotid", "ifuslot", "ra_cen", "dec_cen")  # columns of a cube that have names of their own here
+NOT_OF_INDEX = ("shotid", "ifuslot", "ra_cen", "dec_cen", CONTENT)
+"""Columns of a cube that have names of their own here, or are none of a source."""
 
 
 def assemble_hetdex(
@@ -164,7 +166,7 @@ def _write_index(hetdex: h5py.Group, cubes: Array, columns: dict[str, Array]) ->
     pairs = zip(columns["shotid"].tolist(), columns["ifuslot"].tolist(), strict=True)
     at = np.array([known[pair] for pair in pairs], np.int64)
     for key in cubes.dtype.names or ():
-        if key not in OF_INDEX:
+        if key not in NOT_OF_INDEX:
             hdf5.write_column(hetdex, key, cubes[key][at])
     hdf5.write_column(hetdex, "in_2017", columns["shotid"] < AFTER_2017)
 

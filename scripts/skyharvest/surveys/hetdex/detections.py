@@ -55,7 +55,8 @@ FORMAT = "skyharvest HETDEX detections 1"
 
 KINDS = {b"line": "detect", b"cont": "cont"}  # det_type → first part of a database's name
 SURVEY = re.compile(rb"[a-z0-9.]+")  # it becomes part of a path
-DETECTID = re.compile("[1-9][0-9]{9}")
+DETECTID = re.compile("[1-9][0-9]{9}(?:[0-9]{6})?")
+"""Ten digits in public releases, sixteen in those that are reduced here."""
 UNITS = {"ra": "deg", "dec": "deg", "wave": "Angstrom"}
 
 READ, UNKNOWN, NO_SPECTRUM, ABSENT, UNREADABLE = "read", "unknown", "no_spectrum", "absent", "unreadable"
@@ -78,8 +79,8 @@ def read_detectids(path: Path, column: str = settings.Detections.column) -> list
     ----------
     path
         A CSV with that column, or a text file with one of them a line, or an HDF5 file with a dataset of that name
-        (such as ``catalogue.hdf5``). Cells that hold anything but ten digits are left out, with a warning if they are
-        not empty.
+        (such as ``catalogue.hdf5``). Cells that hold anything but ten or sixteen digits are left out, with a warning
+        if they are not empty.
 
     Raises
     ------
@@ -103,10 +104,16 @@ def read_detectids(path: Path, column: str = settings.Detections.column) -> list
     bad = [cell for cell in cells if cell and not DETECTID.fullmatch(cell)]
     if bad:
         log.warning(
-            "%s: %d of %d are no detectid (ten digits), such as %r: left out", path, len(bad), len(cells), bad[0]
+            "%s: %d of %d are no detectid (ten or sixteen digits), such as %r: left out",
+            path,
+            len(bad),
+            len(cells),
+            bad[0],
         )
     if bad and not good:
-        raise InputError(f"{path}: no detectid in it, expected numbers of ten digits, found such as {bad[0]!r}")
+        raise InputError(
+            f"{path}: no detectid in it, expected numbers of ten or sixteen digits, found such as {bad[0]!r}"
+        )
     return list(dict.fromkeys(int(cell) for cell in good))
 
 

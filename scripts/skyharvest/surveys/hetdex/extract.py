@@ -71,6 +71,8 @@ class WantedSpectra:
         ``gaussian`` or ``moffat``: a spectrum weighted with this point-spread function as well.
     fwhm_arcsec
         Of the point-spread function: the cube's ``fwhm_virus``.
+    content
+        What the index says of the cube's content, if it does: `skyharvest.surveys.hetdex.index.CONTENT`.
     maps
         The maps to make of each source with a spectrum, if any.
     check_absence
@@ -82,13 +84,14 @@ class WantedSpectra:
     masking: Masking = field(default_factory=Masking)
     optimal: str | None = None
     fwhm_arcsec: float = float("nan")
+    content: str = ""
     maps: MapRequest | None = None
     check_absence: Callable[[str], None] | None = None
 
     def request(self, path: str, targets: Array) -> str:
         """Return 32 hex digits of what decides the content of a cube's file, but for what the archive holds."""
         how = (FORMAT, path, self.radius_arcsec, self.min_coverage, self.masking, self.optimal, self.psf, self.maps)
-        digest = hashlib.blake2b(repr(how).encode(), digest_size=16)
+        digest = hashlib.blake2b(repr(how).encode() + self.content.encode(), digest_size=16)
         for name in ("row", "ra", "dec", "wave"):
             digest.update(targets[name].tobytes())
         return digest.hexdigest()

@@ -29,12 +29,15 @@ Index = Array
 
 NEEDED = ("shotid", "ifuslot", "ra_cen", "dec_cen", "flag")
 _FLAGS = ("flag", *(f"flag_{kind}" for kind in ("badamp", "badfib", "meteor", "satellite", "shot", "throughput")))
+CONTENT = "content"
+"""Of a release that is one's own: changes with what a cube holds, so that it is read again. It is in no result."""
+_TEXTS = ("field", CONTENT)
 _FLOATS = (*_FLAGS, "fwhm_virus", "response_4540", "fluxlimit_4600", "exptime")
 CUBE_DTYPE = np.dtype(
     [
         *(("shotid", "i8"), ("ifuslot", "S3"), ("ra_cen", "f8"), ("dec_cen", "f8")),
         *((name, "f4") for name in _FLOATS),
-        *(("mjd", "f8"), ("pa", "f8"), ("field", "S16")),
+        *(("mjd", "f8"), ("pa", "f8"), ("field", "S16"), (CONTENT, "S16")),
     ]
 )
 """What is taken from the index. shotid: YYYYMMDDNNN; ifuslot: three digits; ra_cen, dec_cen: the cube's centre, ICRS
@@ -72,8 +75,7 @@ def read_index(path: Path, origin: str = "") -> Index:
         hdu = fits.table_with(NEEDED)
         stored = stored_columns(hdu)
         data = fits.read([(hdu, None)])[0]
-    lacking = [name for name in CUBE_DTYPE.names or () if name not in stored]
-    if lacking:
+    if lacking := lacking_columns(stored):
         log.warning("%s: no usable column %s: left empty in the results", hdu, ", ".join(lacking))
     return cubes_of(hdu, data, stored)
 
@@ -92,8 +94,13 @@ def stored_columns(hdu: HDU) -> dict[str, str]:
     kinds = {"shotid": "iu", "ifuslot": slot, "ra_cen": "f", "dec_cen": "f", "flag": "f"}
     hdu.check_scalars({needed[name]: kind for name, kind in kinds.items()})
     others = {name: own.get(name, name) for name in CUBE_DTYPE.names or () if name not in NEEDED}
-    usable = {name: its for name, its in others.items() if _holds(hdu, its, "S" if name == "field" else "fiu")}
+    usable = {name: its for name, its in others.items() if _holds(hdu, its, "S" if name in _TEXTS else "fiu")}
     return {name: (needed | usable)[name] for name in CUBE_DTYPE.names or () if name in needed or name in usable}
+
+
+def lacking_columns(stored: Mapping[str, str]) -> list[str]:
+    """Return the columns of public releases that a table does not have, given those that it has."""
+    return [name for name in CUBE_DTYPE.names or () if name not in stored and name != CONTENT]
 
 
 def cubes_of(hdu: HDU, data: bytes, stored: Mapping[str, str]) -> Index:
@@ -110,7 +117,7 @@ def cubes_of(hdu: HDU, data: bytes, stored: Mapping[str, str]) -> Index:
     cubes = np.empty(len(table[stored["shotid"]]), CUBE_DTYPE)
     slots = table[stored["ifuslot"]]
     for name in CUBE_DTYPE.names or ():
-        null = b"" if name == "field" else np.nan
+        null = b"" if name in _TEXTS else np.nan
         cubes[name] = null if name not in stored else _slots(slots) if name == "ifuslot" else table[stored[name]]
     return keep_first(hdu, _usable(hdu, cubes, slots), ("shotid", "ifuslot"), "cube")
 

@@ -1,18 +1,10 @@
-"""Bits of the masks of HETDEX's cubes, by name. Light: the configuration is checked with it at parse time.
-
-Source: HETDEX Public Data Release 1, the table of mask bits. 0 is good; a voxel may have several.
-"""
+"""Which bits of HETDEX's masks a person names. Light: the configuration is checked with it at parse time."""
 
 import difflib
 from collections.abc import Sequence
 
 from skyharvest.core.errors import InputError
-
-_NAMES = (
-    *("MAIN", "FTF", "CHI2FIB", "BADPIX", "BADAMP", "LARGEGAL", "METEOR"),
-    *("BADSHOT", "THROUGHPUT", "BADFIB", "SAT", "BADCAL", "PIXMASK", "BADDET"),
-)
-MASK_BITS = {name: 1 << number for number, name in enumerate(_NAMES)}
+from skyharvest.formats.hetdex_mask import MASK_BITS
 
 KNOWN = sum(MASK_BITS.values())
 LARGEST = 1 << 30

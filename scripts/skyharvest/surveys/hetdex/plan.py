@@ -17,7 +17,7 @@ from skyharvest.core.words import size_in_words
 from skyharvest.formats.npy_rows import rows_where, write_array
 from skyharvest.harvest.not_selected import NotSelected, sentence, write_not_selected
 from skyharvest.sky.matching import equal_ids, within_radius
-from skyharvest.surveys.hetdex.index import CUBE_DTYPE, Index
+from skyharvest.surveys.hetdex.index import CONTENT, CUBE_DTYPE, Index
 from skyharvest.surveys.hetdex.release import Release
 
 TARGET_DTYPE = np.dtype(
@@ -218,10 +218,11 @@ def write_plan(plan: CubePlan, directory: Path, release: Release, root: str) -> 
 
     ``plan.csv`` has a row per cube: ``shotid,ifuslot,n_targets,in_2017`` (1 for shots of 2017, else 0).
     ``plan_pixels.csv`` has a row per pair of an NSIDE=16 pixel of targets and a cube that it needs:
-    ``pix16,shotid,ifuslot,digest``. The digest is of all targets of the cube and of its seeing, so that a cube is read
-    again only when these have changed. ``plan_targets.npy``: `TARGET_DTYPE`. ``plan_cubes.npy``: the index's rows of
-    the planned cubes, `skyharvest.surveys.hetdex.index.CUBE_DTYPE`. ``urls.txt``: address or path of each cube, in
-    the order of ``plan.csv``. ``plan_not_selected.json``: `skyharvest.harvest.not_selected`.
+    ``pix16,shotid,ifuslot,digest``. The digest is of all targets of the cube, of its seeing, and of what the index says
+    of its content, so that a cube is read again only when these have changed. ``plan_targets.npy``: `TARGET_DTYPE`.
+    ``plan_cubes.npy``: the index's rows of the planned cubes, `skyharvest.surveys.hetdex.index.CUBE_DTYPE`.
+    ``urls.txt``: address or path of each cube, in the order of ``plan.csv``. ``plan_not_selected.json``:
+    `skyharvest.harvest.not_selected`.
     """
     shotid, ifuslot = plan.cubes["shotid"], plan.cubes["ifuslot"].astype(str)
     in_2017 = (shotid < AFTER_2017).astype(np.int64)
@@ -233,8 +234,8 @@ def write_plan(plan: CubePlan, directory: Path, release: Release, root: str) -> 
     ends = np.cumsum(plan.n_targets)
     starts = ends - plan.n_targets
     spans = zip(starts.tolist(), ends.tolist(), strict=True)
-    seeing = plan.cubes["fwhm_virus"]
-    digests = np.array([_digest(plan.targets[a:b], seeing[k]) for k, (a, b) in enumerate(spans)], str)
+    seeing, content = plan.cubes["fwhm_virus"], plan.cubes[CONTENT].tolist()
+    digests = np.array([_digest(plan.targets[a:b], seeing[k], content[k]) for k, (a, b) in enumerate(spans)], str)
     pix16, cube = plan.needed.T
     write_columns(
         directory / "plan_pixels.csv",
@@ -249,9 +250,9 @@ def write_plan(plan: CubePlan, directory: Path, release: Release, root: str) -> 
         temporary.write_text("".join(f"{root}/{path}\n" for path in paths), encoding="utf-8")
 
 
-def _digest(targets: Array, seeing: np.float32) -> str:
+def _digest(targets: Array, seeing: np.float32, content: bytes) -> str:
     """Return 16 hex digits of what was given: the separation is calculated, on each kind of processor a bit apart."""
-    digest = hashlib.blake2b(seeing.tobytes(), digest_size=8)
+    digest = hashlib.blake2b(seeing.tobytes() + content, digest_size=8)
     for name in ("row", "ra", "dec", "epoch_group", "wave"):
         digest.update(targets[name].tobytes())
     return digest.hexdigest()

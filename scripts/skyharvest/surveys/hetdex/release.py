@@ -67,6 +67,11 @@ class Release(ArchivedRelease):
         release.elixer(3002665003)
         return release
 
+    @property
+    def changes(self) -> bool:
+        """Whether its files may be made again: it has no root, so that it is somebody's own. Public ones stay."""
+        return not self.roots
+
     def connections(self, wanted: int) -> int:
         """Return how many connections to open where the configuration wants so many: `max_connections` at most."""
         return min(wanted, self.max_connections)

@@ -1,8 +1,10 @@
 """What HETDEX's rules ask beside what all surveys' do."""
 
+from pathlib import Path
 from typing import Any
 
 from skyharvest.core.csv_file import has_rows
+from skyharvest.core.errors import InputError
 from skyharvest.harvest import rules
 from skyharvest.harvest.rules import options
 from skyharvest.surveys.hetdex.about import FITS_DIRECTORY
@@ -29,6 +31,32 @@ class Harvest(rules.Harvest[Release]):
     def connections(self) -> int:
         """Connections that may be open to the archive: no more than it allows."""
         return self.release.connections(super().connections)
+
+    def own_index(self, index: Path, *, made: bool) -> list[str]:
+        """Return the index of cubes, of which those that were made again are harvested again; none of a public release.
+
+        Parameters
+        ----------
+        index
+            That of the release which the reduction of this configuration makes.
+        made
+            Whether it is made in this run.
+
+        Raises
+        ------
+        InputError
+            If the archive is that release, which is not there, and is not made.
+        """
+        if self.over_network:
+            return []
+        if Path(self.archive).resolve() != index.parent.resolve():
+            return [f"{self.archive}/{self.release.index()}"] if self.release.changes else []
+        if not made and not index.exists():
+            raise InputError(
+                f"hetdex.archive: {self.archive} has no {index.name}; hetdex_reduction makes it, with enabled: true, "
+                "and cubes: {enabled: true}; set both, or name another archive"
+            )
+        return [str(index)]
 
     @property
     def line_options(self) -> str:

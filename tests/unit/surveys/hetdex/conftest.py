@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from astropy.wcs import FITSFixedWarning
 
+from skyharvest.formats.hetdex_mask import MASK_BITS
 from skyharvest.surveys.hetdex.cube import N_WAVE, SHAPE
-from skyharvest.surveys.hetdex.mask_bits import MASK_BITS
 from small_cubes import NAME, PLANES, SPECTRUM, by_astropy, gaussian, plane, write
 
 

@@ -371,6 +371,9 @@ def test_detectids_are_read_from_what_people_have(tmp_path, caplog):
         path.write_text(text, encoding="utf-8")
         assert read_detectids(path) == ids
     assert not caplog.messages
+    path.write_text("2019010301783700\n3002665003\n20190103017837003\n")  # of a reduction, and one digit too many
+    assert read_detectids(path) == [2_019_010_301_783_700, 3_002_665_003]
+    caplog.clear()
     path.write_text("x,y\n1,3002665003\n")
     assert read_detectids(path, "y") == [3_002_665_003]
     with pytest.raises(InputError, match="has no column 'detectid'; it has x, y"):
@@ -380,13 +383,13 @@ def test_detectids_are_read_from_what_people_have(tmp_path, caplog):
         file["more/other"] = np.zeros(0, int)
     with caplog.at_level(logging.WARNING):
         assert read_detectids(path) == ids
-    assert "1 of 4 are no detectid (ten digits), such as '-999': left out" in caplog.text
+    assert "1 of 4 are no detectid (ten or sixteen digits), such as '-999': left out" in caplog.text
     assert read_detectids(path, "more/other") == []
     with pytest.raises(InputError, match="has no dataset 'x'; it has detectid, more"):
         read_detectids(path, "x")
     path.write_text("30026650033\n3.0e9\n٣٠٠٢٦٦٥٠٠٣\n", encoding="utf-8")
     with pytest.raises(
-        InputError, match="no detectid in it, expected numbers of ten digits, found such as '30026650033'"
+        InputError, match="no detectid in it, expected numbers of ten or sixteen digits, found such as '30026650033'"
     ):
         read_detectids(path)
 

@@ -237,6 +237,15 @@ def test_a_cubes_digest_changes_with_its_own_targets_alone(sky, made, tmp_path):
         (str(alone["shotid"]), alone["ifuslot"].decode())
     }
     assert len(before) == len(plan.cubes) < 2 * len(set(before.values()))
+    # A cube that was made again, of a release of one's own.
+    remade = index.copy()
+    of_cube = (index["shotid"] == alone["shotid"]) & (index["ifuslot"] == alone["ifuslot"])
+    remade["content"][of_cube] = b"0123456789abcdef"
+    write_plan(make_plan(remade, targets), tmp_path, RELEASE, ROOT)
+    again = {(line["shotid"], line["ifuslot"]): line["digest"] for line in lines(tmp_path / "plan_pixels.csv")}
+    assert {cube for cube in before if before[cube] != again[cube]} == {
+        (str(alone["shotid"]), alone["ifuslot"].decode())
+    }
     # How far the targets are from the index's centre is no matter of theirs.
     nudged = index.copy()
     nudged["dec_cen"] += 1e-12

@@ -16,13 +16,13 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from photutils.aperture import CircularAperture
 
 from skyharvest.core.errors import InputError
+from skyharvest.formats.hetdex_mask import MASK_BITS
 from skyharvest.surveys.hetdex.cube import (
     N_WAVE,
     SHAPE,
     Masking,
     read_cube,
 )
-from skyharvest.surveys.hetdex.mask_bits import MASK_BITS
 from skyharvest.surveys.hetdex.spectra import Psf, extract_spectra, reach
 from small_cubes import (
     DEC,

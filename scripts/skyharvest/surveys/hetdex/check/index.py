@@ -14,7 +14,7 @@ from skyharvest.formats.fits_file import FitsFile
 from skyharvest.formats.fits_hdu import HDU
 from skyharvest.harvest import check
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, EnoughAsked, Finding, Work
-from skyharvest.surveys.hetdex.index import CUBE_DTYPE, NEEDED, Index, cubes_of, stored_columns
+from skyharvest.surveys.hetdex.index import NEEDED, Index, cubes_of, lacking_columns, stored_columns
 from skyharvest.surveys.hetdex.plan import CUBE_BYTES, REACH, CubePlan, make_plan
 
 REPORT = f"{check.REPORT}; if HETDEX's file is wrong, tell github.com/HETDEX/dexcube/issues, too"
@@ -75,8 +75,7 @@ def columns_of_index(asking: Asking) -> Iterator[Finding]:
     seen = ", ".join(stored[name] for name in NEEDED)
     means = "names are taken in any case"
     yield asking.compare(question, str(hdu), assumed=assumed, seen=seen, otherwise=ADAPTED, means=means)
-    lacking = [name for name in CUBE_DTYPE.names or () if name not in stored]
-    if lacking:
+    if lacking := lacking_columns(stored):
         yield _without(asking, hdu, lacking)
     yield from _rows(asking, hdu, stored)
 

@@ -7,11 +7,12 @@ import numpy as np
 from skyharvest.core.arrays import Array
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.fits_file import FitsFile
+from skyharvest.formats.hetdex_mask import MASK_BITS
 from skyharvest.formats.planes import read_planes
 from skyharvest.harvest.check import ADAPTED, AS_ASSUMED, FAILS, NOTE, Asking, Finding
 from skyharvest.surveys.hetdex.check.index import REPORT, UNREADABLE
 from skyharvest.surveys.hetdex.cube import IMAGES, N_WAVE, UNFILLED, Masking
-from skyharvest.surveys.hetdex.mask_bits import KNOWN, MASK_BITS, mask_bits
+from skyharvest.surveys.hetdex.mask_bits import KNOWN, mask_bits
 
 PLANES = (150, 500, 850)
 MASK_PLANES = tuple(range(5, N_WAVE, 15))
