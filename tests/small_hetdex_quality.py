@@ -19,13 +19,14 @@ from skyharvest.reduction.hetdex.frames.frames_file import Member
 from skyharvest.reduction.hetdex.frames.planning import DAMAGED, LEFT_OUT_COLUMNS, REPEAT
 from skyharvest.reduction.hetdex.layout import AMPS, Layout, month_of, name_of_exposure
 from skyharvest.reduction.hetdex.ledger import Account
+from skyharvest.reduction.hetdex.places import STEPS, Place
 from skyharvest.reduction.hetdex.plan import BIAS, SCIENCE, TWILIGHT, Unit, read_plan, write_plan
 from skyharvest.reduction.hetdex.qa.collect import collect_month, collect_shot
 from skyharvest.reduction.hetdex.qa.collected import path_of_month, path_of_shot, write_json
 from skyharvest.reduction.hetdex.qa.limits import read_limits
-from skyharvest.reduction.hetdex.qa.places import STEPS, Place
 from skyharvest.reduction.hetdex.spectra import amp_dat
 from skyharvest.reduction.hetdex.spectra.amp_dat import AmpSky
+from skyharvest.reduction.hetdex.steps import INDEXED, SWITCHED
 from skyharvest.report.hetdex_qa.commands import Commands
 from skyharvest.report.hetdex_qa.first import write_site
 from skyharvest.report.hetdex_qa.month import write_month
@@ -269,6 +270,37 @@ class Small:
                 if step == "throughput":
                     self._write_curve(file)
             self._log(step, place)
+        self._write_sources(shot)
+
+    def _write_sources(self, shot: str) -> None:
+        """Write what is made of the shot's file; as much of each is there as says how it stands."""
+        month = str(month_of(shot))
+        of_all = [(step, Place(month, "", shot)) for step in (INDEXED, *SWITCHED) if step != "detections"]
+        for step, place in [*of_all, *(("detections", Place(month, ifu, shot)) for ifu in self.pairings)]:
+            path = place.product(step, self.layout)
+            path = path / {"detections": "detections.h5", "cubes": "cubes.csv"}.get(step, "")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if step == "cubes":
+                path.write_text("\n".join(["ifu,state,reason", *(f"{ifu},done," for ifu in self.pairings)]) + "\n")
+            elif step == "reports":
+                path.write_text("detectid,state,reason\n")
+            else:
+                with h5py.File(path, "w") as file:
+                    file.attrs["shot"] = shot
+                    if step == "detections":
+                        self._write_lines(file, path.with_name("flux_limits.h5"), f"{shot}/{place.ifu}")
+            self._log(step, place)
+
+    def _write_lines(self, file: h5py.File, limits: Path, unit: str) -> None:
+        n_lines = int(self._value("detections", "n_lines", unit, 20, 3))
+        file["Detections"] = np.zeros(n_lines, [("detectid", "i8")])
+        sigma = self._value("detections", "flux_limit_4600", unit, 5, 0.3) / 5
+        with h5py.File(limits, "w") as out:
+            out.attrs.update(shot=unit[:12], ifu=unit[13:], failed="", linewidth=2.7, sn=5.0, least_coverage=0.3)
+            out.attrs["pointing"] = [200.0, 50.0, 0.0]
+            out["wavelengths"], out["sigmas"] = [3600.0, 5400.0], np.full((2, 3, 3), sigma, "f4")
+            out["x"] = out["y"] = [-25.0, 0.0, 25.0]
+            out["coverage"] = np.ones((3, 3), "f4")
 
     def _write_curve(self, file: h5py.File) -> None:
         wave = np.arange(3510.0, 5500, 20)

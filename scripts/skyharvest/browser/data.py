@@ -18,12 +18,11 @@ import h5py
 import numpy as np
 
 from skyharvest.browser.encoding import columns, encode, json_values, rows_as_text, runs, text
+from skyharvest.browser.site import Json
 from skyharvest.browser.sources import OpenFile, PageSources
 from skyharvest.core.arrays import Array
 from skyharvest.products.spectra import read_spectra
 from skyharvest.surveys.legacysurvey.colors import lupton, shown_planes, sky_noise
-
-Json = dict[str, Any]
 
 ROWS_PER_FILE = 16
 NO_DATA = 205  # grey of pixels that no image has: the page's own
@@ -53,7 +52,7 @@ def page_data(sources: PageSources) -> Json:
         "table": table,
         "grids": _grids(sources),
         "arms": list(sources.arms),
-        "rows_per_file": ROWS_PER_FILE,
+        "rows_per_file": dict.fromkeys(("spectra", "arms"), ROWS_PER_FILE),
         "csv_columns": columns(sources.csv),
         "main": None if main is None else _named(main) | {"columns": columns(main.group)},
         "overlays": [_named(overlay) | {"labels": overlay.shown.labels} for overlay in sources.overlays],

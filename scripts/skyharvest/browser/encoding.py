@@ -8,6 +8,7 @@ significance together, zlib, base64 (`encode`). That is 70 kB for flux and inver
 import base64
 import math
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
@@ -76,6 +77,18 @@ def rows_as_text(group: h5py.Group, rows: slice | list[int]) -> list[list[str]]:
                 empty |= values == null
             columns.append(["" if none else str(value) for value, none in zip(values, empty, strict=True)])
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def rows_as_text_of(rows: Array) -> Iterator[list[str]]:
+    """Yield the columns of a structured array as text, row by row; what is no number is empty."""
+    for row in rows:
+        yield [_word(row[name]) for name in rows.dtype.names or ()]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if isinstance(value, np.floating) and np.isnan(value) else str(value)
 
 
 def text(values: Array) -> list[str]:

@@ -1,10 +1,6 @@
 """What the spectrum browser's pages hold: that it is what the files hold, and that nothing breaks out of a page."""
 
-import base64
 import io
-import json
-import zlib
-from html.parser import HTMLParser
 
 import browse
 import h5py
@@ -12,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browser_pages import Page, contents, decode
 from skyharvest.browser import data as browserdata
 from skyharvest.browser.data import NO_DATA, color_png
 from skyharvest.browser.encoding import encode, runs
@@ -25,52 +22,6 @@ from skyharvest.surveys.hetdex.cube import air_to_vacuum
 from small_pages import ARM_WAVE, TOY, TOY_WAVE, WAVE, write_files, write_toy
 
 N = 37  # two full scripts and a part
-
-
-def decode(text, dtype):
-    """Undo the encoding: zlib, and the bytes of each number back together."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)
-    return planes.reshape(np.dtype(dtype).itemsize, -1).T.copy().view(dtype).ravel()
-
-
-class _Page(HTMLParser):
-    """The data of a page, and what else there is."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.scripts, self.text, self._inside = [], [], "", False
-        self.feed(path.read_text(encoding="utf-8"))
-        self.data = json.loads(self.text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self._inside = dict(attrs).get("id") == "data"
-        if tag == "script" and "src" in dict(attrs):
-            self.scripts.append(dict(attrs)["src"])
-
-    def handle_endtag(self, tag):
-        self._inside = False
-
-    def handle_data(self, data):
-        self.text += data if self._inside else ""
-
-
-def delivered(path):
-    """Return what a script hands over, and the name under which it does."""
-    call, _, rest = path.read_text(encoding="utf-8").partition("(")
-    assert call == "skyharvest.deliver"
-    assert rest.endswith(");\n")
-    return json.loads(f"[{rest[:-3]}]")
-
-
-def contents(page_path, kind="spectra"):
-    page = _Page(page_path).data
-    made = []
-    for name in page["files"][kind]:
-        named, content = delivered(page_path.with_suffix("") / name)
-        assert named == name
-        made.append(content)
-    return page, made
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +104,7 @@ def test_runs(mask, expected):
 
 
 def test_the_table_is_the_files(files, page):
-    data = _Page(page).data
+    data = Page(page).data
     with h5py.File(files.desi) as file:
         assert [int(value) for value in data["table"]["targetid"]] == file["desi/targetid"][:].tolist()
         assert {type(value) for value in data["table"]["targetid"]} == {str}  # more than 53 bits
@@ -199,7 +150,7 @@ def test_a_pixel_without_matches_has_a_page(tmp_path):
     files = write_files(tmp_path / "in", 0)
     out = tmp_path / "healpix=1702.html"
     assert write_page(files.all, out) == 0
-    assert _Page(out).data["table"]["targetid"] == []
+    assert Page(out).data["table"]["targetid"] == []
     assert out.with_suffix("").is_dir()
 
 
@@ -209,7 +160,7 @@ def test_redshifts_that_are_no_numbers_are_none(tmp_path):
         file["desi/z"][1], file["desi/zerr"][2] = np.nan, np.inf
     out = tmp_path / "healpix=1702.html"
     write_page({"desi": files.desi}, out)
-    table = _Page(out).data["table"]
+    table = Page(out).data["table"]
     assert [value is None for value in table["z"]] == [False, True, False]
     assert [value is None for value in table["zerr"]] == [False, False, True]
 
@@ -292,7 +243,7 @@ def test_a_survey_that_no_module_knows_has_its_spectra_shown(tmp_path, monkeypat
             assert np.array_equal(flux, file["toy/spectrum_flux"][k])
             np.testing.assert_allclose(error, file["toy/spectrum_ivar"][k] ** -0.5, rtol=1e-6)
     assert write_page({"toy": toy}, out) == 4  # alone
-    assert _Page(out).data["main"] is None
+    assert Page(out).data["main"] is None
 
 
 # --- Lines -----------------------------------------------------------------------------------------------------------
@@ -391,7 +342,7 @@ def test_of_two_cutouts_the_fuller_one_is_shown(tmp_path):
 
 def test_nothing_breaks_out_of_a_page(files, page):
     """The CSV's text has tags and the end of a script in it."""
-    found = _Page(page)
+    found = Page(page)
     assert "b" not in found.tags
     assert found.tags.count("script") == 1 + len(found.scripts)
     for path in page.with_suffix("").glob("*.js"):
@@ -480,6 +431,6 @@ def test_the_program(files, tmp_path, capsys):
     out = tmp_path / "healpix=1702.html"
     paths = ["--desi", str(files.desi), "--hetdex", str(files.hetdex), "--legacysurvey", str(files.images)]
     assert cli.run(browse.main, browse.build_parser(), [*paths, "--out", str(out)]) == 0
-    assert len(_Page(out).data["table"]["targetid"]) == N
+    assert len(Page(out).data["table"]["targetid"]) == N
     assert cli.run(browse.main, browse.build_parser(), ["--desi", "gone.hdf5", "--out", str(out)]) == 1
     assert "gone.hdf5" in capsys.readouterr().err

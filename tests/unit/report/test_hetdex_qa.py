@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from page_text import Read, check_links
-from skyharvest.reduction.hetdex.qa.places import Place
+from skyharvest.reduction.hetdex.places import Place
 from small_hetdex_quality import Small, pairings, shots
 
 CLEAN, FAULTY = 201901, 201902
@@ -28,6 +28,7 @@ def faulty(small: Small) -> None:
         ("drift", "wave_change", f"{FAULTY}/{PAIRINGS[0]}_RU"): -6.0,
         ("throughput", "response_4540", first): 0.02,
         ("astrometry", "rms_x", f"{first}/exp02"): 1.4,
+        ("detections", "flux_limit_4600", f"{second}/{PAIRINGS[1]}"): 60.0,
         **{("science", "pull", f"{one}/{exp}/{PAIRINGS[1]}_RL"): 1.9 for one in small.shots for exp in small.exposures},
         **{("full_sky", "factor", f"{second}/exp03/{ifu}_LL"): 0.3 for ifu in PAIRINGS},
     }
@@ -72,6 +73,13 @@ def test_a_clean_month_has_nothing_bad(made):
         ("amp_to_amp.level", "0.1 , limit ≥ 0.2", "LU", "amp_to_amp", Place(str(FAULTY))),
         ("drift.wave_change", "−6 Å , limit ≥ −4", "300_012_020 RU", "wavelength", Place(str(FAULTY), PAIRINGS[0])),
         ("throughput.response_4540", "0.02 , limit ≥ 0.04", "{0}", "throughput", Place(str(FAULTY), "", "{0}")),
+        (
+            "detections.flux_limit_4600",
+            "60 10⁻¹⁷ erg s⁻¹ cm⁻² , limit ≤ 50",
+            "{1}",
+            "detections",
+            Place(str(FAULTY), PAIRINGS[1], "{1}"),
+        ),
         ("astrometry.rms_x", "1.4 ″ , limit ≤ 1", "{0} exp02", "astrometry", Place(str(FAULTY), "", "{0}")),
         ("full_sky.factor", "0.3", "3 amplifiers, {1} exp03", "full_sky", Place(str(FAULTY), "", "{1}", "exp03")),
         ("science.pull", "1.9", "RL, 9 exposures", "science", None),

@@ -31,8 +31,8 @@ const skyharvest = {};
 
   skyharvest.deliver = (name, content) => arrived.set(name, content);
 
-  // Returns a promise of what a script beside the page delivers.
-  skyharvest.load = (directory, name) => {
+  // Returns a promise of what a script beside the page delivers; `command` makes it again.
+  skyharvest.load = (directory, name, command) => {
     if (asked.has(name)) {
       const known = asked.get(name);
       asked.delete(name);
@@ -46,7 +46,7 @@ const skyharvest = {};
         script.remove();
         reject(new Error(
           `${directory}/${name} cannot be read. It belongs beside this page: copy the directory ${directory} ` +
-          "along with it, or make both again with `snakemake browse`."
+          `along with it, or make both again with \`${command}\`.`
         ));
       };
       script.onerror = fail;

@@ -1,52 +1,30 @@
-// The page: picks a source, and shows what there is of it.
+// The page: picks a source, and shows what there is of it. What is said of it, and by which name it is found, is told by
+// what describes the page's kind: pixel.js, detections.js.
 "use strict";
 
 (() => {
   const get = (id) => document.getElementById(id);
   const page = skyharvest.read();
+  const described = skyharvest.describe(page);
   const { table } = page;
   const grids = {};
   let shown = null; // what is on the plot: {source, series, overlaid}
   let wanted = -1; // the source that was picked last
   let sources;
   let plot;
-  let tab = "csv";
+  let tab = described.tabs[0];
 
   skyharvest.page = page;
   skyharvest.ready = false;
 
-  // --- What a source is called -------------------------------------------------------------------------------------
-
-  const firstOf = new Map(); // TARGETID → the source that #TARGETID shows: the primary, else the first
-  for (let i = 0; i < table.targetid.length; i++) {
-    if (!table.targetid[i]) continue; // only overlays have spectra of it
-    const known = firstOf.get(table.targetid[i]);
-    if (known === undefined || (table.primary && table.primary[i] && !table.primary[known])) firstOf.set(table.targetid[i], i);
-  }
-  const ofRow = new Map();
-  for (let i = 0; i < table.row.length; i++) {
-    const known = ofRow.get(table.row[i]);
-    if (known === undefined || (table.primary && table.primary[i] && !table.primary[known])) ofRow.set(table.row[i], i);
-  }
-
-  const longName = (i) =>
-    [table.targetid[i], table.survey?.[i] ?? "", table.program?.[i] ?? "", table.row[i]].map(encodeURIComponent).join("/");
-  const permalink = (i) => {
-    if (!table.targetid[i]) return String(table.row[i]);
-    return firstOf.get(table.targetid[i]) === i ? table.targetid[i] : longName(i);
-  };
-
-  function find(text) {
-    const name = text.trim().replace(/^#/, "");
-    if (firstOf.has(name)) return firstOf.get(name);
-    if (/^\d+$/.test(name) && ofRow.has(Number(name))) return ofRow.get(Number(name));
-    return table.targetid.findIndex((_, i) => longName(i) === name);
-  }
-
   // --- Picking -----------------------------------------------------------------------------------------------------
 
-  const fileOf = (kind, i) => page.files[kind][Math.floor(i / page.rows_per_file)];
-  const load = (kind, i) => skyharvest.load(page.directory, fileOf(kind, i));
+  const load = (kind, i) => {
+    const name = page.files[kind][Math.floor(i / page.rows_per_file[kind])];
+    return skyharvest.load(page.directory, name, described.command);
+  };
+  const within = (kind, i) => i % page.rows_per_file[kind];
+  const find = (text) => described.find(text.trim().replace(/^#/, ""));
 
   function say(text) {
     get("message").textContent = text;
@@ -54,18 +32,11 @@
   }
 
   async function spectraOf(i, record) {
-    const within = i % page.rows_per_file;
     if (mode() === "arms") {
-      const arms = (await load("arms", i)).sources[within];
+      const arms = (await load("arms", i)).sources[within("arms", i)];
       return Promise.all(Object.entries(arms).map(([arm, spectrum]) => series(arm, spectrum)));
     }
     return record.data ? [await series("combined", record)] : [];
-  }
-
-  function without(i) {
-    const there = page.overlays.filter(({ survey }) => table[`n_${survey}`][i]).map(({ title }) => title);
-    return there.length ? `Of this source there are ${there.join(" and ")} spectra: tick the box.`
-      : "The crossmatch file has no spectra, only the columns of its sources.";
   }
 
   async function series(kind, { data, mask }) {
@@ -90,19 +61,21 @@
     wanted = i;
     sources.select(i);
     place();
-    if (!keepRedshift) setRedshift(measured(i));
+    if (!keepRedshift) setRedshift(described.redshift(i));
     try {
       const file = await load("spectra", i);
-      const record = file.sources[i % page.rows_per_file];
+      const record = file.sources[within("spectra", i)];
       const [drawn, overlaid] = await Promise.all([spectraOf(i, record), overlaysOf(i, file)]);
       if (wanted !== i) return; // another one has been picked since
-      say(drawn.length || overlaid.length ? "" : without(i));
+      say(drawn.length || overlaid.length ? "" : described.without(i));
       shown = { source: i, series: drawn, overlaid, record, file };
       heading(i);
       address(i);
-      picture(file.images?.[table.row[i]]);
+      picture(file.images?.[table.row?.[i]]);
       details();
+      if (described.noReport) report(i);
       plot.draw(drawn, overlaid, sigma());
+      detected(i);
       prefetch(i);
     } catch (error) {
       if (wanted === i) say(error.message);
@@ -111,17 +84,19 @@
 
   function address(i) {
     try {
-      history.replaceState(null, "", `#${permalink(i)}`);
+      history.replaceState(null, "", `#${described.permalink(i)}`);
     } catch {
       // Browsers refuse when a key is held down: the next source has its address again.
     }
   }
 
+  const needed = () => ["spectra", ...(mode() === "arms" ? ["arms"] : []), ...(described.noReport ? ["reports"] : [])];
+
   // What is next is there before it is asked for.
   function prefetch(i) {
     for (const by of [1, -1]) {
       const next = sources.step(by);
-      if (next >= 0) for (const kind of mode() === "arms" ? ["spectra", "arms"] : ["spectra"]) load(kind, next).catch(() => {});
+      if (next >= 0) for (const kind of needed()) load(kind, next).catch(() => {});
     }
   }
 
@@ -132,34 +107,19 @@
   function place() {
     const at = sources.shown.indexOf(sources.selected);
     get("place").textContent = sources.shown.length ? `${at < 0 ? "–" : at + 1} of ${sources.shown.length}` : "none";
+    const [one, many] = described.counted;
     get("count").textContent = sources.shown.length === sources.n
-      ? `${sources.n} ${sources.n === 1 ? "source" : "sources"}` : `${sources.shown.length} of ${sources.n} sources`;
+      ? `${sources.n} ${sources.n === 1 ? one : many}` : `${sources.shown.length} of ${sources.n} ${many}`;
     get("previous").disabled = sources.step(-1) < 0;
     get("next").disabled = sources.step(1) < 0;
   }
 
   // --- What is said of a source ------------------------------------------------------------------------------------
 
-  const known = (value) => value !== null && value !== undefined && value !== "";
-  const measured = (i) => (known(table.z?.[i]) ? table.z[i] : 0);
-
   function heading(i) {
-    get("targetid").textContent = table.targetid[i] || `CSV row ${table.row[i]}`;
-    get("permalink").href = `#${permalink(i)}`;
-    const facts = [];
-    if (known(table.z?.[i])) {
-      const error = table.zerr?.[i];
-      facts.push(["z", known(error) && error > 0 ? `${table.z[i].toFixed(5)} ± ${error.toPrecision(1)}` : table.z[i].toFixed(5)]);
-    } else if (table.z && table.targetid[i]) facts.push(["z", "none"]);
-    if (known(table.spectype?.[i])) facts.push(["type", [table.spectype[i], table.subtype?.[i]].filter(known).join(" ")]);
-    if (known(table.zwarn?.[i])) facts.push(["ZWARN", String(table.zwarn[i]), table.zwarn[i] !== 0]);
-    if (known(table.deltachi2?.[i])) facts.push(["Δχ²", table.deltachi2[i].toFixed(1)]);
-    if (known(table.program?.[i])) facts.push(["coadd", `${table.survey?.[i] ?? ""} ${table.program[i]}`.trim()]);
-    if (table.targetid[i]) facts.push(["CSV row", String(table.row[i])]);
-    else if (page.main) facts.push([page.main.title, "no spectrum"]);
-    if (known(table.separation_arcsec?.[i])) facts.push(["separation", `${table.separation_arcsec[i].toFixed(2)}″`]);
-    if (known(table.ra[i])) facts.push(["RA, Dec", `${table.ra[i].toFixed(6)}, ${table.dec[i].toFixed(6)}`]);
-    get("facts").replaceChildren(...facts.map(([name, value, warning]) => {
+    get("targetid").textContent = described.name(i);
+    get("permalink").href = `#${described.permalink(i)}`;
+    get("facts").replaceChildren(...described.facts(i).map(([name, value, warning]) => {
       const fact = document.createElement("span");
       const key = document.createElement("b");
       key.textContent = name;
@@ -191,10 +151,10 @@
   }
 
   function details() {
+    for (const one of described.tabs) get(`tab_${one.id}`).setAttribute("aria-selected", String(one === tab));
     if (!shown) return;
-    const values = shown.record[tab === "csv" ? tab : page.main?.survey] ?? [];
-    const columns = (tab === "csv" ? page.csv_columns : page.main?.columns ?? []).slice(0, values.length);
-    get("columns").replaceChildren(...columns.flatMap(([name, unit], k) => {
+    const values = tab.values(shown.record) ?? [];
+    get("columns").replaceChildren(...tab.columns.slice(0, values.length).flatMap(([name, unit], k) => {
       const term = document.createElement("dt");
       term.textContent = name;
       const value = document.createElement("dd");
@@ -206,7 +166,27 @@
       }
       return [term, value];
     }));
-    for (const name of ["csv", "survey"]) get(`tab_${name}`).setAttribute("aria-selected", String(tab === name));
+  }
+
+  // The picture that was made of a source: as wide as there is room, and whole when it is clicked on.
+  async function report(i) {
+    let picture = null;
+    let words = described.noReport(i);
+    if (table.report[i]) {
+      try {
+        picture = (await load("reports", i)).reports[within("reports", i)];
+      } catch (error) {
+        words = error.message;
+      }
+    }
+    if (wanted !== i) return; // another one has been picked since
+    get("whole").hidden = !picture;
+    get("no_report").hidden = Boolean(picture);
+    get("no_report").textContent = words;
+    for (const name of picture ? ["report", "whole_report"] : []) {
+      get(name).src = `data:image/png;base64,${picture}`;
+      get(name).alt = `Report of ${described.name(i)}`;
+    }
   }
 
   function read(at) {
@@ -234,12 +214,32 @@
 
   const mode = () => document.querySelector("input[name=mode]:checked")?.value ?? "combined";
   const sigma = () => Number(get("smoothing").value);
+  const NEAR = 100; // Å to either side of a line
 
   function setRedshift(z) {
     plot.setRedshift(z);
     get("redshift").value = String(Number(z.toFixed(6)));
     get("redshift_slider").value = String(z);
-    get("reset_redshift").disabled = wanted < 0 || z === measured(wanted);
+    told(z);
+  }
+
+  // What has to agree with the redshift: the way back to the source's own, and which guess it is.
+  function told(z) {
+    get("reset_redshift").disabled = wanted < 0 || z === described.redshift(wanted);
+    if (!described.guesses || wanted < 0) return;
+    const guesses = described.guesses(wanted);
+    const options = [["", "–"], ...guesses.map(({ label, z: of }) => [String(of), `${label}  z ${of.toFixed(4)}`])];
+    get("guess").replaceChildren(...options.map(([value, text]) => new Option(text, value)));
+    get("guess").disabled = !guesses.length;
+    get("guess").value = guesses.some(({ z: of }) => of === z) ? String(z) : "";
+  }
+
+  // Where a source was detected.
+  function detected(i) {
+    if (!described.wave) return;
+    const wave = described.wave(i);
+    plot.point(wave);
+    if (wave !== null && get("near").checked) plot.around(wave, NEAR);
   }
 
   function smoothed() {
@@ -255,7 +255,7 @@
     const i = find(text);
     get("jump_text").setAttribute("aria-invalid", String(i < 0));
     if (i < 0) {
-      say(`No source here has the TARGETID or CSV row “${text.trim()}”.`);
+      say(described.unknown(text.trim()));
       return;
     }
     if (!sources.shown.includes(i)) {
@@ -294,20 +294,24 @@
       if (Number.isFinite(z) && z > -1) {
         plot.setRedshift(z);
         get("redshift_slider").value = String(z);
-        get("reset_redshift").disabled = z === measured(wanted);
+        told(z);
       }
     });
     get("redshift_slider").addEventListener("input", () => setRedshift(Number(get("redshift_slider").value)));
-    get("reset_redshift").addEventListener("click", () => setRedshift(measured(wanted)));
+    get("reset_redshift").addEventListener("click", () => setRedshift(described.redshift(wanted)));
     for (const kind of ["emission", "absorption"]) get(kind).addEventListener("change", () => plot.mark(kind, get(kind).checked));
     for (const { survey } of page.overlays) get(survey).addEventListener("change", redraw);
     for (const input of document.querySelectorAll("input[name=mode]")) input.addEventListener("change", redraw);
-    for (const name of ["csv", "survey"]) {
-      get(`tab_${name}`).addEventListener("click", () => {
-        tab = name;
-        details();
+    if (described.guesses) {
+      get("guess").addEventListener("change", () => get("guess").value && setRedshift(Number(get("guess").value)));
+      get("near").addEventListener("change", () => {
+        if (!shown) return;
+        plot.fit();
+        detected(shown.source);
       });
     }
+    get("whole").addEventListener("click", () => get("whole_view").showModal());
+    get("whole_view").addEventListener("click", () => get("whole_view").close());
     document.addEventListener("keydown", key);
     addEventListener("hashchange", () => {
       const i = find(location.hash);
@@ -316,15 +320,22 @@
   }
 
   function introduce() {
-    const { attributes } = page;
-    const about = [`NSIDE ${attributes.nside ?? 16} ${attributes.ordering ?? ""}`.trim()];
-    for (const [survey, release] of Object.entries(page.releases)) about.push(`${survey} ${release}`);
-    if (attributes.created) about.push(`made ${String(attributes.created).slice(0, 10)}`);
-    get("about").textContent = about.join(" · ");
-    get("tab_csv").textContent = `CSV (${page.name})`;
-    get("tab_survey").hidden = !page.main;
-    get("tab_survey").textContent = page.main?.title ?? "";
-    get("reset_redshift").title = page.main ? `${page.main.title}'s redshift` : "";
+    get("about").textContent = described.about.join(" · ");
+    get("reset_redshift").title = described.redshiftOf;
+    get("guesses").hidden = !described.guesses;
+    document.body.classList.toggle("reported", Boolean(described.noReport));
+    document.querySelector(".report").hidden = !described.noReport;
+    get("tabs").replaceChildren(...described.tabs.map((one) => {
+      const button = Object.assign(document.createElement("button"), {
+        id: `tab_${one.id}`, type: "button", textContent: one.title, hidden: Boolean(one.hidden),
+      });
+      button.setAttribute("role", "tab");
+      button.addEventListener("click", () => {
+        tab = one;
+        details();
+      });
+      return button;
+    }));
     get("modes").hidden = !(page.arms.length && page.grids.combined);
     if (page.arms.length && !page.grids.combined) document.querySelector("input[name=mode][value=arms]").checked = true;
     for (const { survey, title } of page.overlays) {
@@ -338,7 +349,7 @@
 
   async function start() {
     if (typeof Bokeh === "undefined") {
-      say("assets/ cannot be read. It belongs beside this page: copy it along, or make both again with `snakemake browse`.");
+      say(`assets/ cannot be read. It belongs beside this page: copy it along, or make both again with \`${described.command}\`.`);
       return;
     }
     introduce();
@@ -346,10 +357,10 @@
     // A place on the plot for each overlay's spectra of the source that has most.
     const places = page.overlays.flatMap(({ survey }) =>
       Array.from({ length: Math.max(0, ...table[`n_${survey}`]) }, (_, k) => ({ survey, k })));
-    const nameOf = (kind) => (kind === "combined" ? page.main.title : `${page.main.title} ${kind}`);
+    const nameOf = (kind) => (kind === "combined" ? described.title : `${described.title} ${kind}`);
     plot = new skyharvest.Plot(get("plot"), page.lines, new Map(kinds.map((kind) => [kind, nameOf(kind)])), places, read);
     skyharvest.plot = plot;
-    sources = new skyharvest.Table(get("list"), table, page.overlays, pick, place);
+    sources = new skyharvest.Table(get("list"), table, described, pick, place);
     skyharvest.sources = sources;
     connect();
     place();
@@ -363,11 +374,11 @@
     ]);
     if (!sources.n) {
       document.body.classList.add("empty");
-      say("No source of this pixel has a spectrum.");
+      say(described.none);
     } else {
       await pick(first >= 0 ? first : sources.shown[0]);
       sources.reveal(true);
-      if (linked && first < 0) say("No source here is what the link asks for; this is the first one.");
+      if (linked && first < 0) say(described.lost);
     }
     skyharvest.ready = true;
   }

@@ -6,6 +6,7 @@
   const FAINT = { combined: "#a9bccd", b: "#a8c4e2", r: "#dfb4b1", z: "#c4b4d6" };
   const OVERLAYS = ["#c8691a", "#9a7a12", "#b5487c", "#4f7f2a"];
   const MARKERS = { emission: "#1c7c63", absorption: "#9a5b13" };
+  const POINTED = "#c8691a";
   const ALPHA = [0.7, 0.4, 0.25]; // of markers, by rank
   const INK = "#46525f";
   const LABEL_PX = 12; // between labels of lines
@@ -88,6 +89,8 @@
         }), `${survey}_${k}`);
         return { survey, k, data, band, renderer, bandRenderer };
       });
+      this.pointed = source({ x: [] });
+      named(figure.vspan({ field: "x" }, { source: this.pointed, line_color: POINTED, line_width: 7, line_alpha: 0.18 }), "detected");
       this.markers = {};
       for (const kind of ["emission", "absorption"]) {
         const markers = source({ x: [], label: [], rank: [], alpha: [] });
@@ -253,6 +256,23 @@
       this.y.setv({ start: y0, end: y1, reset_start: y0, reset_end: y1 });
       this.#label();
       this.#bands();
+    }
+
+    // Marks where a source was detected; null: nowhere.
+    point(wave) {
+      this.pointed.data = { x: wave === null ? [] : [wave] };
+    }
+
+    // Shows what is drawn within so many Å of a wavelength.
+    around(wave, half) {
+      const near = [];
+      for (const { wave: grid, smoothed, good } of this.series) {
+        for (let i = 0; i < grid.length; i++) if (good[i] && Math.abs(grid[i] - wave) < half) near.push(smoothed.mean[i]);
+      }
+      this.x.setv({ start: wave - half, end: wave + half });
+      if (!near.length) return;
+      const [start, end] = skyharvest.fluxRange([{ values: near, share: 0, lines: near }]);
+      this.y.setv({ start, end });
     }
 
     setRedshift(z) {

@@ -5,57 +5,47 @@
   const ROW = 26; // px, as in browser.css
   const SPARE = 8; // rows drawn above and below
 
-  const fixed = (digits) => (value) => (value === null ? "–" : value.toFixed(digits));
-  const plain = (value) => (value === null || value === "" ? "–" : String(value));
-  const COLUMNS = [
-    { key: "targetid", label: "TARGETID", show: plain, number: true, compare: (a, b) => {
-      const [p, q] = [BigInt(a), BigInt(b)];
-      return p < q ? -1 : p > q ? 1 : 0;
-    } },
-    { key: "row", label: "CSV row", show: plain, number: true },
-    { key: "z", label: "z", show: fixed(4), number: true },
-    { key: "spectype", label: "Type", title: "SPECTYPE", show: plain },
-    { key: "zwarn", label: "ZWARN", show: plain, number: true },
-    { key: "program", label: "Program", show: plain },
-    { key: "separation_arcsec", label: "Sep. ″", title: "from the CSV's position, arcsec", show: fixed(2), number: true },
-    { key: "ra", label: "RA", title: "degrees, of the fiber", show: fixed(5), number: true },
-    { key: "dec", label: "Dec", title: "degrees, of the fiber", show: fixed(5), number: true },
-  ];
-  const TEXTS = ["targetid", "row", "spectype", "subtype", "survey", "program"];
-  const NAMES = { type: "spectype", sep: "separation_arcsec", csv: "row" };
+  skyharvest.known = (value) => value !== null && value !== undefined && value !== "";
+  skyharvest.fixed = (digits) => (value) => (value === null ? "–" : value.toFixed(digits));
+  skyharvest.plain = (value) => (skyharvest.known(value) ? String(value) : "–");
+  // Of whole numbers as text, which may have more digits than JavaScript's numbers hold.
+  skyharvest.compareIds = (a, b) => {
+    const [p, q] = [BigInt(a), BigInt(b)];
+    return p < q ? -1 : p > q ? 1 : 0;
+  };
   const OPERATORS = {
     "<": (a, b) => a < b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, ">=": (a, b) => a >= b,
     "=": (a, b) => a === b, "!=": (a, b) => a !== b,
   };
 
   // Returns a function of a source that tells whether all terms of a filter hold: `qso z>2 zwarn=0`.
-  skyharvest.filterOf = (text, table) => {
+  skyharvest.filterOf = (text, table, { id, names, texts }) => {
     const terms = text.toLowerCase().split(/\s+/).filter(Boolean).map((term) => {
-      const found = /^([a-z_]+)(<=|>=|!=|<|>|=)(.+)$/.exec(term);
-      const key = found && [NAMES[found[1]], `n_${found[1]}`, found[1]].find((name) => table[name]);
+      const found = /^([a-z_][a-z_0-9]*)(<=|>=|!=|<|>|=)(.+)$/.exec(term);
+      const key = found && [names[found[1]], `n_${found[1]}`, found[1]].find((name) => table[name]);
       if (key) {
         const [, , operator, wanted] = found;
         const number = Number(wanted);
-        if (Number.isNaN(number) || key === "targetid") {
+        if (Number.isNaN(number) || key === id) {
           return (i) => OPERATORS[operator](String(table[key][i]).toLowerCase(), wanted);
         }
         return (i) => table[key][i] !== null && OPERATORS[operator](Number(table[key][i]), number);
       }
-      return (i) => TEXTS.some((name) => table[name] && String(table[name][i]).toLowerCase().includes(term));
+      return (i) => texts.some((name) => table[name] && String(table[name][i]).toLowerCase().includes(term));
     });
     return (i) => terms.every((holds) => holds(i));
   };
 
   skyharvest.Table = class {
-    // `overlays` have a column of their numbers of spectra each. `pick` is called with the index of a source that was clicked on, `changed` when order or filter have changed.
-    constructor(element, table, overlays, pick, changed) {
+    // `described` says what columns there are, and which of them is the id: see pixel.js. `pick` is called with the
+    // index of a source that was clicked on, `changed` when order or filter have changed.
+    constructor(element, table, described, pick, changed) {
       this.element = element;
       this.table = table;
+      this.described = described;
       this.changed = changed;
-      this.n = table.targetid.length;
-      this.columns = COLUMNS.filter((column) => table[column.key]).concat(overlays.map(({ survey, title }) => ({
-        key: `n_${survey}`, label: title, title: `number of ${title} spectra`, show: (n) => (n ? String(n) : ""), number: true,
-      })));
+      this.n = table[described.id].length;
+      this.columns = described.columns.filter((column) => table[column.key]);
       this.shown = Array.from({ length: this.n }, (_, i) => i);
       this.selected = -1;
       this.sort = null;
@@ -103,7 +93,7 @@
     }
 
     #arrange() {
-      const holds = skyharvest.filterOf(this.filter, this.table);
+      const holds = skyharvest.filterOf(this.filter, this.table, this.described);
       const shown = [];
       for (let i = 0; i < this.n; i++) if (holds(i)) shown.push(i);
       if (this.sort) {
@@ -111,7 +101,7 @@
         const values = this.table[column.key];
         const compare = column.compare ?? ((a, b) => (a < b ? -1 : a > b ? 1 : 0));
         const sign = this.sort.falling ? -1 : 1;
-        const empty = (value) => value === null || value === "";
+        const empty = (value) => !skyharvest.known(value);
         shown.sort((i, j) => {
           const [a, b] = [values[i], values[j]];
           if (empty(a) || empty(b)) return empty(a) - empty(b) || i - j; // at the end, whichever way
@@ -171,11 +161,12 @@
       row.dataset.source = i;
       row.setAttribute("aria-rowindex", place + 2);
       if (i === this.selected) row.setAttribute("aria-selected", "true");
-      for (const { key, show, number } of this.columns) {
+      for (const { key, show, number, warns, link } of this.columns) {
         const cell = document.createElement("td");
-        cell.textContent = show(this.table[key][i]);
+        const text = show(this.table[key][i]);
+        cell.append(link ? Object.assign(document.createElement("a"), { href: link(i), textContent: text }) : text);
         cell.className = `${number ? "number " : ""}${key}`;
-        if (key === "zwarn" && this.table.zwarn[i]) cell.classList.add("warning");
+        if (warns?.(this.table[key][i], i)) cell.classList.add("warning");
         row.append(cell);
       }
       return row;

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skyharvest.core.cli import COMMAND
 from skyharvest.reduction.hetdex.layout import Layout
-from skyharvest.reduction.hetdex.qa.places import STEPS, Place
+from skyharvest.reduction.hetdex.places import STEPS, Place
 
 TARGET = "reduce_hetdex"
 

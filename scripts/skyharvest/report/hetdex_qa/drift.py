@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from skyharvest.reduction.hetdex.calibration.drift_table import NUMBERS, Row
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.hetdex.qa.faults import Fault
-from skyharvest.reduction.hetdex.qa.places import Place
 from skyharvest.reduction.limits import OK, beyond, state_of, worst
 from skyharvest.report.page import Picture
 

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.hetdex.qa.collected import failure
 from skyharvest.reduction.hetdex.qa.definitions import place_of
 from skyharvest.reduction.hetdex.qa.missing import missing_amps
-from skyharvest.reduction.hetdex.qa.places import Place
-from skyharvest.reduction.hetdex.steps import FAILED, OF_SHOT
+from skyharvest.reduction.hetdex.steps import FAILED, INDEXED, OF_SHOT, SWITCHED
 from skyharvest.report.hetdex_qa.commands import Commands
 from skyharvest.report.hetdex_qa.faults import lines_of
 from skyharvest.report.hetdex_qa.maps import maps_script
 from skyharvest.report.hetdex_qa.site import page_of
-from skyharvest.report.hetdex_qa.tables import exposures_table, missing_table, stars_table, values_table
+from skyharvest.report.hetdex_qa.tables import exposures_table, ifus_table, missing_table, stars_table, values_table
 from skyharvest.report.quality.site import Page, Renderer
 from skyharvest.report.quality.words import shown
 
@@ -87,14 +87,22 @@ def write_shot(
             "stars": stars_table(curves["stars"]) if curves else None,
             "values": values_table(shot["values"], shot["limits"]),
             "exposures": exposures_table(exposures, shot["limits"]),
+            "ifus": ifus_table(shot["ifus"]),
             "maps": sorted({one for of in sets.values() for one in of}, key=place_of),
             "sets": [(key, key) for key in sets],
             "missing": missing_table(missing, month, name),
-            "jobs": [_job(step, shot, unwell, commands) for step in OF_SHOT],
+            "jobs": [_job(step, shot, unwell, commands) for step in (*OF_SHOT, *_made_of(shot["values"], unwell))],
             "script": f"{name}.js",
         },
     )
     (directory / f"{name}.html").write_text(renderer.render("shot", page, "../"), encoding="utf-8")
+
+
+def _made_of(values: Mapping[str, Any], unwell: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the steps that a job makes of the shot, as far as they are switched on."""
+    known = {name.partition(".")[0] for name in values} | {one["step"] for one in unwell}
+    yield INDEXED
+    yield from (step for step in SWITCHED if step != "detections" and step in known)
 
 
 def _reordered(columns: Columns, amps: Sequence[str], order: Sequence[str]) -> Columns:

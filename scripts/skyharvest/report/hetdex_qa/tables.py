@@ -20,6 +20,10 @@ OF_SHOTS = (
     "astrometry.n_matched",
     "astrometry.rms_x",
     "astrometry.rms_y",
+    "detections.n_lines",
+    "detections.scatter",
+    "detections.flux_limit_4600",
+    "continuum.n_sources",
 )
 """Values of shots that the table of a month has; of those of exposures the worst, by the median of all."""
 NO_VALUE = float("nan")
@@ -167,6 +171,19 @@ def exposures_table(exposures: Mapping[str, Mapping[str, Any]], limits: Mapping[
         ]
         rows.append([*row, Cell(limit_in_words(bounds.get("warn"))), Cell(limit_in_words(bounds.get("bad")))])
     return Table("Of exposures", ["value", *exposures, "WARN if not", "BAD if not"], rows)
+
+
+def ifus_table(ifus: Mapping[str, Mapping[str, Sequence[Any]]]) -> Table | None:
+    """Return the values of a shot's IFUs: a row for each; None if there are none."""
+    names = sorted({name for of in ifus.values() for name in of}, key=place_of)
+    if not names:
+        return None
+    rows = [
+        [text(ifu.replace("_", " ")), *(cell(*of.get(name, (None, "OK"))) for name in names)]
+        for ifu, of in ifus.items()
+    ]
+    units = ((name, describe(name).unit) for name in names)
+    return Table("Of IFUs", ["IFU", *(f"{name} ({unit})" if unit else name for name, unit in units)], rows)
 
 
 def stars_table(stars: Mapping[str, Sequence[Any]]) -> Table:

@@ -50,11 +50,11 @@ class Renderer:
     Parameters
     ----------
     assets
-        Directory of the templates of their own.
+        Directories of the templates of their own.
     """
 
-    def __init__(self, assets: Path) -> None:
-        self._templates = templates(assets, ASSETS)
+    def __init__(self, *assets: Path) -> None:
+        self._templates = templates(*assets, ASSETS)
 
     def render(self, template: str, page: Page, root: str) -> str:
         """Return a page as HTML; ``root`` leads from it to the site's directory: "", ``../``, ``../../``."""

@@ -36,7 +36,7 @@ const maps = (() => {
       const pairing = [specid, slot, ifuid, contid].join("_");
       if (!shared.has(slot)) shared.set(slot, []);
       if (!shared.get(slot).includes(pairing)) shared.get(slot).push(pairing);
-      return { name, slot, pairing, strip: STRIPS.indexOf(amp), column: Number(slot.slice(0, 2)), row: Number(slot[2]) };
+      return { name, slot, pairing, strip: amp ? STRIPS.indexOf(amp) : 0, strips: amp ? STRIPS.length : 1, column: Number(slot.slice(0, 2)), row: Number(slot[2]) };
     });
     for (const one of all) {
       const some = shared.get(one.slot);
@@ -57,7 +57,7 @@ const maps = (() => {
     const found = [], edges = [];
     data.placed.forEach((one, k) => {
       const value = values[k] ?? null;
-      const [w, h] = [((size - GAP) * one.share), (size - GAP) / STRIPS.length];
+      const [w, h] = [((size - GAP) * one.share), (size - GAP) / one.strips];
       const [x, y] = [LEFT + (one.column - 1) * size + GAP / 2 + one.of * w, TOP + (one.row - 1) * size + GAP / 2 + one.strip * h];
       const box = { x: x.toFixed(1), y: y.toFixed(1), width: w.toFixed(1), height: h.toFixed(1) };
       if (value !== null) svg.append(make("rect", { ...box, fill: colour((value - low) / (high - low)) }));
@@ -84,7 +84,7 @@ const maps = (() => {
       const [specid, slot, ifuid, contid, amp] = data.amps[k].split("_"), value = values[k] ?? null;
       return {
         text: [
-          `${specid}_${slot}_${ifuid} ${amp}, controller ${contid}`,
+          `${specid}_${slot}_${ifuid}${amp ? ` ${amp}` : ""}, controller ${contid}`,
           value === null ? failed[k] ?? "no value" : `${charts.number(value)} ${about.unit} ${stateOf(value, about.limits)}`,
         ],
       };

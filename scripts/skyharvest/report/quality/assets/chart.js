@@ -53,6 +53,11 @@ const charts = (() => {
     return made.map((value) => [value, small ? value.toExponential(1) : value.toFixed(digits).replace(/^-(0(\.0+)?)$/, "$1")]);
   };
 
+  // An axis of logarithms has powers of ten.
+  const powers = (low, high) =>
+    Array.from({ length: Math.max(0, Math.floor(high) - Math.ceil(low) + 1) }, (_, k) => Math.ceil(low) + k)
+      .map((power) => [power, `10${[...String(power)].map((digit) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(digit)]).join("")}`]);
+
   const number = (value) => {
     if (value === null || !Number.isFinite(value)) return "–";
     if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e7)) return value.toExponential(2);
@@ -113,7 +118,7 @@ const charts = (() => {
     const [xLow, xHigh] = extent(all("x"), onX.map((one) => one.value));
     let [yLow, yHigh] = extent(all("y").concat(isSteps ? [0] : []), onY.map((one) => one.value), isPoints, FINEST);
     if (isSteps) yLow = 0;
-    const yTicks = ticks(yLow, yHigh, (height - TOP - BOTTOM) / 38);
+    const yTicks = spec.powers ? powers(yLow, yHigh) : ticks(yLow, yHigh, (height - TOP - BOTTOM) / 38);
     const left = Math.max(36, 12 + DIGIT * Math.max(...yTicks.map(([, text]) => text.length)));
     const px = (value) => round(left + ((value - xLow) / (xHigh - xLow)) * (width - left - RIGHT));
     const py = (value) => round(height - BOTTOM - ((value - yLow) / (yHigh - yLow)) * (height - TOP - BOTTOM));
@@ -124,7 +129,8 @@ const charts = (() => {
     }
     for (const [value, text] of ticks(xLow, xHigh, (width - left - RIGHT) / 84)) {
       svg.append(make("line", { class: "tickmark", x1: px(value), x2: px(value), y1: height - BOTTOM, y2: height - BOTTOM + 4 }));
-      svg.append(make("text", { class: "tick", x: px(value), y: height - BOTTOM + 17, "text-anchor": px(value) > width - 28 ? "end" : "middle" }, text));
+      if (px(value) + (text.length * DIGIT) / 2 > width) continue; // it would be cut off
+      svg.append(make("text", { class: "tick", x: px(value), y: height - BOTTOM + 17, "text-anchor": "middle" }, text));
     }
     svg.append(make("line", { class: "axis", x1: left, x2: width - RIGHT, y1: height - BOTTOM, y2: height - BOTTOM }));
     svg.append(make("text", { class: "label", x: 0, y: 12 }, spec.y));

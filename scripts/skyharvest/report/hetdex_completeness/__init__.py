@@ -1,0 +1,1 @@
+"""The page that shows how complete HETDEX's emission lines are, and how well they are measured."""
