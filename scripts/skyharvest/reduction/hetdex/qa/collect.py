@@ -14,13 +14,13 @@ from typing import Any
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.layout import Layout, month_of
 from skyharvest.reduction.hetdex.ledger import Account, Line
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.hetdex.plan import SCIENCE, Plan
 from skyharvest.reduction.hetdex.qa.collected import failure, of_shot
 from skyharvest.reduction.hetdex.qa.definitions import place_of
 from skyharvest.reduction.hetdex.qa.faults import Fault, exposure_of
 from skyharvest.reduction.hetdex.qa.limits import Limits
 from skyharvest.reduction.hetdex.qa.missing import missing_amps
-from skyharvest.reduction.hetdex.qa.places import Place
 from skyharvest.reduction.hetdex.qa.read import (
     Values,
     amp_to_amp_values,
@@ -29,12 +29,24 @@ from skyharvest.reduction.hetdex.qa.read import (
     full_sky_values,
     shot_values,
 )
+from skyharvest.reduction.hetdex.qa.read_sources import cube_values, line_values, of_all, source_values
 from skyharvest.reduction.hetdex.qa.shown import curves_of
-from skyharvest.reduction.hetdex.steps import CALIBRATIONS, DONE, FAILED, FRAMES, LEFT_OUT, OF_SHOT, WAITING
+from skyharvest.reduction.hetdex.steps import (
+    BY_IFU,
+    CALIBRATIONS,
+    DONE,
+    FAILED,
+    FRAMES,
+    LEFT_OUT,
+    OF_SHOT,
+    WAITING,
+    Chosen,
+)
 from skyharvest.reduction.limits import BAD, OK, STATES, beyond, worst
 
 log = logging.getLogger(__name__)
 
+_UNWELL = ("step", "state", "reason", "ifu", "amp")
 _OF_FRAMES = f"{FRAMES}: "
 
 DIGITS = 9
@@ -83,7 +95,11 @@ def _said(read: Callable[..., dict[str, Values]], *arguments: Any) -> dict[str, 
         return {}
 
 
-def collect_shot(layout: Layout, plan: Plan, shot: str, limits: Limits) -> dict[str, Any]:
+def _said_of_one(read: Callable[..., Values], *arguments: Any) -> Values:
+    return _said(lambda: {"": read(*arguments)}).get("", {})
+
+
+def collect_shot(layout: Layout, plan: Plan, shot: str, limits: Limits, chosen: Chosen | None = None) -> dict[str, Any]:
     """Return how good a shot is.
 
     Parameters
@@ -96,6 +112,8 @@ def collect_shot(layout: Layout, plan: Plan, shot: str, limits: Limits) -> dict[
         Its name.
     limits
         By which its values are judged.
+    chosen
+        Which steps are switched on; None: all.
     """
     month = str(month_of(shot))
     exposures: dict[str, dict[str, Any]] = {}
@@ -103,11 +121,11 @@ def collect_shot(layout: Layout, plan: Plan, shot: str, limits: Limits) -> dict[
     faults: list[Fault] = []
     for exposure in plan.exposures(shot):
         own = by_exposure[exposure] = _Amps(limits)
-        ifus = plan.ifus(shot, exposure)
-        for ifu in ifus:
+        pairings = plan.ifus(shot, exposure)
+        for ifu in pairings:
             found = _said(exposed_values, "science", layout.science(shot, exposure, ifu))
             faults += own.add(Place(month, ifu, shot, exposure), _of_pairing(ifu, found))
-        sky = _said(full_sky_values, layout.full_sky(shot, exposure), ifus)
+        sky = _said(full_sky_values, layout.full_sky(shot, exposure), pairings)
         faults += own.add(Place(month, "", shot, exposure), sky)
         exposures[exposure] = {"values": {}}
     values: dict[str, Judged] = {}
@@ -125,6 +143,9 @@ def collect_shot(layout: Layout, plan: Plan, shot: str, limits: Limits) -> dict[
                 into[name] = (plain(value, DIGITS), state)
                 if state != OK:
                     faults.append(_fault(limits, Place(month, "", shot, exposure), "", name, value, state))
+    of_sources, ifus, more = _collect_sources(layout, plan, shot, limits, chosen or Chosen())
+    values |= of_sources
+    faults += more
     amps = sorted({amp for own in by_exposure.values() for amp in own.names})
     for exposure, own in by_exposure.items():
         exposures[exposure]["amps"] = own.as_columns(amps)
@@ -134,11 +155,41 @@ def collect_shot(layout: Layout, plan: Plan, shot: str, limits: Limits) -> dict[
         "state": worst(one.state for one in faults),
         "amps": amps,
         "values": values,
+        "ifus": ifus,
         "exposures": exposures,
         "faults": [one.as_json() for one in faults],
         "limits": {name: of for name, of in limits.of.items() if name.partition(".")[0] not in CALIBRATIONS},
         "curves": _curves(layout.of_shot("throughput", shot)),
     }
+
+
+def _collect_sources(
+    layout: Layout, plan: Plan, shot: str, limits: Limits, chosen: Chosen
+) -> tuple[dict[str, Judged], dict[str, dict[str, Judged]], list[Fault]]:
+    """Return values of what was found in a shot, and of each of its IFUs, and what is not good.
+
+    Limits are of an IFU's values; one of the shot that is made of these is as the worst of them.
+    """
+    pairings = plan.ifus_of_shot(shot)
+    values: dict[str, Judged] = {}
+    ifus: dict[str, dict[str, Judged]] = {}
+    faults: list[Fault] = []
+    for step in chosen.switched:
+        by_ifu: dict[str, Values] = {}
+        if step == "detections":
+            by_ifu = {ifu: _said_of_one(line_values, layout.detections(shot, ifu)) for ifu in pairings}
+        elif step == "cubes":
+            by_ifu = _said(cube_values, layout.cubes(shot))
+        own = by_ifu if step in BY_IFU else {"": _said_of_one(source_values, step, layout, shot)}
+        for ifu, some in own.items():
+            for name, value in some.items():
+                state = limits.judge(name, value)
+                (ifus.setdefault(ifu, {}) if ifu else values)[name] = (plain(value), state)
+                if state != OK:
+                    faults.append(_fault(limits, Place(str(month_of(shot)), ifu, shot), "", name, value, state))
+        for name, value in of_all(by_ifu).items():
+            values[name] = (plain(value), worst(ifus[ifu][name][1] for ifu in by_ifu if name in ifus[ifu]))
+    return values, ifus, faults
 
 
 def _curves(path: Path) -> dict[str, Any]:
@@ -219,16 +270,16 @@ def _of_pairing(ifu: str, found: Mapping[str, Values]) -> dict[str, Values]:
 
 
 def _unwell(lines: Iterable[Line]) -> list[dict[str, Any]]:
-    """Return what is not done: step, state, reason, amplifier or "", and exposures, ``SHOT/exp01`` or ``SHOT``."""
+    """Return what is not done: `_UNWELL`, which may be "", and exposures, ``SHOT/exp01`` or ``SHOT``."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for line in lines:
         if line.state == DONE:
             continue
         amp = f"{line.ifu}_{line.amp}" if line.amp else ""
-        key = (line.step, line.state, line.reason, amp)
+        key = (line.step, line.state, line.reason, line.ifu, amp)
         if line.state == WAITING and line.reason.startswith(_OF_FRAMES):  # no step before tells of it
-            key = (FRAMES, FAILED, line.reason.removeprefix(_OF_FRAMES), amp)
-        of = found.setdefault(key, dict(zip(("step", "state", "reason", "amp"), key, strict=True)) | {"exposures": []})
+            key = (FRAMES, FAILED, line.reason.removeprefix(_OF_FRAMES), line.ifu, amp)
+        of = found.setdefault(key, dict(zip(_UNWELL, key, strict=True)) | {"exposures": []})
         if line.shot:
             of["exposures"].append(exposure_of(line.shot, line.exposure))
     return list(found.values())

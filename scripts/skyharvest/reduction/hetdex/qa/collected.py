@@ -8,11 +8,11 @@ from typing import Any
 
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.hetdex.qa.faults import Fault
-from skyharvest.reduction.hetdex.qa.places import Place
 from skyharvest.reduction.limits import BAD
 
-VERSION = 1
+VERSION = 2
 NOT_THERE = " is not there: "
 
 
@@ -63,7 +63,7 @@ def of_shot(unwell: Iterable[Mapping[str, Any]], shot: str) -> Iterator[dict[str
 def failure(month: int, one: Mapping[str, Any]) -> Fault:
     """Return the fault that something which failed is."""
     shot, _, exposure = one["exposures"][0].partition("/") if one["exposures"] else ("", "", "")
-    place = Place(str(month), one["amp"].rpartition("_")[0] if one["step"] != "amp_to_amp" else "", shot, exposure)
+    place = Place(str(month), one["ifu"] if one["step"] != "amp_to_amp" else "", shot, exposure)
     path, there, why = one["reason"].partition(NOT_THERE)
     return Fault(
         one["step"],

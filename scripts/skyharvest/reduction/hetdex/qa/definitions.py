@@ -7,9 +7,10 @@ unit, and no limits.
 from dataclasses import dataclass
 
 from skyharvest.reduction.hetdex.calibration.drift_table import NUMBERS
-from skyharvest.reduction.hetdex.qa.places import STEPS
+from skyharvest.reduction.hetdex.places import STEPS
 
 AMP, FRAME, EXPOSURE, SHOT = "amplifier", "amplifier of an exposure", "exposure", "shot"
+IFU = "IFU of a shot"
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Definition:
     Attributes
     ----------
     of
-        `AMP` in a month, `FRAME`, `EXPOSURE`, `SHOT`, or two of them.
+        `AMP` in a month, `FRAME`, `EXPOSURE`, `IFU`, `SHOT`, or two of them.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Definition:
 
 _D = Definition
 _ELECTRONS = "electron"
+_LINE = "10⁻¹⁷ erg s⁻¹ cm⁻²"
 _NORMALISED = "electron/2 Å"
 _DEFINITIONS = (
     _D("bias.n_frames", AMP, "", "bias frames that were combined"),
@@ -124,6 +126,29 @@ _DEFINITIONS = (
     _D("residuals.n_bad", AMP, "", "pixels that are flagged in too many frames"),
     _D("residuals.chi2", AMP, "", "χ² of pixels over what is expected, median"),
     _D("residuals.sky", AMP, "", "what is left of the sky over the sky, median of its size"),
+    _D("detections.n_lines", IFU, "", "emission lines that are kept"),
+    _D("detections.n_candidates", IFU, "", "candidates of the search"),
+    _D("detections.n_negative", IFU, "", "candidates of the search for what is missing instead of added: noise"),
+    _D("detections.n_left_out", IFU, "", "lines that have no number, as an IFU has too many"),
+    _D("detections.n_positions", IFU, "", "positions that were searched"),
+    _D("detections.scatter", IFU, "", "scatter of the search's signal to noise"),
+    _D("detections.noise_ratio", IFU, "", "noise by that of fibers' errors, median of wavelengths"),
+    _D("detections.flux_limit_4600", IFU, _LINE, "flux limit at 4600 Å, median of its places"),
+    _D("continuum.n_sources", SHOT, "", "continuum sources"),
+    _D("continuum.n_fibers", SHOT, "", "fibers with light enough for one"),
+    _D("continuum.n_groups", SHOT, "", "groups of such fibers: one is of several sources where they are near"),
+    _D("continuum.n_extended", SHOT, "", "sources that are no points"),
+    _D("continuum.chi2", SHOT, "", "χ² of a point source by degrees of freedom, median of sources"),
+    _D("continuum.n_left_out", SHOT, "", "sources that have no number, as an IFU has too many"),
+    _D("cubes.flag", IFU, "", "share of fibers that no flag is raised for"),
+    _D("cubes.flag_badamp", IFU, "", "share of fibers that are not of an amplifier that is bad"),
+    _D("cubes.flag_badfib", IFU, "", "share of fibers that are not bad themselves"),
+    _D("cubes.flag_meteor", IFU, "", "share of fibers that are not on a meteor's track"),
+    _D("cubes.flag_satellite", IFU, "", "share of fibers that are not on a satellite's track"),
+    _D("cubes.flag_shot", IFU, "", "share of fibers that are not of a shot that is bad"),
+    _D("cubes.flag_throughput", IFU, "", "share of fibers that are not of a shot with too little throughput"),
+    _D("reports.n_reports", SHOT, "", "reports that are there"),
+    _D("reports.n_failed", SHOT, "", "reports that failed"),
 )
 _DRIFT = tuple(
     _D(f"drift.{name}", AMP, unit, f"{meaning}: change since the amplifier's first month")

@@ -8,7 +8,7 @@ from skyharvest.reduction.hetdex.qa.definitions import DEFINITIONS
 from skyharvest.reduction.hetdex.qa.limits import read_limits
 from skyharvest.reduction.limits import NONE, bounds_in_words, with_table
 
-PAGE = CHECKOUT / "docs" / "hetdex-reduction.md"
+PAGE = CHECKOUT / "docs" / "hetdex-quality.md"
 BEGIN, END = "<!-- values: written by qa/document.py -->", "<!-- end of values -->"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from skyharvest.reduction.hetdex.qa.places import Place
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.limits import MOST_SEVERE, STATES
 
 SHOWN = 100

@@ -2,9 +2,9 @@
 
 import json
 
+from skyharvest.reduction.hetdex.places import Place
 from skyharvest.reduction.hetdex.qa.faults import Fault, grouped
 from skyharvest.reduction.hetdex.qa.missing import missing_amps
-from skyharvest.reduction.hetdex.qa.places import Place
 
 EXPOSURES = [("20190101v010", f"exp{k:02d}") for k in (1, 2, 3)]
 OTHER = ("20190101v011", "exp01")
