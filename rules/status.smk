@@ -23,6 +23,7 @@ onstart:
         releases={harvest.name: harvest.release.name for harvest in ENABLED},
         simulated=IN_DEMO or any(harvest.is_simulated for harvest in ENABLED),
         copied=any(harvest.copied for harvest in ENABLED),
+        hetdex=HETDEX_REDUCTION.chosen._asdict(),
     )
     begun = snakemake_state.read_begun(Path.cwd())
     for harvest in ENABLED if not workflow.touch else ():

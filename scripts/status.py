@@ -11,6 +11,7 @@ from skyharvest.core import cli
 from skyharvest.core.errors import InputError
 from skyharvest.harvest import run_record
 from skyharvest.harvest.demo import DEMO_CSV
+from skyharvest.reduction.hetdex.rules import chosen_of
 from skyharvest.run.last import find
 from skyharvest.run.status import gather
 from skyharvest.run.status_table import show
@@ -60,6 +61,7 @@ def from_config(given: dict[str, Any]) -> run_record.Run:
         releases(config),
         simulated=config["targets"]["csv"] == DEMO_CSV or any(harvest.is_simulated for harvest in enabled),
         copied=any(harvest.copied for harvest in enabled),
+        hetdex=chosen_of(config["hetdex_reduction"])._asdict(),
     )
 
 

@@ -9,6 +9,9 @@ rule account_hetdex_reduction:
         science=lambda wildcards: HETDEX_REDUCTION.all_exposures(rules.hetdex_science.output.multifits),
         shots=lambda wildcards: HETDEX_REDUCTION.all_shots(rules.hetdex_shot.output.shot),
         residuals=lambda wildcards: HETDEX_REDUCTION.all_residuals(rules.hetdex_residuals.output.residuals),
+        released=HETDEX_RELEASED,
+        cutouts=rules.hetdex_all_cutouts.output.cutouts if HETDEX_REDUCTION.on("cutouts") else [],
+        reports=rules.hetdex_report_pages.output.page if HETDEX_REDUCTION.on("reports") else [],
     output:
         ledger=HETDEX_REDUCTION.path("ledger.csv"),
         summary=HETDEX_REDUCTION.path("summary.json"),
@@ -24,9 +27,10 @@ rule account_hetdex_reduction:
     params:
         reduction=as_it_is(str(HETDEX_REDUCTION.layout.directory)),
         logs=LOGS,
+        chosen=as_it_is(HETDEX_REDUCTION.chosen_options),
     shell:
         f"{RUN}/reduction/hetdex/account_hetdex.py "
-        "--reduction {params.reduction:q} --logs {params.logs:q} --ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
+        "--reduction {params.reduction:q} --logs {params.logs:q} {params.chosen} --ledger {output.ledger:q} --summary {output.summary:q} 2> {log:q}"
 
 
 rule finish_hetdex_reduction:
@@ -92,4 +96,39 @@ rule reduce_hetdex_throughput:
 rule reduce_hetdex_shots:
     input:
         lambda wildcards: HETDEX_REDUCTION.all_shots(rules.hetdex_shot.output.shot),
+    localrule: True
+
+
+rule reduce_hetdex_detections:
+    input:
+        lambda wildcards: HETDEX_REDUCTION.all_ifus(rules.hetdex_detections.output.detections),
+        lambda wildcards: (
+            HETDEX_REDUCTION.all_shots(rules.hetdex_continuum.output.continuum)
+            if HETDEX_REDUCTION.on("continuum")
+            else []
+        ),
+    localrule: True
+
+
+rule reduce_hetdex_completeness:
+    input:
+        rules.hetdex_completeness_page.output.page,
+    localrule: True
+
+
+rule reduce_hetdex_cubes:
+    input:
+        rules.hetdex_cube_index.output.index,
+    localrule: True
+
+
+rule reduce_hetdex_release:
+    input:
+        HETDEX_RELEASED,
+    localrule: True
+
+
+rule reduce_hetdex_reports:
+    input:
+        rules.hetdex_report_pages.output.page,
     localrule: True

@@ -6,6 +6,7 @@ rule hetdex_quality_shot:
         plan=ancient(lambda wildcards: rules.plan_hetdex_reduction.output.plan),
         multifits=lambda wildcards: HETDEX_REDUCTION.of_shot(rules.hetdex_science.output.multifits, wildcards.shot),
         shot=rules.hetdex_shot.output.shot,
+        sources=lambda wildcards: HETDEX_REDUCTION.sources_of(wildcards.shot),
     output:
         quality=HETDEX_REDUCTION.path("quality/shots/{shot}.json"),
     log:
@@ -20,9 +21,10 @@ rule hetdex_quality_shot:
     params:
         reduction=as_it_is(str(HETDEX_REDUCTION.layout.directory)),
         options=as_it_is(HETDEX_REDUCTION.options("quality")),
+        chosen=as_it_is(HETDEX_REDUCTION.chosen_options),
     shell:
         f"{RUN}/reduction/hetdex/collect_quality.py "
-        "--reduction {params.reduction:q} --shot {wildcards.shot} {params.options} --out {output.quality:q} 2> {log:q}"
+        "--reduction {params.reduction:q} {params.chosen} --shot {wildcards.shot} {params.options} --out {output.quality:q} 2> {log:q}"
 
 
 rule hetdex_quality_month:
@@ -53,9 +55,10 @@ rule hetdex_quality_month:
     params:
         reduction=as_it_is(str(HETDEX_REDUCTION.layout.directory)),
         options=as_it_is(HETDEX_REDUCTION.options("quality")),
+        chosen=as_it_is(HETDEX_REDUCTION.chosen_options),
     shell:
         f"{RUN}/reduction/hetdex/collect_quality.py "
-        "--reduction {params.reduction:q} --month {wildcards.month} {params.options} --out {output.quality:q} 2> {log:q}"
+        "--reduction {params.reduction:q} {params.chosen} --month {wildcards.month} {params.options} --out {output.quality:q} 2> {log:q}"
 
 
 rule hetdex_pages_month:

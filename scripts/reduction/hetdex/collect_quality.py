@@ -15,6 +15,7 @@ from skyharvest.reduction.hetdex.qa.collect import collect_month, collect_shot
 from skyharvest.reduction.hetdex.qa.collected import path_of_shot, read_json, write_json
 from skyharvest.reduction.hetdex.qa.limits import read_limits
 from skyharvest.reduction.hetdex.settings import Quality
+from skyharvest.reduction.hetdex.steps import add_chosen, chosen_by
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--shot", help="such as 20190103v012")
     which.add_argument("--month", type=int, help="YYYYMM; its shots have been collected")
+    add_chosen(parser)
     parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
     add_options(parser, Quality, "limits")
     return parser
@@ -34,9 +36,9 @@ def main(options: argparse.Namespace) -> None:
     layout = Layout(options.reduction)
     limits = read_limits(Path(options.limits) if options.limits else None)
     if options.shot:
-        made = collect_shot(layout, read_plan(layout.plan), options.shot, limits)
+        made = collect_shot(layout, read_plan(layout.plan), options.shot, limits, chosen_by(options))
     else:
-        account = Account(options.reduction, month=options.month)
+        account = Account(options.reduction, month=options.month, chosen=chosen_by(options))
         shots = (read_json(path_of_shot(layout.directory, shot)) for shot in account.plan.shots)
         made = collect_month(account, options.month, limits, shots)
     write_json(made, options.out)

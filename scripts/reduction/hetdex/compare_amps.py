@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import compare_amps
-from skyharvest.reduction.hetdex.settings import AmpToAmp
+from skyharvest.reduction.hetdex.settings import AmpToAmp, from_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Compare and write."""
-    settings = AmpToAmp(**{key: getattr(options, key) for key in describe(AmpToAmp)})
+    settings = from_options(AmpToAmp, options)
     compare_amps(options.wavelengths, options.out, settings)
 
 

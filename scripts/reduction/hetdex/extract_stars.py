@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.settings import Stars
+from skyharvest.reduction.hetdex.settings import Stars, from_options
 from skyharvest.reduction.hetdex.stars.measure_stars import extract_shot
 
 
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Measure them, and write the file."""
-    how = Stars(**{key: getattr(options, key) for key in describe(Stars)})
+    how = from_options(Stars, options)
     extract_shot(options.multifits, options.astrometry, options.out, how)
 
 

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.reduction.complete import write_complete
-from skyharvest.reduction.hetdex.ledger import check_complete
+from skyharvest.reduction.hetdex.ledger_file import check_complete
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.settings import Sky
+from skyharvest.reduction.hetdex.settings import Sky, from_options
 from skyharvest.reduction.hetdex.spectra.full_sky import fit_full_sky
 
 
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Fit, and write the directory."""
-    settings = Sky(**{key: getattr(options, key) for key in describe(Sky)})
+    settings = from_options(Sky, options)
     fit_full_sky(options.multifits, options.out, settings)
 
 

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.settings import Seds
+from skyharvest.reduction.hetdex.settings import Seds, from_options
 from skyharvest.reduction.hetdex.stars.sed import fit_seds
 
 
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Fit, and write the file."""
-    how = Seds(**{key: getattr(options, key) for key in describe(Seds)})
+    how = from_options(Seds, options)
     fit_seds(options.stars, options.seds, options.out, how)
 
 

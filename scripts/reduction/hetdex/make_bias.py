@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
 from skyharvest.reduction.hetdex.calibration.bias import make_bias
-from skyharvest.reduction.hetdex.settings import Bias
+from skyharvest.reduction.hetdex.settings import Bias, from_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Make and write it."""
-    make_bias(options.frames, options.out, Bias(**{key: getattr(options, key) for key in describe(Bias)}))
+    make_bias(options.frames, options.out, from_options(Bias, options))
 
 
 if __name__ == "__main__":

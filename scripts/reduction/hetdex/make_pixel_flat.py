@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
 from skyharvest.reduction.hetdex.calibration.pixel_flat import make_pixel_flats
-from skyharvest.reduction.hetdex.settings import Background, Flat
+from skyharvest.reduction.hetdex.settings import Background, Flat, from_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,8 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Make and write them."""
-    flat = Flat(**{key: getattr(options, key) for key in describe(Flat)})
-    background = Background(**{key: getattr(options, key) for key in describe(Background)})
+    flat = from_options(Flat, options)
+    background = from_options(Background, options)
     make_pixel_flats(options.bias, options.trace, options.out, flat, background, options.bad_pixels)
 
 

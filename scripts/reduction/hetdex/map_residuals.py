@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.settings import ResidualMaps
+from skyharvest.reduction.hetdex.settings import ResidualMaps, from_options
 from skyharvest.reduction.hetdex.spectra.residual_maps import write_residual_maps
 
 
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Map, and write the directory."""
-    how = ResidualMaps(**{key: getattr(options, key) for key in describe(ResidualMaps)})
+    how = from_options(ResidualMaps, options)
     write_residual_maps(options.multifits, options.out, how)
 
 

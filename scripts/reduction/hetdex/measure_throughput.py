@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.settings import Throughput
+from skyharvest.reduction.hetdex.settings import Throughput, from_options
 from skyharvest.reduction.hetdex.stars.throughput import measure_throughput
 
 
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Measure, and write the files."""
-    how = Throughput(**{key: getattr(options, key) for key in describe(Throughput)})
+    how = from_options(Throughput, options)
     measure_throughput(options.stars, options.seds, options.out, options.text, how)
 
 

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.settings import Astrometry
+from skyharvest.reduction.hetdex.settings import Astrometry, from_options
 from skyharvest.reduction.hetdex.stars.astrometry import solve_shot
 
 
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Find it, and write the file."""
-    how = Astrometry(**{key: getattr(options, key) for key in describe(Astrometry)})
+    how = from_options(Astrometry, options)
     solve_shot(options.multifits, options.star_catalogue, options.fplane, options.out, how)
 
 

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
 from skyharvest.reduction.hetdex.calibration.trace_step import trace_fibers
-from skyharvest.reduction.hetdex.settings import Background, Trace
+from skyharvest.reduction.hetdex.settings import Background, Trace, from_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,8 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Trace, and write it."""
-    trace = Trace(**{key: getattr(options, key) for key in describe(Trace)})
-    background = Background(**{key: getattr(options, key) for key in describe(Background)})
+    trace = from_options(Trace, options)
+    background = from_options(Background, options)
     trace_fibers(options.frames, options.bias, options.out, trace, background, options.bad_fibers)
 
 

@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.core.settings import add_options, describe
-from skyharvest.reduction.hetdex.settings import ShotFile
+from skyharvest.reduction.hetdex.settings import ShotFile, from_options
 from skyharvest.reduction.hetdex.shots.shot_file import Inputs, write_shot
 
 
@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write the file."""
-    how = ShotFile(**{key: getattr(options, key) for key in describe(ShotFile)})
+    how = from_options(ShotFile, options)
     inputs = Inputs(
         shot=options.shot,
         science=options.multifits,

@@ -29,6 +29,7 @@ from skyharvest.harvest.plan import Kind, Plan, Unit
 from skyharvest.harvest.progress import seconds_left
 from skyharvest.harvest.run_record import Run
 from skyharvest.harvest.survey import Survey
+from skyharvest.reduction.hetdex.steps import Chosen
 from skyharvest.run.hetdex_jobs import count_hetdex_jobs
 from skyharvest.run.jobs import ENDED, FAILED, INTERRUPTED, READY, RUNNING, WAITING, Error, Jobs, read_log
 from skyharvest.run.snakemake_state import is_locked
@@ -143,7 +144,7 @@ class _Look:
             rule, paths = survey.simulated
             source = [(directory / path).resolve() for path in paths]
             self._one(rule, source, [path for path in demo_csv if path not in source])
-        reduction = count_hetdex_jobs(results, self.tracked) if first else {}
+        reduction = count_hetdex_jobs(results, self.tracked, Chosen(**asked.hetdex)) if first else {}
         self.status.harvests = survey.name in asked.releases or not reduction
         if first and self.status.harvests:
             self._one("prepare_targets", self.tables, demo_csv)

@@ -5,6 +5,7 @@ import pytest
 from skyharvest.harvest.run_record import Run
 from skyharvest.reduction.hetdex.layout import Layout
 from skyharvest.reduction.hetdex.plan import COLUMNS
+from skyharvest.reduction.hetdex.steps import MERGED, SWITCHED, Chosen
 from skyharvest.run.hetdex_jobs import count_hetdex_jobs
 from skyharvest.run.jobs import Jobs
 from skyharvest.run.status import gather
@@ -34,7 +35,7 @@ def results(tmp_path):
 
 def test_jobs_are_counted_by_rule_and_state(results):
     tracked = Jobs(results, alive=False, since=0)
-    counts = count_hetdex_jobs(results, tracked)
+    counts = count_hetdex_jobs(results, tracked, Chosen())
     assert {rule: jobs.total() for rule, (_, jobs) in counts.items()} == {
         "hetdex_bias": 2,
         "hetdex_trace": 2,
@@ -43,7 +44,20 @@ def test_jobs_are_counted_by_rule_and_state(results):
         "hetdex_amp_to_amp": 1,
         "hetdex_science": 2,
         "hetdex_full_sky": 2,
-        **{f"hetdex_{step}": 1 for step in ("astrometry", "stars", "seds", "throughput", "shot", "residuals")},
+        **{
+            f"hetdex_{step}": 1
+            for step in (
+                "astrometry",
+                "stars",
+                "seds",
+                "throughput",
+                "shot",
+                "residuals",
+                "shot_fibers",
+                *SWITCHED,
+                *MERGED,
+            )
+        },
         "finish_hetdex_reduction": 1,
     }
     assert dict(counts["hetdex_bias"][1]) == {"done": 1, "failed": 1}
@@ -61,4 +75,10 @@ def test_a_run_of_a_reduction_alone_tells_of_no_harvest(results):
 
 
 def test_without_a_plan_there_is_nothing_to_count(tmp_path):
-    assert count_hetdex_jobs(tmp_path, Jobs(tmp_path, alive=False, since=0)) == {}
+    assert count_hetdex_jobs(tmp_path, Jobs(tmp_path, alive=False, since=0), Chosen()) == {}
+
+
+def test_jobs_that_are_not_asked_for_are_not_counted(results):
+    counts = count_hetdex_jobs(results, Jobs(results, alive=False, since=0), Chosen(("continuum",), "mine"))
+    asked = {f"hetdex_{step}" for step in ("continuum", "cont", "detect_index", "survey", "fiber_index")}
+    assert asked == {f"hetdex_{step}" for step in (*SWITCHED, *MERGED)} & set(counts)

@@ -1,0 +1,35 @@
+"""Find the continuum sources of a shot, and extract their spectra."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the library is
+
+from skyharvest.core import cli
+from skyharvest.core.settings import add_options
+from skyharvest.reduction.hetdex.settings import from_options, of_step
+from skyharvest.reduction.hetdex.source_settings import Continuum
+from skyharvest.reduction.hetdex.sources.continuum import find_continuum
+from skyharvest.reduction.hetdex.sources.ifu_fibers import ShotFibers
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the program's options."""
+    parser = cli.parser(__doc__ or "")
+    parser.add_argument("--shot", type=Path, required=True, help="shots/SHOT.h5")
+    parser.add_argument("--astrometry", type=Path, required=True, help="astrometry/SHOT.h5")
+    parser.add_argument("--stars", type=Path, required=True, help="stars/SHOT.h5")
+    parser.add_argument("--out", type=Path, required=True, help="continuum/SHOT.h5 to write")
+    add_options(parser, Continuum, *of_step(Continuum))
+    return parser
+
+
+def main(options: argparse.Namespace) -> None:
+    """Find them."""
+    how = from_options(Continuum, options)
+    find_continuum(ShotFibers(options.shot, options.astrometry, options.stars), options.out, how)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, build_parser()))
