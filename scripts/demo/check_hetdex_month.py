@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the library is
@@ -21,9 +22,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Print the comparisons; fail if something is not well."""
     from skyharvest.simulate.hetdex_month.compare import check_month  # noqa: PLC0415 (--help need not wait for it)
+    from skyharvest.simulate.hetdex_month.compare_sources import check_sources  # noqa: PLC0415
 
     checks = []
-    for check in check_month(options.root, options.reduction):
+    for check in chain(*(compare(options.root, options.reduction) for compare in (check_month, check_sources))):
         checks.append(check)
         print(f"{'ok  ' if check.well else 'BAD '}{check.what:<46}{check.seen:<57} {check.goal}", flush=True)
     if bad := [check.what for check in checks if not check.well]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from skyharvest.core.arrays import Array, Bools, Floats
+from skyharvest.formats.hetdex_mask import MASK_BITS
 from skyharvest.simulate.hetdex.cube import CENTER, SHAPE, SPAXEL, WAVE, Change
-from skyharvest.surveys.hetdex.mask_bits import MASK_BITS
 
 BADCAL = [(3534.0, 3556.0), (5194.0, 5197.0), (5200.0, 5205.0), (5456.0, 5466.0)]  # Å, of poor calibration
 

@@ -4,7 +4,6 @@ What is compared are the products that people read: calibrations by pairing, mul
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import fitsio
@@ -12,12 +11,13 @@ import h5py
 import numpy as np
 
 from skyharvest.core.arrays import Array, Bools, Floats
-from skyharvest.core.errors import HarvestError, MalformedFile
+from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.amp_file import DONE, AmpFailed, AmpFile
 from skyharvest.reduction.hetdex.calibration.amp_to_amp import AmpRatios
 from skyharvest.reduction.hetdex.layout import AMPS, Layout, name_of_exposure
+from skyharvest.simulate.hetdex_month.checks import Check, Worst, fiber_places, guarded, listed, rms, rows_of_amp
 from skyharvest.simulate.hetdex_month.detector import DEFECT
-from skyharvest.simulate.hetdex_month.field import DITHERS, Pointing, fibers_of_amp
+from skyharvest.simulate.hetdex_month.field import Pointing
 from skyharvest.simulate.hetdex_month.seeing import KNOTS, fractions
 from skyharvest.simulate.hetdex_month.truth import GRID, Truth
 
@@ -54,16 +54,6 @@ FIT = slice(15, 965)
 """Of the grid: 3500 to 5400 Å, where throughput and stars are compared."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """What was compared, what was seen, what was expected, and whether it is so."""
-
-    what: str
-    seen: str
-    goal: str
-    well: bool
-
-
 def check_month(root: Path, reduction: Path) -> Iterator[Check]:
     """Yield the comparisons of a reduction with the truth.
 
@@ -77,44 +67,17 @@ def check_month(root: Path, reduction: Path) -> Iterator[Check]:
     layout = Layout(reduction)
     with Truth(root / "truth.h5") as truth:
         for month, ifus in sorted(truth.months.items()):
-            yield from _guarded(f"{month}: calibration", check_calibration(truth, layout, month, ifus))
+            yield from guarded(f"{month}: calibration", check_calibration(truth, layout, month, ifus))
         for shot in truth.shots:
-            yield from _guarded(f"{shot}: spectra", check_science(truth, layout, shot))
+            yield from guarded(f"{shot}: spectra", check_science(truth, layout, shot))
             has_stars = any(truth.sources(shot, "star")[0]["ifuslot"] != b"")
             check = check_shot if has_stars else check_failed_shot
-            yield from _guarded(f"{shot}: shot", check(truth, layout, shot))
-
-
-def _guarded(what: str, checks: Iterator[Check]) -> Iterator[Check]:
-    """Yield comparisons; a product that is not there, or is none, ends them with one that is not well."""
-    try:
-        yield from checks
-    except (HarvestError, OSError, KeyError) as error:
-        yield Check(what, f"{type(error).__name__}: {error}", "products", well=False)
-
-
-@dataclass
-class _Worst:
-    """The largest of some numbers, and whose it is."""
-
-    value: float = -np.inf
-    name: str = "none"
-    all: list[float] = field(default_factory=list)
-
-    def add(self, value: float, name: str) -> None:
-        self.all.append(value)
-        if np.isnan(value) or value > self.value:  # NaN is worse than any: nothing is above it
-            self.value, self.name = value, name
-
-    def check(self, what: str, most: float, form: str = ".3f", unit: str = "") -> Check:
-        """Return whether the largest is small enough; none at all is not."""
-        seen = f"{self.value:{form}}{unit} ({self.name})" if self.all else "nothing"
-        return Check(what, seen, f"≤ {most:{form}}{unit}", bool(self.all) and bool(self.value <= most))
+            yield from guarded(f"{shot}: shot", check(truth, layout, shot))
 
 
 def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[str]) -> Iterator[Check]:
     """Yield comparisons of what a month's biases and twilights tell."""
-    trace, wave, most, f2f, bias = _Worst(), _Worst(), _Worst(), _Worst(), _Worst()
+    trace, wave, most, f2f, bias = Worst(), Worst(), Worst(), Worst(), Worst()
     wrong_fibers: list[str] = []
     wrong_amps: list[str] = []
     not_found: list[str] = []
@@ -129,7 +92,7 @@ def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[s
                 name = f"{ifu}_{amp}"
                 dark = bool(truth.amp_value(name, "dark"))
                 noise = truth.amp_value(name, "read_noise") / np.sqrt(float(biases.values(amp)["n_frames"]))
-                bias.add(_rms(biases.array("bias", amp) - truth.amp(name, "bias")) / noise, name)
+                bias.add(rms(biases.array("bias", amp) - truth.amp(name, "bias")) / noise, name)
                 if not dark and not _trap_found(truth, name, biases, amp):
                     not_found.append(f"trap of {name}")
                 if dark != (traces.states[amp][0] != DONE):
@@ -139,18 +102,18 @@ def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[s
                 alive = truth.amp(name, "alive").astype(bool)
                 if not np.array_equal(traces.array("alive", amp).astype(bool), alive):
                     wrong_fibers.append(name)
-                trace.add(_rms((traces.array("trace", amp) - truth.amp(name, "trace"))[alive]), name)
+                trace.add(rms((traces.array("trace", amp) - truth.amp(name, "trace"))[alive]), name)
                 if not _defect_found(truth, name, flats.array("good", amp).astype(bool)):
                     not_found.append(f"defect of {name}")
                 off = (waves.array("wavelength", amp) - truth.amp(name, "wavelength"))[alive]
-                wave.add(_rms(off), name)
+                wave.add(rms(off), name)
                 most.add(float(np.abs(off).max()), name)
                 ratio = (waves.array("fiber_to_fiber", amp) / truth.amp(name, "fiber_to_fiber"))[alive]
-                f2f.add(_rms(ratio / np.median(ratio) - 1), name)
+                f2f.add(rms(ratio / np.median(ratio) - 1), name)
     yield bias.check(f"{month}: bias, rms over its noise", BIAS, ".2f")
-    yield Check(f"{month}: traps and defects", _listed(not_found, "all found"), "all found", not not_found)
-    yield Check(f"{month}: amplifiers without light", _listed(wrong_amps, "as they are"), "as they are", not wrong_amps)
-    yield Check(f"{month}: living fibers", _listed(wrong_fibers, "as they are"), "as they are", not wrong_fibers)
+    yield Check(f"{month}: traps and defects", listed(not_found, "all found"), "all found", not not_found)
+    yield Check(f"{month}: amplifiers without light", listed(wrong_amps, "as they are"), "as they are", not wrong_amps)
+    yield Check(f"{month}: living fibers", listed(wrong_fibers, "as they are"), "as they are", not wrong_fibers)
     yield trace.check(f"{month}: traces, rms", TRACE, ".3f", " pixel")
     yield wave.check(f"{month}: wavelengths, rms", WAVELENGTH, ".3f", " Å")
     yield most.check(f"{month}: wavelengths, worst", WAVELENGTH_MOST, ".2f", " Å")
@@ -160,7 +123,7 @@ def check_calibration(truth: Truth, layout: Layout, month: str, ifus: Iterable[s
 
 def _amp_to_amp(truth: Truth, layout: Layout, month: str, ifus: Iterable[str]) -> Check:
     """Compare the amplifiers' throughputs, each over the mean of all of the month."""
-    worst = _Worst()
+    worst = Worst()
     seen, true = {}, {}
     ratios = AmpRatios(layout.amp_to_amp(month))
     for ifu, amp in ((ifu, amp) for ifu in ifus for amp in AMPS if f"{ifu}_{amp}" in truth.amps):
@@ -176,7 +139,7 @@ def _amp_to_amp(truth: Truth, layout: Layout, month: str, ifus: Iterable[str]) -
     if seen:
         seen_mean, true_mean = (np.nanmean(list(one.values()), axis=0) for one in (seen, true))
         for name in seen:
-            worst.add(_rms(((seen[name] / seen_mean) / (true[name] / true_mean) - 1)[FIT]), name)
+            worst.add(rms(((seen[name] / seen_mean) / (true[name] / true_mean) - 1)[FIT]), name)
     return worst.check(f"{month}: amplifier to amplifier, rms", AMP_TO_AMP, ".2%")
 
 
@@ -195,14 +158,6 @@ def _defect_found(truth: Truth, name: str, good: Bools) -> bool:
     y, x = truth.amp_value(name, "defect")
     rows, columns, _ = DEFECT
     return bool(np.mean(good[y : y + rows, x : x + columns]) < 0.05)
-
-
-def _rms(values: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-
-def _listed(names: list[str], otherwise: str) -> str:
-    return otherwise if not names else f"{len(names)} not: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
 
 
 def multifits(layout: Layout, shot: str, expnum: int, name: str) -> Path:
@@ -247,11 +202,11 @@ def check_science(truth: Truth, layout: Layout, shot: str) -> Iterator[Check]:
             found += int((true & cosmics).sum())
             false += int((cosmics & ~_beside(true)).sum())
     yield Check(
-        f"{shot}: amplifiers done", _listed(wrong, f"{frames} frames"), "all that can be", not wrong and frames > 0
+        f"{shot}: amplifiers done", listed(wrong, f"{frames} frames"), "all that can be", not wrong and frames > 0
     )
     yield _pulls(f"{shot}: pulls of sky, all", pulls)
     yield _pulls(f"{shot}: pulls of sky at 5461 Å", at_line)
-    level = _Worst()
+    level = Worst()
     for name, ratio in levels.items():
         level.add(abs(ratio / float(np.median(list(levels.values()))) - 1), name)
     yield level.check(f"{shot}: sky of amplifiers, relative", SKY, ".2%")
@@ -308,32 +263,18 @@ def check_shot(truth: Truth, layout: Layout, shot: str) -> Iterator[Check]:
 
 def _astrometry(truth: Truth, shot: str, columns: dict[str, Array]) -> Iterator[Check]:
     pointing = Pointing(*(float(truth.shot_value(shot, key)) for key in ("ra", "dec", "pa")))
-    worst = _Worst()
+    worst = Worst()
     for expnum in truth.exposures(shot):
         far: list[Floats] = []
         for name in truth.frames(shot, expnum):
             _, x, y = fiber_places(truth, expnum, name)
             ra, dec = pointing.to_sky(x, y)
-            rows = _rows(columns, expnum, name)
+            rows = rows_of_amp(columns, expnum, name)
             k = columns["fibidx"][rows]
             east = (columns["ra"][rows] - ra[k]) * np.cos(np.deg2rad(pointing.dec))
             far.append(np.hypot(east, columns["dec"][rows] - dec[k]) * 3600)
-        worst.add(_rms(np.concatenate(far)), name_of_exposure(expnum))
+        worst.add(rms(np.concatenate(far)), name_of_exposure(expnum))
     yield worst.check(f"{shot}: places of fibers, rms", POSITION, ".3f", "″")
-
-
-def fiber_places(truth: Truth, expnum: int, name: str) -> tuple[str, Floats, Floats]:
-    """Return the slot of an amplifier, and where its fibers are in the turned focal plane, (112,) f8 ″ each."""
-    _, ifuslot, ifuid, _, amp = name.split("_")
-    at = fibers_of_amp(ifuid, amp) + np.array(DITHERS[(expnum - 1) % 3]) + truth.middle(ifuslot)
-    return ifuslot, at[:, 0], at[:, 1]
-
-
-def _rows(columns: dict[str, Array], expnum: int, name: str) -> Array:
-    """Return the rows of an amplifier's fibers in an exposure."""
-    specid, ifuslot, ifuid, _, amp = name.split("_")
-    multiframe = f"multi_{specid}_{ifuslot}_{ifuid}_{amp}".encode()
-    return np.flatnonzero((columns["multiframe"] == multiframe) & (columns["expnum"] == expnum))
 
 
 def _throughput(truth: Truth, shot: str, curve: Array) -> Iterator[Check]:
@@ -341,7 +282,7 @@ def _throughput(truth: Truth, shot: str, curve: Array) -> Iterator[Check]:
     inside = (wave >= GRID[FIT][0]) & (wave <= GRID[FIT][-1])
     ratio = curve["throughput"][inside] / np.interp(wave[inside], GRID, truth.throughput)
     level = float(np.median(ratio))
-    shape = _rms(ratio / level - 1)
+    shape = rms(ratio / level - 1)
     yield Check(f"{shot}: throughput, shape", f"{shape:.2%} rms", f"≤ {SHAPE:.0%}", shape <= SHAPE)
     yield Check(f"{shot}: throughput, level", f"{level:.4f} of the truth", f"1 ± {LEVEL}", abs(level - 1) <= LEVEL)
 
@@ -362,7 +303,7 @@ def _stars(truth: Truth, shot: str, columns: dict[str, Array]) -> Check:
                 slot, at_x, at_y = fiber_places(truth, expnum, name)
                 if slot.encode() != star["ifuslot"]:
                     continue
-                rows = _rows(columns, expnum, name)
+                rows = rows_of_amp(columns, expnum, name)
                 k = columns["fibidx"][rows]
                 near = np.hypot(at_x[k] - x, at_y[k] - y) < 3
                 parts = fractions(at_x[k][near] - x, at_y[k][near] - y, fwhm)
@@ -377,9 +318,9 @@ def _stars(truth: Truth, shot: str, columns: dict[str, Array]) -> Check:
         if covered > COVERED * len(truth.exposures(shot)):  # others are told by too little of their light
             with np.errstate(invalid="ignore", divide="ignore"):
                 ratios.append(float(np.nanmedian((top / bottom / flux)[FIT])))
-    rms = _rms(np.array(ratios) - 1) if ratios else np.nan
-    seen = f"{rms:.2%} rms, {np.mean(ratios) - 1:+.2%} on the mean of {len(ratios)}" if ratios else "nothing"
-    return Check(f"{shot}: fluxes of stars", seen, f"≤ {STAR:.0%} rms", rms <= STAR)
+    spread = rms(np.array(ratios) - 1) if ratios else np.nan
+    seen = f"{spread:.2%} rms, {np.mean(ratios) - 1:+.2%} on the mean of {len(ratios)}" if ratios else "nothing"
+    return Check(f"{shot}: fluxes of stars", seen, f"≤ {STAR:.0%} rms", spread <= STAR)
 
 
 def check_failed_shot(_truth: Truth, layout: Layout, shot: str) -> Iterator[Check]:

@@ -266,7 +266,7 @@ class _Simulated:
                     g = float(MAGNITUDES[m % len(MAGNITUDES)] + random.uniform(-0.3, 0.3))
                     sources.append(Source(random_star(g, random), ifu.ifuslot, ra, dec))
                 else:
-                    sources.append(Source(random_line(random), ifu.ifuslot, ra, dec))
+                    sources.append(Source(random_line(shot.line_flux, random), ifu.ifuslot, ra, dec))
         if shot.stars:
             sources += self._others(shot, true, random)
         return sources

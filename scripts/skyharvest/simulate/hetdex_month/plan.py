@@ -46,6 +46,8 @@ class Shot:
         How much longer wavelengths of all pixels are in each exposure than in twilights, Å.
     stars, lines
         In each IFU.
+    line_flux
+        Of lines, the least and the most: log10 of erg/s/cm².
     edge
         Whether another star is on the edge of the first IFU.
     cosmics
@@ -67,6 +69,7 @@ class Shot:
     drift: tuple[float, ...] = (0.0, 0.0, 0.0)
     stars: int = 7
     lines: int = 10
+    line_flux: tuple[float, float] = (-16.3, -15.3)
     edge: bool = False
     cosmics: int = 60
     parallel: bool = False
@@ -146,6 +149,17 @@ def demo() -> Plan:
 def bench() -> Plan:
     """Return the month that is measured: four IFUs, and biases in number."""
     return replace(demo(), nights=(Night(ifus=IFUS, biases=15),))
+
+
+def sources() -> Plan:
+    """Return the month in which sources are looked for: four IFUs, a shot with many lines, three without any."""
+    shots = (
+        Shot(17, lines=20),
+        Shot(18, 7.1, ra=208.9, lines=0),
+        Shot(19, 8.2, ra=211.0, lines=0, fwhm=(1.6, 1.6, 1.7)),
+        Shot(20, 9.2, ra=213.0, lines=0, fwhm=(2.1, 2.2, 2.0)),
+    )
+    return replace(demo(), nights=(Night(ifus=IFUS, shots=shots),))
 
 
 def trouble() -> Plan:

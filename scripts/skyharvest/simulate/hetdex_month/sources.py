@@ -115,10 +115,11 @@ def random_star(g: float, random: np.random.Generator) -> Star:
     return Star(step, tilt, bend, g)
 
 
-def random_line(random: np.random.Generator) -> Line:
-    """Return an emission line."""
-    wave, log_total, width = (float(one) for one in random.uniform((3650, -16.6, 0.6), (5400, -15.6, 1.6)))
-    return Line(wave, 10**log_total, width)
+def random_line(log_total: tuple[float, float], random: np.random.Generator) -> Line:
+    """Return an emission line; the logarithm of its flux, erg/s/cm², is between two."""
+    faintest, brightest = log_total
+    wave, log_of, width = (float(one) for one in random.uniform((3650, faintest, 0.6), (5400, brightest, 1.6)))
+    return Line(wave, 10**log_of, width)
 
 
 @lru_cache(maxsize=1)

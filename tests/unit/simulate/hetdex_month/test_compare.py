@@ -9,20 +9,24 @@ import pytest
 
 from skyharvest.reduction.hetdex.amp_file import AmpResult, write_amps
 from skyharvest.reduction.hetdex.layout import Layout
-from skyharvest.simulate.hetdex_month.compare import check_month, fiber_places, multifits
+from skyharvest.simulate.hetdex_month.checks import fiber_places, rows_of_amp
+from skyharvest.simulate.hetdex_month.compare import check_month, multifits
+from skyharvest.simulate.hetdex_month.compare_sources import check_sources
 from skyharvest.simulate.hetdex_month.detector import DEFECT
 from skyharvest.simulate.hetdex_month.field import Pointing
 from skyharvest.simulate.hetdex_month.month import simulate
 from skyharvest.simulate.hetdex_month.optics import Fibers
 from skyharvest.simulate.hetdex_month.plan import IFUS, Night, Plan, Shot
+from skyharvest.simulate.hetdex_month.true_sources import TrueFibers
 from skyharvest.simulate.hetdex_month.truth import GRID, Truth
 
-SHOT = Shot(17, fwhm=(1.7, 1.9), norm=(0.98, 1.02), sky=(1.0, 1.1), shift=(0.0, 0.0))
+SHOT = Shot(17, fwhm=(1.7, 1.9), norm=(0.98, 1.02), sky=(1.0, 1.1), shift=(0.0, 0.0), lines=28)
 PLAN = Plan(
     (Night(ifus=IFUS[:1], biases=1, twilights=1, shots=(SHOT,)),),
     {("317", "LL"): Fibers(dead=(60,)), ("317", "LU"): Fibers(dark=True)},
     amps=("LL", "LU", "RL"),
 )
+DETECTED = ("ra", "dec", "wave", "flux", "flux_err", "sn")
 NAME, IFU, MONTH = "20190103v017", "317_015_038_0211", "201901"
 
 
@@ -36,6 +40,7 @@ def months(tmp_path_factory) -> tuple[Path, Path]:
         write_calibration(truth, layout)
         rows = [row for expnum in (1, 2) for row in write_spectra(truth, layout, expnum)]
         write_shot(truth, layout, rows)
+        write_sources(truth, layout)
     return root / "truth", root / "hetdex"
 
 
@@ -92,7 +97,7 @@ def write_spectra(truth: Truth, layout: Layout, expnum: int) -> list[tuple]:
         per_flux = 360 * 5e5 * truth.throughput * GRID / 1.98644586e-8 * truth.exposure_value(NAME, expnum, "norm")
         for k in range(112):
             flux = counts[k] / per_flux * 1e17  # of 2 Å
-            row = expnum, k, f"multi_317_015_038_{amp}".encode(), ra[k], dec[k], flux, np.full(1036, 0.1)
+            row = expnum, k, f"multi_317_015_038_{amp}".encode(), ra[k], dec[k], flux, np.full(1036, 0.2)
             rows.append(row)
     return rows
 
@@ -108,10 +113,65 @@ def write_shot(truth: Truth, layout: Layout, rows: list[tuple]) -> None:
         file["Calibration/Throughput/throughput"] = curve
 
 
+def write_sources(truth: Truth, layout: Layout) -> None:
+    """Write lines that fibers see well enough, with noise; and all stars."""
+    lines, _ = truth.sources(NAME, "line")
+    with h5py.File(layout.of_shot("shots", NAME)) as file:
+        fibers = file["Data/Fibers"]
+        names = ("expnum", "fibidx", "multiframe", "calfibe")
+        seen = TrueFibers(truth, NAME, {name: fibers[name] for name in names})
+    sn = np.array([seen.seen(one).signal_to_noise(one["wave"], one["total"] * 1e17, one["width"]) for one in lines])
+    assert (sn > 6.5).sum() >= 8 and (sn < 5).any()
+    found, random = lines[sn > 5], np.random.default_rng(7)
+    rows = np.zeros(len(found), [("detectid", "i8"), *((name, "f4") for name in DETECTED)])
+    rows["ra"], rows["dec"], rows["sn"] = found["ra"], found["dec"] + 0.2 / 3600, sn[sn > 5]
+    rows["wave"] = found["wave"] + random.normal(0, 0.3, len(found))
+    rows["flux_err"] = found["total"] * 1e17 / sn[sn > 5]
+    rows["flux"] = found["total"] * 1e17 + random.normal(0, rows["flux_err"])
+    write_tables(layout.detections(NAME, IFU) / "detections.h5", Detections=rows)
+    stars, fluxes = truth.sources(NAME, "star")
+    rows = np.zeros(len(stars), rows.dtype)
+    rows["detectid"], rows["ra"], rows["dec"] = np.arange(len(stars)), stars["ra"], stars["dec"]
+    spectra = np.zeros(len(stars), [("detectid", "i8"), ("spec1d", "f4", 1036)])
+    spectra["detectid"], spectra["spec1d"] = rows["detectid"], 2e17 * fluxes
+    write_tables(layout.of_shot("continuum", NAME), Detections=rows, Spectra=spectra)
+
+
+def write_tables(path: Path, **tables: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, rows in tables.items():
+            file[name] = rows
+
+
 def test_the_truth_is_well(months: tuple[Path, Path]):
     checks = list(check_month(*months))
     assert not [check for check in checks if not check.well]
     assert len(checks) == 21
+    checks = list(check_sources(*months))
+    assert not [check for check in checks if not check.well]
+    assert len(checks) == 10
+
+
+def test_signal_to_noise_is_what_a_fit_of_the_flux_has(months: tuple[Path, Path]):
+    """By least squares over all fibers near a line, each bin of which is made of its noise alone."""
+    with Truth(months[0] / "truth.h5") as truth, h5py.File(Layout(months[1]).of_shot("shots", NAME)) as file:
+        columns = {name: file["Data/Fibers"][name] for name in ("expnum", "fibidx", "multiframe", "calfibe", "calfib")}
+        line = max(truth.sources(NAME, "line")[0], key=lambda one: one["total"])
+        seen = TrueFibers(truth, NAME, columns).seen(line)
+        sn = seen.signal_to_noise(line["wave"], line["total"] * 1e17, line["width"])
+        # What fibers hold of it, as the simulation painted it: nothing else is near.
+        here = np.abs(GRID - line["wave"]) < 12
+        pointing = Pointing(*(float(truth.shot_value(NAME, key)) for key in ("ra", "dec", "pa")))
+        x, y = pointing.to_plane(np.array(line["ra"]), np.array(line["dec"]))
+        total = 0.0
+        for expnum in truth.exposures(NAME):
+            for name in ("LL", "RL"):
+                _, at_x, at_y = fiber_places(truth, expnum, f"{IFU}_{name}")
+                rows = rows_of_amp(columns, expnum, f"{IFU}_{name}")
+                near = rows[np.hypot(at_x - x, at_y - y)[columns["fibidx"][rows]] < 6]
+                total += float(np.sum((columns["calfib"][near][:, here] / columns["calfibe"][near][:, here]) ** 2))
+    assert sn == pytest.approx(np.sqrt(total), rel=0.03)
 
 
 def shifted(path: Path, extname: str, by: float) -> None:
@@ -141,6 +201,58 @@ WRONG = {
     ),
     "fluxes of stars": lambda layout: scaled(layout.of_shot("shots", NAME), "Data/Fibers:calfib", 1.05),
 }
+
+
+def without(path: Path, kept: slice) -> None:
+    with h5py.File(path, "r+") as file:
+        for name in list(file):
+            rows = file[name][kept]
+            del file[name]
+            file[name] = rows
+
+
+def found_lines(layout: Layout) -> Path:
+    return layout.detections(NAME, IFU) / "detections.h5"
+
+
+def found_stars(layout: Layout) -> Path:
+    return layout.of_shot("continuum", NAME)
+
+
+def in_space(layout: Layout) -> None:
+    with h5py.File(found_lines(layout), "r+") as file:
+        rows = file["Detections"][:]
+        others = np.repeat(rows[:1], 4)
+        others["dec"] += 0.01 * np.arange(1, 5)
+        del file["Detections"]
+        file["Detections"] = np.concatenate([rows, others])
+
+
+WRONG_SOURCES = {
+    "lines found, S/N > 6.5": lambda layout: without(found_lines(layout), slice(None, None, 2)),
+    "fluxes of lines": lambda layout: scaled(found_lines(layout), "Detections:flux", 1.3),
+    "pulls of fluxes of lines": lambda layout: scaled(found_lines(layout), "Detections:flux_err", 2),
+    "wavelengths of lines": lambda layout: scaled(found_lines(layout), "Detections:wave", 1.0002),
+    "places of lines": lambda layout: scaled(found_lines(layout), "Detections:dec", 1 + 3e-6),
+    "lines that are none": in_space,
+    "stars as continuum sources": lambda layout: without(found_stars(layout), slice(0, 1)),
+    "other continuum sources": lambda layout: scaled(found_stars(layout), "Detections:dec", 1 + 3e-5),
+    "fluxes of continuum sources": lambda layout: scaled(found_stars(layout), "Spectra:spec1d", 1.06),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_SOURCES)
+def test_what_is_wrong_of_sources_is_seen(months: tuple[Path, Path], what: str):
+    root, reduction = months
+    layout = Layout(reduction)
+    before = {path: path.read_bytes() for path in (found_lines(layout), found_stars(layout))}
+    try:
+        WRONG_SOURCES[what](layout)
+        bad = [check.what for check in check_sources(root, reduction) if not check.well]
+    finally:
+        for path, data in before.items():
+            path.write_bytes(data)
+    assert len(bad) <= 3 and any(what in name for name in bad), bad
 
 
 @pytest.mark.parametrize("what", WRONG)
