@@ -12,8 +12,8 @@ import fitsio
 import numpy as np
 
 from lib import ROOT  # noqa: F401 (finds skyharvest)
+from skyharvest.formats.hetdex_mask import MASK_BITS
 from skyharvest.surveys.hetdex.cube import N_SPAXELS, N_WAVE, SHAPE, WAVE_AIR
-from skyharvest.surveys.hetdex.mask_bits import MASK_BITS
 
 SEED = 20190405
 PA_DEG = 70.4
