@@ -11,14 +11,13 @@ from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Cutouts
 from skyharvest.reduction.hetdex.sources.cutouts_file import Inputs, write_cutouts
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
-    parser.add_argument("--shot", type=Path, required=True, help="shots/SHOT.h5")
-    parser.add_argument("--astrometry", type=Path, required=True, help="astrometry/SHOT.h5")
-    parser.add_argument("--stars", type=Path, required=True, help="stars/SHOT.h5")
+    add_shot_options(parser)
     parser.add_argument(
         "--multifits", type=Path, nargs="+", required=True, help="directories science/SHOT/expNN/IFU of the shot"
     )

@@ -11,14 +11,13 @@ from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.lines.find_lines import find_lines
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Detections
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
-    parser.add_argument("--shot", type=Path, required=True, help="shots/SHOT.h5")
-    parser.add_argument("--astrometry", type=Path, required=True, help="astrometry/SHOT.h5")
-    parser.add_argument("--stars", type=Path, required=True, help="stars/SHOT.h5")
+    add_shot_options(parser)
     parser.add_argument("--ifu", required=True, help="the pairing, such as 008_093_054_0123")
     parser.add_argument("--out", type=Path, required=True, help="directory detections/SHOT/IFU to write")
     add_options(parser, Detections, *of_step(Detections))

@@ -11,16 +11,14 @@ from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.release.shot_cubes import make_cubes
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Cubes, Flags
-from skyharvest.reduction.hetdex.sources.ifu_fibers import ShotFibers
+from skyharvest.reduction.hetdex.sources.ifu_fibers import ShotFibers, add_shot_options
 from skyharvest.reduction.hetdex.sources.sky_faults import SkyFaults
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
-    parser.add_argument("--shot", type=Path, required=True, help="shots/SHOT.h5")
-    parser.add_argument("--astrometry", type=Path, required=True, help="astrometry/SHOT.h5")
-    parser.add_argument("--stars", type=Path, required=True, help="stars/SHOT.h5")
+    add_shot_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="directory datacubes/SHOTID to write")
     for kind in (Cubes, Flags):
         add_options(parser, kind, *of_step(kind))

@@ -10,15 +10,14 @@ from skyharvest.core import cli
 from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Reports
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options
 from skyharvest.report.hetdex_detections.write_reports import Inputs, write_reports
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the program's options."""
     parser = cli.parser(__doc__ or "")
-    parser.add_argument("--shot", type=Path, required=True, help="shots/SHOT.h5")
-    parser.add_argument("--astrometry", type=Path, required=True, help="astrometry/SHOT.h5")
-    parser.add_argument("--stars", type=Path, required=True, help="stars/SHOT.h5")
+    add_shot_options(parser)
     parser.add_argument(
         "--multifits", type=Path, nargs="*", default=[], metavar="DIR", help="directories science/SHOT/expNN/IFU"
     )

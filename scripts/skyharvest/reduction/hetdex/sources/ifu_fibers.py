@@ -4,6 +4,7 @@ Positions are read with all digits from the astrometry (the shot file has them i
 plane: the focal plane of the shot's first exposure. Rows are paired by the names of amplifier and fiber.
 """
 
+import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,12 @@ from skyharvest.reduction.hetdex.stars.tangent import Pointing
 
 NAMES = ("multiframe", "fiber_id", "amp", "expnum", "fibidx", "fibnum", "ifux", "ifuy")
 SPECTRA = ("calfib", "calfibe")
+
+
+def add_shot_options(parser: argparse.ArgumentParser) -> None:
+    """Give a program the options that name the files of `ShotFibers`: shot, astrometry and stars."""
+    for name, step in (("shot", "shots"), ("astrometry", "astrometry"), ("stars", "stars")):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{step}/SHOT.h5")
 
 
 @dataclass(frozen=True)
