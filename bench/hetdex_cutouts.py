@@ -59,13 +59,11 @@ def cut(root: Path) -> None:
     """Write the cutouts of the shot, its fibers known: in a process of its own."""
     import hetdex_reports
     from skyharvest.reduction.hetdex.settings import Cutouts
-    from skyharvest.reduction.hetdex.sources import cutouts_file
+    from skyharvest.reduction.hetdex.sources.cutouts_file import write_cutouts
 
-    cutouts_file.ShotFibers = lambda *_paths: hetdex_reports.known_shot(whole=True)
-    shot = hetdex_reports.inputs_of(root)
-    images = sorted(root.glob("science/*/*"))
-    inputs = cutouts_file.Inputs(shot.shot, shot.astrometry, shot.stars, images, shot.lines)
-    cutouts_file.write_cutouts(inputs, root / f"im2D/im2D_{hetdex_reports.SHOTID}.h5", Cutouts())
+    images, lines = sorted(root.glob("science/*/*")), hetdex_reports.inputs_of(root).lines
+    out = root / f"im2D/im2D_{hetdex_reports.SHOTID}.h5"
+    write_cutouts(hetdex_reports.known_shot(root, whole=True), images, lines, out, Cutouts())
 
 
 def rows_of(root: Path, n: int) -> list[report.Row]:

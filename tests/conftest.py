@@ -1,5 +1,6 @@
 """What tests share."""
 
+import os
 from typing import Any
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import HealthCheck, settings
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A `make` that a test starts is no part of the one that started the tests: it has options of its own.
+for name in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS"):
+    os.environ.pop(name, None)
 
 TOGETHER = ("workflow", "faults", "slurm")  # directories whose tests share a worker, for they share a run or a cluster
 ALONE = ("test_untrusted_inputs.py",)

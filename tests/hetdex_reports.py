@@ -27,9 +27,8 @@ from skyharvest.reduction.hetdex.sources.detection_file import (
 from skyharvest.reduction.hetdex.sources.ifu_fibers import IfuFibers
 from skyharvest.reduction.hetdex.sources.point_spectrum import extract
 from skyharvest.reduction.hetdex.spectra import multifits
-from skyharvest.report.hetdex_detections import write_reports as step
 from skyharvest.report.hetdex_detections.picture import Picture
-from skyharvest.report.hetdex_detections.write_reports import Inputs
+from skyharvest.report.hetdex_detections.write_reports import Inputs, write_reports
 
 SHOT, SHOTID, IFU, OTHER_IFU = "20190103v017", 20190103017, "020_106_055_0123", "041_063_015_0302"
 PER_IFU = 500
@@ -54,11 +53,14 @@ def fibers(whole: bool = False):
     return ifu_fibers([*LINES, STAR], rows=rows, columns=columns)
 
 
-def known_shot(failed: str = "", *, whole: bool = False) -> SimpleNamespace:
-    """Return what `ShotFibers` would: the fibers, without their files."""
+def known_shot(root: Path, failed: str = "", *, whole: bool = False) -> SimpleNamespace:
+    """Return what `ShotFibers` would: the fibers, which are in no file, and names of files."""
     made = fibers(whole)
+    files = tuple(root / f"{name}.h5" for name in ("shot", "astrometry", "stars"))
     row = {"ra": made.pointing.ra, "dec": made.pointing.dec}
     return SimpleNamespace(
+        path=files[0],
+        files=files,
         name=SHOT,
         failed=failed,
         ifus=[IFU, OTHER_IFU],
@@ -85,8 +87,8 @@ def small_shot(root: Path, lines: Sequence[Line] = LINES, *, with_images: bool =
     failed = "it is dark" if with_images else "the member is cut short"
     (science / "amps.csv").write_text(f"amp,state,reason\nRL,failed,{failed}\nRU,failed,{failed}\n")
     (root / "stars.csv").write_text(stars_text())
-    for name in ("shot", "astrometry", "stars"):
-        with h5py.File(root / f"{name}.h5", "w") as file:
+    for path in known_shot(root).files:
+        with h5py.File(path, "w") as file:
             file["FullSkyModel/exp01"] = np.column_stack([np.arange(3460.0, 5560.0), np.full(2100, 150.0)])
     inputs = inputs_of(root)
     write_detections(inputs, lines, whole=whole)
@@ -138,25 +140,22 @@ def many(n: int) -> list[Line]:
 
 def main(root: Path, lines: int, seconds: float, *, whole: bool = False) -> None:
     """Write reports, each of which takes some seconds more; the shot's files first, if they are not there."""
-    step.ShotFibers = lambda *_paths: known_shot(whole=whole)
+    shot = known_shot(root, whole=whole)
 
     def draw(picture: Picture, content) -> bytes:
         time.sleep(seconds)
         return picture.draw(content)
 
     inputs = inputs_of(root)
-    if not inputs.shot.exists():
+    if not shot.path.exists():
         small_shot(root, many(lines), with_images=whole, whole=whole)
     print("begin", flush=True)
-    step.write_reports(inputs, root / f"reports/{SHOT}.csv", Reports(), draw)
+    write_reports(shot, inputs, root / f"reports/{SHOT}.csv", Reports(), draw)
 
 
 def inputs_of(root: Path) -> Inputs:
     """Return the files of a shot that has been written."""
     return Inputs(
-        root / "shot.h5",
-        root / "astrometry.h5",
-        root / "stars.h5",
         [root / f"science/exp01/{IFU}"],
         [root / f"detections/{ifu}" for ifu in (IFU, OTHER_IFU)],
         root / "continuum.h5",

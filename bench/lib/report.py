@@ -38,6 +38,8 @@ SPEED = {
     "200 of 20,000 spectra; LSDB, HATS: seconds": ("catalogues", "seconds, the same arrays; the whole workflow"),
     "… and with the resolution": ("catalogues", "seconds, and their resolution; the whole workflow"),
     "a shot of HETDEX's raw frames, 4 IFUs × 3 exposures": ("hetdex_reduction shot", "seconds, a shot"),
+    "emission lines of HETDEX, an IFU and shot, one core": ("hetdex_detections", "search and fits, both"),
+    "a data cube of HETDEX": ("hetdex_cubes", "cube of an IFU, three exposures: seconds"),
     "HETDEX, 1,000 sources on 200 cubes, a loop": ("cubes many", "seconds, 1,000 sources"),
 }
 """What the head's table shows: a name → section, and how the row of its first table begins."""

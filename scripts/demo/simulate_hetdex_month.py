@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where the librar
 
 from skyharvest.core import cli
 
-PLANS = ("demo", "bench", "sources", "trouble")
+PLANS = ("demo", "bench", "sources", "focal_plane", "trouble")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=PLANS,
         default="demo",
         help="what there is: a night of two IFUs; one of four, with biases in number; one of four, whose lines "
-        "are looked for, with three shots that have none; much that goes wrong",
+        "are looked for, with three shots that have none; one of all 78; much that goes wrong",
     )
     return parser
 

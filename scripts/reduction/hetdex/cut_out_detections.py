@@ -10,8 +10,8 @@ from skyharvest.core import cli
 from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Cutouts
-from skyharvest.reduction.hetdex.sources.cutouts_file import Inputs, write_cutouts
-from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options
+from skyharvest.reduction.hetdex.sources.cutouts_file import write_cutouts
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options, open_shot
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,8 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Write the file."""
     how = from_options(Cutouts, options)
-    inputs = Inputs(options.shot, options.astrometry, options.stars, options.multifits, options.detections)
-    write_cutouts(inputs, options.out, how)
+    write_cutouts(open_shot(options), options.multifits, options.detections, options.out, how)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Continuum
 from skyharvest.reduction.hetdex.sources.continuum import find_continuum
-from skyharvest.reduction.hetdex.sources.ifu_fibers import ShotFibers, add_shot_options
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options, open_shot
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Find them."""
     how = from_options(Continuum, options)
-    find_continuum(ShotFibers(options.shot, options.astrometry, options.stars), options.out, how)
+    find_continuum(open_shot(options), options.out, how)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.lines.find_lines import find_lines
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Detections
-from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options, open_shot
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,8 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(options: argparse.Namespace) -> None:
     """Write the directory."""
-    how = from_options(Detections, options)
-    find_lines(options.shot, options.astrometry, options.stars, options.ifu, how, options.out)
+    find_lines(open_shot(options), options.ifu, from_options(Detections, options), options.out)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.release.shot_cubes import make_cubes
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Cubes, Flags
-from skyharvest.reduction.hetdex.sources.ifu_fibers import ShotFibers, add_shot_options
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options, open_shot
 from skyharvest.reduction.hetdex.sources.sky_faults import SkyFaults
 
 
@@ -29,8 +29,7 @@ def main(options: argparse.Namespace) -> None:
     """Make them."""
     cubes = from_options(Cubes, options)
     flags = from_options(Flags, options)
-    shot = ShotFibers(options.shot, options.astrometry, options.stars)
-    make_cubes(shot, options.out, cubes, flags, SkyFaults.read(flags))
+    make_cubes(open_shot(options), options.out, cubes, flags, SkyFaults.read(flags))
 
 
 if __name__ == "__main__":

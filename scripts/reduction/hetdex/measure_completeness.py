@@ -11,7 +11,7 @@ from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.lines.completeness import write_completeness
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Completeness, Detections
-from skyharvest.reduction.hetdex.sources.ifu_fibers import ShotFibers, add_shot_options
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options, open_shot
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> None:
     """Measure and write."""
     how = from_options(Completeness, options)
     search = from_options(Detections, options)
-    fibers = ShotFibers(options.shot, options.astrometry, options.stars)
+    fibers = open_shot(options)
     write_completeness(options.out, fibers, options.ifu, how, search)
 
 

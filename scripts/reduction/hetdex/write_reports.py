@@ -10,7 +10,7 @@ from skyharvest.core import cli
 from skyharvest.core.settings import add_options
 from skyharvest.reduction.hetdex.settings import from_options, of_step
 from skyharvest.reduction.hetdex.source_settings import Reports
-from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options
+from skyharvest.reduction.hetdex.sources.ifu_fibers import add_shot_options, open_shot
 from skyharvest.report.hetdex_detections.write_reports import Inputs, write_reports
 
 
@@ -41,16 +41,13 @@ def build_parser() -> argparse.ArgumentParser:
 def main(options: argparse.Namespace) -> None:
     """Write them."""
     inputs = Inputs(
-        shot=options.shot,
-        astrometry=options.astrometry,
-        stars=options.stars,
         multifits=options.multifits,
         lines=options.detections,
         continuum=options.continuum,
         catalogue=options.star_catalogue,
         results=options.results,
     )
-    write_reports(inputs, options.out, from_options(Reports, options))
+    write_reports(open_shot(options), inputs, options.out, from_options(Reports, options))
 
 
 if __name__ == "__main__":

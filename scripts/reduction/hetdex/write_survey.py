@@ -8,7 +8,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # where the librar
 
 from skyharvest.core import cli
 from skyharvest.reduction.hetdex.layout import Layout
-from skyharvest.reduction.hetdex.lines import flux_limits
 from skyharvest.reduction.hetdex.plan import read_plan
 from skyharvest.reduction.hetdex.release.merging import Source
 from skyharvest.reduction.hetdex.release.survey_file import AVERAGES, write_limits, write_survey
@@ -31,14 +30,8 @@ def main(options: argparse.Namespace) -> None:
     layout, out = Layout(options.reduction), options.out
     plan = read_plan(layout.plan)
     write_survey([Source(layout.of_shot("shots", shot), shot) for shot in options.shots], out)
-    of_ifus = {
-        shot: []
-        if options.no_limits
-        else [layout.detections(shot, ifu) / flux_limits.FILE for ifu in plan.ifus_of_shot(shot)]
-        for shot in options.shots
-    }
-    there = {shot: [path for path in paths if path.is_file()] for shot, paths in of_ifus.items()}
-    write_limits(there, out.with_name(AVERAGES))
+    searched = {shot: [] if options.no_limits else plan.ifus_of_shot(shot) for shot in options.shots}
+    write_limits(layout, searched, out.with_name(AVERAGES))
 
 
 if __name__ == "__main__":

@@ -34,12 +34,10 @@ NEAR_SHOT = 0.5
 
 @dataclass(frozen=True)
 class Inputs:
-    """What reports of a shot are made of.
+    """What reports of a shot are made of, beside its fibers.
 
     Attributes
     ----------
-    shot, astrometry, stars
-        ``shots/SHOT.h5``, ``astrometry/SHOT.h5`` and ``stars/SHOT.h5``.
     multifits
         Directories ``science/SHOT/expNN/IFU``.
     lines
@@ -52,9 +50,6 @@ class Inputs:
         Directory of a harvest's results, in which cutouts of the Legacy Surveys are looked for.
     """
 
-    shot: Path
-    astrometry: Path
-    stars: Path
     multifits: Sequence[Path]
     lines: Sequence[Path]
     continuum: Path | None
@@ -85,14 +80,20 @@ class Counts:
 
 
 def write_reports(
-    inputs: Inputs, out: Path, settings: Reports, draw: Callable[[Picture, Any], bytes] = Picture.draw
+    fibers: ShotFibers,
+    inputs: Inputs,
+    out: Path,
+    settings: Reports,
+    draw: Callable[[Picture, Any], bytes] = Picture.draw,
 ) -> Counts:
     """Write the reports of a shot, and their list.
 
     Parameters
     ----------
+    fibers
+        Those of the shot.
     inputs
-        Files.
+        Other files.
     out
         ``reports/SHOT.csv``: it appears at the end, the SQLite file beside it grows picture by picture.
     settings
@@ -106,7 +107,6 @@ def write_reports(
         If a file that is needed for all reports is not there, or is not what it should be. What is wrong with a single
         one is in the list.
     """
-    fibers = ShotFibers(inputs.shot, inputs.astrometry, inputs.stars)
     detections = ShotDetections(fibers.name, inputs.lines, inputs.continuum)
     for what, why in detections.failures.items():
         log.warning("%s: %s failed: %s", fibers.name, what, why)
@@ -175,7 +175,7 @@ class _Step:
         """Make what is missing or old, and return what became of all detections."""
         outcomes: dict[int, Outcome] = {}
         if not self._fibers.failed:
-            sky = read_sky(self._inputs.shot)
+            sky = read_sky(self._fibers.path)
             with DetectorImages(self._inputs.multifits) as images:
                 for ifu in self._fibers.ifus:
                     outcomes |= self._of_ifu(ifu, images, sky)
@@ -242,9 +242,8 @@ class _Step:
 
     def _state_of_files(self, ifu: str) -> str:
         """Return sizes and times of the files that pictures of an IFU are drawn of."""
-        inputs = self._inputs
-        directories = [path for path in inputs.multifits if path.name == ifu]
-        paths = [inputs.shot, inputs.astrometry, inputs.stars]
+        directories = [path for path in self._inputs.multifits if path.name == ifu]
+        paths = [*self._fibers.files]
         paths += sorted(path for directory in directories for path in directory.glob("multi_*.fits"))
         return ";".join(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
 

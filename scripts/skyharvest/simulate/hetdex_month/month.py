@@ -284,7 +284,9 @@ class _Simulated:
 
 def _write_lists(root: Path, plan: Plan, table: Array) -> None:
     for night in plan.nights:
-        _write_text(root / f"fplane/fplane{night.date}", fplane_text((*night.ifus, *IDLE)))
+        used = {ifu.ifuslot for ifu in night.ifus}
+        idle = [ifu for ifu in IDLE if ifu.ifuslot not in used]
+        _write_text(root / f"fplane/fplane{night.date}", fplane_text((*night.ifus, *idle)))
     for name, reverse in (("IFUcen_HETDEX.txt", False), ("IFUcen_HETDEX_reverse_R.txt", True)):
         _write_text(root / "ifucen" / name, ifucen_text(reverse=reverse))
     lines = ["specid,ifuslot,ifuid,amp,fibnum,first,last,reason"]

@@ -18,6 +18,16 @@ IDLE = (
     Ifu("025", "067", "032", "0152", 50.056, -250.207),
 )
 """They are in the focal plane's file, but have no frames."""
+SLOTS = {
+    1: range(3, 7),
+    2: range(1, 9),
+    **dict.fromkeys((3, 4), range(10)),
+    **dict.fromkeys((5, 6), (0, 1, 2, 3, 7, 8, 9)),
+    **dict.fromkeys((7, 8), range(10)),
+    9: range(1, 9),
+    10: range(3, 7),
+}
+"""Column of the focal plane → rows that have an IFU: in the middle are other instruments. A slot's name is both."""
 BIAS_OBS, TWILIGHT_OBS = 1, 2
 """Observation numbers of a night's biases and twilights."""
 
@@ -160,6 +170,19 @@ def sources() -> Plan:
         Shot(20, 9.2, ra=213.0, lines=0, fwhm=(2.1, 2.2, 2.0)),
     )
     return replace(demo(), nights=(Night(ifus=IFUS, shots=shots),))
+
+
+def focal_plane() -> Plan:
+    """Return a month of all IFUs that the focal plane has room for, 78; few biases, a shot with stars and lines."""
+    by_slot = {ifu.ifuslot: ifu for ifu in IFUS}
+    ifus: list[Ifu] = []
+    for column, rows in SLOTS.items():
+        for row in rows:
+            slot, n = f"{column:02d}{row}", len(ifus)
+            x, y = 100.0 * (column - 5.5), 100.0 * (4.5 - row)
+            ifus.append(by_slot.get(slot) or Ifu(f"{500 + n}", slot, f"{100 + n}", f"{1000 + n}", x, y))
+    shot = Shot(17, stars=3)
+    return replace(demo(), nights=(Night(ifus=tuple(ifus), biases=5, shots=(shot,)),))
 
 
 def trouble() -> Plan:

@@ -28,24 +28,26 @@ from hetdex_reports import (
 from running import ROOT
 from skyharvest.reduction.hetdex.report_list import read_list
 from skyharvest.reduction.hetdex.source_settings import Reports
-from skyharvest.report.hetdex_detections import write_reports as step
 from skyharvest.report.hetdex_detections.picture import Picture
 from skyharvest.report.hetdex_detections.write_reports import Counts, write_reports
 
 ALL = [*(FIRST + k for k in range(len(LINES))), CONTINUUM]
 
 
-@pytest.fixture
-def shot(monkeypatch):
-    """A shot that is known."""
-    made = known_shot()
-    monkeypatch.setattr(step, "ShotFibers", lambda *_paths: made)
-    return made
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("shot")
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return small_shot(tmp_path_factory.mktemp("shot"))
+def inputs(root):
+    return small_shot(root)
+
+
+@pytest.fixture
+def shot(root):
+    """A shot that is known."""
+    return known_shot(root)
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def states(out):
 
 
 def test_every_detection_has_one_picture(shot, inputs, out, database):
-    assert write_reports(inputs, out, Reports()) == Counts(expected=6, found=6, new=6, removed=0)
+    assert write_reports(shot, inputs, out, Reports()) == Counts(expected=6, found=6, new=6, removed=0)
     assert detectids(database) == ALL
     assert states(out) == dict.fromkeys(ALL, "done")
     with sqlite3.connect(database) as file:
@@ -98,32 +100,34 @@ def test_every_detection_has_one_picture(shot, inputs, out, database):
 def test_only_what_is_missing_or_has_changed_is_made(shot, inputs, out, database, tmp_path):
     inputs = replace(inputs, lines=[tmp_path / IFU, tmp_path / OTHER_IFU], continuum=tmp_path / "continuum.h5")
     write_detections(inputs, LINES)
-    write_reports(inputs, out, Reports(), plainly)
-    assert write_reports(inputs, out, Reports(), plainly) == Counts(6, 6, new=0, removed=0)
+    write_reports(shot, inputs, out, Reports(), plainly)
+    assert write_reports(shot, inputs, out, Reports(), plainly) == Counts(6, 6, new=0, removed=0)
     with sqlite3.connect(database) as file:
         file.execute("DELETE FROM report WHERE detectid = ?", (ALL[2],))
         file.execute("UPDATE report SET image = x'00' WHERE detectid = ?", (ALL[3],))
         file.execute("UPDATE made SET digest = 'other' WHERE detectid = ?", (ALL[3],))
-    assert write_reports(inputs, out, Reports(), plainly).new == 2
+    assert write_reports(shot, inputs, out, Reports(), plainly).new == 2
     assert read_report(database, ALL[3]).startswith(str(ALL[3]).encode())
     # The second line is gone, of which the report of the first told; those after it have its number, and another place.
     moved = hetdex_reports.Line(-3.0, 1.0, 4710.0, 50.0)
     write_detections(inputs, [LINES[0], moved, LINES[3]])
     before = {detectid: read_report(database, detectid) for detectid in ALL}
-    counts = write_reports(inputs, out, Reports(), plainly)
+    counts = write_reports(shot, inputs, out, Reports(), plainly)
     assert counts == Counts(expected=4, found=4, new=3, removed=2)
     left = [*ALL[:3], CONTINUUM]
     assert detectids(database) == detectids(database, "made") == sorted(states(out)) == left
     assert [read_report(database, k) != before[k] for k in left] == [False, True, True, False]
-    assert write_reports(inputs, out, Reports(radius=20.0), plainly).new == 4
+    assert write_reports(shot, inputs, out, Reports(radius=20.0), plainly).new == 4
 
 
 def test_settings_leave_detections_out(shot, inputs, out, database):
-    assert write_reports(inputs, out, Reports(least_sn=12.0), plainly) == Counts(expected=5, found=5, new=5, removed=0)
+    assert write_reports(shot, inputs, out, Reports(least_sn=12.0), plainly) == Counts(
+        expected=5, found=5, new=5, removed=0
+    )
     listed = read_list(out)
     assert listed[ALL[4]].state == "left_out" and "S/N 10.0" in listed[ALL[4]].reason
     assert listed[CONTINUUM].state == "done"  # it has no signal to noise
-    assert write_reports(inputs, out, Reports(), plainly).new == 1
+    assert write_reports(shot, inputs, out, Reports(), plainly).new == 1
 
 
 def test_a_picture_that_fails_does_not_stop_the_others(shot, inputs, out, database):
@@ -132,39 +136,39 @@ def test_a_picture_that_fails_does_not_stop_the_others(shot, inputs, out, databa
             raise ValueError("as planted")
         return plainly(picture, content)
 
-    assert write_reports(inputs, out, Reports(), draw) == Counts(expected=6, found=5, new=5, removed=0)
+    assert write_reports(shot, inputs, out, Reports(), draw) == Counts(expected=6, found=5, new=5, removed=0)
     assert read_list(out)[ALL[1]].reason == "ValueError: as planted"
-    assert write_reports(inputs, out, Reports(), plainly) == Counts(6, 6, new=1, removed=0)
+    assert write_reports(shot, inputs, out, Reports(), plainly) == Counts(6, 6, new=1, removed=0)
     assert set(states(out).values()) == {"done"}
 
 
 def test_a_picture_that_was_good_and_fails_now_is_not_kept(shot, inputs, out, database):
-    write_reports(inputs, out, Reports(), plainly)
+    write_reports(shot, inputs, out, Reports(), plainly)
 
     def draw(picture, content):
         raise ValueError("as planted")
 
-    assert write_reports(inputs, out, Reports(radius=5.0), draw) == Counts(6, 0, new=0, removed=6)
+    assert write_reports(shot, inputs, out, Reports(radius=5.0), draw) == Counts(6, 0, new=0, removed=6)
     assert detectids(database) == []
 
 
-def test_without_images_of_the_detector_there_is_a_picture_that_says_so(shot, tmp_path, out):
+def test_without_images_of_the_detector_there_is_a_picture_that_says_so(tmp_path, out):
     inputs = small_shot(tmp_path, with_images=False)
-    assert write_reports(inputs, out, Reports(), plainly).found == 6
+    assert write_reports(known_shot(tmp_path), inputs, out, Reports(), plainly).found == 6
     reasons = [one.reason for one in read_list(out).values()]
     assert all("has no images in exp0" in reason for reason in reasons)
     assert any("the member is cut short" in reason for reason in reasons)
 
 
-def test_a_shot_that_failed_has_no_reports(monkeypatch, inputs, out, database):
-    monkeypatch.setattr(step, "ShotFibers", lambda *_paths: known_shot("it has no stars"))
-    assert write_reports(inputs, out, Reports(), plainly) == Counts(expected=6, found=0, new=0, removed=0)
+def test_a_shot_that_failed_has_no_reports(root, inputs, out, database):
+    shot = known_shot(root, failed="it has no stars")
+    assert write_reports(shot, inputs, out, Reports(), plainly) == Counts(expected=6, found=0, new=0, removed=0)
     assert {one.reason for one in read_list(out).values()} == {"it has no stars"}
 
 
 @pytest.mark.parametrize("damage", ["text", "page", "columns"])
 def test_a_damaged_file_is_made_anew(shot, inputs, out, database, damage, caplog):
-    write_reports(inputs, out, Reports(), plainly)
+    write_reports(shot, inputs, out, Reports(), plainly)
     if damage == "text":
         database.write_text("this is no database, and was never one " * 20)
     elif damage == "columns":
@@ -175,7 +179,7 @@ def test_a_damaged_file_is_made_anew(shot, inputs, out, database, damage, caplog
         data = bytearray(database.read_bytes())
         data[4096 : 3 * 4096] = bytes(2 * 4096)
         database.write_bytes(data)
-    assert write_reports(inputs, out, Reports(), plainly) == Counts(6, 6, new=6, removed=0)
+    assert write_reports(shot, inputs, out, Reports(), plainly) == Counts(6, 6, new=6, removed=0)
     assert "it is made anew" in caplog.text
 
 
@@ -211,13 +215,13 @@ def _count(database):
 
 def test_pictures_of_one_canvas_do_not_see_each_other(shot, inputs, out, database, tmp_path):
     """Drawn first or last, a picture has the same bytes."""
-    write_reports(inputs, out, Reports())
+    write_reports(shot, inputs, out, Reports())
     alone = tmp_path / "alone" / out.name
 
     def draw(_picture, content):
         return Picture(Reports().radius).draw(content)
 
-    write_reports(inputs, alone, Reports(), draw)
+    write_reports(shot, inputs, alone, Reports(), draw)
     for detectid in ALL:
         assert read_report(database, detectid) == read_report(alone.with_name(database.name), detectid)
 
@@ -225,6 +229,6 @@ def test_pictures_of_one_canvas_do_not_see_each_other(shot, inputs, out, databas
 def test_a_shot_without_detections_has_an_empty_list(shot, inputs, out, database, tmp_path):
     inputs = replace(inputs, lines=[tmp_path / IFU, tmp_path / OTHER_IFU], continuum=None)
     write_detections(replace(inputs, continuum=tmp_path / "continuum.h5"), [])
-    assert write_reports(inputs, out, Reports(), plainly) == Counts(0, 0, 0, 0)
+    assert write_reports(shot, inputs, out, Reports(), plainly) == Counts(0, 0, 0, 0)
     assert read_list(out) == {}
     assert detectids(database) == []

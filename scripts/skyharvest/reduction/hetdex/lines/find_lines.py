@@ -102,13 +102,13 @@ def lines_of(fibers: IfuFibers, how: Detections) -> Found:
     return Found(found, lines, lost)
 
 
-def find_lines(shot: Path, astrometry: Path, stars: Path, ifu: str, how: Detections, out: Path) -> None:
+def find_lines(shot: ShotFibers, ifu: str, how: Detections, out: Path) -> None:
     """Write the directory of an IFU's lines.
 
     Parameters
     ----------
-    shot, astrometry, stars
-        Files of the shot, see `ShotFibers`.
+    shot
+        Fibers of the shot.
     ifu
         The pairing.
     how
@@ -122,17 +122,16 @@ def find_lines(shot: Path, astrometry: Path, stars: Path, ifu: str, how: Detecti
         If the files, or the name of the IFU, are wrong. An IFU without fibers, one whose lines have no numbers, and a
         shot that failed are no errors: the files say so.
     """
-    of_shot = ShotFibers(shot, astrometry, stars)
     pairing = Pairing.named(ifu)
-    fibers = None if of_shot.failed else of_shot.read(ifu, MORE)
+    fibers = None if shot.failed else shot.read(ifu, MORE)
     with whole_directory(out) as directory:
-        failed = of_shot.failed or why_no_numbers(pairing.ifuslot)
+        failed = shot.failed or why_no_numbers(pairing.ifuslot)
         if fibers is None or failed or not len(fibers):
             failed = failed or "no amplifier has fibers"
-            log.warning("%s %s: %s", of_shot.name, ifu, failed)
-            with new_detection_file(directory / DETECTIONS_FILE, TITLE, of_shot.name, failed, ifu=ifu):
+            log.warning("%s %s: %s", shot.name, ifu, failed)
+            with new_detection_file(directory / DETECTIONS_FILE, TITLE, shot.name, failed, ifu=ifu):
                 pass
-            limits = no_flux_limits(of_shot.name, pairing, how, failed)
+            limits = no_flux_limits(shot.name, pairing, how, failed)
             write_flux_limits(directory / LIMITS_FILE, limits)
             return
         _write(fibers, lines_of(fibers, how), how, directory)

@@ -16,6 +16,7 @@ simulated ratio of the flux found in half of all cases to the noise, is measured
 (`completeness`).
 """
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,8 @@ from skyharvest.reduction.hetdex.source_settings import Detections
 from skyharvest.reduction.hetdex.sources.ifu_fibers import IfuFibers
 from skyharvest.reduction.hetdex.stars.tangent import Pointing
 from skyharvest.reduction.hetdex.virus import GRID
+
+log = logging.getLogger(__name__)
 
 FILE = "flux_limits.h5"
 WAVE_STEP = 10.0
@@ -256,6 +259,25 @@ def _axis(places: Floats, step: float) -> Floats:
     return np.asarray((low + high) / 2 + step * (np.arange(n + 1) - n / 2))
 
 
-def index_limit(path: Path) -> float:
-    """Return ``fluxlimit_4600`` of a release's index: the typical limit at 4600 Å, erg/s/cm²; NaN if there is none."""
-    return UNIT * float(FluxLimits.read(path).typical(np.array([INDEX_WAVE]))[0])
+def limit_at_4600(path: Path, *, sn: float | None = None) -> float:
+    """Return the typical limit of an IFU at 4600 Å, ``fluxlimit_4600`` of a release's index.
+
+    Parameters
+    ----------
+    path
+        `FILE` of the IFU.
+    sn
+        Signal to noise, None for the file's own.
+
+    Returns
+    -------
+    float
+        erg/s/cm²; NaN if there is no file, it has no limit, or it is damaged, which is told.
+    """
+    if not path.is_file():
+        return np.nan
+    try:
+        return UNIT * float(FluxLimits.read(path).typical(np.array([INDEX_WAVE]), sn=sn)[0])
+    except MalformedFile as error:
+        log.warning("%s", error)
+        return np.nan

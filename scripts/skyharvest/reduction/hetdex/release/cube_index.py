@@ -1,7 +1,7 @@
 """The table of all cubes of a release, ``ifu-index.fits``, with the columns of HETDEX's Public Data Release 1.
 
 It has the cubes that are there, sorted by shotid, then ifuslot. ``fluxlimit_4600`` is that of the cube's IFU
-(`flux_limits.index_limit`), NaN where lines were not looked for.
+(`flux_limits.limit_at_4600`), NaN where lines were not looked for.
 """
 
 import logging
@@ -15,7 +15,8 @@ from skyharvest.core.arrays import Array
 from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.layout import Layout
-from skyharvest.reduction.hetdex.lines import flux_limits
+from skyharvest.reduction.hetdex.lines.flux_limits import FILE as LIMITS_FILE
+from skyharvest.reduction.hetdex.lines.flux_limits import limit_at_4600
 from skyharvest.reduction.hetdex.release import cubes_csv
 from skyharvest.reduction.hetdex.release.cubes_csv import FLUX_LIMIT, INDEX
 
@@ -68,7 +69,6 @@ def _cubes_of(layout: Layout, shot: str, has_limits: bool) -> Iterator[Array]:
             continue
         if not (directory / row.path).is_file():
             raise MalformedFile(f"{directory / row.path}: it is not there; remove the directory and run again")
-        limits = layout.detections(shot, row.ifu) / flux_limits.FILE
-        if has_limits and limits.is_file():
-            row.values[FLUX_LIMIT] = flux_limits.index_limit(limits)
+        if has_limits:
+            row.values[FLUX_LIMIT] = limit_at_4600(layout.detections(shot, row.ifu) / LIMITS_FILE)
         yield row.values

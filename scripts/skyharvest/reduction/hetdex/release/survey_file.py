@@ -4,7 +4,6 @@ Shots that have none are in ``/Failed``, with the reason. Beside it stands ``fli
 at 4600 Å that is the 1 σ noise, erg/s/cm², for each shot; hetdex_api reads both.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from skyharvest.core.atomic import atomic_path
 from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.pytables import open_new, write_table
 from skyharvest.reduction.hetdex.biweight import location
-from skyharvest.reduction.hetdex.layout import shotid_of
-from skyharvest.reduction.hetdex.lines.flux_limits import INDEX_WAVE, UNIT, FluxLimits
+from skyharvest.reduction.hetdex.layout import Layout, shotid_of
+from skyharvest.reduction.hetdex.lines.flux_limits import FILE as LIMITS_FILE
+from skyharvest.reduction.hetdex.lines.flux_limits import limit_at_4600
 from skyharvest.reduction.hetdex.release.failures import Failure, write_failures
 from skyharvest.reduction.hetdex.release.merging import Source, check_unit, merge_files, open_source
 from skyharvest.reduction.hetdex.shots.shot_tables import SHOT
-
-log = logging.getLogger(__name__)
 
 AVERAGES = "flim4600_averages.txt"
 
@@ -84,30 +82,23 @@ def _write(path: Path, parts: Sequence[Part], failures: Sequence[Failure]) -> No
         write_failures(file, failures)
 
 
-def write_limits(limits: Mapping[str, Sequence[Path]], out: Path) -> None:
+def write_limits(layout: Layout, ifus: Mapping[str, Sequence[str]], out: Path) -> None:
     """Write what noise a line at 4600 Å has in each shot, ``shotid`` and ``f1sigma_biweight``: that of its IFUs.
 
     Parameters
     ----------
-    limits
-        Name of each shot → ``flux_limits.h5`` of its IFUs. One that cannot be read is left out; a shot without any has
-        ``nan``.
+    layout
+        Where products are.
+    ifus
+        Name of each shot → pairings in which lines were looked for. One without limits, or whose file is damaged, is
+        left out; a shot without any has ``nan``.
     out
         `AVERAGES`, to be written.
     """
     lines = ["shotid f1sigma_biweight"]
-    for shot, paths in sorted(limits.items()):
-        found = np.array([_noise(path) for path in paths])
+    for shot, pairings in sorted(ifus.items()):
+        found = np.array([limit_at_4600(layout.detections(shot, ifu) / LIMITS_FILE, sn=1.0) for ifu in pairings])
         known = found[np.isfinite(found)]
         lines.append(f"{shotid_of(shot)} {float(location(known)) if len(known) else np.nan:.4e}")
     with atomic_path(out) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
-
-
-def _noise(path: Path) -> float:
-    """Return the 1 σ noise of a line in an IFU, erg/s/cm²; NaN if it is not known."""
-    try:
-        return UNIT * float(FluxLimits.read(path).typical(np.array([INDEX_WAVE]), sn=1.0)[0])
-    except MalformedFile as error:
-        log.warning("%s", error)
-        return np.nan

@@ -8,7 +8,6 @@ another survey is not a product of this reduction: ``im_phot`` is NaN, and its h
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,36 +30,21 @@ log = logging.getLogger(__name__)
 IMAGE = "clean_image"
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Files of a shot.
-
-    Attributes
-    ----------
-    shot, astrometry, stars
-        ``shots/SHOT.h5``, ``astrometry/SHOT.h5`` and ``stars/SHOT.h5``.
-    multifits
-        Directories ``science/SHOT/expNN/IFU``.
-    detections
-        Directories ``detections/SHOT/IFU``.
-    """
-
-    shot: Path
-    astrometry: Path
-    stars: Path
-    multifits: Sequence[Path]
-    detections: Sequence[Path]
-
-
-def write_cutouts(inputs: Inputs, out: Path, how: Cutouts) -> None:
+def write_cutouts(
+    fibers: ShotFibers, multifits: Sequence[Path], detections: Sequence[Path], out: Path, how: Cutouts
+) -> None:
     """Write the cutouts of a shot; the file appears whole.
 
     A shot without calibrated fibers has no rows, and an attribute ``failed`` that says why. Memory is that of an IFU.
 
     Parameters
     ----------
-    inputs
-        Files.
+    fibers
+        Those of the shot.
+    multifits
+        Directories ``science/SHOT/expNN/IFU``.
+    detections
+        Directories ``detections/SHOT/IFU``.
     out
         The file.
     how
@@ -73,9 +57,8 @@ def write_cutouts(inputs: Inputs, out: Path, how: Cutouts) -> None:
     MalformedFile
         If a file is not what it should be.
     """
-    fibers = ShotFibers(inputs.shot, inputs.astrometry, inputs.stars)
     first, n_rows = {}, 0
-    for directory in inputs.detections:
+    for directory in detections:
         _, rows = _read(directory, fibers.name)
         n_rows += len(rows)
         if len(rows):
@@ -89,7 +72,7 @@ def write_cutouts(inputs: Inputs, out: Path, how: Cutouts) -> None:
                 name: stack.enter_context(TableWriter(file, name, kinds[name], n_rows, TITLES[name], chunk=1))
                 for name in OF_DETECTIONS
             }
-            images = stack.enter_context(DetectorImages(inputs.multifits))
+            images = stack.enter_context(DetectorImages(multifits))
             for directory in sorted(first, key=lambda one: first[one]):
                 ifu, rows = _read(directory, fibers.name)
                 for made in _Cutter(fibers.read(ifu), images, how, kinds, not_cut).rows(rows):

@@ -23,12 +23,6 @@ NAMES = ("multiframe", "fiber_id", "amp", "expnum", "fibidx", "fibnum", "ifux", 
 SPECTRA = ("calfib", "calfibe")
 
 
-def add_shot_options(parser: argparse.ArgumentParser) -> None:
-    """Give a program the options that name the files of `ShotFibers`: shot, astrometry and stars."""
-    for name, step in (("shot", "shots"), ("astrometry", "astrometry"), ("stars", "stars")):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{step}/SHOT.h5")
-
-
 @dataclass(frozen=True)
 class Exposure:
     """An exposure of a shot.
@@ -121,6 +115,8 @@ class ShotFibers:
 
     Attributes
     ----------
+    files
+        These three.
     name
         Of the shot.
     failed
@@ -143,7 +139,7 @@ class ShotFibers:
     """
 
     def __init__(self, shot: Path, astrometry: Path, stars: Path) -> None:
-        self.path = shot
+        self.path, self.files = shot, (shot, astrometry, stars)
         with _open(shot) as file:
             self.name, self.failed = str(file.attrs["shot"]), str(file.attrs.get("failed", ""))
             if self.failed:
@@ -268,6 +264,17 @@ class ShotFibers:
             for name, values in made.items():
                 values[here] = places[name][found]
         return made
+
+
+def add_shot_options(parser: argparse.ArgumentParser) -> None:
+    """Give a program the options that name the files of `ShotFibers`: shot, astrometry and stars."""
+    for name, step in (("shot", "shots"), ("astrometry", "astrometry"), ("stars", "stars")):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=f"{step}/SHOT.h5")
+
+
+def open_shot(options: argparse.Namespace) -> ShotFibers:
+    """Open the files that options of `add_shot_options` name."""
+    return ShotFibers(options.shot, options.astrometry, options.stars)
 
 
 def _runs(rows: Ints) -> list[tuple[int, int]]:

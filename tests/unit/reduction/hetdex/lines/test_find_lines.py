@@ -40,17 +40,15 @@ class Shot:
         return self._fibers
 
 
-def written(monkeypatch, out, shot, how=HOW):
-    monkeypatch.setattr(module, "ShotFibers", lambda *_paths: shot)
-    find_lines(out, out, out, IFU, how, out)
+def written(out, shot, how=HOW):
+    find_lines(shot, IFU, how, out)
     return out
 
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        fibers = ifu_fibers(LINES, rows=8, columns=7, correlated=True, seed=1)
-        yield written(patch, tmp_path_factory.mktemp("lines") / IFU, Shot(fibers)), fibers
+    fibers = ifu_fibers(LINES, rows=8, columns=7, correlated=True, seed=1)
+    return written(tmp_path_factory.mktemp("lines") / IFU, Shot(fibers)), fibers
 
 
 def test_tables_are_queried_by_pytables(product):
@@ -144,9 +142,9 @@ def test_flux_limits_are_beside(product):
     np.testing.assert_allclose(found, rows["flux_noise_1sigma"], rtol=0.15)
 
 
-def test_the_same_is_written_again(product, monkeypatch, tmp_path):
+def test_the_same_is_written_again(product, tmp_path):
     out, fibers = product
-    again = written(monkeypatch, tmp_path / IFU, Shot(fibers))
+    again = written(tmp_path / IFU, Shot(fibers))
     for path in out.glob("*.*[clt]"):
         assert path.read_bytes() == (again / path.name).read_bytes()
     with h5py.File(out / "detections.h5") as first, h5py.File(again / "detections.h5") as second:
@@ -157,15 +155,15 @@ def test_the_same_is_written_again(product, monkeypatch, tmp_path):
 def test_the_best_have_numbers_if_there_are_too_many(product, monkeypatch, tmp_path, caplog):
     _, fibers = product
     monkeypatch.setattr(module, "MOST_LINES", 2)
-    out = written(monkeypatch, tmp_path / IFU, Shot(fibers))
+    out = written(tmp_path / IFU, Shot(fibers))
     with h5py.File(out / "detections.h5") as file:
         assert (file.attrs["n_lines"], file.attrs["n_left_out"]) == (2, 1)
         assert list(file["Detections"]["detectid"]) == [FIRST, FIRST + 1]
     assert "1 lines with less signal to noise than the best 2 are left out" in caplog.text
 
 
-def test_an_ifu_without_lines_has_empty_tables(monkeypatch, tmp_path):
-    out = written(monkeypatch, tmp_path / IFU, Shot(ifu_fibers(rows=4, columns=4, seed=1)))
+def test_an_ifu_without_lines_has_empty_tables(tmp_path):
+    out = written(tmp_path / IFU, Shot(ifu_fibers(rows=4, columns=4, seed=1)))
     with tables.open_file(str(out / "detections.h5")) as file:
         assert len(file.root.Detections) == len(file.root.Spectra) == len(file.root.Fibers) == 0
         assert len(file.root.Detections.read_where("sn > 5")) == 0
@@ -182,26 +180,24 @@ def test_an_ifu_without_lines_has_empty_tables(monkeypatch, tmp_path):
         ),
     ],
 )
-def test_what_failed_says_so(monkeypatch, tmp_path, shot, why):
-    out = written(monkeypatch, tmp_path / IFU, shot)
+def test_what_failed_says_so(tmp_path, shot, why):
+    out = written(tmp_path / IFU, shot)
     assert sorted(path.name for path in out.iterdir()) == ["detections.h5", "flux_limits.h5"]
     with h5py.File(out / "detections.h5") as file:
         assert (file.attrs["shot"], file.attrs["ifu"], file.attrs["failed"]) == (Shot.name, IFU, why)
     assert FluxLimits.read(out / "flux_limits.h5").failed == why
 
 
-def test_an_ifu_whose_lines_have_no_numbers_says_so(monkeypatch, tmp_path):
+def test_an_ifu_whose_lines_have_no_numbers_says_so(tmp_path):
     fibers = ifu_fibers(rows=3, columns=3)
     fibers = replace(fibers, ifu=fibers.ifu._replace(ifuslot="111"))
-    monkeypatch.setattr(module, "ShotFibers", lambda *_paths: Shot(fibers))
     out = tmp_path / str(fibers.ifu)
-    find_lines(tmp_path, tmp_path, tmp_path, out.name, replace(HOW), out)
+    find_lines(Shot(fibers), out.name, HOW, out)
     with h5py.File(out / "detections.h5") as file:
         assert file.attrs["failed"] == "found ifuslot '111'; expected a number up to 110"
 
 
-def test_a_wrong_name_is_an_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "ShotFibers", lambda *_paths: Shot(failed="no"))
+def test_a_wrong_name_is_an_error(tmp_path):
     with pytest.raises(InputError, match="expected a pairing"):
-        find_lines(tmp_path, tmp_path, tmp_path, "106", replace(HOW), tmp_path / "out")
+        find_lines(Shot(failed="no"), "106", HOW, tmp_path / "out")
     assert not (tmp_path / "out").exists()

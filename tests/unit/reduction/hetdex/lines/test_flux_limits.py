@@ -11,7 +11,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.reduction.hetdex.lines.flux_limits import (
     FILE,
     FluxLimits,
-    index_limit,
+    limit_at_4600,
     measure_flux_limits,
     write_flux_limits,
 )
@@ -110,7 +110,7 @@ def test_the_index_has_the_limit_of_a_typical_place(tmp_path):
     ifu = ifu_fibers(rows=9, columns=8)
     write_flux_limits(tmp_path / FILE, measure_flux_limits(ifu, HOW, np.ones(1036)))
     wanted = 5e-17 * by_hand(ifu, X, Y, 4600.0, 2.7)
-    assert index_limit(tmp_path / FILE) == pytest.approx(wanted, rel=0.15)
+    assert limit_at_4600(tmp_path / FILE) == pytest.approx(wanted, rel=0.15)
 
 
 def test_an_ifu_without_fibers_has_no_limits(tmp_path):
@@ -119,7 +119,7 @@ def test_an_ifu_without_fibers_has_no_limits(tmp_path):
     limits = FluxLimits.read(tmp_path / FILE)
     assert limits.failed == "no amplifier has fibers"
     assert np.isnan(limits.limit(210.0, 52.0, 4500.0))
-    assert np.isnan(index_limit(tmp_path / FILE))
+    assert np.isnan(limit_at_4600(tmp_path / FILE))
 
 
 def test_a_file_that_is_none_is_named(tmp_path):

@@ -18,7 +18,7 @@ from skyharvest.core.errors import MalformedFile
 from skyharvest.formats.hetdex_mask import MASK_BITS
 from skyharvest.formats.pytables import open_new
 from skyharvest.reduction.hetdex.layout import Layout
-from skyharvest.reduction.hetdex.lines.flux_limits import FILE, index_limit, measure_flux_limits, write_flux_limits
+from skyharvest.reduction.hetdex.lines.flux_limits import FILE, limit_at_4600, measure_flux_limits, write_flux_limits
 from skyharvest.reduction.hetdex.release import cubes_csv
 from skyharvest.reduction.hetdex.release.cube_fibers import fibers_of_cube, middle_of
 from skyharvest.reduction.hetdex.release.cube_index import write_index
@@ -128,7 +128,7 @@ def test_the_index_is_that_of_a_public_release(released, fibers):
     assert (cube["shotid"], cube["ifuslot"], cube["field"]) == (SHOTID, b"106", b"dex-spring")
     assert (cube["fwhm_virus"], cube["exptime"], cube["mjd"]) == (np.float32(1.8), 366, 58486.25)
     limits = released.detections(SHOT, str(fibers.ifu)) / FILE
-    assert cube["fluxlimit_4600"] == pytest.approx(index_limit(limits), rel=1e-6)
+    assert cube["fluxlimit_4600"] == pytest.approx(limit_at_4600(limits), rel=1e-6)
     assert 1e-18 < cube["fluxlimit_4600"] < 1e-16
     assert (table["objid"], table["ambtemp"], table["date"]) == ("DEXsp_0123", 9.25, 20190103)
     assert np.isnan(table["humidity"])

@@ -63,15 +63,18 @@ def test_the_survey_has_a_row_of_each_shot_and_says_which_have_none(layout):
 
 
 def test_the_noise_of_a_shot_is_that_of_its_ifus(tmp_path):
-    paths = []
-    for k, ifu in enumerate(("008_093_054_0123", "031_094_012_0200", "040_095_013_0201")):
-        paths.append(tmp_path / ifu / "flux_limits.h5")
-        paths[-1].parent.mkdir()
+    layout, paths, searched = Layout(tmp_path), [], (*IFUS, "040_095_013_0201")
+    for k, ifu in enumerate(searched):
+        paths.append(layout.detections(GOOD[0], ifu) / "flux_limits.h5")
+        paths[-1].parent.mkdir(parents=True)
         small = ifu_fibers(rows=9, columns=8, error=0.3 * (k + 1), seed=k)
         write_flux_limits(paths[-1], measure_flux_limits(small, Detections(), np.ones(1036)))
     noise = [1e-17 * float(FluxLimits.read(path).typical(np.array([4600.0]), sn=1.0)[0]) for path in paths]
-    (tmp_path / "x.h5").write_bytes(b"")
-    write_limits({GOOD[1]: [], GOOD[0]: [*paths, tmp_path / "x.h5"]}, tmp_path / "flim.txt")
+    damaged = layout.detections(GOOD[0], "099_099_099_0099") / "flux_limits.h5"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"")
+    pairings = [*searched, damaged.parent.name, "098_098_098_0098"]  # and one that was not looked at
+    write_limits(layout, {GOOD[1]: [], GOOD[0]: pairings}, tmp_path / "flim.txt")
     found = Table.read(tmp_path / "flim.txt", format="ascii")  # as hetdex_api reads it
     assert found["shotid"].tolist() == [shotid_of(GOOD[0]), shotid_of(GOOD[1])]
     np.testing.assert_allclose(found["f1sigma_biweight"], [biweight_location(noise), np.nan], rtol=1e-3)

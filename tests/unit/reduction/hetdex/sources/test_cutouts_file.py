@@ -1,6 +1,8 @@
 """Machine-learning files: what is in them, read by PyTables, against images and spectra that are known."""
 
+from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -9,8 +11,7 @@ import tables
 
 from hetdex_sources import MIDDLE, Line, ifu_fibers
 from skyharvest.reduction.hetdex.source_settings import Cutouts
-from skyharvest.reduction.hetdex.sources import cutouts_file
-from skyharvest.reduction.hetdex.sources.cutouts_file import Inputs, write_cutouts
+from skyharvest.reduction.hetdex.sources.cutouts_file import write_cutouts
 from skyharvest.reduction.hetdex.sources.detection_file import (
     SourceRows,
     new_detection_file,
@@ -19,6 +20,14 @@ from skyharvest.reduction.hetdex.sources.detection_file import (
 )
 from skyharvest.reduction.hetdex.sources.point_spectrum import extract
 from skyharvest.reduction.hetdex.spectra import multifits
+
+
+class Inputs(NamedTuple):
+    """Directories."""
+
+    multifits: list[Path]
+    detections: list[Path]
+
 
 SHOT, IFU = "20190103v017", "020_106_055_0123"
 LINES = [Line(2.0, -16.5, 4321.0, 60.0), Line(-3.0, -19.0, 5100.0, 80.0), Line(2.0, 15.0, 4500.0, 50.0)]
@@ -62,20 +71,18 @@ def inputs(tmp_path_factory, fibers):
         with new_detection_file(directory / "detections.h5", "", SHOT, "" if chosen else "planted", ifu=IFU) as file:
             if chosen:
                 write_rows(file, SourceRows.joined(rows))
-    return Inputs(root, root, root, science, detections)
+    return Inputs(science, detections)
 
 
 @pytest.fixture
-def shot(monkeypatch, fibers):
+def shot(fibers):
     """A shot that is known."""
-    made = SimpleNamespace(name=SHOT, failed="", read=lambda _ifu: fibers)
-    monkeypatch.setattr(cutouts_file, "ShotFibers", lambda *_paths: made)
-    return made
+    return SimpleNamespace(name=SHOT, failed="", read=lambda _ifu: fibers)
 
 
 def test_cutouts_of_a_shot(tmp_path, inputs, shot, fibers):
     out = tmp_path / "im2D.h5"
-    write_cutouts(inputs, out, HOW)
+    write_cutouts(shot, *inputs, out, HOW)
     with tables.open_file(out) as file:
         assert file.root.FiberImages.col("detectid").tolist() == [FIRST, FIRST + 1, FIRST + 2]
         wanted = FIRST + 1
@@ -110,16 +117,14 @@ def test_cutouts_of_a_shot(tmp_path, inputs, shot, fibers):
 
 
 def test_the_order_of_directories_does_not_matter(tmp_path, inputs, shot):
-    write_cutouts(inputs, tmp_path / "one.h5", HOW)
-    turned = Inputs(*[inputs.shot] * 3, inputs.multifits[::-1], inputs.detections[::-1])
-    write_cutouts(turned, tmp_path / "other.h5", HOW)
+    write_cutouts(shot, *inputs, tmp_path / "one.h5", HOW)
+    write_cutouts(shot, inputs.multifits[::-1], inputs.detections[::-1], tmp_path / "other.h5", HOW)
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "other.h5").read_bytes()
 
 
 def test_a_shot_without_fibers_says_why(tmp_path, inputs, shot):
     shot.failed = "it has no stars"
-    nothing = Inputs(*[inputs.shot] * 3, inputs.multifits, inputs.detections[2:])
-    write_cutouts(nothing, tmp_path / "im2D.h5", HOW)
+    write_cutouts(shot, inputs.multifits, inputs.detections[2:], tmp_path / "im2D.h5", HOW)
     with h5py.File(tmp_path / "im2D.h5") as file:
         assert file.attrs["failed"] == "it has no stars"
         assert len(file["FiberImages"]) == len(file["NotCut"]) == 0
