@@ -8,6 +8,7 @@ from skyharvest.run import superseded
 
 
 onstart:
+    snakemake_state.lift_start_limit(workflow)
     if snakemake_state.is_only(workflow, rules.check.rule):
         return
     # Snakemake locks its working directory, and not the results, which two directories may share.

@@ -8,6 +8,9 @@
 ``workflow.dag.jobs``             Which jobs a run has asked for, directly or not.
 ``workflow.dag.needrun_jobs()``   Which jobs a run is going to do, before it does them. Snakemake's log has only their
                                   number by rule.
+``workflow.scheduler``            Its limit of jobs that start in a second, 100: no option turns it off. With it, each
+                                  job that ends makes Snakemake look for work once a second from then on, which takes
+                                  a core when hundreds of short jobs have ended.
 ``.snakemake/incomplete``         Which jobs have begun and not ended, also after a crash. A logger plugin would be told
                                   as well, but it has to be installed and named (``--logger``) before the Snakefile is
                                   read, runs in the main process, and knows nothing of a run that was killed.
@@ -27,11 +30,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+START_LIMIT = (100, 1)
+"""Snakemake's own: jobs, seconds."""
+
 
 def force(workflow: Any, files: Iterable[str]) -> None:
     """Make the workflow's main process run the jobs of these outputs again, as `--forcerun` does; leaves no trace."""
     if workflow.is_main_process:
         workflow.dag.forcefiles.update(files)
+
+
+def lift_start_limit(workflow: Any) -> None:
+    """Let jobs start whenever there is room for them; to be called `onstart`. A limit of a person's own stays."""
+    limit = workflow.scheduler.job_rate_limiter
+    if limit is not None and (limit.max_jobs, limit.timespan) == START_LIMIT:
+        workflow.scheduler.job_rate_limiter = None
 
 
 def is_forced(workflow: Any, rule: str) -> bool:

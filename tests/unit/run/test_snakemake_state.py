@@ -20,16 +20,21 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, {str(ROOT / "scripts")!r})
-from skyharvest.run.snakemake_state import force, is_forced, is_to_run
+from skyharvest.run.snakemake_state import force, is_forced, is_to_run, lift_start_limit
 
 def again(wildcards):
     force(workflow, (config["force"] or "").split())
     return ["one.txt", "two.txt"]
 
 onstart:
+    lift_start_limit(workflow)
     outputs = [name for name in ("one.txt", "two.txt", "all.txt") if is_to_run(workflow, name)]
     Path("to_run.txt").write_text(" ".join(outputs))
     Path("forced.txt").write_text(" ".join(rule for rule in ("all", "number") if is_forced(workflow, rule)))
+
+onsuccess:
+    limit = workflow.scheduler.job_rate_limiter
+    Path("limit.txt").write_text(f"{{limit and limit.max_jobs}}")
 
 rule all:
     input: again
@@ -90,6 +95,12 @@ def test_a_job_can_be_forced_and_a_run_knows_what_it_will_do(directory):
 def test_what_a_person_forces_is_known(directory, words, expected):
     run(directory, *words)
     assert (directory / "forced.txt").read_text() == expected
+
+
+@pytest.mark.parametrize(("words", "expected"), [((), "None"), (("--max-jobs-per-timespan", "7/1s"), "7")])
+def test_starts_are_limited_only_if_a_person_says_so(directory, words, expected):
+    run(directory, *words)
+    assert (directory / "limit.txt").read_text() == expected
 
 
 def test_notes_of_jobs_and_locks_are_read_while_they_run_and_after_they_were_killed(directory):
