@@ -7,7 +7,9 @@ plane: the focal plane of the shot's first exposure. Rows are paired by the name
 import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +17,7 @@ import numpy as np
 from skyharvest.core.arrays import Array, Float32s, Floats, Ints
 from skyharvest.core.errors import InputError, MalformedFile
 from skyharvest.formats.hdf5 import open_made
-from skyharvest.reduction.hetdex.layout import Pairing, name_of_exposure
+from skyharvest.reduction.hetdex.layout import AMPS, Pairing, name_of_exposure
 from skyharvest.reduction.hetdex.shots.shot_tables import FIBERS
 from skyharvest.reduction.hetdex.stars.tangent import Pointing
 
@@ -127,8 +129,6 @@ class ShotFibers:
         By number.
     pointing
         Where the first exposure points.
-    ifus
-        Its pairings, sorted.
 
     Raises
     ------
@@ -147,12 +147,14 @@ class ShotFibers:
             self._multiframe = file["Data/FiberIndex"].fields("multiframe")[:]
             self.row = file["Shot"][0]
             failures = file["Data/FailedAmps"][:]
-        self._pairings = self._read_pairings()
+        names, first = np.unique(self._multiframe, return_index=True)
+        # The name of an amplifier lacks the controller: a row has it, and to read a row is slow.
+        self._first = {name.decode()[6:-3]: row for name, row in zip(names.tolist(), first.tolist(), strict=True)}
         self._failures: dict[str, dict[tuple[int, str], str]] = {}
         for one in failures:
-            ifu = "_".join(one[name].decode() for name in ("specid", "ifuslot", "ifuid", "contid"))
-            self._failures.setdefault(ifu, {})[int(one["expnum"]), one["amp"].decode()] = one["reason"].decode()
-        self.ifus = sorted({*map(str, self._pairings.values()), *self._failures})
+            self._failures.setdefault(_pairing_of(one), {})[int(one["expnum"]), one["amp"].decode()] = one[
+                "reason"
+            ].decode()
         with _open(astrometry) as file:
             self._check_name(file, astrometry)
             solved = {int(row["expnum"]): row for row in file["Solution/exposures"][:]}
@@ -177,16 +179,12 @@ class ShotFibers:
         if str(file.attrs["shot"]) != self.name:
             raise InputError(f"{path}: found shot {file.attrs['shot']}; expected {self.name}, as {self.path} has it")
 
-    def _read_pairings(self) -> dict[bytes, Pairing]:
-        """Return the pairing of each multiframe: the name of an amplifier lacks the controller."""
-        names, first = np.unique(self._multiframe, return_index=True)
-        made = {}
+    @cached_property
+    def ifus(self) -> list[str]:
+        """Its pairings, sorted."""
         with _open(self.path) as file:
-            fibers = file["Data/Fibers"]
-            for name, row in zip(names.tolist(), first.tolist(), strict=True):
-                one = fibers[row]
-                made[name] = Pairing(*(one[key].decode() for key in ("specid", "ifuslot", "ifuid", "contid")))
-        return made
+            rows = [file["Data/Fibers"][row] for row in self._first.values()]
+        return sorted({*map(_pairing_of, rows), *self._failures})
 
     def read(self, ifu: str, more: Iterable[str] = ()) -> IfuFibers:
         """Read the fibers of an IFU; none (n = 0) if all of its amplifiers failed.
@@ -205,14 +203,17 @@ class ShotFibers:
         MalformedFile
             If fibers have no place.
         """
-        if ifu not in self.ifus:
+        cable = ifu.rpartition("_")[0]
+        if ifu not in self._failures and cable not in self._first:
             raise InputError(f"{self.path}: found no IFU {ifu}; it has {', '.join(self.ifus)}")
-        own = [name for name, pairing in self._pairings.items() if str(pairing) == ifu]
+        own = [f"multi_{cable}_{amp}".encode() for amp in AMPS]
         rows = np.flatnonzero(np.isin(self._multiframe, np.array(own, self._multiframe.dtype)))
         wanted = (*NAMES, *SPECTRA, *more)
         with _open(self.path) as file:
             fibers = file["Data/Fibers"]
             pieces = [fibers[start:stop] for start, stop in _runs(rows)]
+            if others := {_pairing_of(row) for piece in pieces for row in piece} - {ifu}:
+                raise InputError(f"{self.path}: found the IFU {', '.join(sorted(others))}; expected {ifu}")
             columns = {
                 name: np.concatenate([piece[name] for piece in pieces])
                 if pieces
@@ -275,6 +276,11 @@ def add_shot_options(parser: argparse.ArgumentParser) -> None:
 def open_shot(options: argparse.Namespace) -> ShotFibers:
     """Open the files that options of `add_shot_options` name."""
     return ShotFibers(options.shot, options.astrometry, options.stars)
+
+
+def _pairing_of(row: Any) -> str:
+    """Return the pairing of a row of fibers, or of amplifiers."""
+    return "_".join(row[name].decode() for name in ("specid", "ifuslot", "ifuid", "contid"))
 
 
 def _runs(rows: Ints) -> list[tuple[int, int]]:
