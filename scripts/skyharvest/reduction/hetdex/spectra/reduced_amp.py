@@ -23,6 +23,9 @@ from skyharvest.reduction.hetdex.spectra.trace_shift import shifted_traces
 
 BIN = 2.0
 """Å to which counts are normalised."""
+_AROUND = 12
+"""Pixels on each side whose light tells how much noise one has. A line's width is too few: its noise would follow its
+light, so that what is low by chance seems surer than what is high."""
 _CLEAR = 4.0
 """What is so many σ above the light around it is light, not noise."""
 
@@ -137,7 +140,7 @@ def reduce_amp(image: Float32s, readnoise: float, calibration: AmpCalibration, h
     counts, error = _normalised(cleaned.extracted, norm, how.extract)
     sky = fit_sky(counts, error, calibration.wavelength, how.sky)
     # Once more, with the noise of the light that is expected: that of a pixel's own light follows its noise.
-    expected = _expected(cleaned.extracted.spectrum, cleaned.extracted.variance, sky.sky * norm, _CLEAR)
+    expected = _expected(cleaned.extracted.spectrum, cleaned.extracted.variance, sky.sky * norm, _AROUND, _CLEAR)
     light = model_image(expected, moved.weights, len(image)) + scattered.image
     variance = variance_of(light, readnoise, flat)
     usable = good & ~cleaned.cosmic
@@ -229,17 +232,17 @@ def _values(
 
 
 @numba.njit(cache=True)
-def _expected(spectrum: Any, variance: Any, sky: Any, clear: float) -> Any:
-    """Return the electrons to expect in each pixel: the sky's, and the mean of five neighbours' other light.
+def _expected(spectrum: Any, variance: Any, sky: Any, around: int, clear: float) -> Any:
+    """Return the electrons to expect in each pixel: the sky's, and the mean of its neighbours' other light.
 
-    A pixel that is ``clear`` σ from this mean has its own.
+    A pixel that is ``clear`` σ from this mean has its own, but not less than the sky.
     """
     n_fiber, n_x = spectrum.shape
     out = np.full((n_fiber, n_x), np.nan, np.float32)
     for i in range(n_fiber):
         for x in range(n_x):
             total, n = 0.0, 0
-            for k in range(max(x - 2, 0), min(x + 3, n_x)):
+            for k in range(max(x - around, 0), min(x + around + 1, n_x)):
                 left = spectrum[i, k] - sky[i, k]
                 if np.isfinite(left):
                     total += left
@@ -250,7 +253,7 @@ def _expected(spectrum: Any, variance: Any, sky: Any, clear: float) -> Any:
             out[i, x] = sky[i, x] + total / n
             off = spectrum[i, x] - out[i, x]
             if not np.isfinite(out[i, x]) or off * off > clear * clear * variance[i, x]:
-                out[i, x] = spectrum[i, x]
+                out[i, x] = sky[i, x] if sky[i, x] > spectrum[i, x] else spectrum[i, x]
     return out
 
 
