@@ -19,7 +19,7 @@ from lib import ROOT, measure, report
 STUDY_SEARCH_S, STUDY_FITS_S = 13.0, 32.0
 """What a study's prototype in numpy took for an IFU and shot, as it was told: it was not run here."""
 GOAL_S, GOAL_FALSE, GOAL_FAINT, GOAL_BRIGHT, GOAL_FLUX = 10.0, 1 / 3, 0.85, 0.95, 0.05
-N_RUNS, N_IFUS = 3, 12
+N_RUNS, N_IFUS = 3, 48
 FLUXES = (8.0, 30.0)
 """Of lines, 1e-17 erg/s/cm²: that have a signal to noise of about 4 to 14."""
 APART = 6.0

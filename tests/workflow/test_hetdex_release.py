@@ -55,7 +55,7 @@ def test_nothing_is_done_twice(trouble_month, reduced_month):
 
 def test_a_setting_makes_what_depends_on_it_anew(trouble_month, reduced_month):
     targets = ("reduce_hetdex_release", "reduce_hetdex_reports", "--dry-run")
-    jobs = jobs_of(trouble_month.run(*targets, detections={"least_sn": 5.5}))
+    jobs = jobs_of(trouble_month.run(*targets, detections={"least_sn": 6.0}))
     assert jobs["hetdex_detections"] == 6
     assert jobs["hetdex_detect"] == jobs["hetdex_detect_index"] == 1
     assert not {"hetdex_shot", "hetdex_continuum", "hetdex_cubes", "hetdex_fiber_index"} & set(jobs)

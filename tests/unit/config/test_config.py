@@ -258,7 +258,7 @@ hetdex_reduction:
     raster_size: 5
     fit_half_width: 50.0
     monte_carlo: 0
-    least_sn: 5.4
+    least_sn: 5.6
     most_chi2: 2.0
     least_linewidth: 1.7
     most_linewidth: 8.0

@@ -31,7 +31,7 @@ class Detections:
     monte_carlo: Whole = setting(
         0, "So many fits with noise added tell the errors (the readme has 100); 0: the model does.", ge=0
     )
-    least_sn: Number = setting(5.4, "A line with less signal to noise is not kept.", gt=0)
+    least_sn: Number = setting(5.6, "A line with less signal to noise is not kept.", gt=0)
     most_chi2: Number = setting(2.0, "A line whose fit has a higher χ² by degrees of freedom is not kept.", gt=0)
     least_linewidth: Number = setting(1.7, "A line with a smaller σ, Å, is not kept.", gt=0)
     most_linewidth: Number = setting(8.0, "A line with a larger σ, Å, is not kept.", gt=1)

@@ -21,7 +21,7 @@ from skyharvest.simulate.hetdex_month.truth import Truth
 SURE = 0.99
 """A share or a mean that is so far off happens to one of a hundred that are right."""
 SHARES = ((5.0, 6.0, 0.85), (6.5, np.inf, 0.95))
-"""Signal to noise that lines truly have, from and to; the share of them that is found."""
+"""Flux of lines over the error that the best fit has, from and to; the share of them that is found."""
 FLUX, PULL = 0.05, (0.9, 1.1)
 """Of lines with more than `TOLD`: how far the mean ratio of fluxes is from 1; the scatter of pulls."""
 TOLD = 6.0

@@ -19,6 +19,8 @@ WIDE = 5.0
 """σ: of a line what is farther from its middle is too little."""
 STEP = 2.0
 """Å: between wavelengths of the grid."""
+FIT_HALF = 50.0
+"""Å: on each side of a line, to which it is fitted with its continuum."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Seen:
         return float(self.fractions[:, np.searchsorted(KNOTS, 4500)].sum())
 
     def signal_to_noise(self, wave: float, total: float, width: float) -> float:
-        """Return the most that can be had of a line: that of a matched filter over all fibers and wavelengths.
+        """Return a line's flux over the error that the best fit of it has, to all fibers and wavelengths.
 
         Parameters
         ----------
@@ -61,7 +63,25 @@ class Seen:
         off = (GRID - wave) / sigma
         shape = np.where(np.abs(off) < WIDE, np.exp(-0.5 * off**2) / (np.sqrt(2 * np.pi) * sigma), 0) * STEP
         signal = total * part[:, None] * shape
-        return float(np.sqrt(np.nansum((signal / self.error) ** 2)))
+        known = float(np.sqrt(np.nansum((signal / self.error) ** 2)))
+        return known / fit_loss(float(sigma.mean()))
+
+
+def fit_loss(sigma: float) -> float:
+    """Return by what the error of a line's flux is larger in a fit than if all else of the line were known.
+
+    A fit does not know its wavelength and width, the continuum and its slope: the error is that of the inverse of the
+    Fisher matrix, of noise that is the same at all wavelengths.
+
+    Parameters
+    ----------
+    sigma
+        Width of the line, Å.
+    """
+    off = np.arange(-FIT_HALF, FIT_HALF + STEP, STEP)
+    line = np.exp(-0.5 * (off / sigma) ** 2)
+    slopes = np.stack([line, line * off, line * (off**2 - sigma**2), np.ones_like(off), off])
+    return float(np.sqrt(np.linalg.inv(slopes @ slopes.T)[0, 0] * (line @ line)))
 
 
 class TrueFibers:
