@@ -77,7 +77,7 @@ def detections_above(pooled: Pooled) -> Chart:
     spec = {"x": "S/N cut", "y": "lines above it", "powers": True, "height": 340, "series": series}
     says = (
         "Lines on no continuum that search and fits keep, in all IFUs of all shots, without those that were put in; "
-        "and in the same fibers with their sign turned, where no line is: the most that may be false."
+        "and in the same fibers with their sign turned, where no line is: noise makes as many of both signs."
     )
     return "Lines above a cut", spec | {"alt": "Number of lines above a cut of S/N"}, says
 
