@@ -1,7 +1,7 @@
 """From raw VIRUS frames to a release of one's own, on two cores, compared with the truth.
 
 ``--only lines``: a night of four IFUs, with four shots. The first has many emission lines, the others none: what is
-found in them is false. ``--only focal_plane``: a shot of all 78 IFUs, at its real size; it takes an hour and 60 GB.
+found in them is false. ``--only focal_plane``: a shot of all 78 IFUs, at its real size: half an hour and 50 GB.
 Goals are those of a simulated month's comparison (`skyharvest.simulate.hetdex_month.compare_sources`).
 """
 
