@@ -7,6 +7,19 @@ import numpy as np
 from browser.conftest import SIZES
 
 
+def visit(driver, uri):
+    """Open a page, and wait until it is there: the driver may take the page before for it."""
+    driver.get("about:blank")  # the same page with another hash would not be loaded anew
+    driver.get_log("browser")
+    driver.get(uri)
+    deadline = time.monotonic() + 30
+    while not driver.execute_script(
+        "return document.readyState === 'complete' && location.href.startsWith(arguments[0])", uri.partition("#")[0]
+    ):
+        assert time.monotonic() < deadline, f"{uri} is not loaded"
+        time.sleep(0.02)
+
+
 class Page:
     """A page in Chromium."""
 
@@ -18,14 +31,7 @@ class Page:
         width, height = SIZES[size]
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        driver.get("about:blank")  # the same page with another hash would not be loaded anew
-        driver.get_log("browser")
-        driver.get(path.as_uri() + hash_)
-        # The driver may take the empty page for this one: until its scripts are there, there is nothing to wait for.
-        deadline = time.monotonic() + 30
-        while not self.js("return typeof skyharvest === 'object' && Boolean(skyharvest.started)"):
-            assert time.monotonic() < deadline, "the page has not started"
-            time.sleep(0.02)
+        visit(driver, path.as_uri() + hash_)
         self.js("return skyharvest.started", wait=True)
 
     def js(self, code, *arguments, wait=False):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from browser.conftest import SIZES
-from browser.opened_page import Page
+from browser.opened_page import Page, visit
 from skyharvest.browser.page import write_page
 from skyharvest.sky.spectral_lines import KINDS
 from small_pages import ARM_WAVE, write_files
@@ -374,8 +374,7 @@ def test_a_page_without_its_spectra_says_so(chromium, path, tmp_path):
     page = Page(chromium, alone)
     assert "copy the directory healpix=1702" in page.get("message").text
     shutil.rmtree(tmp_path / "assets")
-    chromium.get("about:blank")
-    chromium.get(alone.as_uri())
+    visit(chromium, alone.as_uri())
     shutil.copytree(path.parent / "assets", tmp_path / "assets", ignore=shutil.ignore_patterns("bokeh*"))
     page = Page(chromium, alone)
     assert "assets/ cannot be read" in page.get("message").text

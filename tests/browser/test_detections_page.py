@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from browser.conftest import SIZES
-from browser.opened_page import Page
+from browser.opened_page import Page, visit
 from skyharvest.browser.detections import Inputs, write_shot_page
 from skyharvest.browser.shots import write_shots_page
 from skyharvest.surveys.hetdex.cube import air_to_vacuum
@@ -175,8 +175,7 @@ def test_a_line_is_seen_alone(page, shot):
 def test_the_first_page_leads_to_the_shots(chromium, path, shot):
     from selenium.webdriver.common.by import By
 
-    chromium.get_log("browser")
-    chromium.get(path.with_name("index.html").as_uri())
+    visit(chromium, path.with_name("index.html").as_uri())
     n = len(shot.ids)
     cells = [cell.text for cell in chromium.find_elements(By.CSS_SELECTOR, "tr[data-source] td")]
     assert cells[:6] == [SHOT, "21", "8", str(n - 1), str(n - 3), "1"]

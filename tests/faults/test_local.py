@@ -83,17 +83,18 @@ def test_a_killed_workflow_goes_on_where_it_was(directory, demo_release, sound, 
 
 def jobs_of(group: int) -> dict[int, str]:
     """Return the programs of scripts/ that run in a process group, by their process id."""
-    found = {}
+    found, parents = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
-                its_group = os.getpgid(int(entry.name))
+                _, parent, its_group = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
             except OSError:
                 continue
-            if its_group == group and len(words) > 1 and words[1].endswith(b".py") and b"/scripts/" in words[1]:
-                found[int(entry.name)] = Path(words[1].decode()).name
-    return found
+            if int(its_group) == group and len(words) > 1 and words[1].endswith(b".py") and b"/scripts/" in words[1]:
+                found[int(entry.name)], parents[int(entry.name)] = Path(words[1].decode()).name, int(parent)
+    # A child that is about to become another program has the command of its parent still.
+    return {pid: name for pid, name in found.items() if parents[pid] not in found}
 
 
 def made(results: Path) -> dict[str, int]:
